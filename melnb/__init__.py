@@ -1,0 +1,24 @@
+"""melnb: from dermoscopy images to an honest melanoma classifier.
+
+The main line is six notebooks; each reads only what an earlier one wrote:
+
+    01_explore    what is in the data?
+    02_prepare    images.csv  folds.csv  dataset.json  records/
+    03_train      one run, one fold: model.keras  history.csv  predictions.csv
+    04_predict    many views of every image: predictions.csv (out of fold)  test.csv
+    05_ensemble   joined by image id: predictions.csv  weights.csv
+    06_report     ROC, PR, operating point: metrics.csv  figures/  report.html
+
+The modules behind them, in the order in which they may import (a line imports only lines above it):
+
+    diagnoses  tables  params  runs          agreements, without TensorFlow
+    data/                                    from files to batches of tensors
+    models/                                  from batches to predictions
+    evaluation/                              from predictions to numbers (a stranger to models)
+    display/                                 from numbers to figures, widgets and the report
+    launch  pipeline  cli                    running notebooks, one and many
+
+Nothing is imported here, so that `import melnb` costs nothing.
+"""
+
+__version__ = "0.1.0"
