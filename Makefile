@@ -1,0 +1,59 @@
+# Two commands from nothing: `make demo` and `make test`. Python 3.11-3.13 and make are all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
+EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficientnet --group dev
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-lower-bounds lint format lab bench lock clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
+
+demo: $(VENV)/ready ## images to report on synthetic lesions, headless; prints the results and the report's path
+	$(BIN)/melnb pipeline params/demo.pipeline.yaml
+	@$(BIN)/melnb results 06_report/demo
+
+test: $(VENV)/ready ## the tests, but for the slow ones
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+
+test-slow: $(VENV)/ready ## the slow tests: minutes each
+	$(BIN)/python -m pytest -q -m slow
+
+test-lower-bounds: $(VENV)/ready ## the quick tests with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(VENV)-lowest
+	VIRTUAL_ENV=$(VENV)-lowest $(BIN)/uv pip install -q --resolution lowest-direct -e ".[cpu,lab,pipeline]" --group dev
+	$(VENV)-lowest/bin/python -m pytest -q -m "not slow and not browser"
+
+lint: $(VENV)/ready ## style, types, and notebooks without outputs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+
+format: $(VENV)/ready ## tidy code and strip notebooks
+	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+	$(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+
+lab: $(VENV)/ready ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+lock: $(VENV)/uv ## pin every dependency for every supported Python and platform, with hashes and no addresses
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(EXTRAS) pyproject.toml -o requirements.lock
+
+clean: ## forget the environment; outputs stay
+	rm -rf $(VENV) $(VENV)-lowest
+
+$(VENV)/uv:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "melnb needs Python 3.11-3.13, not %d.%d: set PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q uv
+	touch $@
+
+$(VENV)/ready: requirements.lock pyproject.toml | $(VENV)/uv
+	$(UV) pip sync -q --require-hashes requirements.lock
+	$(BIN)/python -m ensurepip -q 2>/dev/null || true
+	$(UV) pip install -q --no-deps -e .
+	touch $@
