@@ -55,7 +55,7 @@ def check_images(images: pd.DataFrame) -> pd.DataFrame:
     if wrong.any():
         row = images.loc[wrong].iloc[0]
         raise TableError(
-            f"images: age of {row['image_id']} is {row['age']!r}, not a number of years "
+            f"images: age of {row['image_id']} is {row['age']}, not a number of years "
             "from 0 to 120: correct it, or leave it empty if it is unknown"
         )
     return images
@@ -79,7 +79,7 @@ def check_folds(folds: pd.DataFrame, images: pd.DataFrame | None = None) -> pd.D
     if wrong.any():
         row = folds.loc[wrong].iloc[0]
         raise TableError(
-            f"folds: fold of {row['image_id']} is {row['fold']!r}; use 0, 1, 2 … and -1 for test"
+            f"folds: fold of {row['image_id']} is {row['fold']}; use 0, 1, 2 … and -1 for test"
         )
     if images is not None:
         _check_same_ids(folds, images)
@@ -219,18 +219,17 @@ def _read(path: str | Path, table: str, remedy: str) -> pd.DataFrame:
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {remedy}")
     header = [str(c) for c in pd.read_csv(path, nrows=0).columns]
-    types: dict[str, Any] = {c: _NUMBERS[c] for c in header if c in _NUMBERS}
-    types |= {c: str for c in header if c in _TEXT or c.endswith("_id")}
-    try:
-        return pd.read_csv(
-            path,
-            dtype=types,
-            keep_default_na=False,
-            na_values=[""],
-            float_precision="round_trip",
-        )
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{table}: {path} does not read as a table: {error}") from error
+    numbers: dict[str, Any] = {c: t for c, t in _NUMBERS.items() if c in header}
+    numbers |= {c: "float64" for c in header if c.startswith("p_")}
+    text = {c: str for c in header if c in numbers or c in _TEXT or c.endswith("_id")}
+    read = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+    for column, kind in numbers.items():
+        try:
+            # From text, because pandas before 3.1 read floats in CSV files inexactly by default.
+            read[column] = pd.to_numeric(read[column]).astype(kind)
+        except (ValueError, TypeError) as error:
+            raise TableError(f"{table}: column {column!r} of {path}: {error}") from error
+    return read
 
 
 def _check_columns(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:

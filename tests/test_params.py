@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from melnb import params
+
+
+def test_the_later_wins(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("fold: 1\nepochs: 3\n")
+    second.write_text("epochs: 4\nlearning_rate: 1e-3\n")  # YAML reads 1e-3 as a text
+    p = params.read_parameters("03_train", [first, second], ["fold=2"])
+    assert isinstance(p, params.Train)
+    assert (p.fold, p.epochs, p.learning_rate, p.backbone) == (2, 4, 1e-3, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch=3", r"unknown parameter 'epoch'; did you mean 'epochs'\?"),
+        ("zzz=3", "unknown parameter 'zzz'; known: dataset"),
+        ("epochs=0", r"epochs: .*greater than or equal to 1 \(received 0\)"),
+        ("loss=focl", r"loss: .*'cross_entropy' or 'focal' \(received 'focl'\)"),
+        ("run=../../x", r"run: .*match pattern"),
+        ("final_rate=1", "final_rate 1.0 is above learning_rate"),
+        ("fold", "'fold' is not key=value"),
+    ],
+)
+def test_a_refusal_names_the_parameter_and_the_value(text: str, message: str) -> None:
+    with pytest.raises(params.ParameterError, match=message):
+        params.read_parameters("03_train", overrides=[text])
+
+
+def test_a_stage_or_a_file_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(params.ParameterError, match=r"no stage '3_train'; did you mean '03_train'"):
+        params.stage_class("3_train")
+    (tmp_path / "a.yaml").write_text("- 1\n")
+    with pytest.raises(params.ParameterError, match=r"no parameter file .*in that folder: a.yaml"):
+        params.read_yaml(tmp_path / "b.yaml")
+    with pytest.raises(params.ParameterError, match="holds list, not a mapping"):
+        params.read_yaml(tmp_path / "a.yaml")
+
+
+def test_members_and_weights_must_agree() -> None:
+    with pytest.raises(params.ParameterError, match="weights has 1 values for 2 members"):
+        params.Ensemble.check({"members": ["a", "b"], "method": "weighted", "weights": [1.0]})
+    with pytest.raises(params.ParameterError, match="weights is given but method is 'mean'"):
+        params.Ensemble.check({"members": ["a"], "weights": [1.0]})
+
+
+def test_a_notebook_cell_is_read_and_its_slips_are_found() -> None:
+    cell = {"In": ["", "fold = 1\nepochs = 2", "fold = 2"], "fold": 2, "epochs": 2, "_x": 1}
+    assert params.Train.from_cell(cell).fold == 2
+    slip = {**cell, "In": [*cell["In"], "batchsize = 8"], "batchsize": 8}
+    with pytest.raises(params.ParameterError, match=r"'batchsize'; did you mean 'batch_size'"):
+        params.Train.from_cell(slip)
+    # A cell that computes something is not a parameters cell, whatever it names.
+    params.Train.from_cell({**cell, "In": [*cell["In"], "rows = len(table)"], "rows": 3})
+
+
+@pytest.mark.parametrize("stage", params.STAGES)
+def test_defaults_pass_their_own_bounds_and_survive_papermill(stage: str) -> None:
+    cls = params.STAGES[stage]
+    values = cls().plain()
+    assert cls.check(values) == cls()
+    for name, value in values.items():
+        assert value is not None, name
+        assert isinstance(value, str | int | float | bool | list | dict), name
+        assert cls.model_fields[name].description, name
