@@ -1,0 +1,133 @@
+"""A folder that is whole or absent: one writer, a partial name, a rename at the end.
+
+`final` is the finished folder. Beside it lie, for a while, `<final>.partial` (being written) and
+`<final>.old` (being replaced), and the lock file. A process may be killed between any two lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from filelock import FileLock, Timeout
+
+from melnb.provenance import identity
+
+RECORD = "run.json"  # written last: a folder that has it is whole
+OPENED = "parameters.json"  # in a partial folder: whose it is, and who writes it
+RESERVED = (".partial", ".old", ".lock", ".running", ".failed")  # endings no run may have
+_HELD: WeakValueDictionary[Path, FileLock] = WeakValueDictionary()  # by this process
+
+
+class RunError(RuntimeError):
+    """A run cannot be opened or finished; the message says what to do first."""
+
+
+def partial(final: Path) -> Path:
+    """Return where the folder is while it is being written."""
+    return final.with_name(f"{final.name}.partial")
+
+
+def hold(final: Path) -> FileLock:
+    """Lock a folder until the lock is released or dropped, or the process ends, however it ends.
+
+    A process that holds the folder already gets the lock that it has: cells are run again.
+
+    Raises:
+        RunError: Another process holds it.
+    """
+    lock = _HELD.get(final)
+    if lock is None:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_lock_file(final), timeout=2, thread_local=False)  # `holder` may be looking
+    if not lock.is_locked:
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"{final} is being written by {holder(final)}: wait for it, or stop it first "
+                "(a notebook open in JupyterLab: shut down its kernel)"
+            ) from None
+        _HELD[final] = lock
+    return lock
+
+
+def holder(final: Path) -> str:
+    """Return who is writing a folder, in words; empty if nobody is."""
+    if final in _HELD and _HELD[final].is_locked:
+        return "this process"
+    if not _lock_file(final).exists():
+        return ""
+    try:
+        with FileLock(_lock_file(final), timeout=0):
+            return ""
+    except Timeout:
+        opened = read_opened(final)
+        return f"another process (pid {opened.get('pid', '?')} on {opened.get('host', '?')})"
+
+
+def claim(final: Path, parameters: dict[str, Any]) -> bool:
+    """Make the partial folder ours, the lock being held; return whether it was begun before.
+
+    A partial folder of the same parameters is continued with all its files; any other is wiped.
+    """
+    mend(final)
+    folder, before = partial(final), read_opened(final).get("parameters")
+    if folder.exists() and (before is None or identity(before) != identity(parameters)):
+        # The claim goes first: a wipe that is killed half-way must not look like a run to continue.
+        (folder / OPENED).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.rglob(".*.tmp"):  # by a write that was killed
+        left.unlink()
+    who = {"pid": os.getpid(), "host": platform.node(), "opened": datetime.now(UTC).isoformat()}
+    write_json({"parameters": parameters} | who, folder / OPENED)
+    return any(path.name != OPENED for path in folder.iterdir())
+
+
+def read_opened(final: Path) -> dict[str, Any]:
+    """Return the parameters and the writer of an unfinished folder; empty if there is none."""
+    path = partial(final) / OPENED
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def replace(final: Path) -> None:
+    """Put the partial folder, which is whole, in the place of the finished one."""
+    old = final.with_name(f"{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    (partial(final) / OPENED).unlink(missing_ok=True)
+    if final.exists():
+        final.rename(old)
+    partial(final).rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def mend(final: Path) -> None:
+    """End a `replace` that was killed before its last rename."""
+    if final.exists() or not (partial(final) / RECORD).is_file():
+        return
+    lock = _HELD.get(final) or FileLock(_lock_file(final), timeout=10)  # a live one takes ms
+    with lock:
+        if not final.exists() and (partial(final) / RECORD).is_file():
+            replace(final)
+
+
+def write_json(value: Any, path: Path) -> Path:
+    """Write JSON under a temporary name, then rename it: whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary.replace(path)
+
+
+def _lock_file(final: Path) -> Path:
+    return final.parent / f".{final.name}.lock"

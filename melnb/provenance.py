@@ -1,0 +1,125 @@
+"""What a run was made of: hashes of what it read and wrote, versions, commit, plain numbers.
+
+Nothing here looks at times: two runs that read and wrote the same bytes hash the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import melnb
+
+ELSEWHERE = frozenset({"outputs"})  # parameters that say where a run is written, not what it is
+_COUNTED = ("melnb", "numpy", "pandas", "keras", "tensorflow", "jax")
+
+
+def hash_path(path: Path) -> str:
+    """Return what stands for the content of a file or folder, as `kind:sha256`.
+
+    A file is read whole (1.7 GB/s on one core). A finished run is hashed by what its `run.json`
+    says it read and wrote. Any other folder (raw images) is hashed by the names and sizes of its
+    files: reading 100 GB to learn that nothing changed would cost more than the run.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+    """
+    if path.is_file():
+        return f"file:{hash_file(path)}"
+    if (path / "run.json").is_file():
+        return f"run:{hash_run(json.loads((path / 'run.json').read_text(encoding='utf-8')))}"
+    if path.is_dir():
+        return f"listing:{_digest([[f['path'], f['bytes']] for f in list_files(path)])}"
+    raise FileNotFoundError(f"nothing to read at {path}")
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_run(record: Mapping[str, Any]) -> str:
+    """Return the hash of what a run is: parameters, inputs, results and files, without times."""
+    inputs = sorted(entry["sha256"] for entry in record["inputs"])
+    parameters = identity(record["parameters"])
+    return _digest([record["stage"], parameters, inputs, record["results"], record["files"]])
+
+
+def identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters as JSON holds them, without those that say only where to write."""
+    kept = {name: value for name, value in parameters.items() if name not in ELSEWHERE}
+    return dict(json.loads(json.dumps(kept)))
+
+
+def list_files(
+    folder: Path, *, hashed: bool = False, but: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """List the files under a folder by name: path, bytes and, if asked, sha256."""
+    skipped = set(but)
+    files = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name not in skipped:
+            entry: dict[str, Any] = {"path": name, "bytes": path.stat().st_size}
+            files.append(entry | ({"sha256": hash_file(path)} if hashed else {}))
+    return files
+
+
+def plain(value: Any, name: str = "results") -> Any:
+    """Turn NumPy numbers, tuples and paths into what JSON holds; a NaN or infinity becomes None.
+
+    A metric may rightly be undefined (a sensitivity without positives), and an hour's training must
+    not be lost for it at the last step; JSON knows no NaN.
+
+    Raises:
+        TypeError: The value is neither number, text, list nor mapping of these.
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{name}[{k}]") for k, item in enumerate(value)]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # NumPy, without importing it
+        return plain(value.tolist(), name)
+    raise TypeError(
+        f"{name} is a {type(value).__name__}: record numbers, texts or lists of them, "
+        "and write tables as files of the run"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of those packages that this process has imported."""
+    imported = {name: sys.modules[name] for name in _COUNTED if name in sys.modules}
+    return {"python": platform.python_version(), "melnb": melnb.__version__} | {
+        name: str(getattr(module, "__version__", "")) for name, module in imported.items()
+    }
+
+
+def commit(folder: Path) -> str:
+    """Return the git commit of a folder, with `+` if it was changed since; empty without git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    try:
+        answer = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,200 @@
+"""Where a run writes, and what it records.
+
+A run works in `<outputs>/<stage>/<name>.partial/`; `finish` writes `run.json` last and renames the
+folder, so `<outputs>/<stage>/<name>/` is a whole run or absent. An unfinished folder is continued
+by a run of the same parameters and wiped by any other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from melnb.folders import (
+    OPENED,
+    RECORD,
+    RESERVED,
+    RunError,
+    claim,
+    hold,
+    mend,
+    partial,
+    replace,
+    write_json,
+)
+from melnb.params import ParameterError
+from melnb.provenance import commit, hash_path, list_files, plain, versions
+
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+
+
+def project_root() -> Path:
+    """Return the folder that holds `notebooks/` and `params/`, above or at the working directory.
+
+    The environment variable `MELNB_ROOT` wins; without either, the working directory is returned.
+    """
+    if given := os.environ.get("MELNB_ROOT"):
+        return Path(given).expanduser().resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "params").is_dir():
+            return folder
+    return here
+
+
+def resolve(text: str | Path) -> Path:
+    """Expand `~` and `$VARIABLES`; a relative path is relative to the project root.
+
+    Raises:
+        ParameterError: A variable is not set.
+    """
+    expanded = os.path.expandvars(str(text))
+    if unset := _VARIABLE.search(expanded):
+        name = unset[1].strip("{}")
+        raise ParameterError(f"{str(text)!r}: the environment variable {name} is not set; set it")
+    return project_root() / Path(expanded).expanduser()
+
+
+def outputs_root(outputs: str | Path = "") -> Path:
+    """Return the folder that holds all runs: `outputs/` of the project unless another is given."""
+    return resolve(outputs or "outputs")
+
+
+def find_run(stage: str, run: str, outputs: str | Path = "") -> Path:
+    """Return the folder of a finished run.
+
+    Raises:
+        FileNotFoundError: It was never run, or not to its end.
+    """
+    final = outputs_root(outputs) / stage / run
+    mend(final)
+    if (final / RECORD).is_file():
+        return final
+    if partial(final).is_dir():
+        raise FileNotFoundError(
+            f"{stage}/{run} is not finished ({partial(final)}): run {stage} to its end first"
+        )
+    raise FileNotFoundError(f"no {stage}/{run} in {outputs_root(outputs)}: run {stage} first")
+
+
+def find_table(name: str, outputs: str | Path = "", *, file: str = "predictions.csv") -> Path:
+    """Return the file that a text names: one of a finished run (`04_predict/b3`), or a CSV's path.
+
+    Raises:
+        FileNotFoundError: The run is not finished, or the file is not there.
+    """
+    stage, _, run = name.partition("/")
+    is_path = name.endswith(".csv") or not run
+    path = resolve(name) if is_path else find_run(stage, run, outputs) / file
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: name a run as stage/run, or a CSV file")
+    return path
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """Return what a finished run recorded.
+
+    Raises:
+        FileNotFoundError: The folder holds no finished run.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(f"no {RECORD} in {folder}: the run is not finished")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+class Run:
+    """A run that is being written; made by `open_run`.
+
+    Attributes:
+        stage: The notebook's stem.
+        name: The folder below the stage's.
+        folder: Where to write. After `finish` it is the finished folder.
+        resumed: Whether files of an earlier, unfinished try were found in it.
+    """
+
+    def __init__(
+        self, stage: str, name: str, *, parameters: Mapping[str, Any], outputs: str | Path = ""
+    ) -> None:
+        if name.endswith(RESERVED):
+            raise RunError(f"a run may not be named {name!r}: {RESERVED} end unfinished ones")
+        self.stage, self.name = stage, name
+        self._final = outputs_root(outputs) / stage / name
+        self._parameters = dict(json.loads(json.dumps(parameters)))
+        self._lock = hold(self._final)
+        self.resumed = claim(self._final, self._parameters)
+        self.folder = partial(self._final)
+        self._inputs: dict[str, str] = {}
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+
+    def reads(self, path: str | Path) -> Path:
+        """Record a file, an earlier run or a raw folder as read, with its hash; return its path.
+
+        Raises:
+            FileNotFoundError: There is nothing at the path.
+        """
+        path = resolve(path)
+        root = project_root()
+        # Relative in the project, so that a project that was moved is still up to date.
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        self._inputs[name.as_posix()] = hash_path(path)
+        return path
+
+    def finish(self, results: Mapping[str, Any], *, device: str = "cpu") -> Path:
+        """Write `run.json` and give the folder its final name; return the finished folder.
+
+        A cell that is run again after the end records again, into the finished folder.
+
+        Args:
+            results: Numbers, texts or lists of them; NaN is recorded as null.
+            device: What it ran on.
+
+        Raises:
+            TypeError: A result is not plain.
+        """
+        record = {
+            "stage": self.stage,
+            "run": self.name,
+            "parameters": self._parameters,
+            "inputs": [{"path": p, "sha256": h} for p, h in sorted(self._inputs.items())],
+            "results": plain(results),
+            "files": list_files(self.folder, hashed=True, but=(RECORD, OPENED, "notebook.ipynb")),
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._clock, 1),
+            "resumed": self.resumed,
+            "commit": commit(project_root()),
+            "versions": versions(),
+            "device": device,
+        }
+        write_json(record, self.folder / RECORD)
+        if self.folder != self._final:
+            replace(self._final)
+            self.folder = self._final
+            self._lock.release()
+        return self.folder
+
+
+def open_run(
+    stage: str, name: str, *, parameters: Mapping[str, Any], outputs: str | Path = ""
+) -> Run:
+    """Open the folder of a run for writing, alone.
+
+    An unfinished folder of the same parameters is continued with all its files, one of others is
+    wiped. A finished run of that name stays until the new one is whole.
+
+    Args:
+        stage: The notebook's stem, such as `03_train`.
+        name: The folder below the stage's, such as `b3/fold2`.
+        parameters: As resolved, plain values.
+        outputs: Where runs are written; empty: the project's `outputs/`.
+
+    Raises:
+        RunError: Another process is writing this run, or the name is reserved.
+    """
+    return Run(stage, name, parameters=parameters, outputs=outputs)
