@@ -1,0 +1,20 @@
+"""The data room: from raw files to batches of tensors.
+
+The room's law:
+
+- Raw files are only read; what is made here is written under a temporary name, then renamed.
+- Every table is one of `melnb.tables`; every join is by `image_id`.
+- A patient, a lesion, or a picture that is there twice lies in one fold.
+- Pixels leave as float32, height x width x 3, 0-255; scaling belongs to the backbone.
+- TensorFlow is imported in `batches` alone; everything before it needs Pillow and NumPy.
+
+A line imports only lines above it:
+
+    messages  examples             bytes of a record: tf.train.Example; TFRecord files of them
+    pictures                       bytes of a picture: decode, fit to a square, encode
+    sources/  synthetic/           raw files to the images table
+    duplicates  folds              the images table to the folds table
+    dataset                        dataset.json: which shard holds what
+    shards  records  doctor        both tables to shards; shards to findings
+    augment  batches               shards to tensors
+"""
