@@ -1,0 +1,17 @@
+"""Models: from batches of pixels to predictions.
+
+    backbones     the networks by name: pixels to a map of features
+    weights       what a backbone knows before it starts
+    classifier    backbone, pooling, head: pixels to probabilities
+    losses        probabilities and truth to one number an image
+    schedules     the learning rate and the momentum of each step
+    optimizers    the step itself
+    accelerator   the machine: device, precision, replicas
+    fitting       one run, one fold
+    predicting    one or many looks at every image
+
+The room's law: a network takes float32 pixels, height x width x 3, 0-255, and scales them itself;
+it gives one column of probability for each class, whatever its head. All is written in Keras 3, so
+that it runs on TensorFlow and on JAX; TensorFlow itself is imported in `accelerator` alone. Nothing
+here knows what becomes of the predictions table that leaves the room.
+"""
