@@ -1,0 +1,218 @@
+"""Folds: which images are learnt from, and which are asked about, together.
+
+What belongs together stays together: images of one patient, of one lesion, and copies of one
+picture are linked, and a fold takes whole clusters of linked images.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import KFold, StratifiedGroupKFold
+
+from melnb.tables import TEST, check_folds, check_images
+
+
+class FoldError(ValueError):
+    """Folds cannot be made, or would not measure anything; the message says what to do."""
+
+
+def make_folds(
+    images: pd.DataFrame,
+    *,
+    n_folds: int,
+    seed: int,
+    fold_column: str = "",
+    identical: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Assign every image to a fold.
+
+    Rows whose `split` is `test` get fold -1. The others are dealt out by scikit-learn's
+    `StratifiedGroupKFold` on `target`, grouped by patient, else lesion, else image; groups that
+    share a patient, a lesion or a picture are one. The result does not depend on row order.
+
+    Args:
+        images: The images table.
+        n_folds: Number of folds.
+        seed: Of the shuffle.
+        fold_column: A column of `images` that gives the folds as they are; -1 sets an image
+            aside. Where it holds more values than `n_folds` (15 published shards, say), the sorted
+            values are dealt out by `KFold(n_folds, shuffle=True, random_state=seed)`.
+        identical: Table of `duplicates.find_identical`.
+
+    Returns:
+        The folds table, in the order of `images`.
+
+    Raises:
+        FoldError: An image to learn from has no target, there are fewer groups than folds, a
+            fold would lack a class, or the given column is missing, empty, too short, or puts
+            a patient, a lesion or a picture into two folds.
+        TableError: A patient or a lesion lies both in the test split and outside it.
+    """
+    check_images(images)
+    ordered = images.sort_values("image_id", kind="stable")
+    learnt = ordered[ordered["split"].ne("test")] if "split" in ordered else ordered
+    _check_targets(learnt)
+    groups = make_groups(learnt, identical)
+    if fold_column:
+        fold = _given_folds(learnt, fold_column, n_folds, seed)
+        _check_groups_whole(learnt, groups, fold, fold_column)
+    else:
+        fold = _dealt_folds(learnt, groups, n_folds, seed)
+    numbers = pd.Series(fold, index=learnt["image_id"].to_numpy())
+    folds = images[["image_id"]].reset_index(drop=True)
+    folds["fold"] = folds["image_id"].map(numbers).fillna(TEST).astype("int64")
+    check_folds(folds, images)
+    check_balance(images, folds)
+    return folds
+
+
+def make_groups(images: pd.DataFrame, identical: pd.DataFrame | None = None) -> np.ndarray:
+    """Number the clusters of images that share a patient, a lesion or a picture.
+
+    They are the connected components of the graph that links images to their ids, so that two
+    patients who share a lesion id (an error of the source, but seen) are one cluster.
+
+    Returns:
+        n whole numbers, in the order of each cluster's smallest name (an image is named by its
+        patient, else by its lesion, else by itself), so that patients keep their order.
+    """
+    sets = [images["patient_id"], images["lesion_id"]]
+    if identical is not None:
+        sets.append(images["image_id"].map(identical.set_index("image_id")["identical"]))
+    rows, nodes, count = [], [], len(images)
+    for ids in sets:
+        codes, names = pd.factorize(ids)  # -1 where unknown
+        rows.append(np.flatnonzero(codes >= 0))
+        nodes.append(codes[codes >= 0] + count)
+        count += len(names)
+    row, node = np.concatenate(rows), np.concatenate(nodes)
+    graph = coo_array((np.ones(len(row), dtype=np.int8), (row, node)), shape=(count, count))
+    labels = connected_components(graph, directed=False)[1][: len(images)]
+    name = images["patient_id"].fillna(images["lesion_id"]).fillna(images["image_id"])
+    smallest = name.astype(str).groupby(labels).min().sort_values(kind="stable")
+    rank = pd.Series(np.arange(len(smallest)), index=smallest.index)
+    return np.asarray(rank.loc[labels], dtype=np.int64)
+
+
+def fold_balance(
+    images: pd.DataFrame, folds: pd.DataFrame, *, classes: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Count what each fold holds.
+
+    Args:
+        images: The images table.
+        folds: The folds table.
+        classes: Order of the class columns; empty: alphabetical.
+
+    Returns:
+        One row per fold, test (-1) last: `fold, images, patients, images_per_patient, lesions`
+        (patients and lesions of unknown id are not counted) and the images of each class.
+    """
+    joined = folds[["image_id", "fold"]].merge(images, on="image_id")
+    names = list(classes) or sorted(joined["target"].dropna().unique())
+    grouped = joined.groupby("fold")
+    table = pd.DataFrame({"images": grouped.size(), "patients": grouped["patient_id"].nunique()})
+    known = grouped["patient_id"].count()
+    table["images_per_patient"] = known / table["patients"].where(table["patients"] > 0)
+    table["lesions"] = grouped["lesion_id"].nunique()
+    counts = pd.crosstab(joined["fold"], joined["target"])
+    table[names] = counts.reindex(index=table.index, columns=names, fill_value=0)
+    last = table.index == TEST
+    return pd.concat([table[~last], table[last]]).reset_index(names="fold")
+
+
+def check_balance(images: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
+    """Return the folds unchanged if every fold holds every class that is learnt.
+
+    Raises:
+        FoldError: A fold lacks one, so that its validation would measure nothing of it.
+    """
+    joined = folds[folds["fold"] != TEST].merge(images[["image_id", "target"]], on="image_id")
+    counts = pd.crosstab(joined["fold"], joined["target"])
+    for name in counts.columns:
+        if (counts[name] == 0).any():
+            raise FoldError(
+                f"fold {counts[name].idxmin()} of {len(counts)} holds no image of class {name!r} "
+                f"({counts[name].sum()} images in all folds): use fewer folds (n_folds), or "
+                "task melanoma if the class itself does not matter"
+            )
+    return folds
+
+
+def _check_targets(images: pd.DataFrame) -> None:
+    lost = images.loc[images["target"].isna(), "image_id"]
+    if len(lost):
+        raise FoldError(
+            f"target is missing in {len(lost)} images that are not in the test split "
+            f"({', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}): give it, leave them out, or "
+            "mark them split = test"
+        )
+
+
+def _dealt_folds(images: pd.DataFrame, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    if len(np.unique(groups)) < n_folds:
+        raise FoldError(
+            f"{len(np.unique(groups))} patients, lesions or single images for {n_folds} folds: "
+            "use fewer folds (n_folds)"
+        )
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    fold = np.empty(len(images), dtype=np.int64)
+    target = images["target"].to_numpy(dtype=object).astype(str)
+    rarest = images["target"].value_counts().idxmin()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # check_balance says more
+        try:
+            for k, (_, rows) in enumerate(splitter.split(target, target, groups)):
+                fold[rows] = k
+        except ValueError as error:
+            raise FoldError(f"n_folds {n_folds}, rarest class {rarest!r}: {error}") from None
+    return fold
+
+
+def _given_folds(images: pd.DataFrame, column: str, n_folds: int, seed: int) -> np.ndarray:
+    if column not in images:
+        raise FoldError(f"fold_column {column!r} is not among {list(images.columns)}")
+    given = images[column]
+    if given.isna().any():
+        raise FoldError(
+            f"fold_column {column!r} is empty for {images.loc[given.isna(), 'image_id'].iloc[0]} "
+            f"({given.isna().sum()} such images): give each a value, or -1 to set it aside"
+        )
+    numbers = pd.to_numeric(given, errors="coerce")
+    values = numbers if numbers.notna().all() else given.astype(str)
+    aside = (values == TEST).to_numpy()
+    names, codes = np.unique(values[~aside].to_numpy(), return_inverse=True)
+    if len(names) < n_folds:
+        raise FoldError(
+            f"fold_column {column!r} holds {len(names)} values ({list(names[:5])}), "
+            f"fewer than n_folds {n_folds}"
+        )
+    fold_of = np.arange(len(names))
+    if len(names) > n_folds:
+        splitter = KFold(n_folds, shuffle=True, random_state=seed)
+        for k, (_, shards) in enumerate(splitter.split(names)):
+            fold_of[shards] = k
+    fold = np.full(len(images), TEST, dtype=np.int64)
+    fold[~aside] = fold_of[codes]
+    return fold
+
+
+def _check_groups_whole(
+    images: pd.DataFrame, groups: np.ndarray, fold: np.ndarray, column: str
+) -> None:
+    counts = pd.Series(fold).groupby(groups).transform("nunique").to_numpy()
+    if (counts > 1).any():
+        group = groups[np.argmax(counts > 1)]
+        members = images[groups == group]
+        raise FoldError(
+            f"fold_column {column!r} puts {members['image_id'].iloc[0]} (patient "
+            f"{members['patient_id'].iloc[0]}, lesion {members['lesion_id'].iloc[0]}) and images "
+            f"of the same patient, lesion or picture into {int(counts.max())} folds "
+            f"({len(np.unique(groups[counts > 1]))} such groups): a model would be tested on what "
+            "it has learnt; leave fold_column empty, or keep each group in one fold"
+        )

@@ -1,0 +1,40 @@
+"""Duplicates: copies are found by their bytes."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb.data.duplicates import find_identical
+from melnb.data.examples import write_shard
+
+
+def table(paths: list[str]) -> pd.DataFrame:
+    ids = [f"i{k}" for k in range(len(paths))]
+    nothing = dict.fromkeys(("patient_id", "lesion_id", "target"), np.nan)
+    return pd.DataFrame({"image_id": ids, "path": paths, **nothing})
+
+
+def test_copies_are_found_wherever_they_are(tmp_path):
+    for name, data in {"a": b"one", "b": b"two", "c": b"one", "d": b"other", "e": b"two"}.items():
+        (tmp_path / name).write_bytes(data)
+    write_shard(tmp_path / "s.tfrec", [{"image": b"two"}])
+    paths = [f"{tmp_path}/{name}" for name in ("a", "b", "c", "d", "e", "s.tfrec::0", "missing")]
+    found = find_identical(table(paths))
+    assert found["image_id"].tolist() == ["i0", "i2", "i1", "i4", "i5"]
+    assert found["identical"].tolist() == [0, 0, 1, 1, 1]
+
+
+def test_no_copies_give_an_empty_table(tmp_path):
+    (tmp_path / "a").write_bytes(b"one")
+    assert len(find_identical(table([f"{tmp_path}/a"]))) == 0
+
+
+@pytest.mark.data
+@pytest.mark.skipif("MELNB_DATA" not in os.environ, reason="MELNB_DATA names no real data")
+def test_ham10000_has_two_identical_pairs():
+    folder = Path(os.environ["MELNB_DATA"]) / "ham10000/images"
+    found = find_identical(table(sorted(str(p) for p in folder.glob("*.jpg"))))
+    assert found["identical"].value_counts().tolist() == [2, 2]
