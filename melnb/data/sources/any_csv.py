@@ -1,0 +1,183 @@
+"""Any CSV: the user says which of its columns is which of ours."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from melnb.data.sources.layout import (
+    PICTURE_SUFFIXES,
+    Listing,
+    Missing,
+    check_ids,
+    column,
+    list_folder,
+    make_images,
+    optional_column,
+    place_pictures,
+    read_rows,
+)
+from melnb.data.sources.vocabulary import (
+    UNKNOWN,
+    read_ages,
+    read_diagnoses,
+    read_sexes,
+    read_sites,
+)
+from melnb.diagnoses import MELANOMA, OTHER, find_diagnosis
+from melnb.tables import IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS, TableError
+
+HOME = "wherever your pictures are"
+COLUMNS = tuple(c for c in (*IMAGE_COLUMNS, *OPTIONAL_IMAGE_COLUMNS) if c != "source")
+_READERS = {
+    "diagnosis": read_diagnoses, "sex": read_sexes, "age": read_ages, "site": read_sites,
+}  # fmt: skip
+_BINARY = {"0": OTHER, "1": MELANOMA, "0.0": OTHER, "1.0": MELANOMA}
+
+
+def read_any_csv(
+    folder: str | Path, *, columns: Mapping[str, str] | None = None, missing: Missing = "error"
+) -> pd.DataFrame:
+    """Read a CSV of pictures.
+
+    Columns that are not mapped but bear a name of ours are read as such; the others stay under
+    their own names (a given fold, say). The target is its own column or else the diagnosis, of
+    which `unknown` is no class to learn. A target of 0 and 1 means other and melanoma; of other
+    texts, each is a class, by the ontology's name where it has one.
+
+    Args:
+        folder: The CSV, or a folder that holds no other. Pictures lie anywhere below that folder,
+            named by image id, or where the column `path` says, relative to it.
+        columns: Our column to theirs: `{"image_id": "name", "diagnosis": "dx"}`.
+        missing: What to do with rows whose picture is not there.
+
+    Raises:
+        FileNotFoundError: The folder, the CSV or a picture is missing.
+        TableError: A column is missing, an id doubled, or a value outside its meaning; file, line
+            and value are named.
+        ValueError: `columns` names a column that is not one of ours.
+    """
+    columns = _check_columns(columns or {})
+    place = Path(folder)
+    listing = list_folder(
+        place.parent if place.suffix == ".csv" else place, source="csv", home=HOME
+    )
+    file = listing.root / place.name if place.suffix == ".csv" else _only_csv(listing)
+    if not file.is_file():
+        raise FileNotFoundError(f"csv: no file {file}")
+    rows = read_rows(file)
+    named = {ours: column(rows, file, theirs) for ours, theirs in columns.items()}
+    taken = set(columns.values())
+    for ours in COLUMNS:
+        values = optional_column(rows, ours)
+        if values is not None and ours not in named and values.name not in taken:
+            named[ours] = values
+    if not {"image_id", "path"} & named.keys():
+        column(rows, file, "image_id")  # says what is there instead
+    table = rows.drop(columns=list({str(values.name) for values in named.values()}))
+    table = _read_named(table, named, file)
+    return make_images("csv", [_place(table, named, listing, file, missing)])
+
+
+def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
+    for ours in columns:
+        if ours not in COLUMNS:
+            near = difflib.get_close_matches(ours, COLUMNS, n=1)
+            hint = f"; is {near[0]!r} meant?" if near else ""
+            raise ValueError(
+                f"columns: {ours!r} is no column of the images table{hint} "
+                f"(write ours: theirs; ours are {list(COLUMNS)})"
+            )
+    return dict(columns)
+
+
+def _only_csv(listing: Listing) -> Path:
+    for folder, names in listing.names.items():  # shallow folders first
+        tables = [n for n in names if n.lower().endswith(".csv")]
+        if len(tables) > 1:
+            raise FileNotFoundError(
+                f"csv: {len(tables)} CSV files in {listing.root / folder} ({tables[:5]}): "
+                "give the one that is meant instead of the folder"
+            )
+        if tables:
+            return listing.root / folder / tables[0]
+    return listing.need("*.csv")
+
+
+def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) -> pd.DataFrame:
+    ids = named["image_id"] if "image_id" in named else named["path"]
+    table = table.assign(image_id=check_ids(ids.map(_stem, na_action="ignore"), file))
+    for ours, values in named.items():
+        if ours in _READERS:
+            table[ours] = _READERS[ours](values, file)
+        elif ours in ("width", "height"):
+            table[ours] = _whole_numbers(values, file)
+        elif ours not in ("image_id", "target", "path"):
+            table[ours] = values
+    if "split" in table:
+        wrong = ~table["split"].isin(["train", "test"]) & table["split"].notna()
+        if wrong.any():
+            value = table.loc[wrong, "split"].iloc[0]
+            raise TableError(f"{file} line {wrong.idxmax()}: split {value!r} is not train or test")
+    if "target" in named:
+        table["target"] = _read_targets(named["target"])
+    elif "diagnosis" in table:
+        table["target"] = table["diagnosis"].where(table["diagnosis"] != UNKNOWN)
+    return table
+
+
+def _read_targets(values: pd.Series) -> pd.Series:
+    texts = set(values.dropna().unique())
+    if texts and texts <= _BINARY.keys():
+        return values.map(_BINARY)
+    names = {}
+    for text in texts:
+        try:
+            names[text] = find_diagnosis(text)
+        except ValueError:  # a class of the user's own
+            names[text] = "_".join(text.lower().split())
+    return values.map(names)
+
+
+def _whole_numbers(values: pd.Series, file: Path) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = (numbers.isna() & values.notna()) | (numbers % 1 > 0)
+    if wrong.any():
+        value = values[wrong].iloc[0]
+        raise TableError(f"{file} line {wrong.idxmax()}: {values.name} is {value!r}, not pixels")
+    return numbers.astype("Int64")
+
+
+def _place(
+    table: pd.DataFrame,
+    named: dict[str, pd.Series],
+    listing: Listing,
+    file: Path,
+    missing: Missing,
+) -> pd.DataFrame:
+    if "mask_path" in table:
+        table["mask_path"] = table["mask_path"].map(
+            lambda p: os.path.join(file.parent, p),  # noqa: PTH118
+            na_action="ignore",
+        )
+    if "path" not in named:
+        pictures = listing.pictures("**")
+    else:
+        there = set(listing.pictures("**").values())
+        said = named["path"].map(lambda p: os.path.normpath(file.parent / p), na_action="ignore")
+        pictures = {
+            i: p
+            for i, p in zip(table["image_id"], said, strict=True)
+            if isinstance(p, str) and (p in there or Path(p).is_file())
+        }
+    return place_pictures(table, pictures, listing, file=file, missing=missing)
+
+
+def _stem(text: str) -> str:
+    """Return the id of a file name: `a/ISIC_1.jpg` is ISIC_1, `v1.2` stays."""
+    stem, suffix = os.path.splitext(text)  # noqa: PTH122
+    return Path(stem if suffix.lower() in PICTURE_SUFFIXES else text).name

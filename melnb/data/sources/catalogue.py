@@ -1,0 +1,188 @@
+"""Every source by its name; the task that is set; a sample of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from melnb.data.sources.any_csv import read_any_csv
+from melnb.data.sources.ham10000 import read_ham10000
+from melnb.data.sources.isic2024 import read_isic2024
+from melnb.data.sources.isic_challenges import (
+    read_isic2016,
+    read_isic2017,
+    read_isic2018,
+    read_isic2019,
+)
+from melnb.data.sources.kaggle_records import read_kaggle_records
+from melnb.data.sources.layout import Missing
+from melnb.data.sources.ph2 import read_ph2
+from melnb.data.sources.siim2020 import read_siim2020
+from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
+from melnb.diagnoses import MELANOMA, NAMES, OTHER
+
+READERS: dict[str, Callable[..., pd.DataFrame]] = {
+    "isic2016": read_isic2016,
+    "isic2017": read_isic2017,
+    "isic2018": read_isic2018,
+    "isic2019": read_isic2019,
+    "siim2020": read_siim2020,
+    "isic2024": read_isic2024,
+    "ham10000": read_ham10000,
+    "ph2": read_ph2,
+}
+SOURCES = ("synthetic", *READERS, "csv", "kaggle_tfrecords")
+_ORDER = ("benign", "malignant", OTHER, *NAMES)
+
+
+def read_source(
+    source: str,
+    folder: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    rows: int = 0,
+    seed: int = 0,
+    task: str = "native",
+    missing: Missing | None = None,
+) -> pd.DataFrame:
+    """Read the images table of a source.
+
+    Args:
+        source: One of `SOURCES`. Synthetic lesions are made (`rows` of them, or 600) if the folder
+            holds none, and otherwise read as they are, whatever they were made with.
+        folder: The raw files; of source csv, the CSV itself if you like; of source synthetic, where
+            they are or shall be.
+        columns: Source csv: our column to theirs.
+        rows: Images to use, drawn by `sample_rows`; 0: all.
+        seed: Of the sample, and of synthetic lesions.
+        task: `native`, the source's own classes, or `melanoma` against `other`.
+        missing: What to do with rows whose picture is not there: `error`, `drop` (their ids are
+            then in `attrs["missing"]`) or `keep` with an empty path. None: what the source's
+            reader does, which is an error for all but siim2020.
+
+    Raises:
+        ValueError: There is no such source or task, `columns` is given for another than csv, or
+            there are fewer synthetic lesions than rows.
+        FileNotFoundError: A folder, a table or a picture is missing; the message says where to
+            get it.
+        melnb.tables.TableError: A file breaks its format; file, line and value are named.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"no source {source!r} (sources: {list(SOURCES)})")
+    if columns and source != "csv":
+        raise ValueError(f"columns is for source csv alone; {source} names its own: leave it empty")
+    images = set_task(_read(source, folder, columns, rows, seed, missing), task)
+    return sample_rows(images, rows, seed) if rows else images
+
+
+def set_task(images: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Return the table with the targets of a task.
+
+    Task `melanoma` keeps melanoma and calls every other class `other`; images without a target
+    stay without. Where the classes are malignant and benign, the diagnosis tells.
+
+    Raises:
+        ValueError: There is no such task, or nothing tells which images are melanoma.
+    """
+    if task == "native":
+        return images
+    if task != MELANOMA:
+        raise ValueError(f"no task {task!r} (tasks: native, {MELANOMA})")
+    classes = set(images["target"].dropna())
+    named = images["diagnosis" if "malignant" in classes else "target"]
+    labelled = images["target"].notna()
+    if labelled.any() and not (named[labelled] == MELANOMA).any():
+        raise ValueError(
+            f"task melanoma: none of {labelled.sum()} labelled images is named melanoma (classes: "
+            f"{sorted(classes)}): use task native, or map the column diagnosis"
+        )
+    target = pd.Series(np.where(named == MELANOMA, MELANOMA, OTHER), images.index, dtype=object)
+    return images.assign(target=target.where(labelled))
+
+
+def class_order(images: pd.DataFrame) -> tuple[str, ...]:
+    """Return the classes in the order of `p_` columns and labels: by name, fixed.
+
+    Other before melanoma and benign before malignant, both even if only one is there; otherwise the
+    ontology's order, then names outside it in alphabetical order.
+
+    Raises:
+        ValueError: No image has a target.
+    """
+    classes = set(images["target"].dropna())
+    if not classes:
+        raise ValueError("class_order: no image has a target: a source without labels cannot train")
+    for pair in ((OTHER, MELANOMA), ("benign", "malignant")):
+        if classes <= set(pair):
+            return pair
+    return (*(n for n in _ORDER if n in classes), *sorted(classes - set(_ORDER)))
+
+
+def sample_rows(images: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Return a sample of rows, in the table's order.
+
+    Stratified by split and target in proportion, at least one image of each stratum; patients and
+    lesions play no part. A function of the ids and the seed: the order of rows does not matter.
+
+    Raises:
+        ValueError: There are more strata than rows asked for.
+    """
+    if rows >= len(images):
+        return images
+    split = images["split"].fillna("") if "split" in images else ""
+    strata = images.assign(_split=split, _target=images["target"].fillna("")).sort_values(
+        "image_id"
+    )
+    groups = [g.index.to_numpy() for _, g in strata.groupby(["_split", "_target"], sort=True)]
+    if rows < len(groups):
+        raise ValueError(f"rows is {rows}, fewer than the {len(groups)} classes (of each split)")
+    generator = np.random.default_rng(seed)
+    counts = _share(rows, np.array([len(g) for g in groups]))
+    chosen = [generator.permutation(g)[:n] for g, n in zip(groups, counts, strict=True)]
+    return images.loc[images.index.isin(np.concatenate(chosen))].reset_index(drop=True)
+
+
+def _share(rows: int, sizes: np.ndarray) -> np.ndarray:
+    """Share rows among strata by size: one each, the rest by largest remainders."""
+    wanted = rows * sizes / sizes.sum()
+    counts: np.ndarray = np.maximum(1, np.floor(wanted)).astype(int)
+    while counts.sum() != rows:
+        step = 1 if counts.sum() < rows else -1
+        room = counts < sizes if step > 0 else counts > 1
+        counts[np.argmax(np.where(room, step * (wanted - counts), -np.inf))] += step
+    return counts
+
+
+def _read(
+    source: str,
+    folder: str | Path,
+    columns: Mapping[str, str] | None,
+    rows: int,
+    seed: int,
+    missing: Missing | None,
+) -> pd.DataFrame:
+    if source == "synthetic":
+        return _read_synthetic(folder, rows, seed)
+    if source == "kaggle_tfrecords":
+        return read_kaggle_records(folder)
+    policy = {} if missing is None else {"missing": missing}
+    if source == "csv":
+        return read_any_csv(folder, columns=columns, **policy)
+    return READERS[source](folder, **policy)
+
+
+def _read_synthetic(folder: str | Path, rows: int, seed: int) -> pd.DataFrame:
+    if not str(folder):
+        raise ValueError("folder is empty: say where the synthetic lesions are to be made")
+    if not (Path(folder) / "metadata.csv").exists():
+        make_dataset(folder, images=rows or 600, seed=seed)
+    images = read_dataset_images(folder)
+    if len(images) < rows:
+        raise ValueError(
+            f"{folder} holds {len(images)} synthetic images, but rows is {rows}: name another "
+            "folder, or remove that one"
+        )
+    return images

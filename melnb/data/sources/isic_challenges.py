@@ -1,0 +1,278 @@
+"""The ISIC challenges of 2016 to 2019: parts of one layout, each year with labels of its own.
+
+Test parts, and validation parts, which were held out too, have split `test`. A part that came
+without labels (2018 and 2019 before their release) is read with an empty target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from melnb.data.sources.layout import (
+    Listing,
+    Missing,
+    check_ids,
+    column,
+    list_folder,
+    make_images,
+    optional_column,
+    place_pictures,
+    read_rows,
+)
+from melnb.data.sources.vocabulary import (
+    UNKNOWN,
+    melanoma_or_other,
+    read_flags,
+    read_people,
+)
+from melnb.diagnoses import find_diagnosis
+from melnb.tables import TableError
+
+HOME = "challenge.isic-archive.com/data, {year}, {task}"
+HAM_CLASSES = (
+    "melanoma", "nevus", "basal_cell_carcinoma", "actinic_keratosis", "benign_keratosis",
+    "dermatofibroma", "vascular_lesion",
+)  # fmt: skip
+_BENIGN, _MALIGNANT = {"benign", "0", "0.0"}, {"malignant", "1", "1.0"}
+CLASSES_2019 = (*HAM_CLASSES, "squamous_cell_carcinoma", UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The files of one part of a challenge.
+
+    Attributes:
+        split: `train` or `test`.
+        labels: Name of the ground truth.
+        pictures: Names of folders of pictures, the official one first.
+        masks: Names of folders of masks.
+        metadata: Name of the table of ages, sexes, sites and lesions.
+    """
+
+    split: str
+    labels: str
+    pictures: tuple[str, ...]
+    masks: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
+
+
+def read_isic2016(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
+    """Read ISIC 2016 Task 3: melanoma against other; 900 and 379 images.
+
+    The ground truth has no header, and says `benign` or `malignant` in the training part, 0 or 1
+    in the test part. A benign lesion's diagnosis is unknown.
+
+    Args:
+        folder: The unpacked downloads.
+        missing: What to do with labelled images whose picture is not there.
+
+    Raises:
+        FileNotFoundError: The folder, the training labels or a picture is missing.
+        TableError: A file breaks its format; file, line and value are named.
+    """
+    stem = "ISBI2016_ISIC_Part"
+    parts = [
+        Part(
+            "train" if name == "Training" else "test",
+            f"{stem}3_{name}_GroundTruth.csv",
+            (f"{stem}3_{name}_Data", f"{stem}3B_{name}_Data", f"{stem}1_{name}_Data"),
+            (f"{stem}1_{name}_GroundTruth", f"{stem}3B_{name}_Data"),
+        )
+        for name in ("Training", "Test")
+    ]
+    return _read_challenge("isic2016", folder, parts, _read_labels_2016, missing, "_Segmentation")
+
+
+def read_isic2017(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
+    """Read ISIC 2017 Task 3: melanoma, benign keratosis, nevus; 2,000, 150 and 600 images.
+
+    The two columns of the ground truth name melanoma and seborrhoeic keratosis; a row with
+    neither is a nevus. Arguments and errors are those of `read_isic2016`.
+    """
+    parts = [
+        Part(
+            "train" if name == "Training" else "test",
+            f"ISIC-2017_{name}_Part3_GroundTruth.csv",
+            (f"ISIC-2017_{name}_Data",),
+            (f"ISIC-2017_{name}_Part1_GroundTruth",),
+            (f"ISIC-2017_{name}_Data_metadata.csv",),
+        )
+        for name in ("Training", "Validation", "Test_v2")
+    ]
+    return _read_challenge("isic2017", folder, parts, _read_labels_2017, missing, "_segmentation")
+
+
+def read_isic2018(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
+    """Read ISIC 2018 Task 3: seven classes; 10,015, 193 and 1,512 images, with lesion ids.
+
+    Arguments and errors are those of `read_isic2016`; a row of the ground truth with no label or
+    two is an error.
+    """
+    parts = [
+        Part(
+            "train" if name == "Training" else "test",
+            f"ISIC2018_Task3_{name}_GroundTruth.csv",
+            (f"ISIC2018_Task3_{name}_Input", "images"),
+            ("masks", "HAM10000_segmentations_lesion_tschandl"),
+            (f"ISIC2018_Task3_{name}_LesionGroupings.csv",),
+        )
+        for name in ("Training", "Validation", "Test")
+    ]
+    return _read_challenge("isic2018", folder, parts, _read_labels_2018, missing, "_segmentation")
+
+
+def read_isic2019(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
+    """Read ISIC 2019: eight classes and unknown; 25,331 and 8,238 images.
+
+    Ids that end in `_downsampled` are kept as they were published. Lesion ids are there for 23,247
+    of the training images. Arguments and errors are those of `read_isic2018`.
+    """
+    parts = [
+        Part(
+            "train" if name == "Training" else "test",
+            f"ISIC_2019_{name}_GroundTruth.csv",
+            (f"ISIC_2019_{name}_Input",),
+            metadata=(f"ISIC_2019_{name}_Metadata.csv",),
+        )
+        for name in ("Training", "Test")
+    ]
+    return _read_challenge("isic2019", folder, parts, _read_labels_2019, missing, "")
+
+
+def read_one_hot(table: pd.DataFrame, file: Path, classes: Sequence[str]) -> pd.Series:
+    """Read the class of each row from a column per class, found by name in any order.
+
+    Args:
+        table: The ground truth, as text; further columns are passed over.
+        file: For messages.
+        classes: Ontology names that must each have a column (by name, code or synonym).
+
+    Raises:
+        TableError: A class has no column or two, or a row has no label or two.
+    """
+    columns: dict[str, str] = {}
+    for name in table.columns:
+        try:
+            found = find_diagnosis(str(name))
+        except ValueError:
+            continue  # the image id; weights of the official scoring
+        if found in columns:
+            raise TableError(f"{file}: columns {columns[found]!r} and {name!r} are both {found}")
+        columns[found] = name
+    for wanted in classes:
+        if wanted not in columns:
+            raise TableError(f"{file}: no column for {wanted} among {list(table.columns)}")
+    marks = np.column_stack([read_flags(table[columns[c]], file) for c in classes])
+    count = marks.sum(axis=1)
+    if (count != 1).any():
+        row = int(np.argmax(count != 1))
+        labels = [columns[c] for c, mark in zip(classes, marks[row], strict=True) if mark]
+        raise TableError(
+            f"{file} line {table.index[row]}: {column(table, file, 'image').iloc[row]} is labelled "
+            f"{labels or 'nothing'}, one label is needed ({int((count != 1).sum())} such rows)"
+        )
+    return pd.Series(np.asarray(classes, dtype=object)[marks.argmax(axis=1)], index=table.index)
+
+
+def _read_challenge(
+    source: str,
+    folder: str | Path,
+    parts: Sequence[Part],
+    read_labels: Callable[[Path], pd.DataFrame],
+    missing: Missing,
+    mask_tail: str,
+) -> pd.DataFrame:
+    task = "Part 3 and Part 1" if source in ("isic2016", "isic2017") else "Task 3"
+    home = HOME.format(year=source[-4:], task="all files" if source == "isic2019" else task)
+    listing = list_folder(folder, source=source, home=home)
+    listing.need(parts[0].labels)
+    tables = [_read_part(listing, part, read_labels, missing, mask_tail) for part in parts]
+    return make_images(source, tables)
+
+
+def _read_part(
+    listing: Listing,
+    part: Part,
+    read_labels: Callable[[Path], pd.DataFrame],
+    missing: Missing,
+    mask_tail: str,
+) -> pd.DataFrame:
+    file = listing.find(part.labels)
+    if file is None:  # pictures without labels, or nothing
+        ids = sorted(i for i in listing.pictures(part.pictures[0]) if "superpixels" not in i)
+        file, table = listing.root / part.pictures[0], pd.DataFrame({"image_id": ids})
+    else:
+        table = read_labels(file)
+        check_ids(table["image_id"], file)
+    metadata = listing.find(*part.metadata)
+    if metadata is not None:
+        table = table.merge(_read_metadata(metadata), on="image_id", how="left")
+    if mask_tail and part.masks:
+        table["mask_path"] = table["image_id"].map(listing.pictures(*part.masks, tail=mask_tail))
+    table["split"] = part.split
+    pictures = listing.pictures(*part.pictures)
+    return place_pictures(table, pictures, listing, file=file, missing=missing)
+
+
+def _read_labels_2016(file: Path) -> pd.DataFrame:
+    table = read_rows(file, names=("image_id", "label"))
+    label = table["label"].str.strip().str.lower()
+    wrong = ~label.isin(_BENIGN | _MALIGNANT)
+    if wrong.any():
+        line = label.index[wrong][0]
+        label = table["label"][line]
+        raise TableError(f"{file} line {line}: label {label!r} is not benign, malignant, 0 or 1")
+    malignant = label.isin(_MALIGNANT)
+    return pd.DataFrame(
+        {
+            "image_id": table["image_id"],
+            "diagnosis": malignant.map({True: "melanoma", False: UNKNOWN}),
+            "target": melanoma_or_other(malignant),
+        }
+    )
+
+
+def _read_labels_2017(file: Path) -> pd.DataFrame:
+    table = read_rows(file)
+    flags = {
+        "melanoma": read_flags(column(table, file, "melanoma"), file),
+        "benign_keratosis": read_flags(column(table, file, "seborrheic_keratosis"), file),
+    }
+    both = flags["melanoma"] & flags["benign_keratosis"]
+    if both.any():
+        raise TableError(
+            f"{file} line {both.idxmax()}: two labels in one row, one at most is meant"
+        )
+    name = np.select([f.to_numpy() for f in flags.values()], list(flags), "nevus").astype(object)
+    return pd.DataFrame(
+        {"image_id": column(table, file, "image_id"), "diagnosis": name, "target": name}
+    )
+
+
+def _read_labels_2018(file: Path) -> pd.DataFrame:
+    return _read_labels_one_hot(file, HAM_CLASSES)
+
+
+def _read_labels_2019(file: Path) -> pd.DataFrame:
+    return _read_labels_one_hot(file, CLASSES_2019)
+
+
+def _read_labels_one_hot(file: Path, classes: Sequence[str]) -> pd.DataFrame:
+    table = read_rows(file)
+    name = read_one_hot(table, file, classes)
+    return pd.DataFrame(
+        {"image_id": column(table, file, "image"), "diagnosis": name, "target": name}
+    )
+
+
+def _read_metadata(file: Path) -> pd.DataFrame:
+    table = read_rows(file)
+    ids = check_ids(column(table, file, "image_id", "image"), file)
+    lesions = optional_column(table, "lesion_id")
+    found = read_people(table, file) | ({} if lesions is None else {"lesion_id": lesions})
+    return pd.DataFrame({"image_id": ids, **found})

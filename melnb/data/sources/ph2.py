@@ -1,0 +1,103 @@
+"""PH2: 200 dermoscopic images of melanocytic lesions, a folder each, and one table."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+
+from melnb.data.sources.layout import (
+    Missing,
+    check_ids,
+    list_folder,
+    make_images,
+    place_pictures,
+)
+from melnb.tables import TableError
+
+HOME = "www.fc.up.pt/addi/ph2%20database.html"
+CODES = {"0": "nevus", "1": "nevus", "2": "melanoma"}  # common nevus, atypical nevus, melanoma
+_SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_COLUMNS = {"common nevus": "0", "atypical nevus": "1", "melanoma": "2"}
+
+
+def read_ph2(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
+    """Read PH2: melanoma (40) and nevus (80 common, 80 atypical).
+
+    Args:
+        folder: Holds `PH2_dataset.txt` (or `.xlsx`) and `PH2 Dataset images/IMD…/`.
+        missing: What to do with rows whose picture is not there.
+
+    Raises:
+        FileNotFoundError: The folder, the table or a picture is missing.
+        TableError: The table breaks its format; line and value are named.
+    """
+    listing = list_folder(folder, source="ph2", home=HOME)
+    file = listing.need("PH2_dataset.txt", "PH2_dataset.xlsx")
+    codes = _read_sheet(file) if file.suffix == ".xlsx" else _read_text(file)
+    diagnosis = codes["code"].map(CODES)
+    if diagnosis.isna().any():
+        line = diagnosis.index[diagnosis.isna()][0]
+        raise TableError(
+            f"{file} line {line}: clinical diagnosis {codes['code'][line]!r} of "
+            f"{codes['image_id'][line]} is not 0, 1 or 2"
+        )
+    ids = check_ids(codes["image_id"], file)
+    table = pd.DataFrame({"image_id": ids, "diagnosis": diagnosis, "target": diagnosis})
+    masks = listing.pictures("*_lesion", tail="_lesion")
+    table["mask_path"] = table["image_id"].map(masks)
+    pictures = listing.pictures("*_Dermoscopic_Image")
+    table = place_pictures(table, pictures, listing, file=file, missing=missing)
+    return make_images("ph2", [table])
+
+
+def _read_text(file: Path) -> pd.DataFrame:
+    """Read `|| IMD003 || histological || 0 || … ||`: columns parted by two bars."""
+    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    rows = {
+        number: [part.strip() for part in line.split("||")]
+        for number, line in enumerate(lines, start=1)
+        if re.match(r"\|\|\s*IMD\d+", line)
+    }
+    if not rows:
+        raise TableError(f"{file}: no line begins with '|| IMD', as rows of this table do")
+    cells = [(parts[1], parts[3] if len(parts) > 3 else "") for parts in rows.values()]
+    return pd.DataFrame(cells, index=list(rows), columns=["image_id", "code"])
+
+
+def _read_sheet(file: Path) -> pd.DataFrame:
+    """Read the workbook with the standard library: a cross marks one of three columns."""
+    with zipfile.ZipFile(file) as book:
+        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+        strings = [
+            "".join(t.text or "" for t in item.iter(f"{_SHEET}t"))
+            for item in ElementTree.fromstring(book.read("xl/sharedStrings.xml"))
+        ]
+    marks: dict[str, str] = {}
+    cells, lines = [], []
+    for row in sheet.iter(f"{_SHEET}row"):
+        texts = {_column(c): _text(c, strings) for c in row.iter(f"{_SHEET}c")}
+        if "Image Name" in texts.values():
+            marks = {k: _COLUMNS[t.lower()] for k, t in texts.items() if t.lower() in _COLUMNS}
+            names = next(k for k, t in texts.items() if t == "Image Name")
+        elif marks and texts.get(names, "").startswith("IMD"):
+            found = [code for k, code in marks.items() if texts.get(k, "").upper() == "X"]
+            cells.append((texts[names], found[0] if len(found) == 1 else "".join(found)))
+            lines.append(int(row.attrib["r"]))
+    if not cells:
+        raise TableError(f"{file}: no row under a column 'Image Name' begins with IMD")
+    return pd.DataFrame(cells, index=lines, columns=["image_id", "code"])
+
+
+def _column(cell: ElementTree.Element) -> str:
+    return cell.attrib["r"].rstrip("0123456789")
+
+
+def _text(cell: ElementTree.Element, strings: list[str]) -> str:
+    value = cell.find(f"{_SHEET}v")
+    if value is None or value.text is None:
+        return ""
+    return strings[int(value.text)].strip() if cell.get("t") == "s" else value.text.strip()

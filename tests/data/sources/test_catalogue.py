@@ -1,0 +1,151 @@
+from typing import get_args
+
+import hypothesis.strategies as st
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+
+from melnb import diagnoses, params
+from melnb.data.sources import catalogue
+from melnb.data.sources.catalogue import class_order, read_source, sample_rows, set_task
+
+
+def images(*targets, diagnosis=None, split=None):
+    table = pd.DataFrame({"image_id": [f"i{k:04d}" for k in range(len(targets))]})
+    table["target"] = list(targets)
+    table["diagnosis"] = list(diagnosis or targets)
+    return table if split is None else table.assign(split=list(split))
+
+
+def test_the_parameter_class_knows_the_same_sources():
+    assert set(get_args(params.Source)) == set(catalogue.SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("targets", "order"),
+    [
+        (["melanoma", "other"], ("other", "melanoma")),
+        (["melanoma"], ("other", "melanoma")),
+        (["other", None], ("other", "melanoma")),
+        (["malignant", "benign"], ("benign", "malignant")),
+        (["nevus", "benign_keratosis", "melanoma"], ("melanoma", "nevus", "benign_keratosis")),
+        (sorted(diagnoses.NAMES), diagnoses.NAMES),
+        (["zebra", "nevus", "apple", "other"], ("other", "nevus", "apple", "zebra")),
+    ],
+)
+def test_the_order_of_classes_is_by_name(targets, order):
+    assert class_order(images(*targets)) == order
+    assert class_order(images(*reversed(targets))) == order
+
+
+def test_without_a_target_there_are_no_classes():
+    with pytest.raises(ValueError, match="no image has a target"):
+        class_order(images(None, None))
+
+
+def test_melanoma_against_other():
+    native = images("melanoma", "nevus", "unknown", None)
+    assert set_task(native, "native") is native
+    found = set_task(native, "melanoma")["target"]
+    assert found.tolist()[:3] == ["melanoma", "other", "other"]
+    assert pd.isna(found[3])
+    assert native["target"][1] == "nevus"
+
+
+def test_malignant_is_not_melanoma_the_diagnosis_tells():
+    table = images(
+        "malignant",
+        "malignant",
+        "benign",
+        diagnosis=["basal_cell_carcinoma", "melanoma", "unknown"],
+    )
+    assert set_task(table, "melanoma")["target"].tolist() == ["other", "melanoma", "other"]
+
+
+def test_a_task_that_cannot_be_set():
+    with pytest.raises(ValueError, match=r"none of 2 .*\['sick', 'well'\].*task native"):
+        set_task(images("sick", "well"), "melanoma")
+    with pytest.raises(ValueError, match="no task 'nevus'"):
+        set_task(images("nevus"), "nevus")
+
+
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    rows=st.integers(5, 200),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_sample_keeps_every_class_in_proportion(sizes, rows, seed):
+    table = images(*(f"c{k}" for k, n in enumerate(sizes) for _ in range(n)))
+    sample = sample_rows(table, rows, seed)
+    counts = sample["target"].value_counts()
+    assert len(sample) == min(rows, len(table))
+    assert len(counts) == len(sizes)
+    assert sample["image_id"].is_monotonic_increasing  # the table's order
+    assert sample.index.tolist() == list(range(len(sample)))
+    shuffled = table.sample(frac=1, random_state=seed)
+    assert set(sample_rows(shuffled, rows, seed)["image_id"]) == set(sample["image_id"])
+    if rows < len(table):
+        for k, size in enumerate(sizes):
+            wanted = rows * size / len(table)
+            assert counts[f"c{k}"] <= max(1, wanted + 1)
+            assert counts[f"c{k}"] >= max(1, wanted - len(sizes))
+
+
+def test_a_sample_depends_on_the_seed_and_keeps_parts_and_notes():
+    table = images(
+        *["other"] * 90, *["melanoma"] * 10, *[None] * 50, split=["train"] * 100 + ["test"] * 50
+    )
+    table.attrs["missing"] = ("x",)
+    sample = sample_rows(table, 30, seed=1)
+    assert sample["split"].value_counts().to_dict() == {"train": 20, "test": 10}
+    assert sample["target"].value_counts().to_dict() == {"other": 18, "melanoma": 2}
+    assert sample.attrs["missing"] == ("x",)
+    assert sample.equals(sample_rows(table, 30, seed=1))
+    assert not sample.equals(sample_rows(table, 30, seed=2))
+    with pytest.raises(ValueError, match="rows is 2, fewer than the 3 classes"):
+        sample_rows(table, 2, seed=1)
+
+
+def test_a_source_is_read_by_its_name(tmp_path, text):
+    file = text("mine.csv", "name,dx", *(f"i{k},{'nv' if k % 3 else 'mel'}" for k in range(30)))
+    table = read_source(
+        "csv", file, columns={"image_id": "name", "diagnosis": "dx"},
+        rows=12, seed=3, task="melanoma", missing="keep",
+    )  # fmt: skip
+    assert table["target"].value_counts().to_dict() == {"other": 8, "melanoma": 4}
+
+
+def test_what_cannot_be_read(tmp_path):
+    with pytest.raises(ValueError, match=r"no source 'isic2021' .*'isic2020'|'siim2020'"):
+        read_source("isic2021", tmp_path)
+    with pytest.raises(ValueError, match="columns is for source csv"):
+        read_source("ph2", tmp_path, columns={"image_id": "x"})
+    with pytest.raises(ValueError, match="folder is empty"):
+        read_source("synthetic", "")
+
+
+@pytest.mark.parametrize("source", [s for s in catalogue.SOURCES if s != "synthetic"])
+def test_an_empty_folder_says_what_is_expected(tmp_path, source):
+    with pytest.raises(FileNotFoundError, match=f"{source}: no .* get it from"):
+        read_source(source, tmp_path)
+
+
+def test_synthetic_lesions_are_made_once(tmp_path):
+    made = read_source("synthetic", tmp_path / "raw", rows=12, seed=5, task="melanoma")
+    assert len(made) == 12
+    assert class_order(made) == ("other", "melanoma")
+    assert made["path"].notna().all()
+    stamp = (tmp_path / "raw" / "metadata.csv").stat().st_mtime_ns
+    assert read_source("synthetic", tmp_path / "raw", rows=12, seed=5, task="melanoma").equals(made)
+    assert len(read_source("synthetic", tmp_path / "raw", rows=8, seed=1)) == 8
+    with pytest.raises(ValueError, match=r"holds 12 synthetic images, but rows is 13: .*another"):
+        read_source("synthetic", tmp_path / "raw", rows=13)
+    assert (tmp_path / "raw" / "metadata.csv").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.data
+def test_a_real_sample_keeps_the_rare(real):
+    table = read_source("ham10000", real("ham10000"), rows=200, seed=0)
+    assert class_order(table) == diagnoses.NAMES[:7]
+    assert len(table) == 200
