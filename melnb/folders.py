@@ -22,6 +22,7 @@ from melnb.provenance import identity
 RECORD = "run.json"  # written last: a folder that has it is whole
 OPENED = "parameters.json"  # in a partial folder: whose it is, and who writes it
 RESERVED = (".partial", ".old", ".lock", ".running", ".failed")  # endings no run may have
+_PATIENCE = 5.0  # seconds: `holder` may be looking, or a kernel whose launcher was killed be dying
 _HELD: WeakValueDictionary[Path, FileLock] = WeakValueDictionary()  # by this process
 
 
@@ -45,7 +46,7 @@ def hold(final: Path) -> FileLock:
     lock = _HELD.get(final)
     if lock is None:
         final.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock_file(final), timeout=2, thread_local=False)  # `holder` may be looking
+        lock = FileLock(_lock_file(final), timeout=_PATIENCE, thread_local=False)
     if not lock.is_locked:
         try:
             lock.acquire()
@@ -58,14 +59,14 @@ def hold(final: Path) -> FileLock:
     return lock
 
 
-def holder(final: Path) -> str:
-    """Return who is writing a folder, in words; empty if nobody is."""
+def holder(final: Path, *, patience: float = 0) -> str:
+    """Return who is writing a folder, in words, after some seconds' patience; empty if nobody."""
     if final in _HELD and _HELD[final].is_locked:
         return "this process"
     if not _lock_file(final).exists():
         return ""
     try:
-        with FileLock(_lock_file(final), timeout=0):
+        with FileLock(_lock_file(final), timeout=patience):
             return ""
     except Timeout:
         opened = read_opened(final)

@@ -28,7 +28,7 @@ from melnb.folders import (
     replace,
     write_json,
 )
-from melnb.params import ParameterError
+from melnb.params import ParameterError, Parameters
 from melnb.provenance import commit, hash_path, list_files, plain, versions
 
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
@@ -61,9 +61,24 @@ def resolve(text: str | Path) -> Path:
     return project_root() / Path(expanded).expanduser()
 
 
+def located(file: str | Path) -> Path:
+    """Return a file that a person named, from where they stand or from the project root."""
+    return Path(file) if Path(file).exists() else resolve(file)
+
+
 def outputs_root(outputs: str | Path = "") -> Path:
     """Return the folder that holds all runs: `outputs/` of the project unless another is given."""
     return resolve(outputs or "outputs")
+
+
+def run_name(parameters: Parameters) -> str:
+    """Return the folder below the stage's that a run of these parameters has.
+
+    It is `<run>/fold<k>` where a fold is trained, `<run>` where a run is named, else `<dataset>`.
+    """
+    values = parameters.plain()
+    name = str(values.get("run") or values["dataset"])
+    return f"{name}/fold{values['fold']}" if "fold" in values else name
 
 
 def find_run(stage: str, run: str, outputs: str | Path = "") -> Path:

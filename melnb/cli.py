@@ -1,0 +1,168 @@
+"""The command `melnb`: run one notebook or many, and see what stands where."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+import melnb
+
+_PAIRS = click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+_FORCE = click.option("--force", is_flag=True, help="Run also what is up to date.")
+
+
+def _told(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn an error that a person can mend into its message, without a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.echo("\nstopped; the same command goes on with what is not finished", err=True)
+            sys.exit(130)
+        except (ValueError, OSError, RuntimeError, ImportError) as error:
+            if os.environ.get("MELNB_DEBUG"):
+                raise
+            raise click.ClickException(str(error) or type(error).__name__) from error
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--root", type=click.Path(file_okay=False, exists=True), help="The project's folder.")
+@click.version_option(melnb.__version__, prog_name="melnb")
+def main(root: str | None) -> None:
+    """From dermoscopy images to an honest melanoma classifier."""
+    if root:
+        os.environ["MELNB_ROOT"] = str(Path(root).resolve())
+
+
+@main.command()
+@click.argument("stage")
+@_PAIRS
+@click.option("-f", "--file", "files", multiple=True, help="YAML of parameters; the later wins.")
+@_FORCE
+@click.option("--state", type=click.Path(path_type=Path), hidden=True)
+@_told
+def run(
+    stage: str, pairs: tuple[str, ...], files: tuple[str, ...], force: bool, state: Path | None
+) -> None:
+    """Run the notebook of STAGE, unless its run is up to date.
+
+    For example: melnb run 03_train -f params/03_train.demo.yaml fold=2 epochs=3
+    """
+    from melnb.graph import run_job
+    from melnb.launch import launch
+    from melnb.params import read_parameters
+    from melnb.runs import located
+
+    parameters = read_parameters(stage, [located(file) for file in files], pairs)
+    if state:
+        click.echo(run_job(parameters, state=state, force=force))
+    else:
+        click.echo(launch(stage, parameters=parameters, force=force))
+
+
+@main.command()
+@click.argument("file")
+@click.argument("rest", nargs=-1, metavar="[KEY=VALUE]... [-- SNAKEMAKE ARGUMENTS]")
+@click.option("-j", "--jobs", default=1, show_default=True, help="Notebooks at a time.")
+@click.option("--gpus", default=0, help="GPU notebooks at a time [default: 1 where there is one].")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would run, and why.")
+@_FORCE
+@_told
+def pipeline(
+    file: str, rest: tuple[str, ...], jobs: int, gpus: int, dry_run: bool, force: bool
+) -> None:
+    """Run those notebooks of a pipeline that are not up to date.
+
+    KEY=VALUE reaches every stage that has the parameter, STAGE.KEY=VALUE one stage. What follows --
+    goes to Snakemake: melnb pipeline params/demo.pipeline.yaml -- --executor slurm
+    """
+    from melnb.board import Board, table
+    from melnb.graph import planned, run_pipeline
+    from melnb.pipeline import read_pipeline
+
+    cut = next((k for k, text in enumerate(rest) if text.startswith("-")), len(rest))
+    plan = read_pipeline(file, rest[:cut])
+    if dry_run:
+        click.echo("\n".join(table(planned(plan, force=force))))
+        return
+    rows = run_pipeline(
+        plan, jobs=jobs, gpus=gpus, force=force, extra=rest[cut:], show=Board().show
+    )
+    for row in rows:
+        if row.state == "failed":
+            click.echo(f"\n{row.note}", err=True)
+    if any(row.state not in ("done", "up to date") for row in rows):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("outputs", default="")
+@_told
+def status(outputs: str) -> None:
+    """Show every run under OUTPUTS: its state, when, how long, and its main result."""
+    from melnb.board import read_board, table
+    from melnb.runs import outputs_root
+
+    root = outputs_root(outputs)
+    click.echo("\n".join(table(read_board(root))) or f"no runs in {root}")
+
+
+@main.command()
+@click.argument("name", metavar="STAGE/RUN")
+@click.option("--outputs", default="", help="The folder of all runs.")
+@_told
+def results(name: str, outputs: str) -> None:
+    """Print what a finished run found, and where it lies."""
+    from melnb.runs import find_run, read_run
+
+    stage, _, run = name.partition("/")
+    folder = find_run(stage, run, outputs)
+    record = read_run(folder)
+    width = max(map(len, record["results"]), default=0)
+    for key, value in record["results"].items():
+        click.echo(
+            f"{key:{width}}  {value:.4g}" if type(value) is float else f"{key:{width}}  {value}"
+        )
+    pages = [file["path"] for file in record["files"] if file["path"].endswith(".html")]
+    for path in (folder / page for page in pages or [""]):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_told
+def doctor(folder: Path) -> None:
+    """Check the records in FOLDER; exit with 1 if something is wrong."""
+    from melnb.data.records import check_records
+
+    findings = check_records(folder)
+    click.echo(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")
+    if len(findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("stage", default="")
+@_told
+def stages(stage: str) -> None:
+    """List the stages, or the parameters of STAGE with their defaults."""
+    from melnb.params import STAGES, stage_class
+
+    for cls in [stage_class(stage)] if stage else STAGES.values():
+        click.echo(click.style(str(cls.__doc__).splitlines()[0], bold=True))
+        for name, field in cls.model_fields.items():
+            click.echo(f"  {name:16} {field.default!r:22} {field.description}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""Run a pipeline's jobs by Snakemake: graph, parallel jobs, resources, clusters.
+
+Whether a job is up to date is `freshness`'s to say, by content. Before each run its answers become
+the empty mark files that Snakemake knows as outputs: a mark is there if its run is up to date, so
+Snakemake deletes marks and never a run. A job whose mark is made anew goes through `melnb run`,
+which looks again and starts no kernel if its inputs came out the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import yaml
+
+from melnb.board import Row, main_result, read_state
+from melnb.folders import write_json
+from melnb.freshness import notebook_of, run_folder, why_stale
+from melnb.launch import launch, terminable
+from melnb.params import Parameters
+from melnb.pipeline import Job, Pipeline
+from melnb.runs import project_root, read_run
+
+GPU_STAGES = ("03_train", "04_predict")
+_TICK = 0.25  # seconds between looks at the jobs
+Show = Callable[[Sequence[Row]], None]
+
+
+class PipelineError(RuntimeError):
+    """A pipeline cannot be run; the message says what to do first."""
+
+
+def reasons(pipeline: Pipeline, *, force: bool = False) -> dict[str, str]:
+    """Return for each job why it must run, in words; empty if it is up to date.
+
+    A job after one that must run only may have to: `after 02_prepare/demo`.
+    """
+    answers: dict[str, str] = {}
+    for job in pipeline.jobs:
+        notebook_of(job.stage)
+        before = next((key for key in job.needs if answers[key]), "")
+        answer = "forced" if force else why_stale(job.parameters)
+        answers[job.key] = answer or (f"after {before}" if before else "")
+    return answers
+
+
+def planned(pipeline: Pipeline, *, force: bool = False) -> list[Row]:
+    """Return what would run, and why."""
+    why = reasons(pipeline, force=force)
+    return [Row(k, "would run" if why[k] else "up to date", note=why[k]) for k in why]
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    *,
+    jobs: int = 1,
+    gpus: int = 0,
+    force: bool = False,
+    extra: Sequence[str] = (),
+    show: Show = lambda rows: None,
+) -> list[Row]:
+    """Run what is not up to date; independent jobs go on when one fails.
+
+    Args:
+        pipeline: As read, every parameter checked.
+        jobs: How many at a time.
+        gpus: How many of training and prediction at a time on this machine. 0: one where there is
+            an NVIDIA GPU (each takes all its memory), else as many as `jobs`.
+        force: Run also what is up to date.
+        extra: Arguments for Snakemake (`--executor slurm`, `--profile …`).
+        show: Told the rows several times a second.
+
+    Returns:
+        The rows as they ended.
+
+    Raises:
+        PipelineError: Snakemake is missing or refuses, or the pipeline is running already.
+    """
+    folder = pipeline.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder) as lock:
+        why = reasons(pipeline, force=force)
+        rows = [_first_row(job, why[job.key]) for job in pipeline.jobs]
+        show(rows)
+        if not any(why.values()):
+            return rows
+        if importlib.util.find_spec("snakemake") is None:
+            raise PipelineError("running a pipeline needs Snakemake: pip install 'melnb[pipeline]'")
+        _lay_out(pipeline, force=force)
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile")]
+        command += ["--directory", str(folder), "--jobs", str(jobs), "--keep-going", "--nolock"]
+        command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor"]
+        if gpus := gpus or int(not extra and Path("/dev/nvidia0").exists()):
+            command += ["--resources", f"gpu={gpus}"]
+        with (folder / "snakemake.log").open("w", encoding="utf-8") as log:
+            code = _follow([*command, *extra], log, lock, lambda: show(_rows(pipeline, rows)))
+    ended = _rows(pipeline, rows, ended=True)
+    show(ended)
+    if code and all(row.state != "failed" for row in ended):
+        last = (folder / "snakemake.log").read_text(encoding="utf-8").strip().splitlines()[-8:]
+        raise PipelineError("Snakemake stopped:\n  " + "\n  ".join(last))
+    return ended
+
+
+def run_job(parameters: Parameters, *, state: Path, force: bool = False) -> Path:
+    """Launch one job of a pipeline, and write its state for the pipeline to read."""
+    started = time.time()
+
+    def write(word: str, note: str = "") -> None:
+        seconds = round(time.time() - started, 1)
+        told = {"state": word, "note": note, "started": started, "seconds": seconds}
+        write_json(told, state)
+
+    before = "" if force else why_stale(parameters)
+    write("running")
+    try:
+        folder = launch(parameters.stage, parameters=parameters, force=force)
+    except KeyboardInterrupt:
+        write("stopped")
+        raise
+    except Exception as error:
+        write("failed", str(error))
+        raise
+    result = main_result(read_run(folder)["results"])
+    write("done" if before or force else "up to date", result)
+    return folder
+
+
+def write_snakefile(pipeline: Pipeline, *, force: bool = False) -> Path:
+    """Write the pipeline as a Snakefile: one rule for each job, readable by itself."""
+    rules = [f"# {pipeline.name}: written by `melnb pipeline`, read by Snakemake\n"]
+    rules.append(f"rule all:\n    input: {_listed(_mark(job.key) for job in pipeline.jobs)}\n")
+    root, gpu = shlex.quote(str(project_root())), "    resources: gpu=1\n"
+    for number, job in enumerate(pipeline.jobs):
+        command = f"{shlex.quote(sys.executable)} -m melnb.cli --root {root} run {job.stage}"
+        command += f" -f jobs/{job.key}.yaml --state states/{job.key}.json"
+        command += (" --force" if force else "") + f" > logs/{job.key}.log 2>&1"
+        rules.append(
+            f"rule job{number}_{re.sub(r'[^A-Za-z0-9]', '_', job.key)}:\n"
+            f"    input: {_listed(_mark(key) for key in job.needs)}\n"
+            f'    output: touch("{_mark(job.key)}")\n'
+            f'    log: "logs/{job.key}.log"\n'
+            f"{gpu if job.stage in GPU_STAGES else ''}"
+            f"    shell: {command.replace('{', '{{').replace('}', '}}')!r}\n"
+        )
+    path = pipeline.folder / "Snakefile"
+    path.write_text("\n".join(rules), encoding="utf-8")
+    return path
+
+
+def _lay_out(pipeline: Pipeline, *, force: bool) -> None:
+    """Write what Snakemake and the jobs read, and bring the marks in line with `freshness`."""
+    folder = pipeline.folder
+    shutil.rmtree(folder / "states", ignore_errors=True)
+    now = time.time()
+    why = reasons(pipeline, force=force)
+    for job in pipeline.jobs:
+        for place in ("jobs", "logs", "states", "marks"):
+            (folder / place / job.key).parent.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(job.parameters.plain(), sort_keys=False, allow_unicode=True)
+        (folder / "jobs" / f"{job.key}.yaml").write_text(text, encoding="utf-8")
+        mark = folder / _mark(job.key)
+        if why[job.key]:
+            mark.unlink(missing_ok=True)
+        else:
+            mark.touch()
+            os.utime(mark, (now, now))  # one time for all: none is newer than another
+    write_snakefile(pipeline, force=force)
+
+
+def _follow(
+    command: Sequence[str], log: IO[str], lock: int | None, tick: Callable[[], None]
+) -> int:
+    """Run Snakemake to its end; Ctrl-C stops it, its jobs and their kernels."""
+    with terminable():
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a signal reaches all of it, once
+            pass_fds=() if lock is None else (lock,),  # an orphan still holds the pipeline
+        )
+        try:
+            while process.poll() is None:
+                tick()
+                time.sleep(_TICK)
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
+            tick()
+            raise
+    return process.returncode
+
+
+def _first_row(job: Job, why: str) -> Row:
+    if why:
+        return Row(job.key, note=why)
+    record = read_run(run_folder(job.parameters))
+    return Row(job.key, "up to date", record["seconds"], main_result(record["results"]))
+
+
+def _rows(pipeline: Pipeline, first: Sequence[Row], *, ended: bool = False) -> list[Row]:
+    """Return the rows as the jobs' state files have them now."""
+    rows: dict[str, Row] = {}
+    for job, row in zip(pipeline.jobs, first, strict=True):
+        file = pipeline.folder / "states" / f"{job.key}.json"
+        now = read_state(file, job.key) if file.exists() else row
+        if ended and now.state in ("waiting", "running"):
+            now = _unfinished(job, now, rows, pipeline.folder / "logs" / f"{job.key}.log")
+        rows[job.key] = now
+    return list(rows.values())
+
+
+def _unfinished(job: Job, row: Row, rows: Mapping[str, Row], log: Path) -> Row:
+    """Say why a job of a pipeline that came to its end did not."""
+    blocked = next((k for k in job.needs if rows[k].state not in ("done", "up to date")), "")
+    if row.state == "waiting" and blocked:
+        return Row(job.key, "not run", note=f"needs {blocked}")
+    if row.state == "running" or log.exists():
+        return Row(job.key, "failed", row.seconds, f"{job.key} was killed, see {log}")
+    return Row(job.key, "not run", note="run the pipeline again to go on")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[int | None]:
+    """Hold the pipeline; its Snakemake inherits the hold, and keeps it if we are killed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: the runs' own locks must do
+        yield None
+        return
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield lock
+    except BlockingIOError:
+        raise PipelineError(
+            f"the pipeline {folder.name} is running already: wait for it, or stop it first"
+        ) from None
+    finally:
+        os.close(lock)
+
+
+def _mark(key: str) -> str:
+    return f"marks/{key}"
+
+
+def _listed(paths: Iterable[str]) -> str:
+    return ", ".join(f'"{path}"' for path in paths) or "[]"

@@ -1,0 +1,229 @@
+"""Run one stage: check its parameters, run its notebook by papermill, keep what it wrote.
+
+A run is done when papermill raised nothing *and* the notebook finished its run: an interrupted
+notebook looks complete to papermill. What is up to date is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from melnb.folders import RECORD, holder
+from melnb.freshness import code_of, notebook_of, run_folder, why_stale
+from melnb.params import ParameterError, Parameters
+from melnb.runs import project_root, read_run, run_name
+
+_SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a notebook stopped, and what it said."""
+
+    cell: int  # the number in In [..]; 0: none was begun
+    heading: str  # the nearest above that cell
+    error: str
+
+    def __str__(self) -> str:
+        under = f", under {self.heading!r}" if self.heading else ""
+        return f"In [{self.cell}]{under}: {self.error}"
+
+
+class LaunchError(RuntimeError):
+    """A stage was not run to its end.
+
+    Attributes:
+        stage: The notebook's stem.
+        run: The folder below the stage's.
+        notebook: The notebook as far as it ran, if it was begun.
+        failure: Where and why it stopped, if it was begun.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        run: str,
+        problem: str,
+        *,
+        notebook: Path | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        self.stage, self.run, self.notebook, self.failure = stage, run, notebook, failure
+        place = f"\n  see {notebook}" if notebook else ""
+        super().__init__(f"{stage}/{run} {problem}{place}")
+
+
+def launch(stage: str, *, parameters: Parameters, force: bool = False, say: Say = print) -> Path:
+    """Run a stage's notebook unless its run is up to date; return the finished folder.
+
+    Args:
+        stage: The notebook's stem, such as `03_train`.
+        parameters: Of that stage's class.
+        force: Run also what is up to date.
+        say: Told in one line what is done.
+
+    Raises:
+        ParameterError: The parameters are another stage's.
+        FileNotFoundError: The project has no such notebook.
+        LaunchError: Another process runs it, or the notebook failed; the notebook as far as it
+            ran is `<run>.failed.ipynb` beside the run's folder.
+    """
+    if parameters.stage != stage:
+        raise ParameterError(f"{stage} was given the parameters of {parameters.stage}")
+    notebook, final = notebook_of(stage), run_folder(parameters)
+    code_of(notebook)  # refuses a notebook whose parameters papermill could not set
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(stage, run_name(parameters), final):
+        reason = "forced" if force else why_stale(parameters)
+        if not reason:
+            _adopt(final)
+            say(f"{stage}/{run_name(parameters)} is up to date")
+            return final
+        say(f"{stage}/{run_name(parameters)}: {reason}, running {notebook.name}")
+        return _run(notebook, final, parameters)
+
+
+def read_failure(notebook: Path) -> Failure:
+    """Return where an executed notebook stopped: its error, or its last cell if interrupted."""
+    heading, begun, cell_number = "", "", 0
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        titles = re.findall(r"^#+ +(.+)$", source, re.MULTILINE)
+        if cell["cell_type"] == "markdown" and titles:
+            heading = titles[-1].strip()
+        if cell["cell_type"] != "code":
+            continue
+        number = cell.get("execution_count") or cell_number + 1
+        for output in cell["outputs"]:
+            if output["output_type"] == "error":
+                error = f"{output['ename']}: {_COLOURS.sub('', output['evalue'])}"
+                return Failure(number, heading, error.strip())
+        if cell["metadata"].get("papermill", {}).get("start_time"):
+            begun, cell_number = heading, number
+    return Failure(cell_number, begun, "stopped before its end")
+
+
+def _run(notebook: Path, final: Path, parameters: Parameters) -> Path:
+    """Execute the notebook beside its run's folder, then file it where it belongs."""
+    stage, run = parameters.stage, run_name(parameters)
+    running, failed = _beside(final, "running"), _beside(final, "failed")
+    failed.unlink(missing_ok=True)
+    before = _stamp(final)
+    try:
+        with terminable():
+            _papermill(notebook, running, parameters.plain())
+    except BaseException as error:
+        if running.exists():
+            running.replace(failed)
+        if not isinstance(error, Exception):  # Ctrl-C: what was finished stays
+            raise
+        raise _explained(error, stage, run, failed) from error
+    if _stamp(final) == before:
+        running.replace(failed)
+        problem = "ran to its last cell without finishing its run: call run.finish(results) there"
+        raise LaunchError(stage, run, problem, notebook=failed)
+    return running.replace(final / "notebook.ipynb").parent
+
+
+def _papermill(notebook: Path, executed: Path, values: dict[str, Any]) -> None:
+    import papermill  # 2 s, and not needed for what is up to date
+    from traitlets.config import Config
+
+    shown = sys.stderr.isatty()
+    sockets = Path(tempfile.mkdtemp(prefix="melnb-"))
+    manager: dict[str, Any] = {}
+    if sys.platform != "win32" and len(bytes(sockets)) + len("/k-ipc-5") < _SOCKET_PATH:
+        # Kernels that start together may be given the same port; sockets in a folder are their own.
+        manager = {"transport": "ipc", "connection_file": str(sockets / "k.json")}
+    try:
+        papermill.execute_notebook(
+            notebook,
+            executed,
+            parameters=values,
+            kernel_name="python3",
+            progress_bar=shown,
+            stdout_file=None if shown else sys.stdout,
+            stderr_file=None if shown else sys.stderr,
+            cwd=project_root(),
+            config=Config({"KernelManager": manager}),
+        )
+    finally:
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _explained(error: Exception, stage: str, run: str, failed: Path) -> LaunchError:
+    if not failed.exists():
+        return LaunchError(stage, run, f"could not be started: {error}")
+    failure = read_failure(failed)
+    if type(error).__name__ == "DeadKernelError":
+        died = "the kernel died, perhaps out of memory: use a smaller batch_size or image_size"
+        failure = Failure(failure.cell, failure.heading, died)
+    return LaunchError(stage, run, f"failed at {failure}", notebook=failed, failure=failure)
+
+
+@contextmanager
+def _alone(stage: str, run: str, final: Path) -> Iterator[None]:
+    """Hold a lock of the launcher's own: the run's is taken by the kernel."""
+    lock = FileLock(final.parent / f".{final.name}.launch.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        problem = "is being run by another process: wait for it, or stop it first"
+        raise LaunchError(stage, run, problem, notebook=_beside(final, "running")) from None
+    try:
+        if who := holder(final, patience=3):
+            raise LaunchError(stage, run, f"is being written by {who}: wait for it or stop it")
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let a polite kill (of a cluster's scheduler, say) stop the kernel too, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _adopt(final: Path) -> None:
+    """File the notebook of a run that was finished just before its launcher was killed."""
+    running, filed = _beside(final, "running"), final / "notebook.ipynb"
+    if running.exists() and not filed.exists():
+        started = datetime.fromisoformat(read_run(final)["started"]).timestamp()
+        if running.stat().st_mtime >= started:  # else it is an older try's
+            running.replace(filed)
+
+
+def _beside(final: Path, state: str) -> Path:
+    return final.with_name(f"{final.name}.{state}.ipynb")
+
+
+def _stamp(final: Path) -> tuple[int, int]:
+    path = final / RECORD
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else (0, 0)

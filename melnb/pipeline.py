@@ -1,0 +1,231 @@
+"""Many stages: read a pipeline's YAML into checked jobs that know what they need.
+
+    set: {dataset: demo}            # reaches every stage that has the parameter
+    stages:
+      - 02_prepare: params/02_prepare.demo.yaml
+      - 03_train: {file: params/03_train.demo.yaml, folds: 3, with: {run: small}}
+      - 04_predict: {with: {run: small}}
+
+A value comes from the class default, then the stage's file, then `set`, then `with`, then
+`key=value` for all stages, then `stage.key=value`: the later wins. A fold makes one job. What a job
+needs is read off its parameters, so the order of the lines is the reader's alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from melnb.params import ParameterError, Parameters, read_yaml, stage_class
+from melnb.runs import find_table, located, outputs_root, run_name
+
+# The runs that each stage reads, as its parameters name them; `*` stands for every fold.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "03_train": ("02_prepare/{dataset}",),
+    "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
+    "05_ensemble": ("{members}",),
+    "06_report": ("{predictions}", "02_prepare/{dataset}"),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to run: a stage with its parameters, and the jobs that come before it."""
+
+    parameters: Parameters
+    needs: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> str:
+        return self.parameters.stage
+
+    @property
+    def key(self) -> str:
+        """Return the run's folder below `outputs/`, which names the job."""
+        return f"{self.stage}/{run_name(self.parameters)}"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Jobs in an order in which they can run."""
+
+    name: str
+    outputs: str
+    jobs: tuple[Job, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Return where the pipeline keeps its graph, logs and marks, apart from the runs."""
+        return outputs_root(self.outputs) / ".pipeline" / self.name
+
+
+def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
+    """Read a pipeline and check every parameter of every job, before anything runs.
+
+    Args:
+        file: The YAML, relative to the working directory or to the project.
+        overrides: `key=value` for every stage that has the key, or `stage.key=value`.
+
+    Raises:
+        ParameterError: A name is unknown, a value is refused, two jobs are one run, or a job needs
+            a run that is neither in the pipeline nor finished.
+    """
+    path = located(file)
+    plan = read_yaml(path)
+    _known(plan, ("outputs", "set", "stages"), str(path))
+    shared = dict(plan.get("set") or {})
+    if plan.get("outputs"):
+        shared["outputs"] = plan["outputs"]
+    lines = [_line(line, path) for line in plan.get("stages") or []]
+    if not lines:
+        raise ParameterError(f"{path}: stages is empty: list one stage or more")
+    stages = [stage for stage, _ in lines]
+    for_all, for_one = _overrides(overrides, stages)
+    _reach(shared, stages, f"{path}: set")
+    _reach(for_all, stages, "key=value")
+    jobs = [
+        Job(parameters)
+        for stage, line in lines
+        for parameters in _expand(stage, line, shared, for_all, for_one.get(stage, {}))
+    ]
+    outputs = str({**shared, **for_all}.get("outputs", ""))
+    name = path.name.removesuffix(".yaml").removesuffix(".pipeline")
+    return Pipeline(name, outputs, _ordered(jobs, path))
+
+
+def needed(parameters: Parameters) -> list[str]:
+    """Return the runs (`stage/run`, perhaps with `*`) and files that a stage's parameters name."""
+    values = parameters.plain()
+    if "train_run" in values:
+        values["train_run"] = values["train_run"] or values["run"]
+    names: list[str] = []
+    for pattern in NEEDS.get(parameters.stage, ()):
+        field = pattern[pattern.index("{") + 1 : pattern.index("}")]
+        given = values[field] if isinstance(values[field], list) else [values[field]]
+        names += [pattern.replace(f"{{{field}}}", str(value)) for value in given if value]
+    return names
+
+
+def _expand(
+    stage: str,
+    line: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    for_all: Mapping[str, Any],
+    for_one: Mapping[str, Any],
+) -> list[Parameters]:
+    """Make the parameters of a line's jobs: one, or one for each fold."""
+    fields = stage_class(stage).model_fields
+    values: dict[str, Any] = read_yaml(located(line["file"])) if line.get("file") else {}
+    values |= {key: value for key, value in shared.items() if key in fields}
+    values |= dict(line.get("with") or {})
+    values |= {key: value for key, value in for_all.items() if key in fields}
+    values |= for_one
+    if "folds" not in line:
+        return [stage_class(stage).check(values)]
+    folds = line["folds"]
+    if isinstance(folds, int) and folds > 0:
+        folds = list(range(folds))
+    if not isinstance(folds, list) or not folds:
+        raise ParameterError(f"{stage}: folds is {folds!r}: give their number or a list of them")
+    return [stage_class(stage).check({**values, "fold": fold}) for fold in folds]
+
+
+def _line(line: Any, path: Path) -> tuple[str, dict[str, Any]]:
+    """Read `- stage: file`, `- stage: {file, folds, with}` or `- stage`."""
+    if isinstance(line, str):
+        line = {line: None}
+    if not isinstance(line, dict) or len(line) != 1:
+        raise ParameterError(f"{path}: {line!r} is no stage: write `- 03_train: {{folds: 3}}`, say")
+    stage, given = next(iter(line.items()))
+    stage_class(str(stage))
+    if given is None or isinstance(given, str):
+        given = {"file": given}
+    if not isinstance(given, dict):
+        raise ParameterError(f"{path}: {stage} has {given!r}: give a file or {{file, folds, with}}")
+    _known(given, ("file", "folds", "with"), f"{path}: {stage}")
+    return str(stage), given
+
+
+def _overrides(
+    texts: Iterable[str], stages: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Split `key=value` from `stage.key=value`."""
+    for_all: dict[str, Any] = {}
+    for_one: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ParameterError(f"{text!r} is not key=value (write 03_train.epochs=2, say)")
+        stage, dot, name = key.strip().rpartition(".")
+        if dot and stage not in stages:
+            raise ParameterError(f"{text!r}: the pipeline has no {stage!r} (it has {stages})")
+        target = for_one.setdefault(stage, {}) if dot else for_all
+        target[name] = yaml.safe_load(value) if value.strip() else ""
+    return for_all, for_one
+
+
+def _reach(values: Mapping[str, Any], stages: Sequence[str], where: str) -> None:
+    """Refuse a shared name that no stage of the pipeline has."""
+    fields = {name for stage in stages for name in stage_class(stage).model_fields}
+    _known(values, sorted(fields), where)
+
+
+def _known(values: Mapping[Any, Any], names: Sequence[str], where: str) -> None:
+    for name in values:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+            raise ParameterError(f"{where}: unknown {name!r}; {hint}")
+
+
+def _ordered(jobs: Sequence[Job], path: Path) -> tuple[Job, ...]:
+    """Join each job to those that it needs, and put them in an order in which they can run."""
+    by_key: dict[str, Job] = {}
+    for job in jobs:
+        if job.key in by_key:
+            raise ParameterError(f"{path}: two jobs write {job.key}: give one another `run`")
+        by_key[job.key] = job
+    joined = {key: replace(job, needs=_joined(job, list(by_key))) for key, job in by_key.items()}
+    sorter = TopologicalSorter({key: job.needs for key, job in joined.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise ParameterError(
+            f"{path}: jobs need each other: {' <- '.join(error.args[1])}"
+        ) from None
+    ready: list[str] = []
+    order: list[Job] = []
+    while sorter.is_active():
+        ready = sorted({*ready, *sorter.get_ready()}, key=list(joined).index)  # as they were listed
+        order.append(joined[ready[0]])
+        sorter.done(ready.pop(0))
+    return tuple(order)
+
+
+def _joined(job: Job, keys: Sequence[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in needed(job.parameters):
+        matches = [key for key in keys if fnmatchcase(key, name)]
+        if not matches and not _there_already(name, str(job.parameters.plain()["outputs"])):
+            raise ParameterError(
+                f"{job.key} needs {name}, which is no job of the pipeline and no finished run: "
+                "add its stage, or correct the parameter that names it"
+            )
+        found += matches
+    return tuple(dict.fromkeys(found))
+
+
+def _there_already(name: str, outputs: str) -> bool:
+    if "*" in name:
+        return any(outputs_root(outputs).glob(f"{name}/run.json"))
+    try:
+        return find_table(name, outputs, file="run.json").is_file()
+    except FileNotFoundError:
+        return False
