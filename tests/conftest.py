@@ -1,4 +1,4 @@
-"""A small project with notebooks of one line, for what runs notebooks rather than what is in them."""
+"""A small project whose notebooks do next to nothing, for what runs them."""
 
 import json
 import sys
