@@ -1,0 +1,225 @@
+"""From a predictions table to the rows behind a number, and the row that carries it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation import bootstrap, intervals
+from melnb.tables import TableError, class_names
+
+ESTIMATE_COLUMNS = (
+    "metric", "value", "se", "low", "high", "n", "positives", "left_out", "method", "note",
+)  # fmt: skip
+DIFFERENCE_COLUMNS = (
+    "auc_first", "auc_second", "difference", "se", "low", "high", "z", "p",
+    "n", "positives", "note",
+)  # fmt: skip
+_NO_ERROR = 1e-9  # what rounding leaves of a standard error of 0
+
+
+def binary_rows(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
+    """Return the rows that have a truth, with the positive class set against the rest.
+
+    Returns:
+        Every column ending in `_id`, `fold`, `truth` (bool) and `score`, which is `p_<positive>`;
+        `attrs["left_out"]` counts the rows without a truth.
+
+    Raises:
+        TableError: `positive` is not a class of the table, or a score is NaN.
+    """
+    classes = class_names(predictions)
+    if positive not in classes:
+        raise TableError(f"predictions: positive is {positive!r}, not one of {list(classes)}")
+    known = predictions[predictions["truth"].notna()]
+    score = known[f"p_{positive}"].to_numpy(dtype=float)
+    if np.isnan(score).any():
+        first = known["image_id"].iloc[int(np.isnan(score).argmax())]
+        raise TableError(f"predictions: p_{positive} of {first} is NaN: predict this image again")
+    ids = [c for c in known.columns if str(c).endswith("_id")]
+    rows = known[[*ids, "fold"]].reset_index(drop=True)
+    rows = rows.assign(truth=(known["truth"] == positive).to_numpy(dtype=bool), score=score)
+    rows.attrs["left_out"] = len(predictions) - len(known)
+    return rows
+
+
+def row_clusters(rows: pd.DataFrame, column: str) -> np.ndarray | None:
+    """Return a whole number per row, equal within a cluster; None for an empty column name.
+
+    A row whose cluster is unknown stands alone.
+
+    Raises:
+        TableError: There is no such column.
+    """
+    if not column:
+        return None
+    if column not in rows.columns:
+        raise TableError(
+            f"predictions: no column {column!r} to cluster by among {[str(c) for c in rows]}: "
+            "merge it from the images table, or leave cluster empty"
+        )
+    codes, names = pd.factorize(rows[column])
+    unknown = codes == -1
+    return np.where(unknown, len(names) + np.cumsum(unknown) - 1, codes)
+
+
+def threshold_counts(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct scores, falling, and the true and false positives flagged at each."""
+    threshold, group = np.unique(-rows["score"].to_numpy(), return_inverse=True)
+    truth = rows["truth"].to_numpy()
+    found = np.cumsum(np.bincount(group[truth], minlength=len(threshold)))
+    false = np.cumsum(np.bincount(group[~truth], minlength=len(threshold)))
+    return -threshold, found, false
+
+
+def difference_row(
+    rows: pd.DataFrame, *, positive: str, confidence: float, cluster: str
+) -> dict[str, object]:
+    """Return the AUC of `score` less that of `score_second`, paired, as `DIFFERENCE_COLUMNS`.
+
+    Raises:
+        TableError: `truth` and `truth_second` differ.
+    """
+    wrong = rows["truth"] != rows["truth_second"]
+    if wrong.any():
+        raise TableError(
+            f"predictions: truth of {rows.loc[wrong, 'image_id'].iloc[0]} differs between the two "
+            f"tables ({int(wrong.sum())} such images): they must be of the same labels"
+        )
+    truth = rows["truth"].to_numpy()
+    scores = rows[["score", "score_second"]].to_numpy().T
+    values, covariance = intervals.delong_covariance(truth, scores, row_clusters(rows, cluster))
+    difference = float(values[0] - values[1])
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    se = math.sqrt(max(variance, 0.0)) if variance == variance else math.nan
+    reason = absent_class(rows, positive)
+    if not reason and not se > _NO_ERROR:
+        reason = "not estimable: the two scores rank the rows alike, or a class has 1 row"
+    if reason:
+        se = math.nan
+    half, z = intervals.normal_quantile(confidence) * se, difference / se
+    return {
+        "auc_first": float(values[0]),
+        "auc_second": float(values[1]),
+        "difference": difference,
+        "se": se,
+        "low": difference - half,
+        "high": difference + half,
+        "z": z,
+        "p": intervals.two_sided_p(z),
+        "n": len(rows),
+        "positives": int(truth.sum()),
+        "note": reason,
+    }
+
+
+def absent_class(rows: pd.DataFrame, positive: str) -> str:
+    """Return why nothing can be estimated, or an empty text."""
+    if rows.empty:
+        return "not estimable: no row has a truth"
+    if not rows["truth"].any():
+        return f"not estimable: no row is {positive}"
+    return f"not estimable: every row is {positive}" if rows["truth"].all() else ""
+
+
+def auc_estimate(
+    rows: pd.DataFrame, *, positive: str, confidence: float, cluster: str
+) -> pd.DataFrame:
+    """Return the AUC of binary rows with DeLong's interval, as one row of `ESTIMATE_COLUMNS`."""
+    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
+    value, se = intervals.auc_delong(truth, score, row_clusters(rows, cluster))
+    return estimate(
+        "AUC",
+        value,
+        rows,
+        se=se,
+        limits=wald_limits(value, se, confidence),
+        method=f"DeLong by {cluster}" if cluster else "DeLong",
+        reason=absent_class(rows, positive) or absent_interval(rows, se),
+    )
+
+
+def bootstrap_estimate(
+    rows: pd.DataFrame,
+    *,
+    metric: str,
+    statistic: bootstrap.Statistic,
+    positive: str,
+    confidence: float,
+    cluster: str,
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Return a statistic of binary rows with a bootstrap interval, as one row."""
+    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
+    value = float(statistic(*bootstrap.step_counts(truth, score))[0]) if len(rows) else math.nan
+    se, low, high = bootstrap.bootstrap_interval(
+        truth,
+        score,
+        statistic=statistic,
+        draws=draws,
+        seed=seed,
+        confidence=confidence,
+        clusters=row_clusters(rows, cluster),
+    )
+    reason = absent_class(rows, positive) if math.isnan(value) else absent_interval(rows, se)
+    return estimate(
+        metric,
+        value,
+        rows,
+        se=se,
+        limits=(low, high),
+        method=f"bootstrap of {cluster or 'rows'}",
+        reason=reason,
+    )
+
+
+def absent_interval(rows: pd.DataFrame, se: float) -> str:
+    """Return why an estimate has no interval, or an empty text."""
+    fewest = min(int(rows["truth"].sum()), int((~rows["truth"]).sum()))
+    if fewest < 2:
+        return f"interval not estimable: a class has {fewest} row(s)"
+    if not se > _NO_ERROR:
+        return "interval not estimable: the rows show no spread (classes wholly apart, or all tied)"
+    return ""
+
+
+def wald_limits(value: float, se: float, confidence: float) -> tuple[float, float]:
+    """Return the limits of a normal estimate within 0-1; NaN when its error is 0 or unknown."""
+    half = intervals.normal_quantile(confidence) * se
+    return (
+        (max(value - half, 0.0), min(value + half, 1.0)) if se > _NO_ERROR else (math.nan, math.nan)
+    )
+
+
+def estimate(
+    metric: str,
+    value: float,
+    rows: pd.DataFrame,
+    *,
+    se: float = math.nan,
+    limits: tuple[float, float],
+    method: str,
+    reason: str = "",
+    remark: str = "",
+) -> pd.DataFrame:
+    """Return one number as a row of `ESTIMATE_COLUMNS`.
+
+    Args:
+        metric: Its name.
+        value: Itself, NaN when not estimable.
+        rows: The binary rows behind it.
+        se: Its standard error.
+        limits: Of its interval.
+        method: Of the interval.
+        reason: Why the value or its interval is not estimable: the interval is blanked.
+        remark: What else a reader must know.
+    """
+    if reason:
+        se, limits = math.nan, (math.nan, math.nan)
+    counts = (len(rows), int(rows["truth"].sum()), rows.attrs.get("left_out", 0))
+    note = "; ".join(text for text in (reason, remark) if text)
+    cells = (metric, value, se, *limits, *counts, method, note)
+    return pd.DataFrame([cells], columns=list(ESTIMATE_COLUMNS))

@@ -1,0 +1,185 @@
+"""DeLong against published and brute-force values; proportions against SciPy and limit cases."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, rankdata
+
+from melnb.evaluation import intervals
+
+Cancer = tuple[np.ndarray, dict[str, np.ndarray]]
+
+
+def brute_force(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """DeLong by its definition: every positive against every negative."""
+    v10, v01 = [], []
+    for score in scores:
+        pairs = score[truth][:, None] - score[~truth][None]
+        won = (pairs > 0) + 0.5 * (pairs == 0)
+        v10.append(won.mean(axis=1))
+        v01.append(won.mean(axis=0))
+    s10, s01 = np.atleast_2d(np.cov(v10)), np.atleast_2d(np.cov(v01))
+    covariance = s10 / truth.sum() + s01 / (~truth).sum()
+    return np.mean(v10, axis=1), covariance
+
+
+def test_published_values(breast_cancer: Cancer) -> None:
+    truth, columns = breast_cancer
+    names = ["mean radius", "mean texture", "mean smoothness"]
+    values, covariance = intervals.delong_covariance(truth, np.stack([columns[n] for n in names]))
+    errors = np.sqrt(np.diag(covariance))
+    assert values == pytest.approx([0.937517, 0.775824, 0.722042], abs=5e-7)
+    assert errors == pytest.approx([0.010457, 0.019734, 0.021266], abs=5e-7)
+    assert covariance[0, 1] == pytest.approx(4.686e-6, abs=5e-10)
+    assert covariance[1, 2] == pytest.approx(-7.2e-5, abs=5e-7)
+    for first, second, z in ((0, 1, 7.308787), (1, 2, 1.713345)):
+        variance = covariance[first, first] + covariance[second, second]
+        variance -= 2 * covariance[first, second]
+        assert (values[first] - values[second]) / math.sqrt(variance) == pytest.approx(z, abs=5e-6)
+    assert intervals.two_sided_p(1.713345) == pytest.approx(0.086649, abs=5e-7)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 6)), min_size=4).filter(
+        lambda rows: 2 <= sum(r[0] for r in rows) <= len(rows) - 2
+    )
+)
+def test_midranks_give_what_the_definition_gives(rows: list[tuple[bool, int, int]]) -> None:
+    truth = np.array([r[0] for r in rows])
+    scores = np.array([[r[1] for r in rows], [r[2] for r in rows]], dtype=float)
+    values, covariance = intervals.delong_covariance(truth, scores)
+    wanted, error = brute_force(truth, scores)
+    assert values == pytest.approx(wanted, abs=1e-12)
+    assert covariance == pytest.approx(error, abs=1e-12)
+
+
+@given(st.lists(st.integers(-5, 5)))
+def test_midranks(values: list[int]) -> None:
+    assert intervals.midranks(np.array(values, dtype=float)).tolist() == rankdata(values).tolist()
+
+
+def test_auc_at_its_limits() -> None:
+    truth = np.array([True, False])
+    assert intervals.auc_delong(truth, np.array([0.9, 0.1]))[0] == 1
+    assert math.isnan(intervals.auc_delong(truth, np.array([0.9, 0.1]))[1])
+    assert intervals.auc_delong(np.array([True] * 3 + [False] * 3), np.full(6, 0.3)) == (0.5, 0)
+    for lone in (np.array([True, True]), np.array([False, False]), np.array([], dtype=bool)):
+        value, se = intervals.auc_delong(lone, np.linspace(0, 1, len(lone)))
+        assert math.isnan(value)
+        assert math.isnan(se)
+
+
+def test_clusters_err_together(breast_cancer: Cancer) -> None:
+    truth, columns = breast_cancer
+    score = columns["mean texture"]
+    n = len(truth)
+    _, se = intervals.auc_delong(truth, score)
+    _, alone = intervals.auc_delong(truth, score, np.arange(n))
+    assert alone == pytest.approx(se * math.sqrt(n / (n - 1)))
+    # Every row twice: no more is known than before, which only the clustered error sees.
+    twice, both = np.tile(truth, 2), np.tile(score, 2)
+    _, blind = intervals.auc_delong(twice, both)
+    _, clustered = intervals.auc_delong(twice, both, np.tile(np.arange(n), 2))
+    assert blind == pytest.approx(se / math.sqrt(2), rel=0.01)
+    assert clustered == pytest.approx(se, rel=0.01)
+    assert math.isnan(intervals.auc_delong(truth, score, np.zeros(n, dtype=int))[1])
+
+
+@given(st.integers(0, 60), st.integers(1, 60), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_is_scipys(k: int, n: int, confidence: float) -> None:
+    k = min(k, n)
+    wanted = binomtest(k, n).proportion_ci(confidence, method="wilson")
+    low, high = intervals.wilson_interval(k, n, confidence=confidence)
+    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+
+
+def test_wilson_published_and_empty() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3.
+    for k, n, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+    ):
+        assert intervals.wilson_interval(k, n) == pytest.approx((low, high), abs=5e-5)
+    assert np.isnan(intervals.wilson_interval(0, 0)).all()
+
+
+def test_a_mean_of_one_or_of_equals() -> None:
+    assert intervals.mean_interval([0.3], [0.1], [0.7]) == pytest.approx((0.3, 0.1, 0.7))
+    mean, low, high = intervals.mean_interval([0.5] * 4, [0.3] * 4, [0.7] * 4)
+    assert (mean, low, high) == pytest.approx((0.5, 0.4, 0.6))
+    assert intervals.mean_interval([0.2, 1], [0.1, 0.9], [0.4, 1], (1, 0)) == pytest.approx(
+        (0.2, 0.1, 0.4)
+    )
+
+
+def test_a_ratio_tends_to_the_logarithms_limits() -> None:
+    (a, m), (b, n) = (9000, 10000), (2000, 10000)
+    ratio, low, high = intervals.ratio_interval((a, m), (b, n))
+    half = 1.959964 * math.sqrt(1 / a - 1 / m + 1 / b - 1 / n)  # Simel 1991
+    assert ratio == pytest.approx(4.5)
+    assert (low, high) == pytest.approx((4.5 * math.exp(-half), 4.5 * math.exp(half)), rel=1e-3)
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 40), st.integers(0, 40))
+def test_a_ratio_lies_in_its_interval_and_turns_over(m: int, n: int, a: int, b: int) -> None:
+    a, b = min(a, m), min(b, n)
+    ratio, low, high = intervals.ratio_interval((a, m), (b, n))
+    turned, other_low, other_high = intervals.ratio_interval((b, n), (a, m))
+    assert 0 <= low < high
+    if a and b:
+        assert low < ratio < high
+        assert (turned, other_low) == pytest.approx((1 / ratio, 1 / high))
+        assert other_high == pytest.approx(1 / low) if low else math.isinf(other_high)
+    else:
+        assert math.isnan(ratio) if not a and not b else ratio in (0, math.inf)
+
+
+def test_a_ratios_interval_covers() -> None:
+    generator = np.random.default_rng(0)
+    hits = 0
+    for a, b in generator.binomial([30, 80], [0.8, 0.1], size=(1000, 2)):
+        _, low, high = intervals.ratio_interval((int(a), 30), (int(b), 80))
+        hits += low <= 8 <= high
+    assert 0.93 < hits / 1000 < 0.98
+
+
+def test_a_test_at_its_own_prevalence_and_at_another() -> None:
+    counts = {"tp": 90, "fp": 100, "tn": 800, "fn": 10}
+    own = intervals.diagnostic_intervals(**counts)
+    stated = intervals.diagnostic_intervals(**counts, prevalence=0.1)
+    for name, (value, low, high) in own.items():
+        assert low < value < high, name
+        assert stated[name][0] == pytest.approx(value), name
+    assert own["ppv"][0] == pytest.approx(90 / 190)
+    assert own["number_needed_to_biopsy"][0] == pytest.approx(190 / 90)
+    assert own["likelihood_ratio_positive"][0] == pytest.approx(8.1)
+    assert own["likelihood_ratio_negative"][0] == pytest.approx(0.1125)
+    assert own["f1"][0] == pytest.approx(180 / 290)
+    rare = intervals.diagnostic_intervals(**counts, prevalence=0.01)
+    assert rare["ppv"][0] == pytest.approx(0.009 / (0.009 + 0.99 / 9))
+    assert rare["npv"][0] == pytest.approx(0.88 / (0.88 + 0.001))
+    assert rare["npv"][1] < rare["npv"][0] < rare["npv"][2]
+
+
+def test_what_no_row_tells_is_nan() -> None:
+    only_negatives = intervals.diagnostic_intervals(0, 3, 7, 0)
+    assert all(math.isnan(v) for v in only_negatives["sensitivity"])
+    assert all(math.isnan(v) for v in only_negatives["likelihood_ratio_positive"])
+    assert only_negatives["specificity"][0] == pytest.approx(0.7)
+    nothing_flagged = intervals.diagnostic_intervals(0, 0, 9, 1, prevalence=0.02)
+    assert all(math.isnan(v) for v in nothing_flagged["ppv"])
+    assert nothing_flagged["npv"][0] == pytest.approx(0.98)
+    everything = intervals.diagnostic_intervals(0, 0, 0, 0)
+    assert all(math.isnan(v) for limits in everything.values() for v in limits)
+
+
+def test_confidence_is_a_share() -> None:
+    assert intervals.normal_quantile(0.95) == pytest.approx(1.959964, abs=1e-6)
+    with pytest.raises(ValueError, match="confidence is 95"):
+        intervals.normal_quantile(95)
