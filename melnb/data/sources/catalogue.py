@@ -61,7 +61,8 @@ def read_source(
         task: `native`, the source's own classes, or `melanoma` against `other`.
         missing: What to do with rows whose picture is not there: `error`, `drop` (their ids are
             then in `attrs["missing"]`) or `keep` with an empty path. None: what the source's
-            reader does, which is an error for all but siim2020.
+            reader does, which is an error for all but siim2020. Synthetic lesions and TFRecords
+            always have theirs.
 
     Raises:
         ValueError: There is no such source or task, `columns` is given for another than csv, or

@@ -23,6 +23,10 @@ from melnb.diagnoses import find_diagnosis
 
 HOME = "Kaggle, isic-2024-challenge (or challenge.isic-archive.com/data, 2024)"
 INSIDE = "::"  # `train-image.hdf5::ISIC_0015670` is that picture inside the file
+COLUMNS = (  # of 55: the others describe the photographed body
+    "isic_id", "patient_id", "lesion_id", "age_approx", "sex", "anatom_site_general", "target",
+    "iddx_3",
+)  # fmt: skip
 # Names of the third level of ISIC's hierarchy (before a comma) that the ontology does not hold.
 _LEVEL_3 = {
     "melanoma in situ": "melanoma",
@@ -72,7 +76,7 @@ def list_hdf5(file: Path) -> dict[str, str]:
 
 
 def _read_table(file: Path) -> pd.DataFrame:
-    rows = read_rows(file)
+    rows = read_rows(file, only=COLUMNS)
     table = pd.DataFrame(
         {
             "image_id": check_ids(column(rows, file, "isic_id"), file),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -103,12 +103,13 @@ def list_folder(folder: str | Path, *, source: str, home: str) -> Listing:
     return Listing(source, home, root, shallow_first)
 
 
-def read_rows(file: Path, names: Sequence[str] = ()) -> pd.DataFrame:
+def read_rows(file: Path, names: Sequence[str] = (), only: Collection[str] = ()) -> pd.DataFrame:
     """Read a CSV as text, empty fields as NaN; the index holds line numbers of the file.
 
     Args:
         file: The CSV.
         names: Column names of a file without a header.
+        only: Columns wanted, of a file with many; none: all.
 
     Raises:
         TableError: The file does not read as a table.
@@ -118,6 +119,7 @@ def read_rows(file: Path, names: Sequence[str] = ()) -> pd.DataFrame:
             file,
             header=None if names else 0,
             names=list(names) or None,
+            usecols=(lambda name: name in only) if only else None,
             dtype=str,
             keep_default_na=False,
             na_values=[""],

@@ -60,7 +60,9 @@ def read_siim2020(
         missing: What to do with rows whose picture is not there; by default their path is empty,
             for folds are cut from the table alone.
         duplicates: Whether to leave out the second pictures of 434 published pairs, or to keep
-            them and mark them in the column `duplicate`. `attrs["duplicates"]` lists them.
+            them and mark them in the column `duplicate`. `attrs["duplicates"]` lists them. All are
+            known where the official list (`2020_Challenge_duplicates.csv`) or the table of the
+            TFRecords is there; otherwise nine. Both pictures are always of one patient.
 
     Raises:
         FileNotFoundError: The folder or the table is missing; a picture, if `missing` is `error`.

@@ -85,11 +85,13 @@ def read_sites(values: pd.Series, file: Path) -> pd.Series:
 
 
 def read_flags(values: pd.Series, file: Path) -> pd.Series:
-    """Map 1 to True and 0 to False, however written (`1`, `1.0`); empty to False.
+    """Map 1 to True and 0 to False, however written (`1`, `1.0`).
 
     Raises:
-        TableError: A value is neither.
+        TableError: A value is neither, or empty: whether it means 0 is not for us to say.
     """
+    if values.isna().any():
+        raise TableError(f"{file} line {values.index[values.isna()][0]}: {values.name} is empty")
 
     def flag(text: str) -> bool:
         try:

@@ -57,7 +57,9 @@ def test_sites(said, site):
 
 
 def test_flags_however_written():
-    assert vocabulary.read_flags(lines("1.0", "0", None), FILE).tolist() == [True, False, False]
+    assert vocabulary.read_flags(lines("1.0", "0"), FILE).tolist() == [True, False]
+    with pytest.raises(TableError, match="line 3: x is empty"):
+        vocabulary.read_flags(lines("1", None), FILE)
     with pytest.raises(TableError, match=r"line 3: x is '0\.5', neither 0 nor 1"):
         vocabulary.read_flags(lines("1", "0.5"), FILE)
 
