@@ -10,11 +10,11 @@ The room's law:
 
 A line imports only lines above it:
 
-    messages  examples             bytes of a record: tf.train.Example; TFRecord files of them
-    pictures                       bytes of a picture: decode, fit to a square, encode
-    sources/  synthetic/           raw files to the images table
-    duplicates  folds              the images table to the folds table
-    dataset                        dataset.json: which shard holds what
-    shards  records  doctor        both tables to shards; shards to findings
-    augment  batches               shards to tensors
+    messages  examples           bytes of a record: tf.train.Example; TFRecord files of them
+    pictures                     bytes of a picture: decode, fit to a square, encode
+    sources/  synthetic/         raw files to the images table
+    duplicates  folds            the images table to the folds table
+    shards/  records             both tables to shards, and shards to an index
+    dataset  doctor              dataset.json: which shard holds what; what ails a shard
+    augment  batches             shards to tensors
 """

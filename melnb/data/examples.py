@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -19,6 +21,25 @@ from melnb.data.messages import Example, RecordError, decode_example, encode_exa
 
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of records.
+
+    Attributes:
+        path: The file.
+        image_size: Pixels on a side of its pictures.
+        fold: Fold of all its images; -1 is test.
+        images: Number of records.
+        crc: CRC-32C of the file, eight hexadecimal digits; empty if unknown.
+    """
+
+    path: Path
+    image_size: int
+    fold: int
+    images: int
+    crc: str = ""
 
 
 class Frame(NamedTuple):
@@ -86,15 +107,16 @@ def read_example(
     Raises:
         RecordError: There is no such record, or it is damaged.
     """
+    frames = _frames_of(str(path), Path(path).stat().st_mtime_ns)
+    if not 0 <= record < len(frames):
+        raise RecordError(f"{path}: no record {record}, only 0 to {len(frames) - 1}")
+    offset, length = frames[record]
     with Path(path).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        for number, (offset, length) in enumerate(_headers(file, size, path)):
-            if number == record:
-                data, crc = file.read(length), file.read(_CRC.size)
-                if crc != _CRC.pack(_masked_crc(data)):
-                    raise RecordError(_place(path, record, offset, "CRC error: damaged data"))
-                return decode_example(data, keys)
-    raise RecordError(f"{path}: no record {record} (records are numbered from 0)")
+        file.seek(offset + _HEADER.size)
+        data, crc = file.read(length), file.read(_CRC.size)
+    if crc != _CRC.pack(_masked_crc(data)):
+        raise RecordError(_place(path, record, offset, "CRC error: damaged data"))
+    return decode_example(data, keys)
 
 
 def count_examples(path: str | Path) -> int:
@@ -103,9 +125,7 @@ def count_examples(path: str | Path) -> int:
     Raises:
         RecordError: The file ends inside a record, or a header is damaged.
     """
-    with Path(path).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        return sum(1 for _ in _headers(file, size, path))
+    return len(_frames_of(str(path), Path(path).stat().st_mtime_ns))
 
 
 class ShardWriter:
@@ -182,6 +202,13 @@ def file_crc(path: str | Path) -> str:
 
 
 # ------------------------------------------------------------------------------- framing
+
+
+@lru_cache(maxsize=64)
+def _frames_of(path: str, _modified: int) -> list[tuple[int, int]]:
+    """Find each frame's (offset, message length), once for a shard of which many are wanted."""
+    with Path(path).open("rb") as file:
+        return list(_headers(file, os.fstat(file.fileno()).st_size, path))
 
 
 def _headers(file: BinaryIO, size: int, path: str | Path) -> Iterator[tuple[int, int]]:

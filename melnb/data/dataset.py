@@ -1,0 +1,177 @@
+"""The dataset: what 02_prepare made, as `dataset.json` tells the later stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from melnb.data.examples import Shard
+from melnb.tables import TEST
+
+FILE = "dataset.json"
+
+
+class DatasetError(ValueError):
+    """A dataset.json is damaged, or does not hold what is asked for."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The shards of a prepared dataset, and what their numbers mean.
+
+    Attributes:
+        folder: Where dataset.json lies.
+        dataset: Name.
+        source: Layout of the raw files.
+        task: `native` or `melanoma`.
+        classes: Class names; a record's `target` is an index into them.
+        n_folds: Number of folds.
+        image_sizes: Pixels on a side, as asked for.
+        fit: How pictures became square.
+        images: Number of images, test ones included.
+        shards: In order of size, fold and name.
+    """
+
+    folder: Path
+    dataset: str
+    source: str
+    task: str
+    classes: tuple[str, ...]
+    n_folds: int
+    image_sizes: tuple[int, ...]
+    fit: str
+    images: int
+    shards: tuple[Shard, ...]
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there are test images."""
+        return any(shard.fold == TEST for shard in self.shards)
+
+    def other_folds(self, fold: int) -> tuple[int, ...]:
+        """Return the folds to learn from when one is asked about; test is none of them."""
+        return tuple(k for k in sorted({s.fold for s in self.shards}) if k not in (fold, TEST))
+
+    def shards_of(
+        self, folds: int | Iterable[int] | None = None, image_size: int = 0, *, exact: bool = True
+    ) -> tuple[Shard, ...]:
+        """Return the shards of some folds, at one size.
+
+        Args:
+            folds: One fold or several; None: all, test included.
+            image_size: Pixels on a side; 0: the only size there is.
+            exact: Whether the size must be there. If not, the next larger one does, or else the
+                largest, and the reader resizes.
+
+        Raises:
+            DatasetError: There is no such fold or size; those that are there are named.
+        """
+        size = self._size(image_size, exact)
+        there = {s.fold for s in self.shards if s.image_size == size}
+        wanted = there if folds is None else {folds} if isinstance(folds, int) else set(folds)
+        for fold in sorted(wanted - there):
+            raise DatasetError(
+                f"{self.folder / FILE}: no shards of fold {fold} at {size} pixels "
+                f"(folds there: {sorted(there)}; -1 is test)"
+            )
+        return tuple(s for s in self.shards if s.image_size == size and s.fold in wanted)
+
+    def paths(
+        self, folds: int | Iterable[int] | None = None, image_size: int = 0, *, exact: bool = True
+    ) -> list[Path]:
+        """Return the files of some folds, at one size; arguments as for `shards_of`.
+
+        Raises:
+            DatasetError: There is no such fold or size.
+            FileNotFoundError: A file is gone.
+        """
+        paths = [shard.path for shard in self.shards_of(folds, image_size, exact=exact)]
+        lost = [path for path in paths if not path.exists()]
+        if lost:
+            raise FileNotFoundError(
+                f"no {lost[0]}, which {self.folder / FILE} lists ({len(lost)} of {len(paths)} "
+                "shards are gone): bring the records back, or run 02_prepare again"
+            )
+        return paths
+
+    def count(self, folds: int | Iterable[int] | None = None, image_size: int = 0) -> int:
+        """Count the images of some folds."""
+        size = image_size or self.shards[0].image_size
+        return sum(shard.images for shard in self.shards_of(folds, size))
+
+    def _size(self, image_size: int, exact: bool) -> int:
+        sizes = sorted({shard.image_size for shard in self.shards})
+        if image_size in sizes:
+            return image_size
+        if not image_size and len(sizes) == 1:
+            return sizes[0]
+        if image_size and not exact:
+            return next((size for size in sizes if size > image_size), sizes[-1])
+        asked = f"image_size is {image_size}" if image_size else "image_size is not given"
+        raise DatasetError(
+            f"{asked}, but {self.folder / FILE} holds shards of {sizes} pixels: "
+            "use one of these, or run 02_prepare with the size wanted"
+        )
+
+
+def write_dataset(dataset: Dataset) -> Path:
+    """Write `dataset.json` into the dataset's folder, whole or not at all.
+
+    Shards below the folder are written relative to it, so that the folder may be moved.
+    """
+    content = asdict(dataset)
+    del content["folder"]
+    home = dataset.folder.absolute()
+    for shard in content["shards"]:
+        path = Path(shard["path"]).absolute()
+        inside = path.is_relative_to(home)
+        shard["path"] = path.relative_to(home).as_posix() if inside else str(path)
+    path = dataset.folder / FILE
+    temporary = path.with_name(f".{FILE}.tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return temporary.replace(path)
+
+
+def read_dataset(folder: str | Path) -> Dataset:
+    """Read the `dataset.json` of a run of 02_prepare.
+
+    Args:
+        folder: The run's folder, or the file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        DatasetError: It does not hold what it should.
+    """
+    path = Path(folder)
+    path = path if path.suffix == ".json" else path / FILE
+    if not path.exists():
+        raise FileNotFoundError(f"no {path.name} in {path.parent}: run 02_prepare first")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        shards = [_read_shard(shard, path) for shard in content["shards"]]
+        _check_keys(Dataset, content, without="folder")
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(f"{path}: {reason}: run 02_prepare again") from None
+    if not shards:
+        raise DatasetError(f"{path}: no shards: run 02_prepare again")
+    content["classes"] = tuple(content["classes"])
+    content["image_sizes"] = tuple(content["image_sizes"])
+    content["shards"] = tuple(sorted(shards, key=lambda s: (s.image_size, s.fold, s.path)))
+    return Dataset(folder=path.parent, **content)
+
+
+def _read_shard(shard: dict[str, Any], file: Path) -> Shard:
+    _check_keys(Shard, shard, without="crc")
+    return Shard(**{**shard, "path": file.parent / shard["path"]})  # an absolute path stays
+
+
+def _check_keys(cls: type, content: dict[str, Any], without: str) -> None:
+    names = {field.name for field in fields(cls)}
+    for name in sorted(names - {without} - set(content)):
+        raise KeyError(name)
+    for name in sorted(set(content) - names):
+        raise ValueError(f"unknown key {name!r}")

@@ -1,0 +1,252 @@
+"""Records: the images and folds tables become shards, and shards an index again.
+
+records/256px/fold0-00-512.tfrec     size, fold, number, count
+records/256px/test-00-512.tfrec
+records/settings.json                how they were made
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from melnb.data.examples import Shard, count_examples, file_crc, read_examples
+from melnb.data.pictures import Fit, read_picture
+from melnb.data.shards.files import UNKNOWN, WORDS, Settings, ShardReport
+from melnb.data.shards.plans import COLUMNS, Place, plan_shards, settle, sweep, take_rows
+from melnb.data.shards.workers import count_workers, make_shards
+from melnb.tables import TEST, check_folds, check_images
+
+UNREADABLE = "unreadable.csv"
+
+_LISTED = 20  # unreadable pictures in an error's message; the file lists all
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NUMBERS = {"target": "target", "age": "age_approx", "width": "width", "height": "height"}
+
+
+class RecordsError(ValueError):
+    """Records cannot be made; the message says what to do first.
+
+    Attributes:
+        unreadable: `image_id, path, reason` of every picture that cannot be read, if that is why.
+    """
+
+    def __init__(self, message: str, unreadable: pd.DataFrame | None = None) -> None:
+        super().__init__(message)
+        self.unreadable = unreadable
+
+
+@dataclass(frozen=True)
+class Records:
+    """What `make_records` made.
+
+    Attributes:
+        shards: In order of size, fold (test last) and number.
+        skipped: `image_id, path, reason` of pictures that were left out.
+        kept: How many of the shards an earlier call had made.
+    """
+
+    shards: tuple[Shard, ...]
+    skipped: pd.DataFrame
+    kept: int
+
+    def without_skipped(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table of images without the rows of pictures that were left out."""
+        return table[~table["image_id"].isin(self.skipped["image_id"])].reset_index(drop=True)
+
+
+def make_records(
+    images: pd.DataFrame,
+    folds: pd.DataFrame,
+    folder: str | Path,
+    *,
+    classes: Sequence[str],
+    image_sizes: Sequence[int],
+    fit: Fit = "crop",
+    quality: int = 95,
+    shard_size: int = 512,
+    seed: int = 0,
+    workers: int = 0,
+    skip_unreadable: bool = False,
+    progress: bool = True,
+) -> Records:
+    """Write the records of a dataset.
+
+    Shards that an earlier call with the same arguments has finished are kept, so that a killed
+    run goes on where it was; a call with other arguments makes all anew. A script (not a
+    notebook) has to make this call under `if __name__ == "__main__"`, unless `workers` is 1.
+
+    Args:
+        images: The images table.
+        folds: The folds table.
+        folder: Where to write; shards that were not made here may not lie there.
+        classes: Class names; a record's `target` is an index into them, -1 without a target.
+        image_sizes: Pixels on a side, one or more; all from one decoding.
+        fit: How a picture gets square: `crop`, `squash`, `pad`.
+        quality: Of the JPEGs. A JPEG that has the size already is stored as it is.
+        shard_size: The most images in a shard; the shards of a fold are of equal size.
+        seed: Of the order of images within a fold.
+        workers: Processes; 0: one for each core; 1: this one.
+        skip_unreadable: Whether to leave out pictures that cannot be read.
+        progress: Whether to show a bar, in a notebook or on a terminal.
+
+    Raises:
+        RecordsError: Pictures cannot be read (all are listed), a target is none of the classes,
+            or a worker died.
+        FileExistsError: The folder holds shards that were not made here.
+        OSError: The disk is full. Finished shards stay, and the same call goes on.
+    """
+    table = _join(images, folds, classes)
+    folder = Path(folder)
+    settings = Settings(tuple(classes), tuple(sorted(set(image_sizes))), fit, quality)
+    settle(folder, {**asdict(settings), "shard_size": shard_size, "seed": seed})
+    places = plan_shards(table, shard_size, seed)
+    plans = (take_rows(table, place) for place in places)
+    n_workers = count_workers(workers, len(places))
+    reports: list[ShardReport] = []
+    try:
+        with tqdm(total=len(table), unit="image", disable=None if progress else True) as bar:
+            for report in make_shards(plans, folder, settings, skip_unreadable, n_workers):
+                reports.append(report)
+                bar.update(report.rows)
+    except BrokenProcessPool as error:
+        raise RecordsError(_died(folder, len(reports), len(places))) from error
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OSError(error.errno, _full(len(reports), len(places)), str(folder)) from error
+    return _gather(reports, folder, places, skip_unreadable)
+
+
+def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> list[Shard]:
+    """List shards that are used as they are, such as those of Kaggle.
+
+    Args:
+        images: The images table, whose `path` is `<shard>::<record>`.
+        folds: The folds table.
+
+    Returns:
+        The shards, in order of fold and name.
+
+    Raises:
+        RecordsError: Images of a shard lie in several folds, or some of its records are not in
+            the table.
+    """
+    joined = images.merge(folds[["image_id", "fold"]], on="image_id")
+    shards = []
+    for path, rows in joined.groupby(joined["path"].str.rpartition("::")[0]):
+        count = count_examples(path)
+        lies_in = sorted(set(rows["fold"].tolist()))
+        if len(lies_in) > 1:
+            raise RecordsError(
+                f"{path}: its images lie in folds {lies_in}: cut the folds along shards "
+                "(fold_column: shard), or make the records anew"
+            )
+        if count != len(rows):
+            raise RecordsError(
+                f"{path}: {count} records, but {len(rows)} rows of the images table: use all "
+                "of them (rows: 0), or make the records anew"
+            )
+        size = min(read_picture(f"{path}::0").size)
+        shards.append(Shard(Path(path), size, lies_in[0], count, file_crc(path)))
+    return sorted(shards, key=lambda s: (s.fold == TEST, s.fold, s.path))
+
+
+def read_index(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read what shards hold besides pixels, in the order of their records.
+
+    Args:
+        paths: Shards, ours or Kaggle's. Where Kaggle's hold numbers instead of words, the table
+            holds these numbers as text.
+
+    Returns:
+        One row per record: `image_id, patient_id, lesion_id, sex, site, diagnosis, target, age,
+        width, height, path`. A missing target is -1; the path is `<shard>::<record>`.
+
+    Raises:
+        RecordError: A shard is damaged.
+    """
+    keys = (*WORDS, *_NUMBERS.values())
+    rows = []
+    for path in paths:
+        for record, example in enumerate(read_examples(path, keys=keys, check=False)):
+            row: dict[str, Any] = {column: _text(example.get(key)) for key, column in WORDS.items()}
+            row |= {column: example.get(key, UNKNOWN) for column, key in _NUMBERS.items()}
+            rows.append({**row, "path": f"{path}::{record}"})
+    table = pd.DataFrame(rows, columns=[*WORDS.values(), *_NUMBERS, "path"])
+    table["target"] = table["target"].astype("int64")
+    for column in ("age", "width", "height"):
+        table[column] = table[column].astype("float64").where(table[column] != UNKNOWN)
+    return table.astype(dict.fromkeys(("width", "height"), "Int64"))
+
+
+def _text(value: bytes | int | None) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace") or np.nan
+    return np.nan if value is None else str(value)
+
+
+def _join(images: pd.DataFrame, folds: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    check_images(images)
+    check_folds(folds, images)
+    strange = images["target"].notna() & ~images["target"].isin(list(classes))
+    if strange.any():
+        row = images[strange].iloc[0]
+        raise RecordsError(
+            f"target of {row['image_id']} is {row['target']!r}, none of the classes "
+            f"{list(classes)} ({strange.sum()} such images)"
+        )
+    columns = [c for c in (*COLUMNS, "mask_path") if c in images]
+    return images[columns].merge(folds[["image_id", "fold"]], on="image_id")
+
+
+def _gather(
+    reports: list[ShardReport], folder: Path, places: list[Place], skip_unreadable: bool
+) -> Records:
+    rows = [row for report in reports for row in report.skipped]
+    lost = pd.DataFrame(rows, columns=["image_id", "path", "reason"])
+    lost = lost.sort_values("image_id", ignore_index=True)
+    (folder / UNREADABLE).unlink(missing_ok=True)
+    if rows and not skip_unreadable:
+        raise _unreadable(lost, folder)
+    shards = [shard for report in reports for shard in report.shards]
+    if not shards:
+        raise RecordsError(f"{folder}: not one of {len(rows)} pictures can be read", lost)
+    sweep(folder, [shard.path for shard in shards], [place.name for place in places])
+    shards.sort(key=lambda s: (s.image_size, s.fold == TEST, s.fold, s.path.name))
+    return Records(tuple(shards), lost, sum(len(r.shards) for r in reports if r.kept))
+
+
+def _unreadable(lost: pd.DataFrame, folder: Path) -> RecordsError:
+    lost.to_csv(folder / UNREADABLE, index=False)
+    lines = [f"  {row.image_id}: {row.reason}" for row in lost.head(_LISTED).itertuples()]
+    if len(lost) > _LISTED:
+        lines.append(f"  … and {len(lost) - _LISTED} more, all in {folder / UNREADABLE}")
+    return RecordsError(
+        f"{len(lost)} pictures cannot be read: mend them, or leave them out (skip_unreadable)\n"
+        + "\n".join(lines),
+        lost,
+    )
+
+
+def _died(folder: Path, done: int, shards: int) -> str:
+    return (
+        f"{folder}: a worker process died (out of memory? use fewer workers; in a script, call "
+        f'make_records under if __name__ == "__main__"); {_stay(done, shards)}'
+    )
+
+
+def _full(done: int, shards: int) -> str:
+    return f"disk full while records were written: free some; {_stay(done, shards)}"
+
+
+def _stay(done: int, shards: int) -> str:
+    return f"{done} of {shards} shards are finished and stay: make the records again to go on"

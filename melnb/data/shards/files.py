@@ -1,0 +1,203 @@
+"""One shard of records: from rows of the images table to files, in any process.
+
+A shard is made from one list of rows, at every size from one decoding of each picture. Its files
+get their names when they are complete; then its certificate is written: the file
+`.parts/<shard>.json`, which holds what was made from what. A shard with a valid certificate is
+kept when the same records are made again, so that a killed run goes on where it was.
+
+Nothing here needs pandas: what this module imports, every worker process imports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from melnb.data.examples import Shard, ShardWriter, file_crc
+from melnb.data.messages import Value
+from melnb.data.pictures import (
+    Fit,
+    PictureError,
+    decode_picture,
+    encode_jpeg,
+    encode_png,
+    fit_picture,
+    read_bytes,
+    read_mask,
+)
+
+PARTS = ".parts"
+WORDS = {  # record key: column of the images table
+    "image_name": "image_id",
+    "patient_id": "patient_id",
+    "lesion_id": "lesion_id",
+    "sex": "sex",
+    "anatom_site_general_challenge": "site",
+    "diagnosis": "diagnosis",
+}
+UNKNOWN = -1  # age or target
+
+Row = Mapping[str, Any]  # a row of the images table; None where unknown
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all shards have in common.
+
+    Attributes:
+        classes: Class names; `target` is an index into them.
+        image_sizes: Pixels on a side.
+        fit: How a picture gets square.
+        quality: Of the JPEGs.
+    """
+
+    classes: tuple[str, ...]
+    image_sizes: tuple[int, ...]
+    fit: Fit
+    quality: int
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """The rows of a shard to be, and its name, such as `fold0-00`."""
+
+    name: str
+    fold: int
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What came of a plan.
+
+    Attributes:
+        rows: Rows of the plan.
+        shards: One for each size; none if pictures were unreadable and not to be skipped, or if
+            no picture was left.
+        skipped: `image_id`, `path` and `reason` of each unreadable picture.
+        kept: Whether it was there already.
+    """
+
+    rows: int
+    shards: list[Shard]
+    skipped: list[dict[str, str]]
+    kept: bool
+
+
+def make_shard(
+    plan: ShardPlan, folder: Path, settings: Settings, skip_unreadable: bool
+) -> ShardReport:
+    """Write the files of one shard below `folder`, unless they are there already.
+
+    Raises:
+        OSError: The disk is full, or does not let itself be written to. No part of a shard stays.
+    """
+    certificate = folder / PARTS / f"{plan.name}.json"
+    digest = _digest(plan, settings)
+    kept = _kept_shards(certificate, digest, folder)
+    if kept and (skip_unreadable or not kept.skipped):
+        return kept
+    certificate.unlink(missing_ok=True)
+    shards, skipped = _write_files(plan, folder, settings, skip_unreadable)
+    if shards or skip_unreadable:
+        entries = [{**asdict(s), "path": s.path.relative_to(folder).as_posix()} for s in shards]
+        content = {"made_of": digest, "rows": len(plan.rows), "shards": entries, "skipped": skipped}
+        certificate.parent.mkdir(exist_ok=True)
+        temporary = certificate.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        temporary.replace(certificate)
+    return ShardReport(len(plan.rows), shards, skipped, kept=False)
+
+
+def make_examples(row: Row, settings: Settings) -> dict[int, dict[str, Value]]:
+    """Make the example of one image at every size, from one decoding.
+
+    A JPEG that already has a size is stored as it is, byte for byte.
+
+    Raises:
+        PictureError: The picture or its mask cannot be read.
+    """
+    path, fit = row["path"], settings.fit
+    if path is None:
+        raise PictureError("no path")
+    picture = decode_picture(read_bytes(path), path, size=max(settings.image_sizes), fit=fit)
+    common: dict[str, Value] = {key: _word(row[column]) for key, column in WORDS.items()}
+    common["age_approx"] = UNKNOWN if row["age"] is None else round(row["age"])
+    target = row["target"]
+    common["target"] = UNKNOWN if target is None else settings.classes.index(target)
+    common |= {"width": picture.width, "height": picture.height}
+    examples = {}
+    for size in settings.image_sizes:
+        stored = picture.jpeg if (picture.width, picture.height) == (size, size) else b""
+        image = stored or encode_jpeg(fit_picture(picture.pixels, size, fit), settings.quality)
+        examples[size] = {**common, "image": image}
+        if row.get("mask_path") is not None:
+            shape = {"width": picture.width, "height": picture.height}
+            examples[size]["mask"] = encode_png(read_mask(row["mask_path"], size, fit, **shape))
+    return examples
+
+
+def _write_files(
+    plan: ShardPlan, folder: Path, settings: Settings, skip_unreadable: bool
+) -> tuple[list[Shard], list[dict[str, str]]]:
+    skipped: list[dict[str, str]] = []
+    with ExitStack() as stack:
+        writers = {
+            size: stack.enter_context(ShardWriter(_size_folder(folder, size) / _temporary(plan)))
+            for size in settings.image_sizes
+        }
+        for row in plan.rows:
+            try:
+                examples = make_examples(row, settings)
+            except PictureError as error:
+                lost = {"image_id": row["image_id"], "path": row["path"] or ""}
+                skipped.append({**lost, "reason": str(error)})
+                continue
+            if skip_unreadable or not skipped:  # otherwise read on, to list them all
+                for size, example in examples.items():
+                    writers[size].write(example)
+        count = len(plan.rows) - len(skipped)
+        if count == 0 or (skipped and not skip_unreadable):
+            return [], skipped
+        shards = []
+        for size, writer in writers.items():
+            path = writer.finish(_size_folder(folder, size) / f"{plan.name}-{count}.tfrec")
+            shards.append(Shard(path, size, plan.fold, count, writer.crc))
+    return shards, skipped
+
+
+def _kept_shards(certificate: Path, digest: str, folder: Path) -> ShardReport | None:
+    """Return what an earlier run made of the same rows, if all of it is there, byte for byte."""
+    try:
+        content = json.loads(certificate.read_text(encoding="utf-8"))
+        if content["made_of"] != digest:
+            return None
+        shards = [Shard(**{**s, "path": folder / s["path"]}) for s in content["shards"]]
+        if any(file_crc(shard.path) != shard.crc for shard in shards):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # no certificate, or none of ours: the shard is made anew
+    return ShardReport(content["rows"], shards, content["skipped"], kept=True)
+
+
+def _digest(plan: ShardPlan, settings: Settings) -> str:
+    made_of = json.dumps([plan.fold, asdict(settings), [dict(row) for row in plan.rows]])
+    return hashlib.blake2b(made_of.encode(), digest_size=16).hexdigest()
+
+
+def _size_folder(folder: Path, size: int) -> Path:
+    return folder / f"{size}px"
+
+
+def _temporary(plan: ShardPlan) -> str:
+    return f".{plan.name}.{os.getpid()}.tmp"
+
+
+def _word(text: str | None) -> bytes:
+    return b"" if text is None else str(text).encode()
