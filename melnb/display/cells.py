@@ -1,0 +1,97 @@
+"""Numbers as readers want them: an estimate and its interval in one cell, no digit too many."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+NOTHING = "–"
+_WORDS = {
+    "ap": "AP", "auc": "AUC", "fn": "FN", "fp": "FP", "n": "n", "npv": "NPV", "p": "p",
+    "ppv": "PPV", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
+}  # fmt: skip
+_WIDE = 8  # columns of a single row above which it reads better downwards
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as text, to be read and not computed on.
+
+    An estimate takes its limits (`ppv`, `ppv_low`, `ppv_high`, or the column before `low` and
+    `high`) into its own cell; empty columns go; one wide row becomes two columns.
+
+    Args:
+        table: Any table; an index with a name or with labels becomes the first columns.
+    """
+    labelled = table.index.name or not isinstance(table.index, pd.RangeIndex)
+    shown = table.reset_index() if labelled else table
+    cells = {}
+    limits = _limits([str(c) for c in shown.columns])
+    spent = {name for pair in limits.values() for name in pair}
+    for column in sorted((str(c) for c in shown.columns), key="note".__eq__):  # the note is last
+        if column in spent or _is_empty(shown[column]):
+            continue
+        cells[column] = [number(value) for value in shown[column]]
+        if column in limits:
+            low, high = (shown[name] for name in limits[column])
+            cells[column] = [
+                text if pd.isna(a) or pd.isna(b) else f"{text} ({number(a)} – {number(b)})"
+                for text, a, b in zip(cells[column], low, high, strict=True)
+            ]
+    tidied = pd.DataFrame({words(c): values for c, values in cells.items()})
+    if len(tidied) == 1 and len(tidied.columns) > _WIDE:
+        return pd.DataFrame({"": tidied.columns, "Value": tidied.iloc[0].to_list()})
+    return tidied
+
+
+def is_number(text: str) -> bool:
+    """Return whether a cell reads as a number, or as nothing: those stand to the right."""
+    return not text or text == NOTHING or text[:1].isdigit() or text[:1] in "−-∞"
+
+
+def number(value: Any) -> str:
+    """Return a value as text: counts whole with commas, shares with three decimals."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return _decimal(float(value))
+    return NOTHING if value is None or value is pd.NA or value is pd.NaT else str(value)
+
+
+def words(column: str) -> str:
+    """Return a column's name as a heading: `number_needed_to_biopsy`, `auc_first`, `tp`."""
+    parts = [_WORDS.get(part, part) for part in column.split("_")]
+    text = " ".join(parts).strip()
+    return text if parts[0] in _WORDS.values() else text[:1].upper() + text[1:]
+
+
+def _decimal(value: float) -> str:
+    if math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    size = abs(value)
+    if value == 0 or (size >= 1000 and value.is_integer()):
+        return f"{value:,.0f}"
+    if size < 0.1:
+        return f"{value:#.3g}"
+    return f"{value:.3f}" if size < 10 else f"{value:,.1f}"
+
+
+def _limits(columns: list[str]) -> dict[str, tuple[str, str]]:
+    """Return the columns that have limits, and the names of those."""
+    found = {
+        c: (f"{c}_low", f"{c}_high") for c in columns if {f"{c}_low", f"{c}_high"} <= {*columns}
+    }
+    if {"low", "high"} <= {*columns}:
+        before = [c for c in columns[: columns.index("low")] if c != "se"]
+        found |= {before[-1]: ("low", "high")} if before else {}
+    return found
+
+
+def _is_empty(values: pd.Series) -> bool:
+    return bool((values.isna() | (values.astype(str) == "")).all())

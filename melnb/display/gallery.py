@@ -1,0 +1,235 @@
+"""Pictures side by side: samples of each class, augmented views, the worst errors.
+
+A gallery is a block of HTML with small JPEGs inside, so that a notebook, an exported page and the
+report show the same pictures without a file or a network.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from melnb import diagnoses
+
+OpenPicture = Callable[[str, int], Image.Image]
+"""From a path and a side in pixels to a square picture: `data.pictures.read_picture`, say."""
+
+_STYLE = (
+    "display:grid;grid-template-columns:repeat(auto-fill,minmax({size}px,1fr));gap:8px;"
+    "margin:4px 0 14px"
+)
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a gallery.
+
+    Attributes:
+        jpeg: The encoded picture; empty: it could not be read.
+        caption: Text below it.
+        words: Text instead of it, for those who cannot see it.
+    """
+
+    jpeg: bytes
+    caption: str
+    words: str
+
+    def html(self, size: int) -> str:
+        """Return the tile as HTML, every text escaped."""
+        side = f"width:100%;max-width:{size}px;aspect-ratio:1;border-radius:6px"
+        if self.jpeg:
+            source = f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode()}"
+            shown = f'<img alt="{escape(self.words)}" style="{side}" src="{source}">'
+        else:
+            shown = f'<div style="{side};border:1px dashed currentColor">not readable</div>'
+        style = "font-size:12px;line-height:1.3;overflow-wrap:anywhere"
+        caption = f'<figcaption style="{style}">{escape(self.caption)}</figcaption>'
+        return f'<figure style="margin:0">{shown}{caption}</figure>'
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Rows of pictures, each under a heading; Jupyter and the report show it as HTML.
+
+    Attributes:
+        title: Of the whole; empty: none.
+        rows: Heading of each row, which may be empty, and its tiles.
+        size: Pixels on a side of a picture.
+    """
+
+    title: str
+    rows: Mapping[str, Sequence[Tile]]
+    size: int = 128
+
+    def html(self) -> str:
+        """Return the gallery as HTML, every text escaped."""
+        title = f'<div style="font-weight:600;font-size:16px">{escape(self.title)}</div>'
+        blocks = [title] if self.title else []
+        for heading, tiles in self.rows.items():
+            if heading:
+                blocks.append(
+                    f'<div style="font-weight:600;margin-top:6px">{escape(heading)}</div>'
+                )
+            grid = _STYLE.format(size=self.size)
+            blocks.append(f'<div style="{grid}">{"".join(t.html(self.size) for t in tiles)}</div>')
+        return "".join(blocks)
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def open_file(path: str, size: int) -> Image.Image:
+    """Open a plain picture file as an RGB square, cropped about its centre.
+
+    Args:
+        path: A JPEG, PNG or any other file that Pillow reads.
+        size: Pixels on a side.
+    """
+    with Image.open(path) as picture:
+        picture.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded small: ten times faster
+        return ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (size, size))
+
+
+def sample_grid(
+    images: pd.DataFrame,
+    *,
+    per_class: int = 6,
+    size: int = 128,
+    seed: int = 0,
+    by: str = "target",
+    open_picture: OpenPicture = open_file,
+) -> Gallery:
+    """Make a gallery of pictures drawn at random from each class.
+
+    Args:
+        images: Images table; rows without a path or a class are left out.
+        per_class: Pictures of each class.
+        size: Pixels on a side.
+        seed: Of the draw.
+        by: The column of classes.
+        open_picture: Opens a path as a square picture.
+    """
+    known = images.dropna(subset=["path", by])
+    rows = {}
+    for name in known[by].value_counts().index:
+        part = known[known[by] == name]
+        drawn = part.sample(min(per_class, len(part)), random_state=seed)
+        heading = f"{diagnoses.title(str(name))} ({len(part):,} images)"
+        rows[heading] = [_tile(row, size, open_picture) for _, row in drawn.iterrows()]
+    return Gallery("", rows, size)
+
+
+def worst_errors(
+    errors: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    size: int = 128,
+    open_picture: OpenPicture = open_file,
+) -> Gallery:
+    """Make a gallery of `decisions.worst_errors`, joined to the images by id.
+
+    Args:
+        errors: `error`, `image_id`, `truth`, `score`.
+        images: Images table; an error whose picture it lacks is listed without one.
+        size: Pixels on a side.
+        open_picture: Opens a path as a square picture.
+    """
+    joined = errors.merge(images[["image_id", "path"]], on="image_id", how="left")
+    rows: dict[str, list[Tile]] = {}
+    for _, row in joined.iterrows():
+        caption = f"{row['image_id']} · {diagnoses.title(str(row['truth']))} · {row['score']:.3f}"
+        heading = f"{str(row['error']).capitalize()}s, the most confident first"
+        rows.setdefault(heading, []).append(_tile(row, size, open_picture, caption))
+    return Gallery("", rows, size)
+
+
+def views(
+    rows: Mapping[str, Iterable[np.ndarray]], *, title: str = "Augmented views", size: int = 128
+) -> Gallery:
+    """Make a gallery of arrays: what augmentation or views make of a picture.
+
+    Args:
+        rows: Heading of each row and its pictures, each H x W x 3, 0-255.
+        title: Of the whole.
+        size: Pixels on a side.
+    """
+    return Gallery(
+        title,
+        {
+            heading: [
+                Tile(encode(_from_array(picture), size), f"{k}", f"{heading}, view {k}")
+                for k, picture in enumerate(pictures)
+            ]
+            for heading, pictures in rows.items()
+        },
+        size,
+    )
+
+
+def mean_colours(
+    images: pd.DataFrame,
+    *,
+    n: int = 500,
+    size: int = 32,
+    seed: int = 0,
+    open_picture: OpenPicture = open_file,
+) -> pd.DataFrame:
+    """Measure the mean colour of pictures drawn at random, for `census.mean_colours` to draw.
+
+    Args:
+        images: Images table; rows without a path are left out.
+        n: Pictures measured at most.
+        size: Pixels on a side at which they are measured.
+        seed: Of the draw.
+        open_picture: Opens a path as a square picture.
+
+    Returns:
+        `image_id`, `target`, `source` and the means `red`, `green`, `blue`, 0-255.
+    """
+    known = images.dropna(subset=["path"])
+    drawn = known.sample(min(n, len(known)), random_state=seed)
+    means = [np.asarray(open_picture(str(p), size), float).mean(axis=(0, 1)) for p in drawn["path"]]
+    colours = np.reshape(means, (-1, 3))
+    table = drawn[["image_id", "target", "source"]].reset_index(drop=True)
+    return table.assign(red=colours[:, 0], green=colours[:, 1], blue=colours[:, 2])
+
+
+def encode(picture: Image.Image, size: int, quality: int = 82) -> bytes:
+    """Return a picture as a JPEG that is at most so many pixels on a side."""
+    small = picture.convert("RGB")
+    small.thumbnail((size, size))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=quality, optimize=True)
+    return file.getvalue()
+
+
+def read_tile(row: pd.Series, size: int, open_picture: OpenPicture = open_file) -> bytes:
+    """Return the JPEG of an image's row; empty when its file is missing or unreadable.
+
+    A page of pictures is worth more with a hole in it than not at all.
+    """
+    if pd.isna(row["path"]):
+        return b""
+    try:
+        return encode(open_picture(str(row["path"]), size), size)
+    except (OSError, ValueError):
+        return b""
+
+
+def _tile(row: pd.Series, size: int, open_picture: OpenPicture, caption: str = "") -> Tile:
+    facts = [row.get("sex"), row.get("age"), row.get("site")]
+    words = ", ".join(f"{f:.0f}" if isinstance(f, float) else str(f) for f in facts if pd.notna(f))
+    text = caption or f"{row['image_id']}{' · ' + words if words else ''}"
+    return Tile(read_tile(row, size, open_picture), text, f"picture {text}")
+
+
+def _from_array(picture: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.clip(np.rint(np.asarray(picture)), 0, 255).astype(np.uint8))

@@ -1,0 +1,63 @@
+// The report's own script: draws the figures, wakes the explorers, follows light and dark.
+
+const data = (script) => JSON.parse(script.textContent);
+const templates = data(document.getElementById("templates"));
+const root = document.documentElement;
+const night = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => (root.dataset.theme ?? (night.matches ? "dark" : "light")) === "dark";
+const figures = [...document.querySelectorAll("script[data-figure]")].map((script) => ({
+  ...data(script), node: document.getElementById(script.dataset.figure),
+}));
+
+for (const { node, data: traces, layout } of figures) {
+  const template = templates[isDark() ? "dark" : "light"];
+  Plotly.newPlot(node, traces, { ...layout, template }, { displaylogo: false, responsive: true });
+}
+
+function paint(name) {
+  for (const { node } of figures) Plotly.relayout(node, { template: templates[name] });
+}
+const button = document.getElementById("theme");
+function settle() {
+  button.textContent = isDark() ? "Light" : "Dark";
+  paint(isDark() ? "dark" : "light");
+}
+button.hidden = false;
+button.textContent = isDark() ? "Light" : "Dark";
+button.addEventListener("click", () => {
+  root.dataset.theme = isDark() ? "light" : "dark";
+  settle();
+});
+night.addEventListener("change", settle);
+addEventListener("beforeprint", () => paint("light"));
+addEventListener("afterprint", settle);
+
+/** What a widget's module asks of its model, without a kernel behind it. */
+function makeModel({ values, buffers }) {
+  const state = { ...values };
+  for (const [name, code] of Object.entries(buffers)) {
+    state[name] = new DataView(Uint8Array.from(atob(code), (c) => c.charCodeAt(0)).buffer);
+  }
+  const heard = {};
+  return {
+    get: (name) => state[name],
+    set(name, value) {
+      state[name] = value;
+      for (const hear of heard[`change:${name}`] ?? []) hear();
+    },
+    on: (event, hear) => (heard[event] ??= []).push(hear),
+    off() {},
+    save_changes() {},
+  };
+}
+
+const text = data(document.getElementById("explorer-module"));
+if (text) {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  const { default: widget } = await import(address);
+  for (const script of document.querySelectorAll("script[data-explorer]")) {
+    const el = document.getElementById(script.dataset.explorer);
+    widget.render({ model: makeModel(data(script)), el });
+  }
+}
+root.dataset.ready = "yes";

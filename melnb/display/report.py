@@ -1,0 +1,226 @@
+"""The report: one HTML file that opens without a network, a kernel or this package.
+
+Tables and pictures are plain HTML; figures are drawn by a copy of plotly.js in the file; the
+threshold explorer works by the same module as in JupyterLab. The page forbids itself every request
+(Content-Security-Policy), and every text that came with the data is escaped.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import jinja2
+import pandas as pd
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+import melnb
+from melnb.display import cells, theme, threshold_explorer
+from melnb.display.gallery import Gallery
+from melnb.display.threshold_explorer import ThresholdExplorer
+
+Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | ThresholdExplorer | Mapping[str, Any]
+
+MOST_ROWS = 200  # of a table in the page
+_NARROW = 620  # pixels: a figure no wider shares its line with the next
+_HERE = Path(__file__).parent
+
+INTENDED_USE = (
+    "This report describes a statistical model for research and teaching. It is not a medical "
+    "device. No regulator has cleared it, and it must not be used to diagnose a lesion, to decide "
+    "on a biopsy or to reassure a patient.",
+    "The numbers hold for images like those described here: for other cameras, skin tones, ages, "
+    "sites of the body or referral patterns they may be much worse. Predictive values hold for the "
+    "prevalence that stands beside them. Before any use with patients, a model must be tried "
+    "prospectively where it would be used, and by those who would use it.",
+)
+
+
+class Section:
+    """A section of the report.
+
+    Args:
+        title: Its heading.
+        parts: In reading order: text (a paragraph), figures, tables, galleries, a threshold
+            explorer, or a mapping of facts.
+    """
+
+    def __init__(self, title: str, *parts: Part) -> None:
+        self.title, self.parts = title, parts
+
+
+def write_report(
+    path: str | Path, *, title: str, sections: Sequence[Section], subtitle: str = ""
+) -> Path:
+    """Write the report, whole or not at all, and end it with its intended use.
+
+    Args:
+        path: The HTML file.
+        title: Of the report.
+        sections: In reading order.
+        subtitle: A line below the title: which run, which images.
+
+    Returns:
+        The path.
+
+    Raises:
+        TypeError: A part is of a kind that a report cannot show.
+    """
+    use = Section("Intended use: research, not a medical device", *INTENDED_USE)
+    numbers = count(1)
+    shown = [
+        (section.title, [_shown(part, next(numbers)) for part in section.parts])
+        for section in [*sections, use]
+    ]
+    kinds = {part["kind"] for _, parts in shown for part in parts}
+    page = _template().render(
+        title=title,
+        subtitle=subtitle,
+        sections=shown,
+        version=melnb.__version__,
+        date=datetime.now(UTC).strftime("%d %B %Y"),
+        light=Markup(theme.css_variables(theme.LIGHT)),
+        dark=Markup(theme.css_variables(theme.DARK)),
+        font=Markup(theme.FONT),
+        style=Markup(_text("report.css")),
+        script=Markup(_text("report.js")),
+        templates=_json({"light": _layout(theme.LIGHT), "dark": _layout(theme.DARK)}),
+        plotly=Markup(get_plotlyjs()) if "figure" in kinds else "",
+        explorer_style=Markup(threshold_explorer.STYLE),
+        explorer_module=threshold_explorer.MODULE if "explorer" in kinds else "",
+    )
+    return _write(path, page)
+
+
+def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[Path]:
+    """Write each figure as `<name>.html`; one plotly.min.js beside them serves all, offline.
+
+    Args:
+        folder: Made if need be.
+        figures: By file name, without the suffix.
+
+    Returns:
+        The paths.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.html" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        figure.write_html(path, include_plotlyjs="directory", config={"displaylogo": False})
+    return paths
+
+
+def run_facts(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return what runs recorded (`runs.read_run`) as a table: a row per fact, a column per run."""
+    left_out = {"inputs", "files"}
+    facts = {
+        f"{record.get('stage', '')} {record.get('run', k)}".strip(): pd.Series(
+            _flat({name: value for name, value in record.items() if name not in left_out}),
+            dtype=object,
+        )
+        for k, record in enumerate(records, start=1)
+    }
+    return pd.DataFrame(facts, dtype=object).rename_axis("fact")
+
+
+def _shown(part: Part, number: int) -> dict[str, Any]:
+    """Return what the template needs to show a part."""
+    identity = {"id": f"part-{number}"}
+    if isinstance(part, str):
+        return {"kind": "text", "text": part}
+    if isinstance(part, go.Figure):
+        return identity | _figure(part)
+    if isinstance(part, pd.DataFrame):
+        return _table(cells.tidy(part.head(MOST_ROWS)), more=max(0, len(part) - MOST_ROWS))
+    if isinstance(part, Gallery):
+        return {"kind": "gallery", "html": Markup(part.html())}
+    if isinstance(part, ThresholdExplorer):
+        return identity | {"kind": "explorer", "title": part.title, "state": part.page_state()}
+    if isinstance(part, Mapping):
+        facts = {name: cells.number(value) for name, value in _flat(part).items()}
+        return _table(pd.DataFrame({"": facts.keys(), " ": facts.values()}))
+    raise TypeError(
+        f"a report cannot show {type(part).__name__}: give text, a figure, a table, a gallery, "
+        "a ThresholdExplorer or a mapping"
+    )
+
+
+def _table(texts: pd.DataFrame, *, more: int = 0) -> dict[str, Any]:
+    numeric = [all(cells.is_number(text) for text in texts[c]) for c in texts.columns]
+    return {
+        "kind": "table",
+        "heads": list(zip(texts.columns, numeric, strict=True)),
+        "rows": [list(zip(row, numeric, strict=True)) for row in texts.to_numpy().tolist()],
+        "more": more,
+    }
+
+
+def _figure(figure: go.Figure) -> dict[str, Any]:
+    drawn = go.Figure(figure)  # a copy: the notebook's own figure keeps its look
+    narrow = (drawn.layout.width or 10**6) <= _NARROW
+    title = drawn.layout.title.text or "figure"
+    height = drawn.layout.height or theme.HEIGHT
+    drawn.update_layout(template=None, width=None)  # the page's theme and width take their place
+    return {
+        "kind": "figure",
+        "narrow": narrow,
+        "title": title,
+        "height": height,
+        "json": Markup(str(drawn.to_json()).replace("<", "\\u003c")),
+    }
+
+
+def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return nested facts as one level, names joined by a dot."""
+    level: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            level |= _flat(value, f"{above}{name}.")
+        elif isinstance(value, list | tuple):
+            level[f"{above}{name}"] = ", ".join(cells.number(item) for item in value)
+        else:
+            level[f"{above}{name}"] = value
+    return level
+
+
+def _layout(palette: Mapping[str, str]) -> dict[str, Any]:
+    return dict(theme.make_template(palette).to_plotly_json())
+
+
+def _json(value: Any) -> Markup:
+    return Markup(jinja2.utils.htmlsafe_json_dumps(value))
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.jinja")
+
+
+def _write(path: str | Path, page: str) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path

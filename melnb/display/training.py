@@ -1,0 +1,99 @@
+"""Figures of a run in training: its learning curves and its learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from melnb.display import theme
+
+_STYLES = "dotted: training images; solid: held out; circle: the epoch kept"
+_TITLES = {"loss": "Loss", "auc": "AUC"}
+
+
+def learning_curves(
+    histories: pd.DataFrame | Mapping[str, pd.DataFrame],
+    *,
+    monitor: str = "val_auc",
+    title: str = "Learning curves",
+) -> go.Figure:
+    """Draw loss and AUC by epoch: dotted on the training images, solid on those held out.
+
+    The epoch whose weights are kept is marked on every curve of the held-out images, so that no
+    curve's own best epoch is read as the run's.
+
+    Args:
+        histories: `history.csv` of one run, or of several by label.
+        monitor: The column whose best epoch is kept.
+        title: Of the figure.
+    """
+    runs = {"": histories} if isinstance(histories, pd.DataFrame) else dict(histories)
+    metrics = [m for m in _TITLES if any(m in h or f"val_{m}" in h for h in runs.values())]
+    heads = [_TITLES[metric] for metric in metrics]
+    figure = make_subplots(cols=max(1, len(metrics)), subplot_titles=heads)
+    figure.update_layout(theme.layout(title, "Epoch", "", height=420, margin={"t": 104}))
+    figure.update_layout(title_subtitle_text=_STYLES)
+    for col, metric in enumerate(metrics, start=1):
+        for k, (label, history) in enumerate(runs.items()):
+            drawn = history if "epoch" in history else history.rename_axis("epoch").reset_index()
+            _add_run(figure, drawn, metric, label=label, colour=k, col=col)
+            if monitor in drawn and f"val_{metric}" in drawn:
+                _add_kept(figure, drawn, metric, label=label, monitor=monitor, col=col)
+        figure.update_xaxes(title_text="Epoch", row=1, col=col)
+        figure.update_yaxes(title_text=_TITLES[metric], row=1, col=col)
+    return figure
+
+
+def schedule_table(table: pd.DataFrame, *, title: str = "Learning rate") -> go.Figure:
+    """Draw `schedules.schedule_table`, the rate of each step."""
+    figure = go.Figure(layout=theme.layout(title, "Epoch", "Learning rate", height=300))
+    figure.add_scatter(
+        x=table["epoch"], y=table["learning_rate"], mode="lines", name="learning rate"
+    )
+    return figure.update_yaxes(exponentformat="e", rangemode="tozero")
+
+
+def _add_run(
+    figure: go.Figure, history: pd.DataFrame, metric: str, *, label: str, colour: int, col: int
+) -> None:
+    for column, words, dash in (
+        (metric, "training", "dot"),
+        (f"val_{metric}", "held out", "solid"),
+    ):
+        if column in history:
+            figure.add_scatter(
+                x=history["epoch"],
+                y=history[column],
+                mode="lines",
+                line={"color": theme.SERIES[colour % len(theme.SERIES)], "dash": dash},
+                **_entry(f"{label} {words}".strip(), col, listed=words == "held out"),
+            )
+
+
+def _add_kept(
+    figure: go.Figure, history: pd.DataFrame, metric: str, *, label: str, monitor: str, col: int
+) -> None:
+    values = history[monitor].to_numpy(dtype=float)
+    best = int(values.argmin() if monitor.endswith("loss") else values.argmax())
+    figure.add_scatter(
+        x=[history["epoch"].iloc[best]],
+        y=[history[f"val_{metric}"].iloc[best]],
+        mode="markers",
+        marker={"size": 11, "color": theme.VERMILLION, "line": {"color": "white", "width": 2}},
+        **_entry(f"{label} epoch kept".strip(), col, listed=False),
+    )
+
+
+def _entry(name: str, col: int, *, listed: bool) -> dict[str, Any]:
+    """Return what makes one legend entry of a trace that stands in every column."""
+    return {
+        "name": name,
+        "legendgroup": name,
+        "showlegend": listed and col == 1,
+        "row": 1,
+        "col": col,
+    }
