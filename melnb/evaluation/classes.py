@@ -1,0 +1,162 @@
+"""What each class gets: areas, calls and sensitivities for two classes or nine.
+
+A row is called by its highest value. Where two classes share it the call is wrong, as the official
+scorers rule: `TIED`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation import intervals
+from melnb.evaluation.rows import (
+    absent_interval,
+    auc_estimate,
+    binary_rows,
+    estimate,
+    row_clusters,
+    wald_limits,
+)
+from melnb.tables import class_names
+
+TIED = "tied"
+
+
+def auc_by_class(
+    predictions: pd.DataFrame,
+    *,
+    classes: tuple[str, ...] = (),
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> pd.DataFrame:
+    """Return the one-versus-rest AUC of each class and, last, their mean (`macro`).
+
+    The mean's error comes from what each row adds in every class, so that the classes' dependence
+    is in it. Classes whose AUC is not estimable are outside the mean, and named.
+
+    Args:
+        predictions: Predictions table.
+        classes: The classes wanted; empty: all.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `class` and `rows.ESTIMATE_COLUMNS`.
+    """
+    names = classes or class_names(predictions)
+    by_class = {name: binary_rows(predictions, positive=name) for name in names}
+    made = [
+        auc_estimate(rows, positive=name, confidence=confidence, cluster=cluster)
+        for name, rows in by_class.items()
+    ]
+    macro = _macro_auc(by_class, confidence=confidence, cluster=cluster)
+    table = pd.concat([*made, macro], ignore_index=True)
+    table.insert(0, "class", [*names, "macro"])
+    return table
+
+
+def confusion_by_class(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return counts of rows: truths down, calls across.
+
+    A last column `tied` stands only where some rows have no single highest value.
+    """
+    classes = class_names(predictions)
+    known = predictions[predictions["truth"].notna()]
+    counts = pd.crosstab(known["truth"], _calls(known, classes), dropna=False)
+    columns = [*classes, *([TIED] if TIED in counts.columns else [])]
+    counts = counts.reindex(index=list(classes), columns=columns, fill_value=0).astype(int)
+    return counts.rename_axis(index="truth", columns="called")
+
+
+def sensitivity_by_class(predictions: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+    """Return the share of each class's rows that are called so, with Wilson's interval.
+
+    Returns:
+        `class`, `sensitivity`, `low`, `high`, `called` (right), `n`, `note`.
+    """
+    counts = confusion_by_class(predictions)
+    n = counts.sum(axis=1).to_numpy()
+    right = np.array([counts.loc[name, name] for name in counts.index])
+    low, high = intervals.wilson_interval(right, n, confidence=confidence)
+    share = np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0)
+    return pd.DataFrame(
+        {
+            "class": counts.index.to_numpy(),
+            "sensitivity": share,
+            "low": low,
+            "high": high,
+            "called": right,
+            "n": n,
+            "note": np.where(n > 0, "", "not estimable: no row is of this class"),
+        }
+    )
+
+
+def balanced_accuracy(predictions: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+    """Return the mean of the classes' sensitivities: ISIC 2018's and 2019's measure.
+
+    Classes without a row are outside the mean, and named. The limits are recovered from Wilson's
+    limits of the classes (Zou and Donner 2008).
+
+    Returns:
+        `rows.ESTIMATE_COLUMNS`, one row.
+    """
+    table = sensitivity_by_class(predictions, confidence=confidence)
+    kept = table[table["n"] > 0]
+    positive = class_names(predictions)[0]
+    rows = binary_rows(predictions, positive=positive)
+    values = [kept[c].to_numpy(dtype=float) for c in ("sensitivity", "low", "high")]
+    value, *limits = intervals.mean_interval(*values) if len(kept) else (math.nan,) * 3
+    made = estimate(
+        "balanced accuracy",
+        value,
+        rows,
+        limits=(limits[0], limits[1]),
+        method="Wilson, recovered",
+        reason="" if len(kept) else "not estimable: no row has a truth",
+        remark=_left_out(list(table["class"][table["n"] == 0])) if len(kept) else "",
+    )
+    return made.assign(positives=int(kept["called"].sum()))
+
+
+def _macro_auc(
+    by_class: dict[str, pd.DataFrame], *, confidence: float, cluster: str
+) -> pd.DataFrame:
+    parted = {
+        name: intervals.auc_parts(rows["truth"].to_numpy(), rows["score"].to_numpy())
+        for name, rows in by_class.items()
+    }
+    kept = {name: pair for name, pair in parted.items() if not math.isnan(pair[0])}
+    rows = next(iter(by_class.values()))
+    if not kept:
+        reason = "not estimable: no class has rows in it and outside it"
+        nothing = (math.nan, math.nan)
+        return estimate("AUC", math.nan, rows, limits=nothing, method="DeLong", reason=reason)
+    value = float(np.mean([pair[0] for pair in kept.values()]))
+    parts = np.mean([pair[1] for pair in kept.values()], axis=0)
+    se = math.sqrt(intervals.parts_covariance(parts[None], row_clusters(rows, cluster))[0, 0])
+    reasons = (absent_interval(by_class[name], se) for name in kept)
+    return estimate(
+        "AUC",
+        value,
+        rows,
+        se=se,
+        limits=wald_limits(value, se, confidence),
+        method=f"DeLong by {cluster}" if cluster else "DeLong",
+        reason=next((text for text in reasons if text), ""),
+        remark=_left_out([name for name in by_class if name not in kept]),
+    )
+
+
+def _calls(known: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
+    values = known[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
+    highest = values.max(axis=1, keepdims=True) if len(values) else values
+    single = (values == highest).sum(axis=1) == 1
+    return np.where(single, np.array(classes, dtype=object)[values.argmax(axis=1)], TIED)
+
+
+def _left_out(names: list[str]) -> str:
+    return f"outside the mean, for want of rows: {', '.join(names)}" if names else ""

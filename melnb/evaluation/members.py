@@ -1,0 +1,116 @@
+"""What is each member of an ensemble worth?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.ensembles import Members, Method, align, blend_aligned
+from melnb.evaluation.intervals import normal_quantile
+from melnb.evaluation.rows import auc_estimate, binary_rows, difference_row
+
+
+def member_correlation(
+    members: Members, *, positive: str, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return Spearman's correlation of each pair of members' scores: the lower, the more to gain.
+
+    Limits after Fieller, Hartley and Pearson 1957, Biometrika 44:470.
+
+    Returns:
+        `first`, `second`, `correlation`, `low`, `high`, `n`, `note`; a row per pair.
+    """
+    ranks = {name: t[f"p_{positive}"].rank().to_numpy() for name, t in align(members).items()}
+    made = []
+    for first, second in combinations(ranks, 2):
+        value, note = _correlation(ranks[first], ranks[second])
+        n = len(ranks[first])
+        low = high = math.nan
+        if not note and n > 3 and abs(value) < 1:
+            half = normal_quantile(confidence) * math.sqrt(1.06 / (n - 3))
+            low, high = math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
+        elif not note:
+            note = "interval not estimable: too few rows, or the very same order"
+        made.append((first, second, value, low, high, n, note))
+    columns = ["first", "second", "correlation", "low", "high", "n", "note"]
+    return pd.DataFrame(made, columns=columns)
+
+
+def member_contribution(
+    members: Members,
+    *,
+    positive: str,
+    method: Method = "mean",
+    weights: Sequence[float] = (),
+    rank_within_fold: bool = False,
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> pd.DataFrame:
+    """Return what each member does alone, and what the blend loses without it.
+
+    Args:
+        members: Name and predictions of each member.
+        positive: The class looked for.
+        method: See `ensembles.blend`; so are the next two.
+        weights: The others keep theirs when one is left out.
+        rank_within_fold: See `ensembles.blend`.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `member`; `auc` alone with `auc_low` and `auc_high`; `auc_blend`, `auc_without`, their
+        paired `difference` (above 0: the member helps) with `se`, `low`, `high`, `z`, `p`; `n`,
+        `positives`, `note`. A row per member.
+    """
+    tables = align(members)
+    shares = dict(zip(tables, weights, strict=True)) if method == "weighted" else {}
+
+    def blended(names: list[str]) -> pd.DataFrame:
+        made = blend_aligned(
+            {name: tables[name] for name in names},
+            method=method,
+            weights=[shares[name] for name in names] if shares else (),
+            rank_within_fold=rank_within_fold,
+            positive=positive,
+        )
+        return binary_rows(made, positive=positive)
+
+    everyone = blended(list(tables))
+    made = []
+    for name, table in tables.items():
+        rows = binary_rows(table, positive=positive)
+        alone = auc_estimate(rows, positive=positive, confidence=confidence, cluster=cluster)
+        value, low, high, note = alone[["value", "low", "high", "note"]].iloc[0]
+        row = {"member": name, "auc": value, "auc_low": low, "auc_high": high, "note": note}
+        others = [other for other in tables if other != name]
+        if others:
+            both = everyone.merge(
+                blended(others)[["image_id", "truth", "score"]],
+                on="image_id",
+                suffixes=("", "_second"),
+            )
+            difference = difference_row(
+                both, positive=positive, confidence=confidence, cluster=cluster
+            )
+            row |= difference | {"note": difference["note"] or note}
+        else:
+            row |= {"n": len(rows), "note": "not estimable: there is no other member"}
+        made.append(row)
+    table = pd.DataFrame(made).rename(
+        columns={"auc_first": "auc_blend", "auc_second": "auc_without"}
+    )
+    return table[[*table.columns.drop("note"), "note"]]
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
+    if len(first) < 2:
+        return math.nan, f"not estimable: {len(first)} row(s)"
+    a, b = first - first.mean(), second - second.mean()
+    scale = math.sqrt((a * a).sum() * (b * b).sum())
+    if scale == 0:
+        return math.nan, "not estimable: a member's scores are all alike"
+    return float(np.clip((a * b).sum() / scale, -1, 1)), ""

@@ -1,0 +1,213 @@
+"""Thresholds against counting by hand; choices on out-of-fold rows alone."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from melnb.evaluation import decisions
+from melnb.evaluation.rows import binary_rows
+from melnb.tables import TableError
+
+Make = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture
+def folded(binary: Make) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    truth = generator.random(600) < 0.2
+    score = np.round(np.clip(generator.normal(0.3 + 0.2 * truth, 0.15), 0, 1), 2)
+    return binary(truth, score, fold=generator.integers(0, 3, 600))
+
+
+def test_threshold_table_is_what_counting_gives(folded: pd.DataFrame) -> None:
+    table = decisions.threshold_table(folded, positive="melanoma")
+    truth, score = folded["truth"] == "melanoma", folded["p_melanoma"]
+    assert table["threshold"].tolist() == sorted(set(score), reverse=True)
+    for row in table.iloc[[0, 10, 40, -2]].itertuples():
+        flagged = score >= row.threshold
+        tp, fp = (truth & flagged).sum(), (~truth & flagged).sum()
+        tn, fn = (~truth & ~flagged).sum(), (truth & ~flagged).sum()
+        assert (row.tp, row.fp, row.tn, row.fn) == (tp, fp, tn, fn)
+        wanted = (tp / (tp + fn), tn / (tn + fp), tp / (tp + fp), tn / (tn + fn), flagged.mean())
+        found = (row.sensitivity, row.specificity, row.ppv, row.npv, row.flagged)
+        assert found == pytest.approx(wanted)
+    assert table["note"].iloc[-1] == "npv not estimable: every row is flagged"
+    assert table["npv"].isna().sum() == 1
+
+
+def test_threshold_table_at_a_prevalence_and_thinned(folded: pd.DataFrame) -> None:
+    table = decisions.threshold_table(folded, positive="melanoma", prevalence=0.02)
+    row = table.iloc[20]
+    true, false = row["sensitivity"] * 0.02, (1 - row["specificity"]) * 0.98
+    assert row["ppv"] == pytest.approx(true / (true + false))
+    assert row["flagged"] == pytest.approx(true + false)
+    thin = decisions.threshold_table(folded, positive="melanoma", prevalence=0.02, points=20)
+    assert len(thin) == 20
+    assert table.loc[thin.index].equals(thin)
+    with pytest.raises(ValueError, match="prevalence is 2"):
+        decisions.threshold_table(folded, positive="melanoma", prevalence=2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=2).filter(
+        lambda rows: 0 < sum(r[0] for r in rows) < len(rows)
+    ),
+    st.sampled_from([0, 0.3, 0.5, 0.8, 0.9, 1]),
+)
+def test_choices_reach_what_they_promise_and_no_more(
+    binary: Make, cells: list[tuple[bool, int]], at: float
+) -> None:
+    rows = binary_rows(
+        binary([c[0] for c in cells], [c[1] / 12 for c in cells]), positive="melanoma"
+    )
+    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
+    every = np.append(np.unique(score), 1.01)
+    sensitivity = np.array([(score[truth] >= t).mean() for t in every])
+    specificity = np.array([(score[~truth] < t).mean() for t in every])
+
+    threshold, _ = decisions.choose_threshold(
+        rows, positive="melanoma", choose="sensitivity", at=at
+    )
+    wanted = every[:-1][sensitivity[:-1] >= at - 1e-12].max()
+    assert threshold == wanted
+    threshold, note = decisions.choose_threshold(
+        rows, positive="melanoma", choose="specificity", at=at
+    )
+    wanted = every[specificity >= at - 1e-12].min()
+    assert threshold == wanted if wanted <= 1 else (note and not (score >= threshold).any())
+    threshold, _ = decisions.choose_threshold(rows, positive="melanoma", choose="youden", at=at)
+    reached = (score[truth] >= threshold).mean() + (score[~truth] < threshold).mean()
+    assert reached == pytest.approx((sensitivity + specificity).max())
+
+
+def test_operating_point(folded: pd.DataFrame) -> None:
+    point = decisions.operating_point(folded, positive="melanoma", choose="sensitivity", at=0.9)
+    assert len(point) == 1
+    row = point.iloc[0]
+    truth, flagged = folded["truth"] == "melanoma", folded["p_melanoma"] >= row["threshold"]
+    assert row["sensitivity"] >= 0.9
+    assert row["f1"] == pytest.approx(f1_score(truth, flagged))
+    assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, flagged))
+    assert row["accuracy"] == pytest.approx((truth == flagged).mean())
+    assert row["ppv"] == pytest.approx(truth[flagged].mean())
+    assert row["number_needed_to_biopsy"] == pytest.approx(1 / row["ppv"])
+    assert row["number_needed_to_biopsy_low"] == pytest.approx(1 / row["ppv_high"])
+    for column in [c.removesuffix("_low") for c in point.columns if c.endswith("_low")]:
+        assert row[f"{column}_low"] < row[column] < row[f"{column}_high"], column
+    assert (row["n"], row["positives"], row["note"]) == (600, truth.sum(), "")
+    assert row["prevalence"] == pytest.approx(truth.mean())
+    rare = decisions.operating_point(folded, positive="melanoma", at=0.9, prevalence=0.01).iloc[0]
+    assert rare["threshold"] == row["threshold"]
+    assert rare["ppv"] < row["ppv"]
+    wide = decisions.operating_point(folded, positive="melanoma", at=0.9, confidence=0.99).iloc[0]
+    assert wide["sensitivity_low"] < row["sensitivity_low"]
+
+
+def test_a_threshold_flags_what_equals_it(binary: Make) -> None:
+    table = binary([True, False, False, True], [0.5, 0.5, 0.4999, 0.6])
+    row = decisions.operating_point(table, positive="melanoma", choose="threshold", at=0.5).iloc[0]
+    assert row[["tp", "fp", "tn", "fn"]].tolist() == [2, 1, 1, 0]
+    found = decisions.confusion(table, positive="melanoma", threshold=0.5)
+    assert found.to_numpy().tolist() == [[2, 0], [1, 1]]
+    assert list(found.columns) == ["melanoma", "other"]
+
+
+def test_nothing_flagged_has_no_predictive_value(binary: Make) -> None:
+    table = binary([True, False, False, True], [0.1, 0.2, 0.3, 0.4])
+    row = decisions.operating_point(table, positive="melanoma", choose="threshold", at=0.9).iloc[0]
+    assert math.isnan(row["ppv"])
+    assert "ppv, number_needed_to_biopsy" in row["note"]
+    strict = decisions.operating_point(table, positive="melanoma", choose="specificity", at=1)
+    assert strict["specificity"].iloc[0] == 1
+    assert strict["tp"].iloc[0] == 1
+    worst = binary([True, False], [0.1, 0.9])
+    none = decisions.operating_point(worst, positive="melanoma", choose="specificity", at=1).iloc[0]
+    assert none["flagged"] == 0
+    assert none["note"] == "no score keeps it: nothing is flagged"
+
+
+@pytest.mark.parametrize("truth", [[], [True, True], [False, False]])
+def test_one_class_chooses_nothing(binary: Make, truth: list[bool]) -> None:
+    table = binary(truth, [0.2, 0.7][: len(truth)])
+    row = decisions.operating_point(table, positive="melanoma").iloc[0]
+    assert row["note"].startswith("not estimable")
+    assert math.isnan(row["threshold"])
+    curve = decisions.threshold_table(table, positive="melanoma")
+    assert curve["note"].iloc[0].startswith("not estimable")
+    assert list(curve.columns)[:3] == ["threshold", "sensitivity", "specificity"]
+
+
+def test_a_given_threshold_still_counts_one_class(binary: Make) -> None:
+    table = binary([False] * 4, [0.1, 0.2, 0.6, 0.7])
+    row = decisions.operating_point(table, positive="melanoma", choose="threshold", at=0.5).iloc[0]
+    assert row["specificity"] == 0.5
+    assert math.isnan(row["sensitivity"])
+    assert row["note"] == "not estimable: no row is melanoma"
+
+
+def test_test_rows_choose_no_threshold(binary: Make, folded: pd.DataFrame) -> None:
+    test = binary([True, False] * 50, [0.9, 0.95] * 50, fold=-1)
+    test["image_id"] += "_test"
+    with pytest.raises(TableError, match="choose it on out-of-fold rows"):
+        decisions.operating_point(test, positive="melanoma")
+    given_one = decisions.operating_point(test, positive="melanoma", choose="threshold", at=0.92)
+    assert given_one[["tp", "fp"]].iloc[0].tolist() == [0, 50]
+    both = pd.concat([folded, test], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        decisions.operating_point(both, positive="melanoma"),
+        decisions.operating_point(folded, positive="melanoma"),
+    )
+
+
+def test_values_out_of_range(folded: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="at is 90"):
+        decisions.operating_point(folded, positive="melanoma", at=90)
+    with pytest.raises(ValueError, match="choose is 'f1'"):
+        decisions.operating_point(folded, positive="melanoma", choose="f1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="prevalence is -1"):
+        decisions.operating_point(folded, positive="melanoma", prevalence=-1)
+
+
+def test_each_fold_is_judged_by_the_others_threshold(folded: pd.DataFrame) -> None:
+    table = decisions.operating_point_by_fold(folded, positive="melanoma", at=0.9)
+    assert list(table["rows"]) == ["fold 0", "fold 1", "fold 2", "out of fold"]
+    others = folded[folded["fold"] != 1]
+    wanted = decisions.operating_point(others, positive="melanoma", at=0.9)["threshold"].iloc[0]
+    assert table["threshold"].iloc[1] == wanted
+    own = folded["fold"] == 1
+    spoilt = folded.assign(p_melanoma=folded["p_melanoma"].where(~own, 0.0))
+    again = decisions.operating_point_by_fold(spoilt, positive="melanoma", at=0.9)
+    assert again["threshold"].iloc[1] == wanted
+    assert again["tp"].iloc[1] == 0
+    last = table.iloc[-1]
+    assert last[["tp", "fp", "tn", "fn"]].sum() == 600
+    assert last["sensitivity"] == pytest.approx(last["tp"] / (last["tp"] + last["fn"]))
+    assert last["specificity_low"] < last["specificity"] < last["specificity_high"]
+
+
+def test_one_fold_has_no_others(folded: pd.DataFrame) -> None:
+    table = decisions.operating_point_by_fold(folded[folded["fold"] == 0], positive="melanoma")
+    assert table["note"].str.contains("not estimable").all()
+    assert table["sensitivity"].isna().all()
+
+
+def test_worst_errors(many_classes: Make) -> None:
+    truth = ["melanoma"] * 3 + ["nevus"] * 2 + ["unknown"]
+    values = [[1, 8, 1], [2, 7, 1], [9, 1, 0], [8, 2, 0], [1, 9, 0], [9, 1, 0]]
+    table = many_classes(truth, values, ("melanoma", "nevus", "unknown"))
+    found = decisions.worst_errors(table, positive="melanoma", threshold=0.5, n=2)
+    assert found["error"].tolist() == ["false negative"] * 2 + ["false positive"] * 2
+    assert found["image_id"].tolist() == ["i00000", "i00001", "i00005", "i00003"]
+    assert found["truth"].tolist() == ["melanoma", "melanoma", "unknown", "nevus"]
+    assert found["score"].tolist() == pytest.approx([0.1, 0.2, 0.9, 0.8])
+    assert len(decisions.worst_errors(table, positive="melanoma", threshold=0.5, n=1)) == 2
+    assert decisions.worst_errors(table, positive="melanoma", threshold=0.5, n=0).empty
+    rest = decisions.confusion(table, positive="melanoma", threshold=0.5)
+    assert list(rest.index) == ["melanoma", "rest"]
