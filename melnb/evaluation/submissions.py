@@ -1,0 +1,168 @@
+"""Submission files, exactly as each challenge asks for them.
+
+https://challenge.isic-archive.com/data/ and https://www.kaggle.com/c/siim-isic-melanoma-classification
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from melnb.diagnoses import MELANOMA, code
+from melnb.tables import TEST, TableError, check_predictions, class_names
+
+_SEVEN = (
+    "melanoma", "nevus", "basal_cell_carcinoma", "actinic_keratosis",
+    "benign_keratosis", "dermatofibroma", "vascular_lesion",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a challenge's file looks like.
+
+    Attributes:
+        id_column: The first column.
+        columns: The others, in order: their name and the class whose value they hold.
+        header: Whether the first row names the columns.
+        optional: Classes that a model may not know: their column is then 0.
+    """
+
+    id_column: str
+    columns: dict[str, str]
+    header: bool = True
+    optional: tuple[str, ...] = ()
+
+
+FORMATS: dict[str, Format] = {
+    "isic2016": Format("image_id", {"confidence": MELANOMA}, header=False),
+    "isic2017": Format(
+        "image_id", {"melanoma": MELANOMA, "seborrheic_keratosis": "benign_keratosis"}
+    ),
+    "isic2018": Format("image", {code(name): name for name in _SEVEN}),
+    "isic2019": Format(
+        "image",
+        # 2019 says AK where 2018 said AKIEC.
+        {code(name).replace("AKIEC", "AK"): name for name in _SEVEN}
+        | {"SCC": "squamous_cell_carcinoma", "UNK": "unknown"},
+        optional=("unknown",),
+    ),
+    "siim2020": Format("image_name", {"target": MELANOMA}),
+}
+
+
+def write_submission(
+    predictions: pd.DataFrame,
+    path: str | Path,
+    *,
+    challenge: str,
+    ids: Iterable[str] | None = None,
+) -> Path:
+    """Write a challenge's file, checked, whole or not at all.
+
+    Args:
+        predictions: Test rows alone, or out-of-fold rows alone: every row is written.
+        path: Of the file.
+        challenge: One of `FORMATS`.
+        ids: The images that the challenge asks for; None: not checked.
+
+    Raises:
+        TableError: A class is wanting, rows are of both sorts, or images differ from `ids`.
+    """
+    layout = _format(challenge)
+    check_predictions(predictions)
+    if 0 < (predictions["fold"] == TEST).sum() < len(predictions):
+        raise TableError(
+            f"{challenge}: predictions hold test and out-of-fold rows: pass the rows to submit"
+        )
+    known = class_names(predictions)
+    lacking = [c for c in layout.columns.values() if c not in (*known, *layout.optional)]
+    if lacking:
+        raise TableError(
+            f"{challenge} asks for the classes {lacking}, and predictions have {list(known)}: "
+            "train on the challenge's own classes (task native)"
+        )
+    table = pd.DataFrame({layout.id_column: predictions["image_id"]})
+    for column, name in layout.columns.items():
+        table[column] = predictions[f"p_{name}"] if name in known else 0.0
+    _check(table, layout, challenge, None if ids is None else set(ids))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        table.to_csv(temporary, index=False, header=layout.header, lineterminator="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def check_submission(path: str | Path, *, challenge: str, ids: Iterable[str]) -> pd.DataFrame:
+    """Return a submission file's table if the challenge would take it.
+
+    Args:
+        path: Of the file.
+        challenge: One of `FORMATS`.
+        ids: The images that the challenge asks for, in any order.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TableError: Columns, rows or values are not as asked for.
+    """
+    layout = _format(challenge)
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no {path.name} in {path.parent}: write_submission makes it")
+    names = [layout.id_column, *layout.columns]
+    with path.open(encoding="utf-8", newline="") as file:
+        first = next(csv.reader(file), [])
+    if layout.header and first != names:
+        raise TableError(f"{challenge}: {path} has the columns {first}, not {names}")
+    if not layout.header and (len(first) != len(names) or first[0] == layout.id_column):
+        raise TableError(
+            f"{challenge}: {path} begins with {first}: this challenge's file has no header and "
+            f"the {len(names)} columns {names}"
+        )
+    table = pd.read_csv(
+        path, names=names, header=0 if layout.header else None, dtype=str, keep_default_na=False
+    )
+    for column in layout.columns:
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    _check(table, layout, challenge, set(ids))
+    return table
+
+
+def _format(challenge: str) -> Format:
+    if challenge not in FORMATS:
+        raise ValueError(f"challenge is {challenge!r}: use one of {list(FORMATS)}")
+    return FORMATS[challenge]
+
+
+def _check(table: pd.DataFrame, layout: Format, challenge: str, ids: set[str] | None) -> None:
+    own = table[layout.id_column]
+    doubled = own[own.duplicated()]
+    if len(doubled):
+        raise TableError(
+            f"{challenge}: {doubled.iloc[0]} stands in more than one row ({len(doubled)} too many)"
+        )
+    values = table[list(layout.columns)].to_numpy(dtype=float)
+    wrong = ~((values >= 0) & (values <= 1))
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        raise TableError(
+            f"{challenge}: {list(layout.columns)[column]} of {own.iloc[row]} is "
+            f"{values[row, column]}, not a number from 0 to 1 ({int(wrong.sum())} such values)"
+        )
+    if ids is None:
+        return
+    for lost, what in ((ids - set(own), "missing from"), (set(own) - ids, "not asked for but in")):
+        if lost:
+            raise TableError(
+                f"{challenge}: {min(lost)} is {what} the submission ({len(lost)} such images): "
+                "it must hold each image of the test set once"
+            )
