@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from melnb.models.backbones import make_backbone
+from melnb.models.weights import read_weights
 
 POOLINGS = ("avg", "max", "gem")
 HEADS = ("softmax", "sigmoid")
@@ -82,10 +83,9 @@ def make_classifier(
             match.
     """
     _check_choices(classes, pooling=pooling, head=head)
-    if weights != "none":
-        raise ValueError(f"weights is {weights!r}, but backbone {backbone!r} has none to load")
     pixels = keras.Input((image_size, image_size, 3), name="image")
     body = make_backbone(backbone, image_size=image_size)
+    read_weights(body, backbone=backbone, weights=weights)
     features = keras.layers.Activation("linear", name="features")(body(pixels))
     vector = _pool(features, pooling)
     if dropout:
