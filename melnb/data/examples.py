@@ -107,7 +107,7 @@ def read_example(
     Raises:
         RecordError: There is no such record, or it is damaged.
     """
-    frames = _frames_of(str(path), Path(path).stat().st_mtime_ns)
+    frames = _frames_of(str(path), _version(path))
     if not 0 <= record < len(frames):
         raise RecordError(f"{path}: no record {record}, only 0 to {len(frames) - 1}")
     offset, length = frames[record]
@@ -125,7 +125,7 @@ def count_examples(path: str | Path) -> int:
     Raises:
         RecordError: The file ends inside a record, or a header is damaged.
     """
-    return len(_frames_of(str(path), Path(path).stat().st_mtime_ns))
+    return len(_frames_of(str(path), _version(path)))
 
 
 class ShardWriter:
@@ -204,8 +204,14 @@ def file_crc(path: str | Path) -> str:
 # ------------------------------------------------------------------------------- framing
 
 
+def _version(path: str | Path) -> tuple[int, ...]:
+    """Return what changes when a file is replaced (its time alone is too coarse)."""
+    state = Path(path).stat()
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
 @lru_cache(maxsize=64)
-def _frames_of(path: str, _modified: int) -> list[tuple[int, int]]:
+def _frames_of(path: str, _version: tuple[int, ...]) -> list[tuple[int, int]]:
     """Find each frame's (offset, message length), once for a shard of which many are wanted."""
     with Path(path).open("rb") as file:
         return list(_headers(file, os.fstat(file.fileno()).st_size, path))

@@ -8,6 +8,7 @@ records/settings.json                how they were made
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -96,7 +97,8 @@ def make_records(
         seed: Of the order of images within a fold.
         workers: Processes; 0: one for each core; 1: this one.
         skip_unreadable: Whether to leave out pictures that cannot be read.
-        progress: Whether to show a bar, in a notebook or on a terminal.
+        progress: Whether to show a bar, in a notebook or on a terminal, unless the variable
+            TQDM_DISABLE of the environment is set.
 
     Raises:
         RecordsError: Pictures cannot be read (all are listed), a target is none of the classes,
@@ -113,7 +115,7 @@ def make_records(
     n_workers = count_workers(workers, len(places))
     reports: list[ShardReport] = []
     try:
-        with tqdm(total=len(table), unit="image", disable=None if progress else True) as bar:
+        with tqdm(total=len(table), unit="image", disable=_hide_bar(progress)) as bar:
             for report in make_shards(plans, folder, settings, skip_unreadable, n_workers):
                 reports.append(report)
                 bar.update(report.rows)
@@ -235,6 +237,11 @@ def _unreadable(lost: pd.DataFrame, folder: Path) -> RecordsError:
         + "\n".join(lines),
         lost,
     )
+
+
+def _hide_bar(progress: bool) -> bool | None:
+    """Return tqdm's `disable`; None hides the bar where standard error is a file."""
+    return None if progress and not os.environ.get("TQDM_DISABLE") else True
 
 
 def _died(folder: Path, done: int, shards: int) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +300,15 @@ def test_a_full_disk_is_told_and_leaves_whole_shards_alone(cohort, tmp_path, mon
     assert sorted(content(tmp_path / "records")) == names
     monkeypatch.undo()
     assert make(cohort, tmp_path / "records", shard_size=2).kept == 3
+
+
+def test_a_dead_worker_is_told(cohort, tmp_path, monkeypatch):
+    def make_shards(*_):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("melnb.data.records.make_shards", make_shards)
+    with pytest.raises(RecordsError, match=r"worker process died .* use fewer workers"):
+        make(cohort, tmp_path / "records")
 
 
 KILLED = """
