@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
+_CELL_COST = 6  # a multinomial cell costs as much as drawing so many rows
 _CELLS_AT_ONCE = 2_000_000  # bounds the memory of a block of draws to some 50 MB
 
 
@@ -113,11 +114,14 @@ def _count_draws(
     block = max(1, _CELLS_AT_ONCE // cells)
     for start in range(0, draws, block):
         size = min(block, draws - start)
-        if clusters is None:
+        if clusters is not None:
+            counts = _cluster_counts(generator, cell, cells, clusters, size)
+        elif cells * _CELL_COST < len(cell):
             shares = np.bincount(cell, minlength=cells) / len(cell)
             counts = generator.multinomial(len(cell), shares, size=size).astype(float)
         else:
-            counts = _cluster_counts(generator, cell, cells, clusters, size)
+            rows = (generator.integers(len(cell), size=len(cell)) for _ in range(size))
+            counts = np.stack([np.bincount(cell[r], minlength=cells) for r in rows]).astype(float)
         yield counts[:, 1::2], counts[:, 0::2]
 
 

@@ -66,7 +66,7 @@ def operating_point(
     """Return one threshold and what it does, with intervals, as one row.
 
     It is chosen and measured on out-of-fold rows where there are any; `operating_point_by_fold`
-    says how much the choice flatters itself. On test rows a threshold can only be given.
+    says by how much the choice flatters itself. On test rows a threshold can only be given.
 
     Args:
         predictions: Predictions table.
@@ -128,8 +128,7 @@ def operating_point_by_fold(
     for fold in sorted(rows["fold"].unique()):
         others, own = rows[rows["fold"] != fold], rows[rows["fold"] == fold]
         threshold, note = choose_threshold(others, positive=positive, choose=choose, at=at)
-        counts = _counts(own, threshold) if not math.isnan(threshold) else (0, 0, 0, 0)
-        made.append((f"fold {fold}", threshold, *counts, note))
+        made.append((f"fold {fold}", threshold, *_counts(own, threshold), note))
     table = pd.DataFrame(made, columns=["rows", "threshold", "tp", "fp", "tn", "fn", "note"])
     total = {"rows": "out of fold", "threshold": math.nan, "note": "thresholds of the folds"}
     sums = table[["tp", "fp", "tn", "fn"]].sum().to_dict()
@@ -230,7 +229,9 @@ def _deciding_rows(predictions: pd.DataFrame, positive: str, choose: Choice) -> 
 
 
 def _counts(rows: pd.DataFrame, threshold: float) -> tuple[int, int, int, int]:
-    """Return true and false positives, true and false negatives."""
+    """Return true and false positives, true and false negatives; 0 where there is no threshold."""
+    if math.isnan(threshold):
+        return 0, 0, 0, 0
     truth, flagged = rows["truth"].to_numpy(), rows["score"].to_numpy() >= threshold
     tp, fp = int((truth & flagged).sum()), int((~truth & flagged).sum())
     return tp, fp, int((~truth).sum()) - fp, int(truth.sum()) - tp

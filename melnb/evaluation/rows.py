@@ -188,10 +188,10 @@ def absent_interval(rows: pd.DataFrame, se: float) -> str:
 
 def wald_limits(value: float, se: float, confidence: float) -> tuple[float, float]:
     """Return the limits of a normal estimate within 0-1; NaN when its error is 0 or unknown."""
+    if not se > _NO_ERROR:
+        return math.nan, math.nan
     half = intervals.normal_quantile(confidence) * se
-    return (
-        (max(value - half, 0.0), min(value + half, 1.0)) if se > _NO_ERROR else (math.nan, math.nan)
-    )
+    return max(value - half, 0.0), min(value + half, 1.0)
 
 
 def estimate(

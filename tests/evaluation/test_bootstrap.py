@@ -72,6 +72,20 @@ def test_resampling_agrees_with_resampled_rows(breast_cancer: Cancer) -> None:
     assert (low, high) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.015)
 
 
+def test_few_steps_and_many_rows_are_drawn_alike(
+    breast_cancer: Cancer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, columns = breast_cancer
+    score = np.round(columns["mean texture"], 2)
+
+    def limits(cost: float) -> tuple[float, float, float]:
+        monkeypatch.setattr(bootstrap, "_CELL_COST", cost)
+        return bootstrap.bootstrap_interval(truth, score, statistic=bootstrap.aucs, draws=4000)
+
+    assert limits(0) != limits(1e9)  # counts are drawn, or rows
+    assert limits(0) == pytest.approx(limits(1e9), rel=0.05)
+
+
 def test_whole_clusters_are_drawn(breast_cancer: Cancer) -> None:
     truth, columns = breast_cancer
     score = columns["mean texture"]

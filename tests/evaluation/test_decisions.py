@@ -139,6 +139,7 @@ def test_one_class_chooses_nothing(binary: Make, truth: list[bool]) -> None:
     row = decisions.operating_point(table, positive="melanoma").iloc[0]
     assert row["note"].startswith("not estimable")
     assert math.isnan(row["threshold"])
+    assert row[["sensitivity", "specificity", "ppv", "accuracy", "f1_low"]].isna().all()
     curve = decisions.threshold_table(table, positive="melanoma")
     assert curve["note"].iloc[0].startswith("not estimable")
     assert list(curve.columns)[:3] == ["threshold", "sensitivity", "specificity"]

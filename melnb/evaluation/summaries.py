@@ -1,0 +1,147 @@
+"""Short tables for a reader: members at a glance, an operating point in words, a run's results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from melnb.evaluation.foreign import read_foreign
+from melnb.tables import TEST, TableError, check_predictions, class_names
+
+_MEASURES = {
+    "sensitivity": "share of positives that are flagged",
+    "specificity": "share of others that are left alone",
+    "ppv": "share of the flagged that are positive",
+    "npv": "share of the others among those left alone",
+    "number_needed_to_biopsy": "flagged for each positive among them",
+    "flagged": "share of all that are flagged",
+    "likelihood_ratio_positive": "how much a flag raises the odds",
+    "likelihood_ratio_negative": "how much its absence lowers them",
+    "accuracy": "share of all that are called rightly",
+    "balanced_accuracy": "mean of sensitivity and specificity",
+    "f1": "harmonic mean of sensitivity and PPV",
+}
+
+
+def read_members(
+    files: Mapping[str, Iterable[str | Path]], *, positive: str
+) -> dict[str, pd.DataFrame]:
+    """Read the predictions of each member: its out-of-fold rows and its test rows in one table.
+
+    Args:
+        files: A label and its files, ours or anyone's.
+        positive: The class that a single probability is of.
+
+    Raises:
+        TableError: A file is refused, or two files of one member hold the same image.
+    """
+    read = {}
+    for name, paths in files.items():
+        parts = [read_foreign(path, positive=positive, name=name) for path in paths]
+        try:
+            read[name] = check_predictions(pd.concat(parts, ignore_index=True))
+        except TableError as error:
+            raise TableError(f"member {name}: {error}") from error
+    return read
+
+
+def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.DataFrame:
+    """Return what each member holds: rows out of fold and of test, folds, positives, kind, views.
+
+    Raises:
+        TableError: A member has no such class.
+    """
+    rows = []
+    for name, table in members.items():
+        if positive not in class_names(table):
+            raise TableError(
+                f"member {name} has no class {positive!r} (classes: {list(class_names(table))}): "
+                "set positive to one of them"
+            )
+        test = table["fold"] == TEST
+        row = {"member": name, "out_of_fold": int((~test).sum()), "test": int(test.sum())}
+        row |= {"folds": table.loc[~test, "fold"].nunique()}
+        row |= {"positives": int((table["truth"] == positive).sum())}
+        row |= {"without_truth": int(table["truth"].isna().sum())}
+        rows.append(row | {c: table[c].iloc[0] for c in ("views", "kind")})
+    return pd.DataFrame(rows)
+
+
+def out_of_fold(members: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the members' out-of-fold rows; all their rows if none has any."""
+    parts = {name: table[table["fold"] != TEST] for name, table in members.items()}
+    return parts if any(len(part) for part in parts.values()) else dict(members)
+
+
+def cluster_column(predictions: pd.DataFrame) -> str:
+    """Return the column whose images err together: patients, else lesions, else none (empty)."""
+    for column in ("patient_id", "lesion_id"):
+        if column in predictions and predictions[column].notna().any():
+            return column
+    return ""
+
+
+def curves_by_fold(
+    predictions: pd.DataFrame,
+    curve: Callable[..., pd.DataFrame],
+    *,
+    positive: str,
+) -> dict[str, pd.DataFrame]:
+    """Return a curve of all out-of-fold rows, then of each fold, by a label for each.
+
+    Without out-of-fold rows, that of the test rows.
+    """
+    rows = predictions[predictions["fold"] != TEST]
+    rows = rows if len(rows) else predictions
+    folds = sorted(rows["fold"].unique())
+    curves = {"out of fold" if TEST not in folds else "test": curve(rows, positive=positive)}
+    if len(folds) > 1:
+        parts = {f"fold {k}": rows[rows["fold"] == k] for k in folds}
+        curves |= {name: curve(part, positive=positive) for name, part in parts.items()}
+    return curves
+
+
+def point_facts(point: pd.DataFrame) -> pd.DataFrame:
+    """Return `decisions.operating_point` as a table to read: a row for each measure.
+
+    Returns:
+        `measure`, `value`, `low`, `high`, `meaning`.
+    """
+    row = point.iloc[0]
+    counts = " ".join(f"{name}={int(row[name])}" for name in ("tp", "fp", "tn", "fn"))
+    first = {
+        "measure": "threshold",
+        "value": row["threshold"],
+        "meaning": f"flags at or above; {counts}",
+    }
+    rows = [
+        {
+            "measure": name,
+            "value": row[name],
+            "low": row[f"{name}_low"],
+            "high": row[f"{name}_high"],
+            "meaning": meaning,
+        }
+        for name, meaning in _MEASURES.items()
+    ]
+    return pd.DataFrame([first, *rows], columns=["measure", "value", "low", "high", "meaning"])
+
+
+def run_results(scores: pd.DataFrame, point: pd.DataFrame) -> dict[str, object]:
+    """Return what `run.json` keeps of a report.
+
+    Args:
+        scores: `metrics.metrics_by_fold`; its pooled row counts, or its only one.
+        point: `decisions.operating_point`.
+    """
+    pooled = scores[scores["rows"] == "out of fold"]
+    pooled = pooled if len(pooled) else scores
+    results: dict[str, object] = {}
+    for metric, name in (("AUC", "auc"), ("average precision", "average_precision")):
+        row = pooled[pooled["metric"] == metric].iloc[0]
+        results |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
+        results |= {"images": int(row["n"]), "positives": int(row["positives"])}
+    chosen = ("threshold", "sensitivity", "specificity", "ppv", "npv", "prevalence")
+    return results | {name: point[name].iloc[0] for name in chosen}
