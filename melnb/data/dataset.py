@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from melnb.data.examples import Shard
-from melnb.tables import TEST
+from melnb.data.records import read_index
+from melnb.tables import TEST, make_predictions
 
 FILE = "dataset.json"
 
@@ -32,7 +36,7 @@ class Dataset:
         image_sizes: Pixels on a side, as asked for.
         fit: How pictures became square.
         images: Number of images, test ones included.
-        shards: In order of size, fold and name.
+        shards: As listed.
     """
 
     folder: Path
@@ -102,6 +106,40 @@ class Dataset:
         size = image_size or self.shards[0].image_size
         return sum(shard.images for shard in self.shards_of(folds, size))
 
+    def label(
+        self,
+        rows: pd.DataFrame,
+        probabilities: np.ndarray,
+        *,
+        fold: int,
+        run: str,
+        views: str = "none",
+    ) -> pd.DataFrame:
+        """Make a predictions table of what a model said of shards.
+
+        Args:
+            rows: `records.read_index` of the shards: image_id, target, patient_id, lesion_id.
+            probabilities: n x classes, in the same order.
+            fold: That the images lie in; -1: test.
+            run: The model's name.
+            views: How each image was looked at.
+
+        Returns:
+            A checked predictions table, with `patient_id` and `lesion_id`.
+        """
+        names = dict(enumerate(self.classes))
+        table = make_predictions(
+            rows["image_id"],
+            fold,
+            rows["target"].map(names),
+            probabilities,
+            classes=self.classes,
+            run=run,
+            views=views,
+        )
+        groups = {name: rows[name].to_numpy() for name in ("patient_id", "lesion_id")}
+        return table.assign(**groups)
+
     def _size(self, image_size: int, exact: bool) -> int:
         sizes = sorted({shard.image_size for shard in self.shards})
         if image_size in sizes:
@@ -115,6 +153,23 @@ class Dataset:
             f"{asked}, but {self.folder / FILE} holds shards of {sizes} pixels: "
             "use one of these, or run 02_prepare with the size wanted"
         )
+
+
+def class_counts(sets: Mapping[str, Iterable[str | Path]], classes: Sequence[str]) -> pd.DataFrame:
+    """Count the images of each class in sets of shards.
+
+    Args:
+        sets: A name and its shards.
+        classes: In the order of the targets.
+
+    Returns:
+        A row per class, a column per set; images without a label are not counted.
+    """
+    counts = {
+        name: read_index(paths)["target"].value_counts().reindex(range(len(classes)), fill_value=0)
+        for name, paths in sets.items()
+    }
+    return pd.DataFrame(counts).set_axis(list(classes)).rename_axis("class")
 
 
 def write_dataset(dataset: Dataset) -> Path:
@@ -160,7 +215,7 @@ def read_dataset(folder: str | Path) -> Dataset:
         raise DatasetError(f"{path}: no shards: run 02_prepare again")
     content["classes"] = tuple(content["classes"])
     content["image_sizes"] = tuple(content["image_sizes"])
-    content["shards"] = tuple(sorted(shards, key=lambda s: (s.image_size, s.fold, s.path)))
+    content["shards"] = tuple(shards)
     return Dataset(folder=path.parent, **content)
 
 
