@@ -57,7 +57,9 @@ def take_rows(table: pd.DataFrame, place: Place) -> ShardPlan:
     """Take the rows of a shard out of the table, unknown values as None."""
     columns = [*COLUMNS, *(["mask_path"] if "mask_path" in table else [])]
     rows = table[columns].iloc[place.positions].astype(object)
-    return ShardPlan(place.name, place.fold, rows.where(rows.notna(), None).to_dict("records"))
+    values = rows.where(rows.notna(), None).itertuples(index=False, name=None)
+    plain = [dict(zip(columns, row, strict=True)) for row in values]
+    return ShardPlan(place.name, place.fold, plain)
 
 
 def settle(folder: Path, settings: Mapping[str, Any]) -> None:
