@@ -122,6 +122,9 @@ class Explore(Parameters):
     folder: str = Field("", description="raw files; empty: made (synthetic only)")
     columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
     rows: int = Field(600, ge=0, description="images to use; 0: all")
+    missing: Literal["error", "drop", "keep"] = Field(
+        "error", description="rows whose picture is not there; keep: tables alone"
+    )
     seed: int = Field(0, ge=0, description="of every random choice")
     task: Literal["native", "melanoma"] = Field(
         "melanoma", description="the source's own classes, or melanoma against other"
@@ -140,6 +143,9 @@ class Prepare(Parameters):
     folder: str = Field("", description="raw files; empty: made (synthetic only)")
     columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
     rows: int = Field(600, ge=0, description="images to use; 0: all")
+    missing: Literal["error", "drop", "keep"] = Field(
+        "error", description="rows whose picture is not there; keep: tables alone"
+    )
     seed: int = Field(0, ge=0, description="of every random choice")
     task: Literal["native", "melanoma"] = Field(
         "melanoma", description="the source's own classes, or melanoma against other"
@@ -186,6 +192,7 @@ class Train(Parameters):
         "one_cycle", description="of the learning rate"
     )
     learning_rate: float = Field(3e-3, gt=0, description="the highest rate")
+    scale_rate: bool = Field(False, description="learning_rate is for each image of the batch")
     start_rate: float = Field(1e-4, gt=0, description="ramp_decay: where it begins")
     final_rate: float = Field(1e-6, ge=0, description="where it tends to")
     ramp_epochs: int = Field(2, ge=0, description="ramp_decay, cosine: epochs of rise")

@@ -96,6 +96,31 @@ def augment(
     return _cut(images, draw["cut_x"], draw["cut_y"], cutout) if cutout else images
 
 
+def sample_views(
+    picture: Any, strengths: dict[str, Any], *, n: int = 8, seed: int = 0
+) -> dict[str, list[np.ndarray]]:
+    """Show what each operation alone makes of a picture, and all of them together.
+
+    Args:
+        picture: Square, height x width x 3, 0-255.
+        strengths: Of `augment`; those of 0 are left out.
+        n: Views of each operation.
+        seed: Of the draws.
+
+    Returns:
+        Name of the operation to n pictures, uint8.
+    """
+    pixels = np.asarray(picture, "float32")
+    images = ops.convert_to_tensor(np.repeat(pixels[None], n, axis=0))
+    draws = np.random.default_rng(seed).random((n, DRAWS)).astype("float32")
+    rows = {name: {name: value} for name, value in strengths.items() if value}
+    made = {
+        name: ops.convert_to_numpy(augment(images, ops.convert_to_tensor(draws), **alone))
+        for name, alone in {**rows, "all together": strengths}.items()
+    }
+    return {name: list(np.clip(np.rint(v), 0, 255).astype("uint8")) for name, v in made.items()}
+
+
 @keras.saving.register_keras_serializable("melnb")
 class Augmentation(keras.layers.Layer):  # type: ignore[misc]
     """`augment` as a layer of (images, draws), at work in training alone.

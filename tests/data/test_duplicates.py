@@ -30,6 +30,8 @@ def test_copies_are_found_wherever_they_are(tmp_path):
 def test_no_copies_give_an_empty_table(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     assert len(find_identical(table([f"{tmp_path}/a"]))) == 0
+    (tmp_path / "b").write_bytes(b"two")  # as long, and yet another
+    assert len(find_identical(table([f"{tmp_path}/a", f"{tmp_path}/b"]))) == 0
 
 
 @pytest.mark.data

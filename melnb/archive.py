@@ -1,0 +1,112 @@
+"""What earlier stages left, found by name; and where raw data lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from melnb.folders import RECORD
+from melnb.runs import find_run, find_table, outputs_root, read_run, resolve
+from melnb.tables import read_images
+
+_FOLD = re.compile(r"fold(\d+)")
+
+
+def raw_folder(folder: str, *, rows: int, seed: int, outputs: str | Path = "") -> Path:
+    """Return where the raw files are: the folder given, or that of synthetic lesions.
+
+    Args:
+        folder: As the parameters name it; empty: synthetic lesions, whose folder is named for how
+            many there are and their seed, so that another number makes another set.
+        rows: Images to use.
+        seed: Of the synthetic lesions.
+        outputs: Where runs are written.
+    """
+    if folder:
+        return resolve(folder)
+    return outputs_root(outputs) / "synthetic" / f"images{rows or 600}-seed{seed}"
+
+
+def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path]:
+    """Return fold and folder of every finished fold of a run.
+
+    Raises:
+        FileNotFoundError: Not one fold is finished.
+    """
+    home = outputs_root(outputs) / stage / run
+    numbers = sorted(int(m[1]) for m in map(_FOLD.fullmatch, _names(home)) if m)
+    if not numbers:
+        raise FileNotFoundError(f"no fold of {stage}/{run} in {home.parent}: run {stage} first")
+    return {number: find_run(stage, f"{run}/fold{number}", outputs) for number in numbers}
+
+
+def find_tables(names: Iterable[str], outputs: str | Path = "") -> dict[str, list[Path]]:
+    """Return the prediction files that texts name, by a label for each.
+
+    A run (`04_predict/b3`) has its out-of-fold predictions, its test predictions, or both; a CSV
+    file of anyone's is itself, labelled by its stem.
+
+    Raises:
+        FileNotFoundError: A run is not finished or wrote no predictions, or a file is not there.
+        ValueError: Two names have one label.
+    """
+    found: dict[str, list[Path]] = {}
+    for name in names:
+        label = Path(name).stem if name.endswith(".csv") else name
+        if label in found:
+            raise ValueError(f"{name!r} and another are both called {label!r}: rename a file")
+        found[label] = _files(name, outputs)
+    return found
+
+
+def find_images(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
+    """Return the images table of a prepared dataset; None for an empty name.
+
+    Raises:
+        FileNotFoundError: The dataset was not prepared.
+    """
+    if not dataset:
+        return None
+    return read_images(find_run("02_prepare", dataset, outputs) / "images.csv")
+
+
+def lineage(names: Iterable[str], outputs: str | Path = "") -> list[dict[str, Any]]:
+    """Return the records of runs and of all runs behind them, the earliest first.
+
+    Files that are not of a run have no record and are passed over.
+    """
+    found: dict[Path, dict[str, Any]] = {}
+    for name in names:
+        if not name.endswith(".csv"):
+            _trace(outputs_root(outputs) / name, found)
+    return list(found.values())
+
+
+def _trace(folder: Path, found: dict[Path, dict[str, Any]]) -> None:
+    """Add a run's record behind those of the runs that it read."""
+    if folder in found or not (folder / RECORD).is_file():
+        return
+    record = read_run(folder)
+    for item in record["inputs"]:
+        path = resolve(item["path"])
+        _trace(path if path.is_dir() else path.parent, found)
+    found[folder] = record
+
+
+def _files(name: str, outputs: str | Path) -> list[Path]:
+    if name.endswith(".csv"):
+        return [find_table(name, outputs)]
+    stage, _, run = name.partition("/")
+    home = find_run(stage, run, outputs)
+    files = [home / file for file in ("predictions.csv", "test.csv") if (home / file).is_file()]
+    if not files:
+        raise FileNotFoundError(f"no predictions.csv and no test.csv in {home}: name another run")
+    return files
+
+
+def _names(folder: Path) -> Sequence[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
