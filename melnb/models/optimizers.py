@@ -89,8 +89,10 @@ def make_optimizer(
         clip_norm: Largest norm of all gradients together; 0 for no limit.
 
     Raises:
-        ValueError: The name is unknown.
+        ValueError: The name is unknown, or the momentum is not between 0 and 1.
     """
+    if not 0 < momentum < 1:
+        raise ValueError(f"momentum is {momentum}; use one between 0 and 1")
     shared: dict[str, Any] = {"learning_rate": schedule, "global_clipnorm": clip_norm or None}
     match name:
         case "adam":
