@@ -33,7 +33,8 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     for column in sorted((str(c) for c in shown.columns), key="note".__eq__):  # the note is last
         if column in spent or _is_empty(shown[column]):
             continue
-        cells[column] = [number(value) for value in shown[column]]
+        written = _threshold if column == "threshold" else number
+        cells[column] = [written(value) for value in shown[column]]
         if column in limits:
             low, high = (shown[name] for name in limits[column])
             cells[column] = [
@@ -64,9 +65,16 @@ def number(value: Any) -> str:
 
 def words(column: str) -> str:
     """Return a column's name as a heading: `number_needed_to_biopsy`, `auc_first`, `tp`."""
+    if not column.replace("_", "").isalnum() or not column.islower():
+        return column  # a heading already, or a name
     parts = [_WORDS.get(part, part) for part in column.split("_")]
     text = " ".join(parts).strip()
     return text if parts[0] in _WORDS.values() else text[:1].upper() + text[1:]
+
+
+def _threshold(value: Any) -> str:
+    """Return a threshold with as many digits as figures show: it is meant to be typed again."""
+    return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else number(value)
 
 
 def _decimal(value: float) -> str:

@@ -121,7 +121,7 @@ def run_facts(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return what runs recorded (`runs.read_run`) as a table: a row per fact, a column per run."""
     left_out = {"inputs", "files"}
     facts = {
-        f"{record.get('stage', '')} {record.get('run', k)}".strip(): pd.Series(
+        f"{record.get('stage', '')}/{record.get('run', k)}": pd.Series(
             _flat({name: value for name, value in record.items() if name not in left_out}),
             dtype=object,
         )
@@ -156,6 +156,7 @@ def _table(texts: pd.DataFrame, *, more: int = 0) -> dict[str, Any]:
     numeric = [all(cells.is_number(text) for text in texts[c]) for c in texts.columns]
     return {
         "kind": "table",
+        "titled": any(str(head).strip() for head in texts.columns),
         "heads": list(zip(texts.columns, numeric, strict=True)),
         "rows": [list(zip(row, numeric, strict=True)) for row in texts.to_numpy().tolist()],
         "more": more,

@@ -1,0 +1,82 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb.display import cells
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (33126, "33,126"),
+        (np.int64(5), "5"),
+        (0.9, "0.900"),
+        (0.004464, "0.00446"),
+        (0.04, "0.0400"),
+        (-0.25, "-0.250"),
+        (17.14, "17.1"),
+        (1.0, "1.000"),
+        (0.0, "0"),
+        (12000.0, "12,000"),
+        (float("nan"), "–"),
+        (float("inf"), "∞"),
+        (None, "–"),
+        (pd.NA, "–"),
+        (True, "yes"),
+        (np.False_, "no"),
+        ("fold 0", "fold 0"),
+    ],
+)
+def test_number(value: object, text: str) -> None:
+    assert cells.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("column", "heading"),
+    [
+        ("number_needed_to_biopsy", "Number needed to biopsy"),
+        ("auc_first", "AUC first"),
+        ("tp", "TP"),
+        ("n", "n"),
+        ("Already A Heading", "Already A Heading"),
+        ("03_train/b0", "03_train/b0"),
+    ],
+)
+def test_words(column: str, heading: str) -> None:
+    assert cells.words(column) == heading
+
+
+def test_an_estimate_takes_its_limits_into_its_cell() -> None:
+    table = pd.DataFrame(
+        {
+            "note": ["", "few"],
+            "value": [0.9, 0.5],
+            "se": [0.02, np.nan],
+            "low": [0.86, np.nan],
+            "high": [0.94, np.nan],
+            "ppv": [0.25, 0.5],
+            "ppv_low": [0.125, 0.25],
+            "ppv_high": [0.5, 0.75],
+        }
+    )
+    tidied = cells.tidy(table)
+    assert list(tidied.columns) == ["Value", "SE", "PPV", "Note"]
+    assert list(tidied["Value"]) == ["0.900 (0.860 – 0.940)", "0.500"]
+    assert list(tidied["PPV"]) == ["0.250 (0.125 – 0.500)", "0.500 (0.250 – 0.750)"]
+
+
+def test_a_wide_row_turns_and_labels_stay() -> None:
+    wide = pd.DataFrame([{f"c{k}": k for k in range(12)}])
+    assert cells.tidy(wide).shape == (12, 2)
+    labelled = pd.DataFrame({"a": [1]}, index=pd.Index(["melanoma"], name="truth"))
+    assert list(cells.tidy(labelled).iloc[0]) == ["melanoma", "1"]
+
+
+def test_a_threshold_keeps_the_digits_that_figures_show() -> None:
+    tidied = cells.tidy(pd.DataFrame({"threshold": [0.0044651, np.nan]}))
+    assert list(tidied["Threshold"]) == ["0.004465", "–"]
+
+
+def test_empty_columns_go_and_an_empty_table_is_no_error() -> None:
+    assert list(cells.tidy(pd.DataFrame({"a": [1], "b": [np.nan], "c": [""]})).columns) == ["A"]
+    assert cells.tidy(pd.DataFrame({"a": []})).empty

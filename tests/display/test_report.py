@@ -1,0 +1,159 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb.display import gallery, plots, report, threshold_explorer
+from melnb.display.report import Section
+from melnb.display.threshold_explorer import ThresholdExplorer
+from melnb.evaluation import metrics
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+class Reader(HTMLParser):
+    """Collects tags, their attributes and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script" and self.lasttag == "script":
+            self.scripts.append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def written(folder: Path, *parts: Any, **more: Any) -> str:
+    path = report.write_report(
+        folder / "report.html", title="T", sections=[Section("S", *parts)], **more
+    )
+    return path.read_text(encoding="utf-8")
+
+
+def test_every_kind_of_part_is_shown(
+    tmp_path: Path, predictions: pd.DataFrame, images: pd.DataFrame
+) -> None:
+    figure = plots.roc_curve(metrics.roc_curve(predictions, positive="melanoma"))
+    page = written(
+        tmp_path,
+        "A paragraph.",
+        metrics.auc(predictions, positive="melanoma"),
+        figure,
+        gallery.sample_grid(images, per_class=2, size=16),
+        ThresholdExplorer(predictions),
+        {"classes": ["other", "melanoma"], "parameters": {"image_size": 512}},
+        subtitle="of a run",
+    )
+    read = Reader(page)
+    assert '<html lang="en">' in page
+    assert '<p class="part">A paragraph.</p>' in page
+    assert read.count("table") == 2
+    assert read.count("img") == 4
+    assert [a["data-figure"] for t, a in read.tags if t == "script" and "data-figure" in a]
+    assert [a["data-explorer"] for t, a in read.tags if t == "script" and "data-explorer" in a]
+    assert '<th scope="row">parameters.image_size</th>' in page
+    assert figure.layout.width  # the notebook's own figure keeps its size
+    titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", page)
+    assert titles == ["S", "Intended use: research, not a medical device"]
+
+
+def test_the_page_asks_for_nothing_and_forbids_it(
+    tmp_path: Path, predictions: pd.DataFrame
+) -> None:
+    page = written(tmp_path, ThresholdExplorer(predictions))
+    for _, attributes in Reader(page).tags:
+        for name in ("src", "href"):
+            address = attributes.get(name) or "#"
+            assert address.startswith(("#", "data:")), address
+    assert "default-src 'none'" in page
+    assert len(page) < 200_000, "plotly.js is not in a page without a figure"
+
+
+def test_plotly_stands_in_the_file_once(tmp_path: Path, predictions: pd.DataFrame) -> None:
+    figure = plots.score_histogram(predictions, positive="melanoma")
+    page = written(tmp_path, figure, figure, figure)
+    assert page.count("plotly.js v") == 1
+    assert 4e6 < len(page) < 6e6
+
+
+def test_the_module_is_inlined_unchanged(tmp_path: Path, predictions: pd.DataFrame) -> None:
+    page = written(tmp_path, ThresholdExplorer(predictions))
+    found = re.search(r'id="explorer-module">(.*?)</script>', page, re.DOTALL)
+    assert found
+    assert (
+        json.loads(found[1])
+        == threshold_explorer.MODULE
+        == ThresholdExplorer(predictions).view()._esm
+    )
+
+
+def test_no_text_of_the_data_reaches_the_page_raw(
+    tmp_path: Path, predictions: pd.DataFrame, images: pd.DataFrame
+) -> None:
+    harmless = Reader(written(tmp_path, "x", {"x": "x"}, pd.DataFrame({"x": ["x"]})))
+    hostile = pd.DataFrame({HOSTILE: [HOSTILE]})
+    page = report.write_report(
+        tmp_path / "hostile.html",
+        title=HOSTILE,
+        subtitle=HOSTILE,
+        sections=[Section(HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, hostile)],
+    ).read_text(encoding="utf-8")
+    assert Reader(page).count("script") == harmless.count("script")
+    assert Reader(page).count("img") == 0
+
+    figure = plots.score_histogram(predictions, positive="melanoma", title=HOSTILE)
+    pictures = gallery.sample_grid(images.assign(site=HOSTILE, target=HOSTILE), size=16)
+    explorer = ThresholdExplorer(predictions, title=HOSTILE)
+    page = written(tmp_path, figure, pictures, explorer)
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+
+
+def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
+    page = written(tmp_path, pd.DataFrame({"x": np.arange(1234)}))
+    assert page.count('<th scope="row">') == report.MOST_ROWS
+    assert "1,034 more rows are not shown." in page
+
+
+def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:
+    page = written(tmp_path, pd.DataFrame({"run": ["b0"], "method": ["DeLong"], "auc": [0.9]}))
+    assert "<td class=text>DeLong</td>" in page
+    assert "<td>0.900</td>" in page
+
+
+def test_a_part_of_no_kind_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="cannot show int"):
+        written(tmp_path, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_facts_put_runs_side_by_side() -> None:
+    record = {"stage": "03_train", "run": "b0/fold0", "seconds": 2.5, "inputs": [{"path": "x"}]}
+    records = [record | {"results": {"auc": 0.9}}, record | {"run": "b0/fold1"}]
+    facts = report.run_facts(records)
+    assert list(facts.columns) == ["03_train/b0/fold0", "03_train/b0/fold1"]
+    assert facts.loc["results.auc", "03_train/b0/fold0"] == 0.9
+    assert pd.isna(facts.loc["results.auc", "03_train/b0/fold1"])
+    assert "inputs" not in facts.index
+
+
+def test_figures_are_written_beside_one_library(tmp_path: Path, predictions: pd.DataFrame) -> None:
+    figure = plots.score_histogram(predictions, positive="melanoma")
+    paths = report.write_figures(tmp_path / "figures", {"scores": figure, "again": figure})
+    assert [p.name for p in paths] == ["scores.html", "again.html"]
+    names = sorted(p.name for p in (tmp_path / "figures").iterdir())
+    assert names == ["again.html", "plotly.min.js", "scores.html"]
+    assert paths[0].stat().st_size < 60_000

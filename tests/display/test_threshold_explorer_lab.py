@@ -1,0 +1,109 @@
+"""The explorer in JupyterLab: moved by the keyboard, read back in Python."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+MAKE = """
+import numpy as np
+import ipywidgets
+from melnb import tables
+from melnb.display.threshold_explorer import ThresholdExplorer
+score = np.arange(200) / 200
+truth = np.where(np.arange(200) % 7 > 4, "melanoma", "other")
+values = np.column_stack([1 - score, score])
+made = tables.make_predictions(
+    [f"i{k}" for k in range(200)], 0, truth, values, classes=("other", "melanoma"), run="lab")
+explorer = ThresholdExplorer(made, threshold=0.5)
+seen = ipywidgets.HTML()
+explorer.observe(
+    lambda _: setattr(seen, "value", "<b class=seen>%s %s</b>" % (
+        explorer.threshold, explorer.at()["tp"].iloc[0])), "threshold")
+"""
+SHOW = "ipywidgets.VBox([explorer.view(), seen])"
+READY = """() => {
+  const book = window.jupyterapp?.shell.currentWidget;
+  return book?.sessionContext?.session?.kernel?.status === "idle";
+}"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """A JupyterLab of its own, on a notebook with the explorer; yields its address."""
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(MAKE), nbformat.v4.new_code_cell(SHOW)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "P", "language": "python"}},
+    )
+    nbformat.write(book, tmp_path / "book.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        *("-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"),
+        *("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
+        f"--ServerApp.root_dir={tmp_path}",
+        *("--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+    ]
+    own = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+    address = f"http://127.0.0.1:{port}"
+    with (tmp_path / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            command, cwd=tmp_path, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_for(address + "/api", server, tmp_path / "server.log")
+            yield address
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def book(browser: Any, lab: str) -> Iterator[Any]:
+    """The notebook, run to its end."""
+    page = browser.new_page(viewport={"width": 1300, "height": 1100})
+    page.goto(f"{lab}/lab/tree/book.ipynb?reset")
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=90_000)
+    page.wait_for_function(READY, timeout=90_000)
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_selector(".melnb-threshold", timeout=90_000)
+    yield page
+    page.close()
+
+
+def test_the_keyboard_moves_the_slider_and_python_reads_it(book: Any) -> None:
+    cells = book.locator(".jp-Cell").count()
+    slider = book.get_by_label("Threshold", exact=True)
+    slider.focus()
+    for _ in range(20):
+        book.keyboard.press("ArrowRight")
+    book.wait_for_selector(".seen:has-text('0.52')", timeout=20_000)
+    found = book.locator(".confusion td.tp b").text_content()
+    assert book.locator(".seen").text_content() == f"0.52 {found}"
+    assert slider.evaluate("e => e === document.activeElement"), "JupyterLab took no key"
+    book.keyboard.press("b")  # in command mode it would add a cell
+    assert book.locator(".jp-Cell").count() == cells
