@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from melnb.data.shards.files import PARTS, WORDS, ShardPlan
+from melnb.data.shards.files import PARTS, WORDS, Row, ShardPlan
 from melnb.tables import TEST
 
 COLUMNS = (*WORDS.values(), "age", "target", "path")
@@ -58,7 +58,7 @@ def take_rows(table: pd.DataFrame, place: Place) -> ShardPlan:
     columns = [*COLUMNS, *(["mask_path"] if "mask_path" in table else [])]
     rows = table[columns].iloc[place.positions].astype(object)
     values = rows.where(rows.notna(), None).itertuples(index=False, name=None)
-    plain = [dict(zip(columns, row, strict=True)) for row in values]
+    plain: list[Row] = [dict(zip(columns, row, strict=True)) for row in values]
     return ShardPlan(place.name, place.fold, plain)
 
 
