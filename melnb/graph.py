@@ -101,6 +101,7 @@ def run_pipeline(
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile")]
         command += ["--directory", str(folder), "--jobs", str(jobs), "--keep-going", "--nolock"]
         command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor"]
+        command += ["--scheduler", "greedy"]  # the other needs a solver, for no gain here
         if gpus := gpus or int(not extra and Path("/dev/nvidia0").exists()):
             command += ["--resources", f"gpu={gpus}"]
         with (folder / "snakemake.log").open("w", encoding="utf-8") as log:
@@ -151,6 +152,7 @@ def write_snakefile(pipeline: Pipeline, *, force: bool = False) -> Path:
             f"    input: {_listed(_mark(key) for key in job.needs)}\n"
             f'    output: touch("{_mark(job.key)}")\n'
             f'    log: "logs/{job.key}.log"\n'
+            f"    priority: {len(pipeline.jobs) - number}\n"  # in the order listed, if it can be
             f"{gpu if job.stage in GPU_STAGES else ''}"
             f"    shell: {command.replace('{', '{{').replace('}', '}}')!r}\n"
         )
@@ -173,6 +175,7 @@ def _lay_out(pipeline: Pipeline, *, force: bool) -> None:
         mark = folder / _mark(job.key)
         if why[job.key]:
             mark.unlink(missing_ok=True)
+            (folder / "logs" / f"{job.key}.log").unlink(missing_ok=True)
         else:
             mark.touch()
             os.utime(mark, (now, now))  # one time for all: none is newer than another

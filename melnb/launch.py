@@ -153,8 +153,7 @@ def _papermill(notebook: Path, executed: Path, values: dict[str, Any]) -> None:
         manager = {"transport": "ipc", "connection_file": str(sockets / "k.json")}
     try:
         papermill.execute_notebook(
-            notebook,
-            executed,
+            *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, executed)),
             parameters=values,
             kernel_name="python3",
             progress_bar=shown,

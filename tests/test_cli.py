@@ -1,0 +1,133 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+import melnb
+from melnb import runs
+from melnb.cli import main
+
+Kernels = Callable[[], list[str]]
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+def test_a_stage_is_run_with_files_and_pairs(project: Path, kernels: Kernels) -> None:
+    (project / "params/a.yaml").write_text("dataset: a\nseed: 1\nrows: 7")
+    (project / "params/b.yaml").write_text("seed: 2")
+    words = ("run", "01_explore", "-f", "params/a.yaml", "-f", "params/b.yaml", "per_class=3")
+    result = call(*words)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == str(project / "outputs/01_explore/a")
+    values = runs.read_run(project / "outputs/01_explore/a")["parameters"]
+    assert (values["seed"], values["rows"], values["per_class"]) == (2, 7, 3)
+    assert "01_explore/a is up to date" in call(*words).output
+    assert "forced" in call(*words, "--force").output
+    assert kernels() == ["a", "a"]
+
+
+def test_a_project_may_be_named_from_elsewhere(
+    project: Path, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELNB_ROOT", "")  # so that it is put back after --root set it
+    monkeypatch.chdir(project.parent)
+    assert call("run", "01_explore").exit_code == 1
+    assert call("--root", str(project), "run", "01_explore").exit_code == 0
+    assert (project / "outputs/01_explore/demo/run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "03_train", "epoch=2"), "unknown parameter 'epoch'; did you mean 'epochs'?"),
+        (("run", "03_train", "fold=-1"), "fold: Input should be greater than or equal to 0"),
+        (("run", "3_train"), "no stage '3_train'; did you mean '03_train'?"),
+        (("run", "03_train", "-f", "no.yaml"), "no parameter file"),
+        (("run", "01_explore", "seed=13"), "failed at In [5], under 'The work': AssertionError"),
+        (("pipeline", "no.yaml"), "no parameter file"),
+        (("results", "06_report/r"), "no 06_report/r in"),
+    ],
+)
+def test_an_error_is_one_message(
+    project: Path, kernels: Kernels, words: tuple[str, ...], message: str
+) -> None:
+    result = call(*words)
+    assert result.exit_code == 1
+    assert f"Error: {words[1]}" in result.output or "Error: " in result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_pipeline_runs_shows_and_fails(project: Path, kernels: Kernels) -> None:
+    plan = project / "params/p.pipeline.yaml"
+    plan.write_text("stages: [{02_prepare: {with: {seed: 13}}}, 03_train]")
+    result = call("pipeline", str(plan), "-n", "03_train.epochs=1")
+    assert result.exit_code == 0
+    assert [line.split()[:3] for line in result.output.splitlines()] == [
+        ["02_prepare/demo", "would", "run"], ["03_train/demo/fold0", "would", "run"],
+    ]  # fmt: skip
+    result = call("pipeline", str(plan))
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert ["03_train/demo/fold0", "not", "run", "needs", "02_prepare/demo"] in map(
+        str.split, lines
+    )
+    assert "failed at In [5], under 'The work': AssertionError: unlucky number" in result.output
+    assert lines[-1] == f"  see {project}/outputs/02_prepare/demo.failed.ipynb"
+    result = call("pipeline", str(plan), "--", "--no-such-option")
+    assert result.exit_code == 1
+    assert "--no-such-option" in result.output
+    assert kernels() == ["demo"]
+
+
+def test_status_and_results(project: Path) -> None:
+    assert call("status").output == f"no runs in {project}/outputs\n"
+    run = runs.open_run("06_report", "r", parameters={})
+    (run.folder / "report.html").write_text("<p>")
+    run.finish({"auc": 0.87654, "interval": [0.8, 0.9]})
+    assert "06_report/r  done" in call("status").output
+    assert "auc 0.8765" in call("status", "outputs").output
+    assert call("results", "06_report/r").output.splitlines() == [
+        "auc       0.8765",
+        "interval  [0.8, 0.9]",
+        str(project / "outputs/06_report/r/report.html"),
+    ]
+
+
+def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pd.DataFrame({"file": ["fold0-00-9.tfrec"], "finding": ["torn"]})
+    records = SimpleNamespace(
+        check_records=lambda folder: found if folder.name == "bad" else found[:0]
+    )
+    monkeypatch.setitem(sys.modules, "melnb.data.records", records)
+    result = call("doctor", "bad")
+    assert result.exit_code == 1
+    assert "fold0-00-9.tfrec" in result.output
+    assert call("doctor", "good").output == "good: nothing found\n"
+
+
+def test_stages_lists_parameters_with_defaults() -> None:
+    result = call("stages", "03_train")
+    assert "03_train: one run, one fold." in result.output
+    assert "backbone         'tiny'" in result.output
+    assert "06_report" not in result.output
+    assert "06_report" in call("stages").output
+    assert call("--version").output == f"melnb, version {melnb.__version__}\n"
+
+
+def test_the_command_starts_without_heavy_imports() -> None:
+    code = "import json, sys, melnb.cli; print(json.dumps(sorted(sys.modules)))"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, env=environment
+    )
+    assert not {"pandas", "numpy", "papermill", "pydantic", "keras"} & set(json.loads(out.stdout))

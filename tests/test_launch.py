@@ -1,0 +1,165 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from melnb import params, runs
+from melnb.launch import LaunchError, launch, read_failure
+
+Rewrite = Callable[[str, str, str], None]
+Kernels = Callable[[], list[str]]
+EXPLORE = params.Explore(dataset="d")
+
+
+def test_a_notebook_runs_once(project: Path, kernels: Kernels) -> None:
+    said: list[str] = []
+    folder = launch("01_explore", parameters=EXPLORE, say=said.append)
+    assert folder == project / "outputs/01_explore/d"
+    assert sorted(p.name for p in folder.iterdir()) == ["notebook.ipynb", "out.txt", "run.json"]
+    assert launch("01_explore", parameters=EXPLORE, say=said.append) == folder
+    assert kernels() == ["d"]
+    assert said == ["01_explore/d: never run, running 01_explore.ipynb",
+                    "01_explore/d is up to date"]  # fmt: skip
+    launch("01_explore", parameters=EXPLORE, force=True, say=said.append)
+    assert kernels() == ["d"]
+    assert "forced" in said[-1]
+
+
+def test_a_failure_says_where_and_keeps_the_notebook_and_the_older_run(
+    project: Path, kernels: Kernels
+) -> None:
+    folder = launch("01_explore", parameters=EXPLORE)
+    with pytest.raises(LaunchError, match="unlucky number") as caught:
+        launch("01_explore", parameters=params.Explore(dataset="d", seed=13))
+    error = caught.value
+    assert (error.stage, error.run) == ("01_explore", "d")
+    assert error.notebook == project / "outputs/01_explore/d.failed.ipynb"
+    assert error.failure is not None
+    assert error.failure.cell == 5
+    assert error.failure.heading == "The work"
+    assert error.failure.error == "AssertionError: unlucky number"
+    assert "failed at In [5], under 'The work'" in str(error)
+    assert str(error.notebook) in str(error)
+    assert runs.read_run(folder)["parameters"]["seed"] == 0
+    assert not folder.with_name("d.running.ipynb").exists()
+    launch("01_explore", parameters=params.Explore(dataset="d", seed=14))
+    assert not error.notebook.exists()
+
+
+def test_a_notebook_that_finishes_no_run_has_failed(kernels: Kernels, rewrite: Rewrite) -> None:
+    launch("01_explore", parameters=EXPLORE)
+    rewrite("01_explore", "done = run.finish", "done = dict")
+    with pytest.raises(LaunchError, match=r"without finishing its run: call run\.finish"):
+        launch("01_explore", parameters=EXPLORE)
+
+
+def test_wrong_parameters_start_nothing(project: Path, kernels: Kernels) -> None:
+    with pytest.raises(params.ParameterError, match="03_train was given the parameters of 01_expl"):
+        launch("03_train", parameters=EXPLORE)
+    assert kernels() == []
+    assert not (project / "outputs").exists()
+
+
+def test_two_launches_of_one_run_are_refused(project: Path, kernels: Kernels) -> None:
+    (project / "outputs/01_explore").mkdir(parents=True)
+    with (
+        FileLock(project / "outputs/01_explore/.d.launch.lock"),
+        pytest.raises(LaunchError, match=r"being run by another process(.|\n)*d\.running\.ipynb"),
+    ):
+        launch("01_explore", parameters=EXPLORE)
+    held = runs.open_run("01_explore", "d", parameters={})
+    with pytest.raises(LaunchError, match="being written by this process"):
+        launch("01_explore", parameters=EXPLORE)
+    assert kernels() == []
+    held.finish({})
+
+
+def test_a_launcher_killed_at_the_very_end_loses_no_notebook(
+    project: Path, kernels: Kernels
+) -> None:
+    folder = launch("01_explore", parameters=EXPLORE)
+    running = folder.with_name("d.running.ipynb")
+    (folder / "notebook.ipynb").replace(running)
+    os.utime(running)
+    launch("01_explore", parameters=EXPLORE)
+    assert (folder / "notebook.ipynb").exists()
+    (folder / "notebook.ipynb").replace(running)
+    os.utime(running, (0, 0))  # an older try's
+    launch("01_explore", parameters=EXPLORE)
+    assert not (folder / "notebook.ipynb").exists()
+    assert len(kernels()) == 1
+
+
+def test_an_interrupted_notebook_is_read_by_its_last_cell_begun(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "## Fit"], "metadata": {}},
+        {"cell_type": "code", "source": "a", "execution_count": 1, "outputs": [],
+         "metadata": {"papermill": {"start_time": "2026"}}},
+        {"cell_type": "code", "source": "b", "execution_count": None, "outputs": [],
+         "metadata": {"papermill": {"start_time": "2026"}}},
+        {"cell_type": "markdown", "source": "## Errors", "metadata": {}},
+        {"cell_type": "code", "source": "c", "execution_count": None, "outputs": [],
+         "metadata": {"papermill": {"start_time": None}}},
+    ]  # fmt: skip
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    assert str(read_failure(path)) == "In [2], under 'Fit': stopped before its end"
+
+
+# The rest starts real kernels, 3 s each.
+
+LAUNCH = """
+import sys
+from melnb import launch, params
+launch.launch("01_explore", parameters=params.Explore(dataset="d", seed=int(sys.argv[1])))
+"""
+
+
+def test_papermill_runs_a_notebook_in_the_project(
+    project: Path, rewrite: Rewrite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite("01_explore", '{\\"auc\\":', '{\\"here\\": str(Path.cwd()), \\"auc\\":')
+    (project / "elsewhere").mkdir()
+    monkeypatch.chdir(project / "elsewhere")
+    subprocess.run([sys.executable, "-W", "error", "-c", LAUNCH, "2"], check=True)
+    folder = project / "outputs/01_explore/d"
+    assert runs.read_run(folder)["results"] == {"here": str(project), "auc": 0.52, "read": 0}
+    book = json.loads((folder / "notebook.ipynb").read_text())
+    assert book["metadata"]["papermill"]["parameters"]["seed"] == 2
+
+
+def test_a_kernel_that_dies_is_told_from_an_error(project: Path, rewrite: Rewrite) -> None:
+    rewrite("01_explore", "assert p.seed != 13", "import os; os._exit(1)")
+    with pytest.raises(LaunchError, match=r"failed at In \[6\], under 'The work': the kernel died"):
+        launch("01_explore", parameters=EXPLORE)
+    assert (project / "outputs/01_explore/d.failed.ipynb").exists()
+
+
+def test_a_polite_kill_stops_the_kernel_and_keeps_what_was_written(
+    project: Path, rewrite: Rewrite
+) -> None:
+    beat = '(run.folder / \\"pid\\").write_text(str(__import__(\\"os\\").getpid()))'
+    rewrite("01_explore", "while p.seed", f"{beat}\\nwhile p.seed")
+    (project / "hold").touch()
+    with subprocess.Popen([sys.executable, "-c", LAUNCH, "99"], stderr=subprocess.PIPE) as child:
+        pid = project / "outputs/01_explore/d.partial/pid"
+        while not (pid.exists() and pid.read_text()):
+            assert child.poll() is None
+            time.sleep(0.05)
+        child.send_signal(signal.SIGTERM)
+        child.communicate()
+    assert child.returncode != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    failure = read_failure(project / "outputs/01_explore/d.failed.ipynb")
+    assert "stopped before its end" in failure.error or "KeyboardInterrupt" in failure.error
+    assert runs.open_run(
+        "01_explore", "d", parameters=params.Explore(dataset="d", seed=99).plain()
+    ).resumed
