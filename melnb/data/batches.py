@@ -148,10 +148,13 @@ def predict_batches(
             }
         )
 
-    rows = images.enumerate().flat_map(views_of)
-    missing = -count_images(paths) * n_views % batch_size
-    batches = rows.concatenate(_black(missing, image_size)).batch(batch_size, drop_remainder=True)
-    return _ordered(batches).prefetch(tf.data.AUTOTUNE)
+    rows = count_images(paths) * n_views
+    filled = (
+        images.enumerate().flat_map(views_of).concatenate(_black(-rows % batch_size, image_size))
+    )
+    batches = filled.batch(batch_size, drop_remainder=True)
+    known = tf.data.experimental.assert_cardinality(-(-rows // batch_size))
+    return _ordered(batches).apply(known).prefetch(tf.data.AUTOTUNE)
 
 
 def _names(paths: Sequence[str | Path], seed: int) -> list[str]:

@@ -1,0 +1,208 @@
+"""The machine: which device, how many, which Keras backend, which precision.
+
+TensorFlow trains on CPUs and GPUs (JAX trains EfficientNet 20 times slower on a CPU). On a TPU it
+is Keras on JAX, for today's TensorFlow builds carry no TPU runtime; where one answers it is used.
+`setup` comes before anything that imports Keras, for Keras cannot change its backend afterwards;
+so this module imports neither Keras nor TensorFlow until it is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported, or in vain
+
+BACKENDS = ("tensorflow", "jax")
+PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
+_TPU_VARIABLES = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_ID")
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What a model runs on.
+
+    Attributes:
+        device: `cpu`, `gpu` or `tpu`.
+        name: What it calls itself.
+        backend: `tensorflow` or `jax`.
+        replicas: Devices that share each batch.
+        precision: Keras' dtype policy.
+        deterministic: Whether the same run gives the same bits (on one machine).
+        strategy: TensorFlow's way to share the batch; None where there is nothing to share.
+    """
+
+    device: str
+    name: str
+    backend: str
+    replicas: int
+    precision: str
+    deterministic: bool
+    strategy: Any = None
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which models and optimizers are made."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
+    def global_batch(self, per_replica: int) -> int:
+        """Return the images in a batch over all replicas."""
+        return per_replica * self.replicas
+
+    def __str__(self) -> str:
+        """Say in one line what was found."""
+        count = f"{self.replicas} x " if self.replicas > 1 else ""
+        keras, engine = sys.modules["keras"], sys.modules[self.backend]
+        versions = f"Keras {keras.__version__} on {self.backend} {engine.__version__}"
+        same = "deterministic" if self.deterministic else "not deterministic"
+        return f"{count}{self.device.upper()} ({self.name}), {versions}, {self.precision}, {same}"
+
+
+def setup(*, precision: str = "auto", deterministic: bool = True, seed: int = 0) -> Accelerator:
+    """Find the machine, choose backend and precision, and set every seed.
+
+    A backend that the user chose (`KERAS_BACKEND`) is kept. It may be called again in the same
+    process; what was made deterministic stays so.
+
+    Args:
+        precision: `auto` takes mixed_bfloat16 on TPUs and on GPUs from Ampere on, mixed_float16 on
+            Volta and Turing, else float32; or the name of a policy.
+        deterministic: Whether the same run is to give the same bits. It costs nothing much on a
+            CPU, and speed on a GPU.
+        seed: Of Python, NumPy and the backend: of weights and dropout.
+
+    Raises:
+        ValueError: The precision or the user's backend is unknown.
+        RuntimeError: Keras is already imported with another backend than the machine needs.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; use one of {list(PRECISIONS)}")
+    loaded = sys.modules["keras"].backend.backend() if "keras" in sys.modules else ""
+    backend = choose_backend(os.environ, loaded)
+    if loaded not in ("", backend):
+        raise RuntimeError(
+            f"Keras is wanted on {backend} here, but is already imported on {loaded}: restart, and "
+            f"call accelerator.setup() before Keras is imported, or set KERAS_BACKEND={backend}"
+        )
+    os.environ["KERAS_BACKEND"] = backend
+    find = _find_jax if backend == "jax" else _find_tensorflow
+    device, name, replicas, capability, strategy = find(deterministic)
+    import keras
+
+    policy = choose_precision(device, capability) if precision == "auto" else precision
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(seed)
+    return Accelerator(device, name, backend, replicas, policy, deterministic, strategy)
+
+
+def choose_backend(environment: Mapping[str, str], loaded: str = "") -> str:
+    """Return the user's Keras backend; else jax for a TPU; else what is loaded, or tensorflow.
+
+    Raises:
+        ValueError: The user's backend is neither tensorflow nor jax.
+    """
+    chosen = environment.get("KERAS_BACKEND", "")
+    if chosen and chosen not in BACKENDS:
+        raise ValueError(f"KERAS_BACKEND is {chosen!r}; use one of {list(BACKENDS)}, or unset it")
+    needed = "jax" if has_tpu(environment) and _installed("jax", "libtpu") else ""
+    return chosen or needed or loaded or "tensorflow"
+
+
+def choose_precision(device: str, capability: float) -> str:
+    """Return the policy by which a device gains.
+
+    Args:
+        device: `cpu`, `gpu` or `tpu`.
+        capability: CUDA compute capability of a GPU (7.0 Volta, 8.0 Ampere); 0 if unknown.
+    """
+    if device == "tpu" or (device == "gpu" and capability >= 8):
+        return "mixed_bfloat16"
+    return "mixed_float16" if device == "gpu" and capability >= 7 else "float32"
+
+
+def has_tpu(environment: Mapping[str, str], devices: Path = Path("/dev")) -> bool:
+    """Return whether a TPU announces itself, by a variable or as a device file."""
+    return any(environment.get(v) for v in _TPU_VARIABLES) or any(devices.glob("accel[0-9]*"))
+
+
+def scope_of(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Return the context of the strategy under which a model was made."""
+    strategy = getattr(model, "distribute_strategy", None)  # on TensorFlow alone
+    return strategy.scope() if strategy is not None else contextlib.nullcontext()
+
+
+def _find_jax(deterministic: bool) -> tuple[str, str, int, float, Any]:
+    if deterministic and Path("/dev/nvidia0").exists():
+        flags = os.environ.get("XLA_FLAGS", "")
+        if "xla_gpu_deterministic_ops" not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+    import jax
+    import keras
+    import tensorflow as tf
+
+    for kind in ("GPU", "TPU"):  # TensorFlow reads the shards and shall take no memory there
+        with contextlib.suppress(RuntimeError):  # already running: a second setup
+            tf.config.set_visible_devices([], kind)
+    devices = jax.devices()
+    many = len(devices) > 1
+    keras.distribution.set_distribution(keras.distribution.DataParallel() if many else None)
+    first = devices[0]
+    device = {"cuda": "gpu", "rocm": "gpu"}.get(first.platform, first.platform)
+    capability = float(getattr(first, "compute_capability", 0) or 0)
+    name = _cores() if device == "cpu" else str(first.device_kind)
+    return device, name, len(devices), capability, None
+
+
+def _find_tensorflow(deterministic: bool) -> tuple[str, str, int, float, Any]:
+    import tensorflow as tf
+
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if has_tpu(os.environ):
+        strategy = _tpu_strategy()
+        if strategy is not None:
+            return "tpu", "TPU", strategy.num_replicas_in_sync, 0.0, strategy
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # already running: a second setup
+            tf.config.experimental.set_memory_growth(gpu, True)
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+    strategy = tf.distribute.MirroredStrategy([d.name for d in devices]) if devices[1:] else None
+    if not gpus:
+        return "cpu", _cores(), len(devices), 0.0, strategy
+    major, minor = details.get("compute_capability", (0, 0))
+    name = details.get("device_name", "unknown")
+    return "gpu", name, len(devices), float(f"{major}.{minor}"), strategy
+
+
+def _tpu_strategy() -> Any:
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        warnings.warn(
+            f"a TPU is here, but TensorFlow cannot use it ({str(error)[:80]}): "
+            "install jax[tpu] and set KERAS_BACKEND=jax; training without it",
+            stacklevel=3,
+        )
+        return None
+
+
+def _installed(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+def _cores() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores"

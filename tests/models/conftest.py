@@ -1,0 +1,64 @@
+"""Tiny shards, and training runs in processes of their own."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from melnb.data.examples import write_shard
+
+SIDE, PER_SHARD = 32, 24
+
+
+def _example(rng: np.random.Generator, name: str, target: int) -> dict[str, Any]:
+    """A blob on skin; those of class 1 are darker and less round."""
+    skin = Image.new("RGB", (SIDE, SIDE), tuple(rng.integers(190, 220, 3).tolist()))
+    wide, high = (rng.uniform(5, 11, 2) if target else np.repeat(rng.uniform(5, 11), 2)).tolist()
+    middle = rng.uniform(13, 19)
+    tone = int(rng.integers(60, 130) - 25 * target)
+    box = (middle - wide, middle - high, middle + wide, middle + high)
+    ImageDraw.Draw(skin).ellipse(box, fill=(tone, tone // 2, tone // 3))
+    stream = io.BytesIO()
+    skin.filter(ImageFilter.GaussianBlur(1)).save(stream, "JPEG", quality=92)
+    return {"image": stream.getvalue(), "image_name": name.encode(), "target": target}
+
+
+@pytest.fixture(scope="session")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Four shards of 24 pictures, 32 pixels on a side, half of each of two classes."""
+    folder = tmp_path_factory.mktemp("blobs")
+    rng = np.random.default_rng(0)
+    paths = [folder / f"fold{k}-00-{PER_SHARD}.tfrec" for k in range(4)]
+    for k, path in enumerate(paths):
+        write_shard(path, [_example(rng, f"image{k}_{n}", n % 2) for n in range(PER_SHARD)])
+    return paths
+
+
+@pytest.fixture(scope="session")
+def train(blobs: list[Path]) -> Callable[..., list[int]]:
+    """Run orders one after another, each in a process of its own, and return how each ended."""
+
+    def run(orders: list[dict[str, Any]], backend: str) -> list[int]:
+        script = Path(__file__).with_name("training_run.py")
+        full = [{"shards": [str(path) for path in blobs], **order} for order in orders]
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        environment.pop("XLA_FLAGS", None)
+        done = subprocess.run(
+            [sys.executable, str(script), json.dumps(full)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [int(word) for word in done.stdout.splitlines()[-1].split()]
+
+    return run

@@ -1,0 +1,128 @@
+"""The machine: what is chosen and why; eight devices of JAX, and JAX against TensorFlow."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb.data.augment import DRAWS, augment
+from melnb.models import accelerator
+from melnb.models.accelerator import (
+    Accelerator,
+    choose_backend,
+    choose_precision,
+    has_tpu,
+    scope_of,
+    setup,
+)
+
+
+def test_the_user_chooses_the_backend_and_a_tpu_does_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accelerator, "_installed", lambda *modules: True)
+    assert choose_backend({"TPU_NAME": "local"}) == "jax"
+    assert choose_backend({"TPU_NAME": "local"}, "tensorflow") == "jax"
+    assert choose_backend({"TPU_NAME": "local", "KERAS_BACKEND": "tensorflow"}) == "tensorflow"
+    monkeypatch.setattr(accelerator, "_installed", lambda *modules: False)
+    assert choose_backend({"TPU_NAME": "local"}) == "tensorflow"
+    monkeypatch.setattr(accelerator, "has_tpu", lambda environment: False)
+    assert choose_backend({}) == "tensorflow"
+    assert choose_backend({}, "jax") == "jax"
+    assert choose_backend({"KERAS_BACKEND": "jax"}) == "jax"
+    with pytest.raises(ValueError, match="KERAS_BACKEND is 'torch'; use one of"):
+        choose_backend({"KERAS_BACKEND": "torch"})
+
+
+def test_a_tpu_shows_itself_by_a_variable_or_a_device_file(tmp_path: Path) -> None:
+    assert not has_tpu({"TPU_NAME": ""}, tmp_path)
+    assert has_tpu({"COLAB_TPU_ADDR": "10.0.0.2:8470"}, tmp_path)
+    (tmp_path / "accel0").touch()
+    assert has_tpu({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "policy"),
+    [
+        ("cpu", 0.0, "float32"),
+        ("gpu", 6.0, "float32"),  # P100: 16 bits are no faster
+        ("gpu", 7.5, "mixed_float16"),  # T4
+        ("gpu", 8.0, "mixed_bfloat16"),  # A100
+        ("gpu", 9.0, "mixed_bfloat16"),
+        ("gpu", 0.0, "float32"),
+        ("tpu", 0.0, "mixed_bfloat16"),
+    ],
+)
+def test_precision_is_what_the_device_gains_by(device: str, capability: float, policy: str) -> None:
+    assert choose_precision(device, capability) == policy
+
+
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="precision is 'half'; use one of"):
+        setup(precision="half")
+    other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
+    monkeypatch.setenv("KERAS_BACKEND", other)
+    with pytest.raises(RuntimeError, match=rf"set KERAS_BACKEND={other}"):
+        setup()
+
+
+def test_a_machine_says_what_it_is_in_one_line() -> None:
+    machine = Accelerator("tpu", "TPU v3", "tensorflow", 8, "mixed_bfloat16", False)
+    assert machine.global_batch(16) == 128
+    line = str(machine)
+    assert line.startswith("8 x TPU (TPU v3), Keras ")
+    assert line.endswith("mixed_bfloat16, not deterministic")
+    with machine.scope(), scope_of(object()):
+        pass
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int]]) -> Path:
+    """Two epochs on JAX: on one device, on one with a kill between, and on eight."""
+    folder = tmp_path_factory.mktemp("jax")
+    views = ["none", "dihedral", "random"]
+    orders = [
+        {"folder": "one", "views": views},
+        {"folder": "killed", "kill": "step", "epoch": 2},
+        {"folder": "killed", "views": views},
+        {"folder": "eight", "views": views, "devices": 8},
+    ]
+    orders = [{**order, "epochs": 2, "folder": str(folder / order["folder"])} for order in orders]
+    assert train(orders, "jax") == [0, -signal.SIGKILL, 0, 0]
+    return folder
+
+
+@pytest.mark.slow
+def test_eight_devices_learn_and_predict_what_one_does(ends: Path) -> None:
+    one, eight = (np.load(ends / name / "result.npz") for name in ("one", "eight"))
+    line, replicas = json.loads((ends / "eight" / "machine.json").read_text())
+    assert replicas == 8
+    assert "on jax" in line
+    for name in one.files:
+        np.testing.assert_allclose(one[name], eight[name], atol=1e-4, err_msg=name)
+    tables = [pd.read_csv(ends / name / "returned.csv") for name in ("one", "eight")]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_bit_on_jax_too(ends: Path) -> None:
+    whole, killed = (np.load(ends / name / "result.npz") for name in ("one", "killed"))
+    for name in whole.files:
+        assert np.array_equal(whole[name], killed[name]), name
+
+
+@pytest.mark.slow
+def test_both_backends_augment_alike(ends: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels, draws = rng.uniform(0, 255, (4, 20, 20, 3)), rng.random((4, DRAWS))
+    here = augment(
+        pixels.astype("float32"), draws.astype("float32"), rotation=180.0, zoom=0.1, shift=0.05,
+        flips=True, contrast=0.1, shear=10.0, brightness=0.1, saturation=0.3, hue=0.1, cutout=0.2,
+    )  # fmt: skip
+    there = np.load(ends / "one" / "result.npz")["augmented"]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(here), there, atol=5e-3)
