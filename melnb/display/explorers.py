@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from html import escape
 from typing import Any
 
 import ipywidgets
@@ -16,7 +17,9 @@ from melnb import diagnoses
 from melnb.display.gallery import Gallery, OpenPicture, Tile, open_file, read_tile
 
 UNKNOWN = "unknown"
+_ANY = ""  # a menu's first entry; None would show as an empty line
 Wanted = str | tuple[float, float] | Collection[str] | None
+_LARGE = 280  # pixels on a side of the picture that was clicked
 _FILTERS = ("target", "diagnosis", "sex", "site", "source")
 
 
@@ -107,6 +110,21 @@ class ImageBrowser:
         known = rows.iloc[0].dropna()
         return pd.DataFrame({"value": known.astype(str)})
 
+    def card(self, image_id: str) -> str:
+        """Return an image, larger, and its facts as HTML, every text escaped."""
+        row = self.images[self.images["image_id"] == image_id].iloc[0]
+        jpeg = read_tile(row, _LARGE, self._open_picture)
+        picture = Tile(jpeg, "", f"picture {image_id}").html(_LARGE)
+        facts = self.facts(image_id)["value"]
+        style = "text-align:left;vertical-align:top;padding:2px 8px 2px 0;"
+        name_style, value_style = style + "white-space:nowrap", style + "overflow-wrap:anywhere"
+        lines = "".join(
+            f'<tr><th style="{name_style}">{escape(str(name))}</th>'
+            f'<td style="{value_style}">{escape(value)}</td></tr>'
+            for name, value in facts.items()
+        )
+        return f'{picture}<table style="font-size:13px;line-height:1.35">{lines}</table>'
+
     def view(self) -> ipywidgets.Widget:
         """Build the widget."""
         return _View(self).box
@@ -135,7 +153,7 @@ class _View:
                 "grid_gap": "8px",
             }
         )
-        self._facts = ipywidgets.HTML(layout={"min_width": "240px"})
+        self._facts = ipywidgets.HTML(layout={"width": f"{_LARGE + 20}px", "flex": "none"})
         for control in (*self._menus.values(), self._ages):
             control.observe(self._choose, "value")
         self._number.observe(self._turn, "value")
@@ -151,7 +169,7 @@ class _View:
     def _choose(self, _change: Any = None) -> None:
         ages = self._ages.value
         whole = ages == (self._ages.min, self._ages.max)  # then an unknown age is welcome too
-        wanted: dict[str, Wanted] = {c: menu.value for c, menu in self._menus.items()}
+        wanted: dict[str, Wanted] = {c: menu.value or None for c, menu in self._menus.items()}
         self._browser.select(**wanted, age=None if whole else ages)
         first = self._number.value == 1
         self._number.value = 1  # which turns the page, unless it is open already
@@ -184,15 +202,15 @@ class _View:
     def _shower(self, image_id: str) -> Callable[[Any], None]:
         def show(_button: Any) -> None:
             self._browser.image_id = image_id
-            self._facts.value = self._browser.facts(image_id).to_html(header=False)
+            self._facts.value = self._browser.card(image_id)
 
         return show
 
 
 def _menu(images: pd.DataFrame, column: str) -> ipywidgets.Dropdown:
     names = images[column].fillna(UNKNOWN).value_counts().index
-    options = [("any", None), *((diagnoses.title(str(name)), str(name)) for name in names)]
-    return ipywidgets.Dropdown(options=options, value=None, description=column)
+    options = [("any", _ANY), *((diagnoses.title(str(name)), str(name)) for name in names)]
+    return ipywidgets.Dropdown(options=options, value=_ANY, description=column)
 
 
 def _matches(values: pd.Series, wanted: Wanted) -> pd.Series:

@@ -122,7 +122,7 @@ def sample_grid(
     for name in known[by].value_counts().index:
         part = known[known[by] == name]
         drawn = part.sample(min(per_class, len(part)), random_state=seed)
-        heading = f"{diagnoses.title(str(name))} ({len(part):,} images)"
+        heading = f"{diagnoses.title(str(name))} ({len(part):,})"
         rows[heading] = [_tile(row, size, open_picture) for _, row in drawn.iterrows()]
     return Gallery("", rows, size)
 

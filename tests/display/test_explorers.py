@@ -88,7 +88,8 @@ def test_a_click_shows_the_image_and_escapes_what_it_says(images: pd.DataFrame) 
     widgets(view, ipywidgets.Button)[7].click()
     assert browser.image_id == "i7"
     facts = widgets(view, ipywidgets.HTML)[-1].value
-    assert "<td>i7</td>" in facts
+    assert ">i7</td>" in facts
+    assert "<img " in facts
     assert "<script>" not in facts
 
 

@@ -18,9 +18,9 @@ def test_open_file_is_a_square_of_rgb(tmp_path: Path) -> None:
 
 def test_sample_grid_draws_from_each_class_and_repeats_with_its_seed(images: pd.DataFrame) -> None:
     grid = gallery.sample_grid(images, per_class=3, size=24, seed=4)
-    assert set(grid.rows) == {"Melanoma (4 images)", "Nevus (4 images)"}
+    assert set(grid.rows) == {"Melanoma (4)", "Nevus (4)"}
     assert all(len(tiles) == 3 for tiles in grid.rows.values())
-    tile = grid.rows["Nevus (4 images)"][0]
+    tile = grid.rows["Nevus (4)"][0]
     assert Image.open(io.BytesIO(tile.jpeg)).size == (24, 24)
     assert gallery.sample_grid(images, per_class=3, size=24, seed=4) == grid
     assert gallery.sample_grid(images, per_class=3, size=24, seed=5) != grid
