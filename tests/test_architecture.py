@@ -19,14 +19,19 @@ ARROWS = {
     "diagnoses": set(),
     "tables": set(),
     "params": set(),
-    "runs": set(),
+    "provenance": set(),
+    "folders": {"provenance"},
+    "runs": {"params", "provenance", "folders"},
     "data": AGREEMENTS,
     "models": AGREEMENTS | {"data"},
     "evaluation": AGREEMENTS,
     "display": AGREEMENTS | {"evaluation"},
-    "launch": {"params", "runs"},
-    "pipeline": {"params", "runs", "launch"},
-    "cli": AGREEMENTS | {"launch", "pipeline", "data"},
+    "freshness": {"params", "runs", "folders", "provenance"},
+    "launch": {"params", "runs", "folders", "freshness"},
+    "board": {"runs", "folders", "launch"},
+    "pipeline": {"params", "runs"},
+    "graph": {"params", "runs", "folders", "freshness", "launch", "board", "pipeline"},
+    "cli": AGREEMENTS | {"launch", "board", "pipeline", "graph", "data"},
 }
 TENSORFLOW = {"data/batches.py", "models/accelerator.py"}
 KERAS = {"data/augment.py", "models"}
