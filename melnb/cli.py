@@ -142,8 +142,8 @@ def results(name: str, outputs: str) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @_told
 def doctor(folder: Path) -> None:
-    """Check the records in FOLDER; exit with 1 if something is wrong."""
-    from melnb.data.records import check_records
+    """Say what ails the shards in FOLDER; exit with 1 if something does."""
+    from melnb.data.doctor import check_records
 
     findings = check_records(folder)
     click.echo(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")

@@ -104,11 +104,11 @@ def test_status_and_results(project: Path) -> None:
 
 
 def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = pd.DataFrame({"file": ["fold0-00-9.tfrec"], "finding": ["torn"]})
+    found = pd.DataFrame({"file": ["fold0-00-9.tfrec"], "what": ["torn"]})
     records = SimpleNamespace(
         check_records=lambda folder: found if folder.name == "bad" else found[:0]
     )
-    monkeypatch.setitem(sys.modules, "melnb.data.records", records)
+    monkeypatch.setitem(sys.modules, "melnb.data.doctor", records)
     result = call("doctor", "bad")
     assert result.exit_code == 1
     assert "fold0-00-9.tfrec" in result.output
