@@ -39,7 +39,10 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--root", type=click.Path(file_okay=False, exists=True), help="The project's folder.")
 @click.version_option(melnb.__version__, prog_name="melnb")
 def main(root: str | None) -> None:
-    """From dermoscopy images to an honest melanoma classifier."""
+    """From dermoscopy images to an honest melanoma classifier.
+
+    An error is one message; set MELNB_DEBUG=1 to see where it was raised.
+    """
     if root:
         os.environ["MELNB_ROOT"] = str(Path(root).resolve())
 
@@ -73,7 +76,14 @@ def run(
 @main.command()
 @click.argument("file")
 @click.argument("rest", nargs=-1, metavar="[KEY=VALUE]... [-- SNAKEMAKE ARGUMENTS]")
-@click.option("-j", "--jobs", default=1, show_default=True, help="Notebooks at a time.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Notebooks at a time.",
+)
 @click.option("--gpus", default=0, help="GPU notebooks at a time [default: 1 where there is one].")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would run, and why.")
 @_FORCE
@@ -130,11 +140,9 @@ def results(name: str, outputs: str) -> None:
     record = read_run(folder)
     width = max(map(len, record["results"]), default=0)
     for key, value in record["results"].items():
-        click.echo(
-            f"{key:{width}}  {value:.4g}" if type(value) is float else f"{key:{width}}  {value}"
-        )
-    pages = [file["path"] for file in record["files"] if file["path"].endswith(".html")]
-    for path in (folder / page for page in pages or [""]):
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        click.echo(f"{key:{width}}  {text}")
+    for path in sorted(folder.glob("*.html")) or [folder]:
         click.echo(path)
 
 

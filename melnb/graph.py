@@ -97,7 +97,7 @@ def run_pipeline(
             return rows
         if importlib.util.find_spec("snakemake") is None:
             raise PipelineError("running a pipeline needs Snakemake: pip install 'melnb[pipeline]'")
-        _lay_out(pipeline, force=force)
+        _lay_out(pipeline, why, force=force)
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile")]
         command += ["--directory", str(folder), "--jobs", str(jobs), "--keep-going", "--nolock"]
         command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor"]
@@ -126,7 +126,7 @@ def run_job(parameters: Parameters, *, state: Path, force: bool = False) -> Path
     before = "" if force else why_stale(parameters)
     write("running")
     try:
-        folder = launch(parameters.stage, parameters=parameters, force=force)
+        folder = launch(parameters.stage, parameters=parameters, force=force, wait=True)
     except KeyboardInterrupt:
         write("stopped")
         raise
@@ -161,12 +161,11 @@ def write_snakefile(pipeline: Pipeline, *, force: bool = False) -> Path:
     return path
 
 
-def _lay_out(pipeline: Pipeline, *, force: bool) -> None:
+def _lay_out(pipeline: Pipeline, why: Mapping[str, str], *, force: bool) -> None:
     """Write what Snakemake and the jobs read, and bring the marks in line with `freshness`."""
     folder = pipeline.folder
     shutil.rmtree(folder / "states", ignore_errors=True)
     now = time.time()
-    why = reasons(pipeline, force=force)
     for job in pipeline.jobs:
         for place in ("jobs", "logs", "states", "marks"):
             (folder / place / job.key).parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from melnb.params import ParameterError, Parameters
 from melnb.runs import project_root, read_run, run_name
 
 _SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
+_SAID = 5  # lines of an error's text; TensorFlow's may have a hundred
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 Say = Callable[[str], None]
 
@@ -69,13 +70,21 @@ class LaunchError(RuntimeError):
         super().__init__(f"{stage}/{run} {problem}{place}")
 
 
-def launch(stage: str, *, parameters: Parameters, force: bool = False, say: Say = print) -> Path:
+def launch(
+    stage: str,
+    *,
+    parameters: Parameters,
+    force: bool = False,
+    wait: bool = False,
+    say: Say = print,
+) -> Path:
     """Run a stage's notebook unless its run is up to date; return the finished folder.
 
     Args:
         stage: The notebook's stem, such as `03_train`.
         parameters: Of that stage's class.
         force: Run also what is up to date.
+        wait: If another process runs it, wait for its end, and take its run.
         say: Told in one line what is done.
 
     Raises:
@@ -89,7 +98,7 @@ def launch(stage: str, *, parameters: Parameters, force: bool = False, say: Say 
     notebook, final = notebook_of(stage), run_folder(parameters)
     code_of(notebook)  # refuses a notebook whose parameters papermill could not set
     final.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(stage, run_name(parameters), final):
+    with _alone(stage, run_name(parameters), final, wait=wait):
         reason = "forced" if force else why_stale(parameters)
         if not reason:
             _adopt(final)
@@ -112,8 +121,10 @@ def read_failure(notebook: Path) -> Failure:
         number = cell.get("execution_count") or cell_number + 1
         for output in cell["outputs"]:
             if output["output_type"] == "error":
-                error = f"{output['ename']}: {_COLOURS.sub('', output['evalue'])}"
-                return Failure(number, heading, error.strip())
+                said = _COLOURS.sub("", f"{output['ename']}: {output['evalue']}").strip()
+                lines = said.splitlines()
+                cut = [*lines[:_SAID], "…"] if len(lines) > _SAID + 1 else lines
+                return Failure(number, heading, "\n".join(cut))
         if cell["metadata"].get("papermill", {}).get("start_time"):
             begun, cell_number = heading, number
     return Failure(cell_number, begun, "stopped before its end")
@@ -177,9 +188,9 @@ def _explained(error: Exception, stage: str, run: str, failed: Path) -> LaunchEr
 
 
 @contextmanager
-def _alone(stage: str, run: str, final: Path) -> Iterator[None]:
+def _alone(stage: str, run: str, final: Path, *, wait: bool) -> Iterator[None]:
     """Hold a lock of the launcher's own: the run's is taken by the kernel."""
-    lock = FileLock(final.parent / f".{final.name}.launch.lock", timeout=0)
+    lock = FileLock(final.parent / f".{final.name}.launch.lock", timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:

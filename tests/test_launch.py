@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,25 @@ def test_two_launches_of_one_run_are_refused(project: Path, kernels: Kernels) ->
     held.finish({})
 
 
+def test_a_job_may_wait_for_another_process(project: Path, kernels: Kernels) -> None:
+    folder = launch("01_explore", parameters=EXPLORE)
+    held, released = threading.Event(), []
+
+    def hold() -> None:
+        with FileLock(folder.with_name(".d.launch.lock")):
+            held.set()
+            time.sleep(0.3)
+            released.append(True)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    assert launch("01_explore", parameters=EXPLORE, wait=True) == folder
+    assert released
+    assert kernels() == ["d"]
+    other.join()
+
+
 def test_a_launcher_killed_at_the_very_end_loses_no_notebook(
     project: Path, kernels: Kernels
 ) -> None:
@@ -111,6 +131,17 @@ def test_an_interrupted_notebook_is_read_by_its_last_cell_begun(tmp_path: Path) 
     path = tmp_path / "a.ipynb"
     path.write_text(json.dumps({"cells": cells}))
     assert str(read_failure(path)) == "In [2], under 'Fit': stopped before its end"
+
+
+def test_a_long_error_is_cut_and_loses_its_colours(tmp_path: Path) -> None:
+    text = "\x1b[31m" + "\n".join(f"line {n}" for n in range(100))
+    output = {"output_type": "error", "ename": "ValueError", "evalue": text, "traceback": []}
+    cell = {"cell_type": "code", "source": "", "execution_count": 2, "metadata": {}}
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"cells": [cell | {"outputs": [output]}]}))
+    assert read_failure(path).error.splitlines() == [
+        "ValueError: line 0", "line 1", "line 2", "line 3", "line 4", "…",
+    ]  # fmt: skip
 
 
 # The rest starts real kernels, 3 s each.
