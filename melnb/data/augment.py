@@ -213,25 +213,32 @@ def _resample(images: Any, linear: tuple[Any, Any, Any, Any], shift: tuple[Any, 
     from_y = yx * x + yy * y + ((height - 1) / 2 + down * height)
     left, top = ops.floor(from_x), ops.floor(from_y)
     share_x, share_y = (from_x - left)[..., None], (from_y - top)[..., None]
-    columns = [_mirrored(ops.cast(left, "int32") + k, width) for k in (0, 1)]
-    rows = [_mirrored(ops.cast(top, "int32") + k, height) for k in (0, 1)]
+    columns = [_mirrored(left + k, width) for k in (0, 1)]
+    rows = [_mirrored(top + k, height) * width for k in (0, 1)]
     flat = ops.reshape(images, (-1, height * width, channels))
     upper, lower = (
-        _pick(flat, row * width + columns[0]) * (1 - share_x)
-        + _pick(flat, row * width + columns[1]) * share_x
+        _between(_pick(flat, row + columns[0]), _pick(flat, row + columns[1]), share_x)
         for row in rows
     )
-    return upper * (1 - share_y) + lower * share_y
+    return _between(upper, lower, share_y)
+
+
+def _between(first: Any, second: Any, share: Any) -> Any:
+    return first + (second - first) * share
 
 
 def _mirrored(index: Any, length: int) -> Any:
-    """Fold an index beyond the edge back: d c b a | a b c d | d c b a."""
-    index = ops.mod(index, 2 * length)
+    """Fold an index beyond the edge back: d c b a | a b c d | d c b a.
+
+    In whole float32 numbers, exact up to 2^24: TensorFlow divides integers slowly.
+    """
+    index = index - 2 * length * ops.floor((index + 0.5) * (1 / (2 * length)))
     return ops.minimum(index, 2 * length - 1 - index)
 
 
 def _pick(flat: Any, index: Any) -> Any:
     """Gather within each image: flat is batch x pixels x channels, index batch x height x width."""
+    index = ops.cast(index, "int32")
     if keras.backend.backend() == "jax":  # a gather by image stays on the device that holds it
         return ops.vectorized_map(lambda pair: ops.take(pair[0], pair[1], axis=0), (flat, index))
     first = ops.arange(ops.shape(flat)[0], dtype="int32") * flat.shape[1]

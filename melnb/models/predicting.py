@@ -133,6 +133,31 @@ def count_views(views: str, n_views: int) -> int:
     return {"none": 1, "dihedral": VIEWS}.get(views, n_views)
 
 
+def sample_views(
+    path: str | Path,
+    *,
+    image_size: int,
+    views: str = "none",
+    n_views: int = 8,
+    seed: int = 0,
+    augmentation: Mapping[str, Any] | None = None,
+) -> np.ndarray:
+    """Return the first picture of a shard as a model sees it in each view.
+
+    Takes what `predict_images` takes.
+
+    Returns:
+        views x size x size x 3, float32, 0-255.
+    """
+    count = count_views(views, n_views)
+    batches = predict_batches(
+        [path], image_size=image_size, batch_size=count, n_views=count, seed=seed
+    )
+    rows = next(batches.as_numpy_iterator())
+    look = _Look(views, dict(augmentation or {}))
+    return np.asarray(ops.convert_to_numpy(look(rows["image"], rows["draws"], rows["view"])))
+
+
 def make_viewer(
     model: keras.Model,
     *,

@@ -12,7 +12,13 @@ from hypothesis.extra.numpy import arrays
 
 from melnb.data.augment import dihedral
 from melnb.data.batches import predict_batches
-from melnb.models.predicting import average_views, count_views, predict_images, predict_views
+from melnb.models.predicting import (
+    average_views,
+    count_views,
+    predict_images,
+    predict_views,
+    sample_views,
+)
 
 SIDE = 32
 
@@ -71,6 +77,17 @@ def test_random_views_are_a_function_of_seed_view_and_place(
         np.abs(found[:, 1:] - looks(model, blobs, **strong, n_views=4, seed=2)[:, 1:]).max() > 0.01
     )
     assert np.abs(np.diff(found, axis=1)).max(axis=(0, 2)).min() > 0.01
+
+
+def test_the_views_that_are_shown_are_those_that_are_predicted(
+    model: keras.Model, blobs: list[Path]
+) -> None:
+    choices: dict[str, Any] = {"views": "random", "n_views": 3, "seed": 1}
+    choices |= {"augmentation": {"rotation": 180.0, "flips": True}}
+    shown = sample_views(blobs[0], image_size=SIDE, **choices)
+    assert shown.shape == (3, SIDE, SIDE, 3)
+    expected = keras.ops.convert_to_numpy(model(shown))
+    np.testing.assert_allclose(looks(model, blobs, **choices)[0], expected, atol=1e-5)
 
 
 def test_predict_images_averages_the_views(model: keras.Model, blobs: list[Path]) -> None:
