@@ -7,16 +7,17 @@ received and what to do first.
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from melnb import checks
+from melnb.checks import TEST as TEST
+from melnb.checks import TableError as TableError
+from melnb.files import replacing
 
 IMAGE_COLUMNS = (
     "image_id", "patient_id", "lesion_id", "path", "diagnosis",
@@ -27,18 +28,11 @@ FOLD_COLUMNS = ("image_id", "fold")
 PREDICTION_COLUMNS = ("image_id", "fold", "truth")
 CONSTANT_COLUMNS = ("run", "views", "kind")
 KINDS = ("probability", "score")
-TEST = -1  # the fold of images that no model may be fitted on
 
 _NUMBERS = {"age": "float64", "fold": "int64", "width": "Int64", "height": "Int64"}
 _TEXT = {
     *IMAGE_COLUMNS, *PREDICTION_COLUMNS, *CONSTANT_COLUMNS, "mask_path", "split", "shard",
 } - {*_NUMBERS}  # fmt: skip
-_IMAGE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-_SUM_TOLERANCE = 1e-3  # a file with three decimals per class still sums to one
-
-
-class TableError(ValueError):
-    """A table breaks the agreement; the message says where and what to do."""
 
 
 def check_images(images: pd.DataFrame) -> pd.DataFrame:
@@ -48,8 +42,8 @@ def check_images(images: pd.DataFrame) -> pd.DataFrame:
         TableError: A column is missing, an id is empty, doubled or unsafe as a file name, or an
             age is not a number of years from 0 to 120.
     """
-    _check_columns(images, IMAGE_COLUMNS, "images")
-    _check_ids(images, "images")
+    checks.check_columns(images, IMAGE_COLUMNS, "images")
+    checks.check_ids(images, "images")
     age = pd.to_numeric(images["age"], errors="coerce")
     wrong = images["age"].notna() & ~age.between(0, 120)
     if wrong.any():
@@ -72,8 +66,8 @@ def check_folds(folds: pd.DataFrame, images: pd.DataFrame | None = None) -> pd.D
         TableError: A column is missing, ids are doubled or differ from the images', a fold is
             not a whole number of -1 or more, or a patient or a lesion lies in two folds.
     """
-    _check_columns(folds, FOLD_COLUMNS, "folds")
-    _check_ids(folds, "folds")
+    checks.check_columns(folds, FOLD_COLUMNS, "folds")
+    checks.check_ids(folds, "folds")
     numbers = pd.to_numeric(folds["fold"], errors="coerce")
     wrong = numbers.isna() | (numbers % 1 != 0) | (numbers < TEST)
     if wrong.any():
@@ -82,9 +76,9 @@ def check_folds(folds: pd.DataFrame, images: pd.DataFrame | None = None) -> pd.D
             f"folds: fold of {row['image_id']} is {row['fold']}; use 0, 1, 2 … and -1 for test"
         )
     if images is not None:
-        _check_same_ids(folds, images)
+        checks.check_same_ids(folds, images)
         for group in ("patient_id", "lesion_id"):
-            _check_no_straddling(folds, images, group)
+            checks.check_no_straddling(folds, images, group)
     return folds
 
 
@@ -97,19 +91,19 @@ def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
         TableError: A column is missing, ids are doubled, a value is NaN or outside 0-1, a truth
             is not one of the classes, or probabilities of a row do not sum to one.
     """
-    _check_columns(predictions, (*PREDICTION_COLUMNS, *CONSTANT_COLUMNS), "predictions")
-    _check_ids(predictions, "predictions")
+    checks.check_columns(predictions, (*PREDICTION_COLUMNS, *CONSTANT_COLUMNS), "predictions")
+    checks.check_ids(predictions, "predictions")
     classes = class_names(predictions)
-    kind = _constant(predictions, "kind")
-    _constant(predictions, "run")
-    _constant(predictions, "views")
+    kind = checks.constant(predictions, "kind")
+    checks.constant(predictions, "run")
+    checks.constant(predictions, "views")
     if kind not in KINDS:
         raise TableError(f"predictions: kind is {kind!r}; use one of {list(KINDS)}")
     values = predictions[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
-    _check_values(predictions, values, classes)
+    checks.check_values(predictions, values, classes)
     if kind == "probability":
-        _check_sums(predictions, values)
-    _check_truths(predictions, classes)
+        checks.check_sums(predictions, values)
+    checks.check_truths(predictions, classes)
     return predictions
 
 
@@ -198,20 +192,10 @@ def write_predictions(predictions: pd.DataFrame, path: str | Path) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
-    """Write any table as CSV under a temporary name, then rename it: whole or absent.
-
-    Numbers are written so that they read back bit for bit.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
+    """Write any table as CSV, whole or not at all; numbers read back bit for bit."""
+    with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def _read(path: str | Path, table: str, remedy: str) -> pd.DataFrame:
@@ -230,101 +214,3 @@ def _read(path: str | Path, table: str, remedy: str) -> pd.DataFrame:
         except (ValueError, TypeError) as error:
             raise TableError(f"{table}: column {column!r} of {path}: {error}") from error
     return read
-
-
-def _check_columns(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:
-    for column in columns:
-        if column not in table.columns:
-            near = difflib.get_close_matches(column, [str(c) for c in table.columns], n=1)
-            hint = f" (rename {near[0]!r}?)" if near else ""
-            raise TableError(
-                f"{name}: no column {column!r} among {[str(c) for c in table.columns]}{hint}"
-            )
-
-
-def _check_ids(table: pd.DataFrame, name: str) -> None:
-    ids = table["image_id"]
-    if ids.isna().any():
-        raise TableError(f"{name}: row {int(np.argmax(ids.isna()))} has an empty image_id")
-    safe = ids.map(lambda i: bool(_IMAGE_ID.fullmatch(str(i))))
-    if not safe.all():
-        raise TableError(
-            f"{name}: image_id {ids[~safe].iloc[0]!r} is unsafe as a file name: "
-            "use letters, digits, _ . + and -, not beginning with a dot"
-        )
-    doubled = ids[ids.duplicated()]
-    if len(doubled):
-        raise TableError(
-            f"{name}: image_id {doubled.iloc[0]!r} stands in more than one row "
-            f"({doubled.nunique()} ids are doubled): keep one row per image"
-        )
-
-
-def _check_same_ids(folds: pd.DataFrame, images: pd.DataFrame) -> None:
-    for have, lack, where in ((folds, images, "images"), (images, folds, "folds")):
-        lost = set(have["image_id"]) - set(lack["image_id"])
-        if lost:
-            raise TableError(
-                f"folds: image_id {min(lost)!r} is not in the {where} table "
-                f"({len(lost)} such ids): both tables must come from one run of 02_prepare"
-            )
-
-
-def _check_no_straddling(folds: pd.DataFrame, images: pd.DataFrame, group: str) -> None:
-    joined = folds[["image_id", "fold"]].merge(images[["image_id", group]], on="image_id")
-    counts = joined.dropna(subset=[group]).groupby(group)["fold"].nunique()
-    straddling = counts[counts > 1]
-    if len(straddling):
-        raise TableError(
-            f"folds: {group} {straddling.index[0]!r} lies in {straddling.iloc[0]} folds "
-            f"({len(straddling)} such): its images would be learnt and tested on; "
-            "keep each one in one fold"
-        )
-
-
-def _constant(table: pd.DataFrame, column: str) -> str:
-    values = table[column].unique()
-    if len(values) != 1:
-        raise TableError(
-            f"predictions: column {column!r} holds {len(values)} values "
-            f"({list(values[:3])}); one table holds one run"
-        )
-    return str(values[0])
-
-
-def _check_values(table: pd.DataFrame, values: np.ndarray, classes: Sequence[str]) -> None:
-    # The comparison is written so that NaN fails it too.
-    rows, columns = np.nonzero(~((values >= 0) & (values <= 1)))
-    if len(rows):
-        raise TableError(
-            f"predictions: p_{classes[columns[0]]} of {table['image_id'].iloc[rows[0]]} is "
-            f"{values[rows[0], columns[0]]}, not between 0 and 1 ({len(rows)} such values)"
-        )
-
-
-def _check_sums(table: pd.DataFrame, values: np.ndarray) -> None:
-    wrong = np.abs(values.sum(axis=1) - 1) > _SUM_TOLERANCE
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise TableError(
-            f"predictions: probabilities of {table['image_id'].iloc[first]} sum to "
-            f"{values[first].sum():.4f}, not one ({int(wrong.sum())} such rows): "
-            "write kind 'score' if they are ranks or blends of ranks"
-        )
-
-
-def _check_truths(table: pd.DataFrame, classes: Sequence[str]) -> None:
-    unknown = table["truth"].isna()
-    lost = unknown & (table["fold"] != TEST)
-    if lost.any():
-        raise TableError(
-            f"predictions: {table.loc[lost, 'image_id'].iloc[0]} has no truth; "
-            "only test rows (fold -1) may lack one"
-        )
-    wrong = ~unknown & ~table["truth"].isin(classes)
-    if wrong.any():
-        row = table.loc[wrong].iloc[0]
-        raise TableError(
-            f"predictions: truth of {row['image_id']} is {row['truth']!r}, "
-            f"not one of the classes {list(classes)}"
-        )

@@ -13,15 +13,19 @@ import melnb
 PACKAGE = Path(melnb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-AGREEMENTS = {"diagnoses", "tables", "params", "runs"}
+AGREEMENTS = {"diagnoses", "files", "tables", "params", "runs", "archive"}
 ARROWS = {
     "__init__": set(),
     "diagnoses": set(),
-    "tables": set(),
-    "params": set(),
+    "files": set(),
+    "checks": set(),
+    "tables": {"checks", "files"},
+    "parameters": set(),
+    "params": {"parameters"},
     "provenance": set(),
     "folders": {"provenance"},
     "runs": {"params", "provenance", "folders"},
+    "archive": {"runs", "folders", "tables"},
     "data": AGREEMENTS,
     "models": AGREEMENTS | {"data"},
     "evaluation": AGREEMENTS,

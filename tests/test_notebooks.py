@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import statistics
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_prose_stands_before_every_cell_and_says_what_is_read_and_written(path: 
     assert first.startswith("# ")
     assert "**Reads**" in first
     assert "**Writes**" in first
-    for above, below in zip(cells, cells[1:], strict=False):
+    for above, below in pairwise(cells):
         pair = (above["cell_type"], below["cell_type"])
         assert pair != ("code", "code"), "a sentence between two cells"
 

@@ -15,6 +15,6 @@ A line imports only lines above it:
     sources/  synthetic/         raw files to the images table
     duplicates  folds            the images table to the folds table
     shards/  records             both tables to shards, and shards to an index
-    dataset  doctor              dataset.json: which shard holds what; what ails a shard
+    datasets  doctor             dataset.json: which shard holds what; what ails a shard
     augment  batches             shards to tensors
 """

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from melnb.data.dataset import FILE, read_dataset
+from melnb.data.datasets import FILE, read_dataset
 from melnb.data.examples import Shard, file_crc, read_frames
 from melnb.data.messages import RecordError, decode_example
 from melnb.data.pictures import SHARDS, PictureError, decode_picture

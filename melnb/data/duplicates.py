@@ -30,7 +30,8 @@ def find_identical(images: pd.DataFrame) -> pd.DataFrame:
     alike = images[sizes.notna() & sizes.duplicated(keep=False)]
     digests = alike["path"].map(_digest)
     alike = alike[digests.notna() & digests.duplicated(keep=False)]
-    table = alike.assign(identical=digests.reindex(alike.index)).sort_values("image_id", kind="stable")
+    table = alike.assign(identical=digests.reindex(alike.index))  # also where none is left
+    table = table.sort_values("image_id", kind="stable")
     table["identical"] = pd.factorize(table["identical"])[0]
     return table.sort_values("identical", kind="stable")[list(COLUMNS)].reset_index(drop=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -11,13 +12,14 @@ from melnb.display import marks, theme
 def member_correlation(table: pd.DataFrame, *, title: str = "Correlation of members") -> go.Figure:
     """Draw `members.member_correlation` as a square of cells, darkest where members agree most."""
     names = list(dict.fromkeys([*table["first"], *table["second"]]))
-    square = pd.DataFrame(1.0, index=names, columns=names)
-    for row in table.itertuples():
-        square.loc[row.first, row.second] = square.loc[row.second, row.first] = row.correlation
+    square = np.eye(len(names))
+    for first, second, value in table[["first", "second", "correlation"]].to_numpy():
+        row, column = names.index(first), names.index(second)
+        square[row, column] = square[column, row] = value
     side = 170 + 44 * max(len(names), 3)
     figure = go.Figure(layout=theme.layout(title, "", "", height=side, width=side + 140))
     figure.add_heatmap(
-        z=square.to_numpy(),
+        z=square,
         x=names,
         y=names,
         zmin=0,

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from melnb.data import augment  # noqa: F401  (its layers must be known before a model is read)
 from melnb.data.batches import predict_batches
-from melnb.data.dataset import Dataset
+from melnb.data.datasets import Dataset
 from melnb.models import backbones, classifier, losses, schedules  # noqa: F401
 from melnb.models.predicting import average_views, count_views, make_viewer, predict_views
 from melnb.tables import TEST, read_predictions, write_predictions

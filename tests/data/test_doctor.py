@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from melnb.data.dataset import Dataset, write_dataset
+from melnb.data.datasets import Dataset, write_dataset
 from melnb.data.doctor import check_records
 from melnb.data.examples import Shard, file_crc, read_frames, write_shard
 from melnb.data.pictures import encode_jpeg

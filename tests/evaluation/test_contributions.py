@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from melnb.evaluation import ensembles, members, metrics
+from melnb.evaluation import contributions, ensembles, metrics
 from melnb.evaluation.foreign import read_foreign
 
 Make = Callable[..., pd.DataFrame]
@@ -27,7 +27,7 @@ def three(binary: Make) -> dict[str, pd.DataFrame]:
 
 
 def test_correlation_is_scipys(three: dict[str, pd.DataFrame]) -> None:
-    table = members.member_correlation(three, positive="melanoma")
+    table = contributions.member_correlation(three, positive="melanoma")
     assert [tuple(r) for r in table[["first", "second"]].to_numpy()] == [
         ("good", "fair"), ("good", "noise"), ("fair", "noise"),
     ]  # fmt: skip
@@ -40,14 +40,15 @@ def test_correlation_is_scipys(three: dict[str, pd.DataFrame]) -> None:
 
 def test_correlation_that_is_not_there(binary: Make) -> None:
     flat, steep = binary([True] * 5, [0.5] * 5), binary([True] * 5, np.linspace(0, 1, 5))
-    table = members.member_correlation({"a": flat, "b": steep, "c": steep}, positive="melanoma")
+    members = {"a": flat, "b": steep, "c": steep}
+    table = contributions.member_correlation(members, positive="melanoma")
     assert table["note"].iloc[0] == "not estimable: a member's scores are all alike"
     assert table["correlation"].isna().tolist() == [True, True, False]
     assert table["correlation"].iloc[2] == pytest.approx(1)
     assert table["note"].iloc[2].startswith("interval not estimable")
     few = {"a": steep.head(2), "b": steep.head(2)}
-    assert members.member_correlation(few, positive="melanoma")["low"].isna().all()
-    assert members.member_correlation({"a": flat}, positive="melanoma").empty
+    assert contributions.member_correlation(few, positive="melanoma")["low"].isna().all()
+    assert contributions.member_correlation({"a": flat}, positive="melanoma").empty
 
 
 @pytest.mark.parametrize("method", ["mean", "rank", "weighted", "fitted"])
@@ -55,7 +56,7 @@ def test_contribution_is_the_blend_less_the_blend_without(
     three: dict[str, pd.DataFrame], method: ensembles.Method
 ) -> None:
     weights = [3, 2, 1] if method == "weighted" else []
-    table = members.member_contribution(
+    table = contributions.member_contribution(
         three, positive="melanoma", method=method, weights=weights
     ).set_index("member")
     without = {n: t for n, t in three.items() if n != "fair"}
@@ -78,25 +79,25 @@ def test_contribution_is_the_blend_less_the_blend_without(
 
 def test_contribution_by_patient(three: dict[str, pd.DataFrame]) -> None:
     tables = {n: t.assign(patient_id=t["image_id"].str[:5]) for n, t in three.items()}
-    rows = members.member_contribution(tables, positive="melanoma")
-    patients = members.member_contribution(tables, positive="melanoma", cluster="patient_id")
+    rows = contributions.member_contribution(tables, positive="melanoma")
+    patients = contributions.member_contribution(tables, positive="melanoma", cluster="patient_id")
     assert (rows["difference"] == patients["difference"]).all()
     assert (rows["se"] != patients["se"]).all()
 
 
 def test_contribution_that_is_not_there(binary: Make, three: dict[str, pd.DataFrame]) -> None:
-    alone = members.member_contribution({"good": three["good"]}, positive="melanoma").iloc[0]
+    alone = contributions.member_contribution({"good": three["good"]}, positive="melanoma").iloc[0]
     assert alone["note"] == "not estimable: there is no other member"
     assert alone["auc"] > 0.5
     test = binary([None] * 4, [0.1, 0.2, 0.3, 0.4], fold=-1)
-    table = members.member_contribution({"a": test, "b": test}, positive="melanoma")
+    table = contributions.member_contribution({"a": test, "b": test}, positive="melanoma")
     assert (table["note"] == "not estimable: no row has a truth").all()
 
 
 @pytest.mark.data
 def test_the_third_places_members_disagree(siim_predictions: Path) -> None:
     images = {p.stem: read_foreign(p) for p in siim_predictions.glob("submission_Eff*.csv")}
-    table = members.member_correlation(images, positive="melanoma")
+    table = contributions.member_correlation(images, positive="melanoma")
     assert len(table) == 28
     assert table["correlation"].mean() == pytest.approx(0.556, abs=5e-4)
     assert table["correlation"].min() == pytest.approx(0.318, abs=5e-4)
@@ -104,5 +105,5 @@ def test_the_third_places_members_disagree(siim_predictions: Path) -> None:
         "images": ensembles.blend(images),
         "metadata": read_foreign(siim_predictions / "submission_simple_baseline.csv"),
     }
-    found = members.member_correlation(pair, positive="melanoma")["correlation"].iloc[0]
+    found = contributions.member_correlation(pair, positive="melanoma")["correlation"].iloc[0]
     assert found == pytest.approx(0.137, abs=5e-4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from melnb.data.dataset import Dataset, DatasetError, read_dataset, write_dataset
+from melnb.data.datasets import Dataset, DatasetError, read_dataset, write_dataset
 from melnb.data.examples import Shard
 
 
