@@ -113,8 +113,9 @@ def find_backbone(name: str) -> Backbone:
         ValueError: There is none of that name; the nearest is given.
     """
     if name not in BACKBONES:
-        near = difflib.get_close_matches(name.lower(), [n.lower() for n in BACKBONES], n=1)
-        names = [n for n in BACKBONES if n.lower() in near]
+        text = name.lower().replace("_", "").replace("-", "")
+        near = difflib.get_close_matches(text, [n.lower() for n in BACKBONES], n=1)
+        names = [n for n in BACKBONES if n.lower() in near or text in n.lower()]
         hint = f"; did you mean {names[0]!r}?" if names else ""
         raise ValueError(f"no backbone {name!r}{hint} (backbones: {', '.join(BACKBONES)})")
     return BACKBONES[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -91,6 +92,17 @@ def make_classifier(
     if dropout:
         vector = keras.layers.Dropout(dropout, name="dropout")(vector)
     return keras.Model(pixels, _probabilities(vector, classes, head, priors), name=name)
+
+
+def read_classifier(path: str | Path) -> keras.Model:
+    """Read a classifier that was saved as `.keras`, ready to predict, on either backend.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no {Path(path).name} in {Path(path).parent}: run 03_train first")
+    return keras.saving.load_model(path, compile=False)
 
 
 def _check_choices(classes: Sequence[str], *, pooling: str, head: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass
 from importlib import import_module, util
 from pathlib import Path
@@ -147,8 +148,11 @@ def _read_classifier(network: keras.Model, path: Path) -> None:
 
 def _read_by_order(network: keras.Model, path: Path) -> None:
     try:
-        network.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns when layers "retain their freshly-initialized weights".
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(path)
+    except (ValueError, KeyError, OSError, UserWarning) as error:
         raise WeightsError(f"{path} does not fit this backbone: {error}") from error
 
 

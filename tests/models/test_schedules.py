@@ -138,7 +138,7 @@ def test_schedule_table_has_every_step_or_a_thinned_plan() -> None:
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="did you mean 'one_cycle'"):
         make_schedule("onecycle", steps_per_epoch=1, epochs=1, learning_rate=1)
-    with pytest.raises(ValueError, match="start_rate 0.01 is above learning_rate 0.001"):
+    with pytest.raises(ValueError, match=r"start_rate 0.01 is above learning_rate 0.001"):
         make_schedule(
             "ramp_decay", steps_per_epoch=1, epochs=1, learning_rate=0.001, start_rate=0.01
         )
