@@ -7,8 +7,10 @@
     schedules     the learning rate and the momentum of each step
     optimizers    the step itself
     accelerator   the machine: device, precision, replicas
-    fitting       one run, one fold
     predicting    one or many looks at every image
+    validation    what a model is worth after an epoch
+    checkpoints   where a run stands, so that it can go on
+    fitting       one run, one fold
 
 The room's law: a network takes float32 pixels, height x width x 3, 0-255, and scales them itself;
 it gives one column of probability for each class, whatever its head. All is written in Keras 3, so

@@ -49,6 +49,8 @@ def write_state(
 ) -> Path:
     """Write the state of a run, then remove best weights that it does not name.
 
+    Of a run that is done the variables are not kept: nothing is to go on, and they are large.
+
     Args:
         folder: Of the checkpoint.
         state: Where the run stands.
@@ -56,7 +58,7 @@ def write_state(
         variables: Of model and optimizer, in a fixed order.
     """
     note = json.dumps({"state": vars(state), "run": dict(run)})
-    path = _write(folder / STATE, variables, note)
+    path = _write(folder / STATE, [] if state.done else variables, note)
     for left in folder.glob("best-*.npz"):
         if left != _best(folder, state.best_epoch):
             left.unlink()
@@ -81,8 +83,10 @@ def read_state(folder: Path, run: Mapping[str, Any], variables: Sequence[Any]) -
                 f"{path} was written with {key} {kept['run'].get(key)!r}, not {now.get(key)!r}: "
                 "give this run another folder, or delete that one"
             )
-    _assign(path, variables, arrays)
-    return State(**kept["state"])
+    state = State(**kept["state"])
+    if not state.done:
+        _assign(path, variables, arrays)
+    return state
 
 
 def write_best(folder: Path, epoch: int, variables: Sequence[Any]) -> Path:

@@ -100,8 +100,8 @@ def test_epochs_and_seeds_differ_in_order_and_in_draws(shards: list[Path]) -> No
 def test_the_shuffle_window_is_a_size_and_every_place_is_reached(
     shards: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    firsts = {training(shards, seed=seed, epochs=1)[0][0][0] for seed in range(12)}
-    assert len(firsts) > 4
+    firsts = {training(shards, seed=seed, epochs=1)[0][0][0] for seed in range(6)}
+    assert len(firsts) > 2
     monkeypatch.setattr(batches, "WINDOW", 1)  # shards shuffled and read in turn, nothing more
     numbers = np.concatenate([row[0] for row in training(shards, epochs=1)])
     assert sorted(numbers[:3] // PER_SHARD) == [0, 1, 2]

@@ -56,7 +56,7 @@ def train(blobs: list[Path]) -> Callable[..., list[int]]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return [int(word) for word in done.stdout.splitlines()[-1].split()]

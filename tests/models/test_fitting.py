@@ -57,6 +57,7 @@ def test_the_folder_keeps_one_state_and_the_best_weights_it_names(ends: Path) ->
     assert {name for name in left if not name.startswith(".")} == {"state.npz", f"best-{best}.npz"}
     with np.load(ends / "killed" / "checkpoint" / "state.npz") as state:
         note = json.loads(str(state["note"]))
+        assert state.files == ["note"]  # a run that is done has nothing to go on with
     assert note["state"]["best_epoch"] == best
     assert note["state"]["done"]
 
@@ -108,6 +109,10 @@ def fit(blobs: list[Path], folder: Path, parts: dict[str, Any], **more: Any) -> 
     return fit_classifier(**given)
 
 
+def interrupt(history: pd.DataFrame) -> None:
+    raise KeyboardInterrupt
+
+
 def test_without_a_gain_it_stops_and_keeps_the_first_of_equals(
     blobs: list[Path], tmp_path: Path
 ) -> None:
@@ -150,16 +155,36 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_epoch(
 
 
 def test_the_checkpoint_of_another_run_is_refused(blobs: list[Path], tmp_path: Path) -> None:
-    fit(blobs, tmp_path, make_parts(), epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(blobs, tmp_path, make_parts(), on_epoch=interrupt)
     with pytest.raises(CheckpointError, match=r"written with seed 0, not 7: give this run another"):
-        fit(blobs, tmp_path, make_parts(), epochs=1, seed=7)
+        fit(blobs, tmp_path, make_parts(), seed=7)
     with pytest.raises(CheckpointError, match=r"learning_rate"):
-        fit(blobs, tmp_path, make_parts(rate=0.02), epochs=1)
+        fit(blobs, tmp_path, make_parts(rate=0.02))
     with pytest.raises(CheckpointError, match=r"\(48, 4\) and \(48, 5\)"):
-        fit(blobs, tmp_path, make_parts(units=5), epochs=1)
+        fit(blobs, tmp_path, make_parts(units=5))
     (tmp_path / "checkpoint" / "state.npz").write_bytes(b"PK half a file")
     with pytest.raises(CheckpointError, match=r"cannot be read .* delete its folder"):
-        fit(blobs, tmp_path, make_parts(), epochs=1)
+        fit(blobs, tmp_path, make_parts())
+
+
+def test_a_run_that_was_interrupted_goes_on_under_mixed_precision(
+    blobs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keras.config.set_dtype_policy("mixed_float16")  # whose loss scale is part of the state too
+    try:
+        whole, parted = make_parts(), make_parts()
+        history = fit(blobs, tmp_path / "whole", whole, epochs=3)
+        with pytest.raises(KeyboardInterrupt):
+            fit(blobs, tmp_path / "parted", parted, epochs=3, on_epoch=interrupt)
+        parted = make_parts()
+        again = fit(blobs, tmp_path / "parted", parted, epochs=3, verbose=2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert "1 of 3 epochs are done" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(history.iloc[:, :-1], again.iloc[:, :-1], rtol=1e-5)
+    for ours, theirs in zip(whole["model"].weights, parted["model"].weights, strict=True):
+        np.testing.assert_allclose(to_array(ours), to_array(theirs), atol=1e-6)
 
 
 def test_an_area_that_cannot_be_estimated_is_no_monitor(blobs: list[Path], tmp_path: Path) -> None:
