@@ -25,12 +25,12 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: Any table; an index with a name or with labels becomes the first columns.
     """
-    labelled = table.index.name or not isinstance(table.index, pd.RangeIndex)
-    shown = table.reset_index() if labelled else table
+    labelled = any(table.index.names) or not pd.api.types.is_integer_dtype(table.index)
+    shown = (table.reset_index() if labelled else table).rename(columns=str)
     cells = {}
-    limits = _limits([str(c) for c in shown.columns])
+    limits = _limits(list(shown.columns))
     spent = {name for pair in limits.values() for name in pair}
-    for column in sorted((str(c) for c in shown.columns), key="note".__eq__):  # the note is last
+    for column in sorted(shown.columns, key="note".__eq__):  # the note is last
         if column in spent or _is_empty(shown[column]):
             continue
         written = _threshold if column == "threshold" else number

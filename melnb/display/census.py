@@ -173,8 +173,9 @@ def mean_colours(table: pd.DataFrame, *, by: str = "target") -> go.Figure:
             "Mean colour by class", "", "Mean of the picture (0–255)", boxmode="group"
         )
     )
-    long = table.melt([by], ["red", "green", "blue"], var_name="channel", value_name="level")
-    for k, name in enumerate(_by_size(table[by].dropna())):
+    known = table.dropna(subset=["red"])
+    long = known.melt([by], ["red", "green", "blue"], var_name="channel", value_name="level")
+    for k, name in enumerate(_by_size(known[by].dropna())):
         part = long[long[by] == name]
         figure.add_box(
             x=part["channel"].str.capitalize(),

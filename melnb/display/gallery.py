@@ -7,6 +7,7 @@ report show the same pictures without a file or a network.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -192,12 +193,15 @@ def mean_colours(
         open_picture: Opens a path as a square picture.
 
     Returns:
-        `image_id`, `target`, `source` and the means `red`, `green`, `blue`, 0-255.
+        `image_id`, `target`, `source` and the means `red`, `green`, `blue`, 0-255; NaN for a
+        picture that cannot be read.
     """
     known = images.dropna(subset=["path"])
     drawn = known.sample(min(n, len(known)), random_state=seed)
-    means = [np.asarray(open_picture(str(p), size), float).mean(axis=(0, 1)) for p in drawn["path"]]
-    colours = np.reshape(means, (-1, 3))
+    colours = np.full((len(drawn), 3), np.nan)
+    for k, path in enumerate(drawn["path"]):
+        with contextlib.suppress(OSError, ValueError):
+            colours[k] = np.asarray(open_picture(str(path), size), float).mean(axis=(0, 1))
     table = drawn[["image_id", "target", "source"]].reset_index(drop=True)
     return table.assign(red=colours[:, 0], green=colours[:, 1], blue=colours[:, 2])
 

@@ -25,20 +25,21 @@ def interval_figure(
 ) -> go.Figure:
     """Draw estimates with intervals, the first on top."""
     figure = go.Figure(layout=theme.layout(title, axis, "", height=150 + 34 * len(table)))
+    middle, low, high = (pd.to_numeric(table[c]) for c in (value, "low", "high"))
     size = table["n"].map("n = {:,}".format) if "n" in table else pd.Series("", table.index)
     figure.add_scatter(
-        x=table[value],
+        x=middle,
         y=table[label].map(diagnoses.title) if label == "class" else table[label],
         error_x={
             "type": "data",
-            "array": table["high"] - table[value],
-            "arrayminus": table[value] - table["low"],
+            "array": high - middle,
+            "arrayminus": middle - low,
             "thickness": 2,
             "width": 5,
         },
         mode="markers",
         marker={"size": 10, "color": theme.BLUE},
-        customdata=np.stack([table["low"], table["high"], size], axis=1),
+        customdata=np.stack([low, high, size], axis=1),
         hovertemplate="%{x:.3f} (%{customdata[0]:.3f} – %{customdata[1]:.3f}), %{customdata[2]}",
         name=axis,
     )

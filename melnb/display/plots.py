@@ -48,7 +48,7 @@ def precision_recall_curve(
     Args:
         tables: `metrics.precision_recall_curve`, or several by label.
         prevalence: Of the data, the precision of chance; drawn when given.
-        point: `decisions.operating_point` at the data's prevalence, marked when given.
+        point: `decisions.operating_point`, marked when given.
         title: Of the figure.
     """
     figure = marks.square_figure(title, "Recall (sensitivity)", "Precision (PPV)")
@@ -56,7 +56,7 @@ def precision_recall_curve(
         marks.add_chance(figure, (prevalence, prevalence), f"chance: prevalence {prevalence:.2g}")
     marks.add_curves(figure, tables, "recall", "precision")
     if point is not None:
-        marks.add_point(figure, point["sensitivity"].iloc[0], point["ppv"].iloc[0], point)
+        marks.add_point(figure, *_on_precision_recall(point), point)
     return figure
 
 
@@ -71,7 +71,7 @@ def operating_point(
     """Draw the operating point on both curves, and its four counts: the explorer's static twin.
 
     Args:
-        point: `decisions.operating_point`, at the data's prevalence.
+        point: `decisions.operating_point`.
         roc: `metrics.roc_curve`.
         precision_recall: `metrics.precision_recall_curve`.
         positive: The class looked for.
@@ -85,7 +85,7 @@ def operating_point(
     figure.update_layout(showlegend=False, margin={"t": 90})
     lines = (
         (roc, "false_positive_rate", "sensitivity", (1 - row["specificity"], row["sensitivity"])),
-        (precision_recall, "recall", "precision", (row["sensitivity"], row["ppv"])),
+        (precision_recall, "recall", "precision", _on_precision_recall(point)),
     )
     for col, (table, x, y, spot) in enumerate(lines, start=1):
         marks.add_curves(figure, table, x, y, col=col)
@@ -217,3 +217,10 @@ def auc_comparison(table: pd.DataFrame, *, title: str = "Difference of AUC") -> 
         named, "runs", "difference", title=title, axis="AUC of the first − of the second"
     )
     return figure.add_vline(0, line=marks.CHANCE)
+
+
+def _on_precision_recall(point: pd.DataFrame) -> tuple[float, float]:
+    """Return where a point lies on the curve of the data, whatever prevalence its PPV is for."""
+    row = point.iloc[0]
+    flagged = row["tp"] + row["fp"]
+    return float(row["sensitivity"]), float(row["tp"] / flagged) if flagged else float("nan")

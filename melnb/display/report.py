@@ -137,6 +137,8 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
         return {"kind": "text", "text": part}
     if isinstance(part, go.Figure):
         return identity | _figure(part)
+    if isinstance(part, pd.DataFrame) and part.empty:
+        return {"kind": "text", "text": "The table has no rows."}
     if isinstance(part, pd.DataFrame):
         return _table(cells.tidy(part.head(MOST_ROWS)), more=max(0, len(part) - MOST_ROWS))
     if isinstance(part, Gallery):

@@ -4,6 +4,7 @@
 // above each. An image is flagged when its score is at or above the threshold.
 
 const Z = 1.959963984540054; // of a 95 % interval
+const ABOVE_ONE = 1 + Number.EPSILON;
 const LOGIT_TICKS = [1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
 
 const copied = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
@@ -43,6 +44,7 @@ function readCounts(model) {
   const above = (i) => roundest(i + 1 < n ? scores[i + 1] : -1, scores[i]);
   return {
     scores, tp, fp, n, positives, others,
+    nothing: scores[0] < 1 ? 1 : ABOVE_ONE, // the threshold that no score reaches
     rank: (threshold) => first(n, (i) => scores[i] < threshold) - 1, // of the last one flagged
     at(threshold) {
       const k = this.rank(threshold);
@@ -51,14 +53,14 @@ function readCounts(model) {
     },
     /** The highest threshold that reaches a sensitivity. */
     forSensitivity(wanted) {
-      if (wanted <= 0) return 1;
+      if (wanted <= 0) return this.nothing;
       return above(first(n - 1, (i) => tp[i] >= wanted * positives - 1e-9));
     },
     /** The lowest threshold that reaches a specificity. */
     forSpecificity(wanted) {
       if (wanted <= 0) return 0;
       const k = first(n, (i) => fp[i] > (1 - wanted) * others + 1e-9) - 1;
-      return k < 0 ? 1 : above(k);
+      return k < 0 ? this.nothing : above(k);
     },
     /** A threshold in as few digits as flag the same images, but four at least. */
     written(threshold) {

@@ -25,6 +25,7 @@ _HERE = Path(__file__).parent
 MODULE = "\n".join((_HERE / part).read_text(encoding="utf-8") for part in _PARTS)
 STYLE = (_HERE / "threshold_explorer.css").read_text(encoding="utf-8")
 
+_TOP = float(np.nextafter(1.0, 2.0))  # flags nothing, even where a score is 1
 _MANY_LOW = 0.05  # half the scores below this: a linear axis would show one spike
 
 
@@ -47,7 +48,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         TableError: The table has no such class, or the rows with a truth lack one of both classes.
     """
 
-    threshold = traitlets.Float(0.5, min=0.0, max=1.0)
+    threshold = traitlets.Float(0.5, min=0.0, max=_TOP)
     prevalence = traitlets.Float(0.5, min=0.0, max=1.0)
 
     def __init__(

@@ -13,7 +13,7 @@ function render({ model, el }) {
     model.save_changes();
   }
   function cutAt(value, hand) {
-    threshold = clamp(value, 0, 1);
+    threshold = clamp(value, 0, ABOVE_ONE);
     follow(hand);
     tell("threshold", threshold);
   }

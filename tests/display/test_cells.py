@@ -80,3 +80,8 @@ def test_a_threshold_keeps_the_digits_that_figures_show() -> None:
 def test_empty_columns_go_and_an_empty_table_is_no_error() -> None:
     assert list(cells.tidy(pd.DataFrame({"a": [1], "b": [np.nan], "c": [""]})).columns) == ["A"]
     assert cells.tidy(pd.DataFrame({"a": []})).empty
+
+
+def test_row_numbers_of_a_filtered_table_are_no_column() -> None:
+    table = pd.DataFrame({"a": [1, 2, 3], 7: [4, 5, 6]}).iloc[1:]
+    assert list(cells.tidy(table).columns) == ["A", "7"]

@@ -87,3 +87,8 @@ def test_mean_colours_are_of_the_pixels(tmp_path: Path, images: pd.DataFrame) ->
     table = gallery.mean_colours(images.assign(path=str(path)), n=5)
     assert len(table) == 5
     assert table[["red", "green", "blue"]].drop_duplicates().to_numpy().tolist() == [[200, 100, 50]]
+
+
+def test_an_unreadable_picture_has_no_colour(images: pd.DataFrame) -> None:
+    table = gallery.mean_colours(images.assign(path="gone.jpg"))
+    assert table["red"].isna().all()

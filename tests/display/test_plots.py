@@ -89,6 +89,14 @@ def test_precision_recall_curve(predictions: pd.DataFrame) -> None:
     assert figure.data[0].y == (0.2, 0.2)
 
 
+def test_a_point_for_another_prevalence_still_lies_on_the_curve(predictions: pd.DataFrame) -> None:
+    table = metrics.precision_recall_curve(predictions, positive="melanoma")
+    point = decisions.operating_point(predictions, positive="melanoma", prevalence=0.001)
+    marked = plots.precision_recall_curve(table, point=point).data[-1]
+    row = table[table["threshold"] == point["threshold"].iloc[0]].iloc[0]
+    assert (marked.x[0], marked.y[0]) == (row["recall"], row["precision"])
+
+
 def test_operating_point_shows_two_curves_and_four_counts(predictions: pd.DataFrame) -> None:
     point = decisions.operating_point(predictions, positive="melanoma")
     figure = plots.operating_point(
@@ -166,6 +174,11 @@ def test_class_figures_name_every_class(many: pd.DataFrame) -> None:
     assert list(by_class.data[0].y) == ["Melanoma", "Nevus", "Benign keratosis", "Macro"]
     sensitivity = plots.sensitivity_by_class(classes.sensitivity_by_class(many))
     assert axes(sensitivity)[0] == "Sensitivity"
+
+
+def test_a_run_alone_has_nothing_to_compare(make: Make) -> None:
+    figure = plots.auc_comparison(metrics.auc_comparison({"b0": make()}, positive="melanoma"))
+    assert len(figure.data[0].x) == 0
 
 
 def test_auc_comparison_marks_no_difference(make: Make) -> None:

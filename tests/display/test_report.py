@@ -128,6 +128,11 @@ def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
     assert "1,034 more rows are not shown." in page
 
 
+def test_a_table_without_rows_says_so(tmp_path: Path) -> None:
+    page = written(tmp_path, pd.DataFrame({"x": []}))
+    assert "The table has no rows." in page
+
+
 def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:
     page = written(tmp_path, pd.DataFrame({"run": ["b0"], "method": ["DeLong"], "auc": [0.9]}))
     assert "<td class=text>DeLong</td>" in page

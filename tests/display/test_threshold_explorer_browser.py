@@ -139,6 +139,20 @@ def test_any_threshold_counts_as_python_does(open_page: Callable[..., Any], make
         assert [tp, fp, tn, fn] == counts(explorer, float(cut)), cut
 
 
+def test_a_specificity_of_one_flags_nothing_even_where_a_score_is_one(
+    open_page: Callable[..., Any], make: Make
+) -> None:
+    made = make(60)
+    made.loc[made["truth"] == "other", ["p_melanoma", "p_other"]] = [1.0, 0.0]
+    explorer = ThresholdExplorer(made)
+    (seen,) = open_page(explorer).evaluate(TYPE, [2, [100]])
+    assert seen[0] == seen[2] == 0
+    assert counts(explorer, seen[-1])[:2] == [0, 0]
+    point = decisions.operating_point(made, positive="melanoma", choose="specificity", at=1.0)
+    threshold = float(point["threshold"].iloc[0])
+    assert ThresholdExplorer(made, threshold=threshold).at()["flagged"].iloc[0] == 0
+
+
 def test_prevalence_moves_predictive_values_alone(
     open_page: Callable[..., Any], predictions: pd.DataFrame
 ) -> None:
