@@ -35,6 +35,7 @@ ARROWS = {
     "board": {"runs", "folders", "launch"},
     "pipeline": {"params", "runs"},
     "graph": {"params", "runs", "folders", "freshness", "launch", "board", "pipeline"},
+    "__main__": {"cli"},
     "cli": AGREEMENTS | {"launch", "board", "pipeline", "graph", "data"},
 }
 TENSORFLOW = {"data/batches.py", "models/accelerator.py"}

@@ -1,0 +1,35 @@
+import pandas as pd
+
+from melnb.display import members
+
+
+def test_the_correlation_square_is_symmetric() -> None:
+    table = pd.DataFrame(
+        {"first": ["a", "a", "b"], "second": ["b", "c", "c"], "correlation": [0.5, 0.6, 0.7]}
+    )
+    figure = members.member_correlation(table)
+    assert figure.layout.title.text == "Correlation of members"
+    (heat,) = figure.data
+    assert list(heat.x) == list(heat.y) == ["a", "b", "c"]
+    assert heat.z[0][2] == heat.z[2][0] == 0.6
+    assert heat.z[1][1] == 1
+
+
+def test_contributions_have_intervals_about_zero() -> None:
+    table = pd.DataFrame(
+        {
+            "member": ["a", "b"], "difference": [0.02, -0.01], "low": [0.01, -0.02],
+            "high": [0.03, 0.0], "n": [100, 100],
+        }
+    )  # fmt: skip
+    figure = members.member_contribution(table)
+    assert "without each member" in figure.layout.title.text
+    assert list(figure.data[0].x) == [0.02, -0.01]
+    assert "AUC of the blend less" in figure.layout.xaxis.title.text
+
+
+def test_a_single_member_has_nothing_to_draw() -> None:
+    empty = pd.DataFrame({"first": [], "second": [], "correlation": []})
+    assert members.member_correlation(empty).data[0].z.size == 0
+    alone = pd.DataFrame({"member": ["a"], "n": [3], "note": ["not estimable"]})
+    assert pd.isna(members.member_contribution(alone).data[0].x[0])

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb import tables
+from melnb.evaluation import decisions, metrics, summaries
+
+CLASSES = ("other", "melanoma")
+
+
+def predictions(n: int = 60, *, folds: int = 2, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < 0.4
+    p = np.clip(0.3 + 0.2 * truth + 0.2 * rng.standard_normal(n), 0, 1)
+    return tables.make_predictions(
+        [f"i{k}" for k in range(n)],
+        np.arange(n) % folds,
+        np.where(truth, "melanoma", "other"),
+        np.column_stack([1 - p, p]),
+        classes=CLASSES,
+        run="r",
+    )
+
+
+def test_members_are_read_with_their_test_rows(tmp_path: Path) -> None:
+    table = predictions()
+    test = table.head(3).assign(fold=-1, truth=np.nan, image_id=["x", "y", "z"])
+    files = [
+        tables.write_predictions(t, tmp_path / f"{k}.csv") for k, t in enumerate([table, test])
+    ]
+    read = summaries.read_members({"a": files}, positive="melanoma")
+    row = summaries.members_table(read, positive="melanoma").iloc[0]
+    assert (row["out_of_fold"], row["test"], row["folds"], row["without_truth"]) == (60, 3, 2, 3)
+    assert row["positives"] == (table["truth"] == "melanoma").sum()
+    assert len(summaries.out_of_fold(read)["a"]) == 60
+    assert len(summaries.out_of_fold({"t": test})["t"]) == 3
+    with pytest.raises(tables.TableError, match=r"member a: .*stands in more than one row"):
+        summaries.read_members({"a": [files[0], files[0]]}, positive="melanoma")
+    with pytest.raises(tables.TableError, match="member a has no class 'nevus'"):
+        summaries.members_table(read, positive="nevus")
+
+
+def test_patients_are_preferred_to_lesions_and_unknown_ones_do_not_count() -> None:
+    table = predictions()
+    assert summaries.cluster_column(table) == ""
+    table["lesion_id"] = "l"
+    table["patient_id"] = np.nan
+    assert summaries.cluster_column(table) == "lesion_id"
+    assert summaries.cluster_column(table.assign(patient_id="p")) == "patient_id"
+
+
+def test_curves_are_of_the_pool_and_of_each_fold() -> None:
+    table = predictions(folds=3)
+    curves = summaries.curves_by_fold(table, metrics.roc_curve, positive="melanoma")
+    assert list(curves) == ["out of fold", "fold 0", "fold 1", "fold 2"]
+    pd.testing.assert_frame_equal(
+        curves["fold 1"], metrics.roc_curve(table[table["fold"] == 1], positive="melanoma")
+    )
+    one = summaries.curves_by_fold(table.assign(fold=-1), metrics.roc_curve, positive="melanoma")
+    assert list(one) == ["test"]
+
+
+def test_the_facts_of_a_point_are_its_numbers() -> None:
+    table = predictions()
+    point = decisions.operating_point(table, positive="melanoma", choose="sensitivity", at=0.8)
+    facts = summaries.point_facts(point).set_index("measure")
+    for name in ("sensitivity", "ppv", "number_needed_to_biopsy"):
+        assert facts.loc[name, "value"] == point[name].iloc[0]
+        assert facts.loc[name, "low"] == point[f"{name}_low"].iloc[0]
+    assert f"tp={point['tp'].iloc[0]}" in facts.loc["threshold", "meaning"]
+
+
+def test_results_are_those_of_the_pooled_rows() -> None:
+    table = predictions()
+    scores = metrics.metrics_by_fold(table, positive="melanoma", draws=50)
+    point = decisions.operating_point(table, positive="melanoma")
+    results = summaries.run_results(scores, point)
+    assert results["auc"] == metrics.auc(table, positive="melanoma")["value"].iloc[0]
+    assert next(iter(results)) == "auc"
+    assert results["images"] == 60
+    single = metrics.metrics_by_fold(table.assign(fold=0), positive="melanoma", draws=50)
+    assert summaries.run_results(single, point)["auc"] == results["auc"]

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from melnb import archive, runs, tables
+
+
+def write_run(stage: str, name: str, outputs: Path, *reads: Path, file: str = "") -> Path:
+    run = runs.open_run(stage, name, parameters={"name": name}, outputs=outputs)
+    for path in reads:
+        run.reads(path)
+    if file:
+        table = tables.make_predictions(
+            ["a"], -1, None, np.array([[0.5, 0.5]]), classes=("other", "melanoma"), run=name
+        )
+        tables.write_predictions(table, run.folder / file)
+    return run.finish({})
+
+
+def test_synthetic_lesions_are_named_for_what_they_are(tmp_path: Path) -> None:
+    found = {archive.raw_folder("", rows=r, seed=s, outputs=tmp_path) for r, s in [(0, 0), (9, 0)]}
+    assert {path.name for path in found} == {"images600-seed0", "images9-seed0"}
+    assert archive.raw_folder(str(tmp_path), rows=3, seed=0) == tmp_path
+
+
+def test_folds_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for fold in (10, 2):
+        write_run("03_train", f"b/fold{fold}", tmp_path)
+    assert list(archive.find_folds("03_train", "b", tmp_path)) == [2, 10]
+    with pytest.raises(FileNotFoundError, match=r"no fold of 03_train/c in .*: run 03_train first"):
+        archive.find_folds("03_train", "c", tmp_path)
+
+
+def test_tables_are_found_by_run_and_by_path(tmp_path: Path) -> None:
+    home = write_run("04_predict", "b", tmp_path, file="test.csv")
+    foreign = tmp_path / "theirs.csv"
+    foreign.write_text("image_name,target\na,0.5\n")
+    found = archive.find_tables(["04_predict/b", str(foreign)], tmp_path)
+    assert found == {"04_predict/b": [home / "test.csv"], "theirs": [foreign]}
+    with pytest.raises(ValueError, match="both called 'theirs'"):
+        archive.find_tables([str(foreign), str(foreign)], tmp_path)
+    write_run("04_predict", "empty", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no predictions.csv and no test.csv"):
+        archive.find_tables(["04_predict/empty"], tmp_path)
+
+
+def test_a_lineage_names_each_run_once_and_the_earliest_first(tmp_path: Path) -> None:
+    first = write_run("02_prepare", "d", tmp_path)
+    folds = [write_run("03_train", f"b/fold{k}", tmp_path, first) for k in (0, 1)]
+    last = write_run("04_predict", "b", tmp_path, first, *folds, file="predictions.csv")
+    write_run("05_ensemble", "e", tmp_path, last / "predictions.csv")
+    names = [f"{r['stage']}/{r['run']}" for r in archive.lineage(["05_ensemble/e"], tmp_path)]
+    assert names[0] == "02_prepare/d"
+    assert names[-2:] == ["04_predict/b", "05_ensemble/e"]
+    assert len(names) == len(set(names)) == 5
+    assert archive.lineage(["theirs.csv"], tmp_path) == []
+    assert archive.find_images("", tmp_path) is None

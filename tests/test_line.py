@@ -1,0 +1,190 @@
+"""The line from images to report, run once as its users run it, and then looked at.
+
+One small pipeline through Snakemake and papermill serves every test here; it is made once for all
+of them (`--dist loadgroup` keeps them in one process).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from melnb import params, runs, tables
+
+HERE = Path(__file__).parents[1]
+PIPELINE = """
+set: {dataset: line, rows: 130, n_folds: 2}
+stages:
+  - 01_explore: {with: {per_class: 3}}
+  - 02_prepare: {with: {shard_size: 30}}
+  - 03_train: {folds: 2, with: {run: a, epochs: 2, batch_size: 16}}
+  - 04_predict: {with: {run: a}}
+  - 05_ensemble: {with: {run: line, members: [04_predict/a]}}
+  - 06_report: {with: {run: line, predictions: [05_ensemble/line, 04_predict/a], n_errors: 3}}
+"""
+TRAIN = ["dataset=line", "run=a", "epochs=2", "batch_size=16"]
+
+pytestmark = pytest.mark.xdist_group("line")
+
+
+def melnb(*words: str, root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "melnb", *words]
+    environment = {**os.environ, "MELNB_ROOT": str(root)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder with the real notebooks, where the line has run."""
+    root = tmp_path_factory.mktemp("line")
+    shutil.copytree(HERE / "notebooks", root / "notebooks")
+    (root / "params").mkdir()
+    (root / "params" / "line.pipeline.yaml").write_text(PIPELINE)
+    done = melnb("pipeline", "params/line.pipeline.yaml", root=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+@pytest.fixture
+def outputs(root: Path) -> Path:
+    return root / "outputs"
+
+
+def test_every_stage_left_a_whole_run(outputs: Path) -> None:
+    stages = {path.relative_to(outputs).parts[0] for path in outputs.rglob("run.json")}
+    assert stages == set(params.STAGES)
+    assert not list(outputs.rglob("*.partial"))
+    for path in outputs.rglob("run.json"):
+        record = runs.read_run(path.parent)
+        assert (path.parent / "notebook.ipynb").is_file()
+        assert {"parameters", "inputs", "results", "versions", "device"} <= set(record)
+        assert all((path.parent / file["path"]).is_file() for file in record["files"])
+
+
+def test_executed_notebooks_are_clean(outputs: Path) -> None:
+    for path in outputs.rglob("notebook.ipynb"):
+        outs = [o for c in json.loads(path.read_text())["cells"] for o in c.get("outputs", [])]
+        assert outs, path
+        errors = [o for o in outs if o["output_type"] == "error"]
+        told = [o["text"] for o in outs if o.get("name") == "stderr"]
+        assert errors == []
+        assert not [text for text in told if "Warning" in "".join(text)], (path, told)
+
+
+def test_tables_join_by_id_and_no_patient_is_on_both_sides(outputs: Path) -> None:
+    prepared = outputs / "02_prepare" / "line"
+    images = tables.read_images(prepared / "images.csv")
+    folds = tables.read_folds(prepared / "folds.csv")
+    tables.check_folds(folds, images)
+    out_of_fold = tables.read_predictions(outputs / "04_predict" / "a" / "predictions.csv")
+    test = tables.read_predictions(outputs / "04_predict" / "a" / "test.csv")
+    assert set(out_of_fold["image_id"]) == set(folds.loc[folds["fold"] >= 0, "image_id"])
+    assert set(test["image_id"]) == set(folds.loc[folds["fold"] == tables.TEST, "image_id"])
+    joined = out_of_fold.merge(images, on="image_id", suffixes=("", "_told"))
+    assert (joined["truth"] == joined["target"]).all()
+    assert test["truth"].isna().all()
+
+
+def test_out_of_fold_rows_come_from_the_network_that_never_saw_them(outputs: Path) -> None:
+    whole = tables.read_predictions(outputs / "04_predict" / "a" / "single.csv")
+    for fold in (0, 1):
+        own = tables.read_predictions(outputs / "03_train" / "a" / f"fold{fold}/predictions.csv")
+        both = own.merge(whole, on="image_id", suffixes=("", "_later"))
+        assert len(both) == len(own) == (whole["fold"] == fold).sum()
+        assert (both["p_melanoma"] - both["p_melanoma_later"]).abs().max() < 1e-6
+
+
+def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
+    home = outputs / "06_report" / "line"
+    page = (home / "report.html").read_text(encoding="utf-8")
+    assert "http://" not in page.split("<script", 1)[0]
+    for heading in ("Summary", "Curves", "Operating point", "Threshold explorer", "Worst errors"):
+        assert f">{heading}</h2>" in page
+    scores = pd.read_csv(home / "metrics.csv")
+    pooled = scores[(scores["rows"] == "out of fold") & (scores["metric"] == "AUC")].iloc[0]
+    assert runs.read_run(home)["results"]["auc"] == pytest.approx(pooled["value"])
+    assert pooled["low"] < pooled["value"] < pooled["high"]
+
+
+def test_what_is_up_to_date_is_not_run_again(root: Path, outputs: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in outputs.rglob("run.json")}
+    done = melnb("pipeline", "params/line.pipeline.yaml", root=root)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in outputs.rglob("run.json")} == before
+    assert "up to date" in done.stdout
+
+
+def test_plain_papermill_gives_the_same_bits(root: Path, outputs: Path, tmp_path: Path) -> None:
+    shutil.copytree(outputs / "02_prepare", tmp_path / "02_prepare")
+    words = [word for text in TRAIN for word in ("-p", *text.split("="))]
+    subprocess.run(
+        [
+            sys.executable, "-m", "papermill", root / "notebooks/03_train.ipynb",
+            tmp_path / "out.ipynb", *words, "-p", "fold", "1", "-p", "outputs", tmp_path,
+        ],
+        check=True, capture_output=True, cwd=root / "notebooks",
+        env={**os.environ, "MELNB_ROOT": str(root)},
+    )  # fmt: skip
+    for file in ("predictions.csv", "history.csv"):
+        own, other = (
+            pd.read_csv(home / "03_train" / "a" / "fold1" / file).drop(
+                columns="seconds", errors="ignore"
+            )
+            for home in (outputs, tmp_path)
+        )
+        pd.testing.assert_frame_equal(own, other, check_exact=True)
+
+
+def test_a_training_killed_in_its_second_epoch_ends_where_the_other_ended(
+    root: Path, outputs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(outputs / "02_prepare", tmp_path / "02_prepare")
+    words = ["run", "03_train", *TRAIN, "fold=0", f"outputs={tmp_path}"]
+    partial = tmp_path / "03_train" / "a" / "fold0.partial"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "melnb", *words],
+        env={**os.environ, "MELNB_ROOT": str(root)}, cwd=root, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not (partial / "history.csv").is_file():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, 9)
+    process.wait()
+    again = melnb(*words, root=root)
+    assert again.returncode == 0, again.stderr
+    record = runs.read_run(tmp_path / "03_train" / "a" / "fold0")
+    assert record["resumed"]
+    own, other = (
+        pd.read_csv(home / "03_train" / "a" / "fold0" / "predictions.csv")
+        for home in (outputs, tmp_path)
+    )
+    pd.testing.assert_frame_equal(own, other, check_exact=True)
+
+
+def test_a_missing_stage_and_a_misspelt_parameter_say_what_to_do(root: Path) -> None:
+    lost = melnb("run", "03_train", "dataset=nowhere", root=root)
+    assert lost.returncode == 1
+    assert "no 02_prepare/nowhere" in lost.stderr
+    assert "run 02_prepare first" in lost.stderr
+    slip = melnb("run", "03_train", "learning_rte=1", root=root)
+    assert "did you mean 'learning_rate'?" in slip.stderr
+
+
+def test_a_slip_in_plain_papermill_stops_too(root: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "papermill", root / "notebooks/05_ensemble.ipynb",
+            tmp_path / "out.ipynb", "-p", "methd", "rank",
+        ],
+        capture_output=True, text=True, cwd=root, env={**os.environ, "MELNB_ROOT": str(root)},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "did you mean 'method'?" in done.stderr
