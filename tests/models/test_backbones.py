@@ -98,7 +98,7 @@ def test_our_own_networks_are_as_small_as_they_say(
     assert np.all(np.isfinite(values(backbone(pixels(side=side)))))
 
 
-@pytest.mark.parametrize("name", ["tiny", "small"])
+@pytest.mark.parametrize("name", ["tiny", pytest.param("small", marks=pytest.mark.slow)])
 def test_our_own_networks_learn_which_pictures_have_a_spot(name: str) -> None:
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
