@@ -3,11 +3,12 @@
     set: {dataset: demo}            # reaches every stage that has the parameter
     stages:
       - 02_prepare: params/02_prepare.demo.yaml
-      - 03_train: {file: params/03_train.demo.yaml, folds: 3, with: {run: small}}
+      - 03_train: {file: params/03_train.demo.yaml, folds: all, with: {run: small}}
       - 04_predict: {with: {run: small}}
 
 A value comes from the class default, then the stage's file, then `set`, then `with`, then
-`key=value` for all stages, then `stage.key=value`: the later wins. A fold makes one job. What a job
+`key=value` for all stages, then `stage.key=value`: the later wins. A fold makes one job; `folds` is
+their number, a list, or `all` that the pipeline's own 02_prepare cuts of the dataset. What a job
 needs is read off its parameters, so the order of the lines is the reader's alone.
 """
 
@@ -90,10 +91,15 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
     for_all, for_one = _overrides(overrides, stages)
     _reach(shared, stages, f"{path}: set")
     _reach(for_all, stages, "key=value")
+    given = [
+        (stage, line, _values(stage, line, shared, for_all, for_one.get(stage, {})))
+        for stage, line in lines
+    ]
+    cut = {v["dataset"]: v["n_folds"] for _, _, v in given if {"dataset", "n_folds"} <= set(v)}
     jobs = [
         Job(parameters)
-        for stage, line in lines
-        for parameters in _expand(stage, line, shared, for_all, for_one.get(stage, {}))
+        for stage, line, values in given
+        for parameters in _expand(stage, line, values, cut)
     ]
     outputs = str({**shared, **for_all}.get("outputs", ""))
     name = path.name.removesuffix(".yaml").removesuffix(".pipeline")
@@ -113,27 +119,39 @@ def needed(parameters: Parameters) -> list[str]:
     return names
 
 
-def _expand(
+def _values(
     stage: str,
     line: Mapping[str, Any],
     shared: Mapping[str, Any],
     for_all: Mapping[str, Any],
     for_one: Mapping[str, Any],
-) -> list[Parameters]:
-    """Make the parameters of a line's jobs: one, or one for each fold."""
+) -> dict[str, Any]:
+    """Return the values that reach a line, the class defaults among them for what counts folds."""
     fields = stage_class(stage).model_fields
-    values: dict[str, Any] = read_yaml(located(line["file"])) if line.get("file") else {}
+    values: dict[str, Any] = {n: fields[n].default for n in ("dataset", "n_folds") if n in fields}
+    values |= read_yaml(located(line["file"])) if line.get("file") else {}
     values |= {key: value for key, value in shared.items() if key in fields}
     values |= dict(line.get("with") or {})
     values |= {key: value for key, value in for_all.items() if key in fields}
-    values |= for_one
+    return values | dict(for_one)
+
+
+def _expand(
+    stage: str, line: Mapping[str, Any], values: Mapping[str, Any], cut: Mapping[str, int]
+) -> list[Parameters]:
+    """Make the parameters of a line's jobs: one, or one for each fold."""
     if "folds" not in line:
         return [stage_class(stage).check(values)]
     folds = line["folds"]
+    if folds == "all":
+        folds = cut.get(values.get("dataset", ""), folds)
     if isinstance(folds, int) and folds > 0:
         folds = list(range(folds))
     if not isinstance(folds, list) or not folds:
-        raise ParameterError(f"{stage}: folds is {folds!r}: give their number or a list of them")
+        raise ParameterError(
+            f"{stage}: folds is {folds!r}: give their number, a list of them, or `all` if the "
+            f"pipeline prepares the dataset {values.get('dataset')!r}"
+        )
     return [stage_class(stage).check({**values, "fold": fold}) for fold in folds]
 
 

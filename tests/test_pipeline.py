@@ -86,6 +86,18 @@ def test_the_order_of_the_lines_is_the_readers_alone(project: Path, order: list[
     assert all(place[key] < place[job.key] for job in after.jobs for key in job.needs)
 
 
+def test_all_folds_are_as_many_as_the_pipeline_cuts(project: Path) -> None:
+    path = write(project, PLAN.replace("folds: 2", "folds: all", 1))
+    for n in (2, 4):
+        jobs = [job.key for job in read_pipeline(path, [f"02_prepare.n_folds={n}"]).jobs]
+        assert sum(key.startswith("03_train/a/") for key in jobs) == n
+    lost = PLAN.replace("folds: 2", "folds: all", 1).replace(
+        "run: a, seed", "dataset: x, run: a, seed"
+    )
+    with pytest.raises(ParameterError, match=r"`all` if the pipeline prepares the dataset 'x'"):
+        read_pipeline(write(project, lost))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -93,7 +105,7 @@ def test_the_order_of_the_lines_is_the_readers_alone(project: Path, order: list[
         ("dataset: d", "datset: d", "set: unknown 'datset'; did you mean 'dataset'"),
         ("03_train: {file", "03_trian: {file", "no stage '03_trian'; did you mean '03_train'"),
         ("folds: 2", "fold: 2", "03_train: unknown 'fold'; did you mean 'folds'"),
-        ("folds: 2", "folds: 0", "03_train: folds is 0: give their number or a list"),
+        ("folds: 2", "folds: 0", "03_train: folds is 0: give their number, a list"),
         ("folds: [0, 2]", "folds: [0, -2]", "03_train: fold: .* -2"),
         ("folds: [0, 2]", "folds: [0, 0]", "two jobs write 03_train/b/fold0: give one another"),
         ("{run: a, seed: 5}", "{run: a, sed: 5}", "unknown parameter 'sed'; did you mean 'seed'"),
