@@ -1,0 +1,165 @@
+"""A synthetic data set on disk: pictures, true masks, and a table that hides nothing."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+
+from melnb import tables
+from melnb.data.synthetic.patients import make_cohort
+from melnb.data.synthetic.photograph import draw_lesion
+
+_DRAWING = 1  # raise it when the same settings give other pictures: old sets are then made again
+_SETTINGS = "synthetic.json"
+_FEW = 128  # images that one process draws before another has started
+_QUALITY = 92  # of the JPEGs
+
+
+def make_dataset(
+    folder: str | Path,
+    *,
+    images: int = 600,
+    seed: int = 0,
+    positives: float = 0.2,
+    test: float = 0.15,
+    leak: float = 0.0,
+    shortcut: float = 0.0,
+    tone_gap: float = 0.0,
+    image_size: int = 256,
+    workers: int = 0,
+) -> Path:
+    """Make a synthetic data set, unless the folder already holds it.
+
+    Writes `images/*.jpg`, `masks/*.png` (0 or 255) and `metadata.csv`, first into
+    `<folder>.partial`, which is then renamed. A set made with other settings is replaced.
+
+    Args:
+        folder: Of the data set; its parent is made if need be.
+        images: How many pictures.
+        seed: Of every random choice: the same seed gives the same bytes.
+        positives: As in `make_cohort`, and so `test`, `leak`, `shortcut` and `tone_gap`.
+        test: See `positives`.
+        leak: See `positives`.
+        shortcut: See `positives`.
+        tone_gap: See `positives`.
+        image_size: Pixels on a side, 32 or more.
+        workers: Processes; 0: one for each core.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: A parameter is out of range.
+        FileExistsError: The folder holds something that is not a synthetic data set.
+    """
+    if image_size < 32:
+        raise ValueError(f"image_size is {image_size!r}: give 32 pixels or more")
+    switches = {"positives": positives, "test": test, "leak": leak}
+    switches |= {"shortcut": shortcut, "tone_gap": tone_gap}
+    sizes = {"images": images, "seed": seed, "image_size": image_size}
+    settings = {"drawing": _DRAWING, **sizes, **switches}
+    folder = Path(folder).absolute()
+    if _settings(folder) == settings:
+        return folder
+    cohort = make_cohort(images=images, seed=seed, **switches)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if _settings(folder) != settings:  # another process may have made it meanwhile
+            _check_replaceable(folder)
+            unfinished = folder.with_name(f"{folder.name}.partial")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _write(unfinished, cohort, settings, workers)
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
+    return folder
+
+
+def read_dataset_images(folder: str | Path) -> pd.DataFrame:
+    """Read a synthetic data set as an images table; test rows have no diagnosis and no target.
+
+    Raises:
+        FileNotFoundError: The folder holds no data set.
+    """
+    folder = Path(folder).absolute()
+    settings = _settings(folder)
+    if not settings:
+        raise FileNotFoundError(f"no {_SETTINGS} in {folder}: make_dataset makes a data set there")
+    text = dict.fromkeys(("image_id", "patient_id", "lesion_id", "diagnosis", "sex", "site"), str)
+    table = pd.read_csv(folder / "metadata.csv", dtype=text, keep_default_na=False, na_values=[""])
+    table = table.assign(
+        path=[str(folder / "images" / f"{name}.jpg") for name in table["image_id"]],
+        target=table["diagnosis"],
+        source="synthetic",
+        mask_path=[str(folder / "masks" / f"{name}.png") for name in table["image_id"]],
+        width=settings["image_size"],
+        height=settings["image_size"],
+    )
+    columns = [*tables.IMAGE_COLUMNS, "mask_path", "width", "height", "split"]
+    return tables.check_images(table[columns])
+
+
+def draw_row(
+    row: dict[Any, Any], *, seed: int = 0, image_size: int = 256
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw the picture and the mask of one row of a cohort, as `draw_lesion` does."""
+    given = ("ita", "atypia", "keratotic")
+    return draw_lesion(
+        lesion=int(row["true_lesion_id"][1:]),
+        view=int(row["image_id"].removeprefix("SYN_")),
+        **{name: row[name] for name in row if name in given or str(name).startswith("has_")},
+        seed=seed,
+        image_size=image_size,
+    )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return what a finished set was made with; nothing if there is none."""
+    path = folder / _SETTINGS
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _check_replaceable(folder: Path) -> None:
+    if folder.exists() and not _settings(folder) and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} holds files but no synthetic data set ({_SETTINGS} is missing): "
+            "name a folder that does not exist yet"
+        )
+
+
+def _write(folder: Path, cohort: pd.DataFrame, settings: dict[str, Any], workers: int) -> None:
+    """Write pictures, masks, table and, last, the settings."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    draw = partial(_draw, folder=folder, seed=settings["seed"], image_size=settings["image_size"])
+    rows = cohort.to_dict("records")
+    processes = workers or min(os.cpu_count() or 1, len(rows) // _FEW + 1)
+    if processes == 1:
+        for row in rows:
+            draw(row)
+    else:
+        # Forking a process that runs threads (a kernel, TensorFlow) can hang: start afresh.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            list(pool.map(draw, rows, chunksize=16))
+    tables.write_table(cohort, folder / "metadata.csv")
+    (folder / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _draw(row: dict[Any, Any], *, folder: Path, seed: int, image_size: int) -> None:
+    """Draw and write one picture and its mask: a function of the row and the seed alone."""
+    picture, mask = draw_row(row, seed=seed, image_size=image_size)
+    name = row["image_id"]
+    Image.fromarray(picture).save(folder / "images" / f"{name}.jpg", quality=_QUALITY)
+    Image.fromarray(mask).save(folder / "masks" / f"{name}.png", compress_level=1)
