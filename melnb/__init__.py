@@ -11,12 +11,15 @@ The main line is six notebooks; each reads only what an earlier one wrote:
 
 The modules behind them, in the order in which they may import (a line imports only lines above it):
 
-    diagnoses  tables  params  runs          agreements, without TensorFlow
+    diagnoses  files  checks  tables         the agreements, without TensorFlow: what a class is
+    parameters  params                       called, what a table holds, what a stage takes,
+    provenance  folders  runs  archive       where a run writes and what it records
     data/                                    from files to batches of tensors
     models/                                  from batches to predictions
     evaluation/                              from predictions to numbers (a stranger to models)
     display/                                 from numbers to figures, widgets and the report
-    launch  pipeline  cli                    running notebooks, one and many
+    freshness  launch  board                 running one notebook, and what stands where
+    pipeline  graph  cli                     running many, and the command
 
 Nothing is imported here, so that `import melnb` costs nothing.
 """

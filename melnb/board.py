@@ -41,7 +41,7 @@ def main_result(results: Mapping[str, Any]) -> str:
     """Return the first number that a run recorded, in words; empty if it recorded none."""
     for name, value in results.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return f"{name} {value:.4g}"
+            return f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}"
     return ""
 
 

@@ -7,8 +7,6 @@ threshold explorer works by the same module as in JupyterLab. The page forbids i
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -25,6 +23,8 @@ import melnb
 from melnb.display import cells, theme, threshold_explorer
 from melnb.display.gallery import Gallery
 from melnb.display.threshold_explorer import ThresholdExplorer
+from melnb.files import replacing
+from melnb.params import STAGES
 
 Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | ThresholdExplorer | Mapping[str, Any]
 
@@ -118,16 +118,44 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
 
 
 def run_facts(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return what runs recorded (`runs.read_run`) as a table: a row per fact, a column per run."""
-    left_out = {"inputs", "files"}
-    facts = {
-        f"{record.get('stage', '')}/{record.get('run', k)}": pd.Series(
-            _flat({name: value for name, value in record.items() if name not in left_out}),
-            dtype=object,
-        )
-        for k, record in enumerate(records, start=1)
+    """Return how runs came about, a row each.
+
+    Args:
+        records: Of `runs.read_run`, in the order to show.
+
+    Returns:
+        `run`; `results`, the numbers that it recorded; `settings`, the parameters that are not at
+        their default; `device`, `seconds`, `started`, `commit`, and the libraries' `versions`.
+    """
+    return pd.DataFrame(
+        {
+            "run": f"{record['stage']}/{record['run']}",
+            "results": _words(record["results"]),
+            "settings": _words(_settings(record)),
+            "device": record["device"],
+            "seconds": record["seconds"],
+            "started": record["started"][:16].replace("T", " "),
+            "commit": str(record["commit"] or "")[:9],
+            "versions": _words(record["versions"]),
+        }
+        for record in records
+    )
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    fields = STAGES[record["stage"]].model_fields if record["stage"] in STAGES else {}
+    return {
+        name: value
+        for name, value in record["parameters"].items()
+        if name != "outputs" and (name not in fields or fields[name].default != value)
     }
-    return pd.DataFrame(facts, dtype=object).rename_axis("fact")
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {cells.number(value) if isinstance(value, float) else value}"
+        for name, value in values.items()
+    )
 
 
 def _shown(part: Part, number: int) -> dict[str, Any]:
@@ -217,13 +245,6 @@ def _template() -> jinja2.Template:
 
 
 def _write(path: str | Path, page: str) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(path)

@@ -1,7 +1,7 @@
 """Crossing the folds: each network predicts the images that it has not learnt from.
 
 What is finished of a run that is killed stays: a fold's predictions are written as soon as they
-are made, and read again.
+are made, and read again. Call these under the accelerator's scope: there the networks are read.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from melnb.data import augment  # noqa: F401  (its layers must be known before a model is read)
-from melnb.data.batches import predict_batches
 from melnb.data.datasets import Dataset
-from melnb.models import backbones, classifier, losses, schedules  # noqa: F401
-from melnb.models.predicting import average_views, count_views, make_viewer, predict_views
+from melnb.models import classifier  # noqa: F401  (its layers must be known to read a model)
+from melnb.models.predicting import average_views, predict_views, sample_views
 from melnb.tables import TEST, read_predictions, write_predictions
 
 Trained = Mapping[int, Path]
@@ -110,27 +108,12 @@ def predict_test(
     return mean
 
 
-def sample_looks(trained: Trained, data: Dataset, *, n: int = 16, **looks: Any) -> list[np.ndarray]:
-    """Return the first looks at the first held-out image, as the network gets them (uint8)."""
+def sample_looks(trained: Trained, data: Dataset, **looks: Any) -> list[np.ndarray]:
+    """Return the looks at the first held-out image, as the network gets them (uint8)."""
     fold, home = next(iter(trained.items()))
     size = read_model(home).input_shape[1]
-    views, n_views = looks.get("views", "none"), looks.get("n_views", 8)
-    n_views = count_views(views, n_views)
-    batches = predict_batches(
-        data.paths(fold, size, exact=False)[:1],
-        image_size=size,
-        batch_size=min(n_views, n),
-        n_views=n_views,
-        seed=looks.get("seed", 0),
-    )
-    picture = keras.Input((size, size, 3))
-    viewer = make_viewer(
-        keras.Model(picture, keras.layers.Identity()(picture)),
-        image_size=size,
-        views=views,
-        augmentation=looks.get("augmentation"),
-    )
-    seen = np.asarray(viewer.predict_on_batch(next(iter(batches))))
+    path = data.paths(fold, size, exact=False)[0]
+    seen = sample_views(path, image_size=size, **looks)
     return list(np.clip(np.rint(seen), 0, 255).astype("uint8"))
 
 

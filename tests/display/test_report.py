@@ -145,14 +145,19 @@ def test_a_part_of_no_kind_is_refused_and_nothing_is_written(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_run_facts_put_runs_side_by_side() -> None:
-    record = {"stage": "03_train", "run": "b0/fold0", "seconds": 2.5, "inputs": [{"path": "x"}]}
-    records = [record | {"results": {"auc": 0.9}}, record | {"run": "b0/fold1"}]
-    facts = report.run_facts(records)
-    assert list(facts.columns) == ["03_train/b0/fold0", "03_train/b0/fold1"]
-    assert facts.loc["results.auc", "03_train/b0/fold0"] == 0.9
-    assert pd.isna(facts.loc["results.auc", "03_train/b0/fold1"])
-    assert "inputs" not in facts.index
+def test_run_facts_say_what_was_set_and_found() -> None:
+    record = {
+        "stage": "03_train", "run": "b0/fold0", "seconds": 2.5, "device": "CPU", "inputs": [],
+        "parameters": {"epochs": 99, "fold": 0, "outputs": "elsewhere"},
+        "results": {"auc": 0.91234, "positive": "melanoma"},
+        "started": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "versions": {},
+    }  # fmt: skip
+    facts = report.run_facts([record, record | {"run": "b0/fold1", "commit": None}])
+    assert facts["run"].tolist() == ["03_train/b0/fold0", "03_train/b0/fold1"]
+    assert facts["settings"].tolist() == ["epochs 99"] * 2  # a fold of 0 is the default
+    assert facts["results"][0] == "auc 0.912, positive melanoma"
+    assert facts["commit"].tolist() == ["012345678", ""]
+    assert facts["started"][0] == "2026-01-02 03:04"
 
 
 def test_figures_are_written_beside_one_library(tmp_path: Path, predictions: pd.DataFrame) -> None:
