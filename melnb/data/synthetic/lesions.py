@@ -76,12 +76,7 @@ def _level(rng: np.random.Generator, size: int, traits: Traits) -> Field:
     x, y = textures.grid(size, EXTENT)
     large, small = 0.06 + 0.06 * traits.border, 0.005 + 0.055 * traits.border
     # Bending the plane gives outlines that no radius by angle has, and keeps them in one piece.
-    bends = [
-        large * textures.clouds(rng, size, slope=3.0)
-        + small * textures.clouds(rng, size, slope=1.6)
-        for _ in range(2)
-    ]
-    x, y = x + bends[0], y + bends[1]
+    x, y = (axis + _bend(rng, size, large, small) for axis in (x, y))
     radii = _radii(rng, traits).astype(np.float32)
     per_radian = np.float32(len(radii) / (2 * np.pi))
     turn = ((np.arctan2(y, x) + np.float32(np.pi)) * per_radian).astype(np.int32) % len(radii)
@@ -90,6 +85,7 @@ def _level(rng: np.random.Generator, size: int, traits: Traits) -> Field:
 
 
 def _bend(rng: np.random.Generator, size: int, large: float, small: float) -> Field:
+    """Return how far each point moves along one axis; added up before enlarging, which costs."""
     waves, ripples = (textures.clouds(rng, 48, slope=slope) for slope in (3.0, 1.6))
     return textures.enlarge(large * waves + small * ripples, size)
 
@@ -178,11 +174,11 @@ def _colours(
         (0.01, 0.90, 0.25, 1.0),
         (0.02, 0.60, 0.5, 0.7),
     ):
-        cloud = textures.clouds(rng, size, slope=1.9)
-        amount = (
-            strength * rng.uniform(0.4, 1.0) * (rng.random() < base + extra * traits.colour**1.7)
-        )
-        layers.append(amount * _step((cloud - height) / 0.25) * inner)
+        if rng.random() < base + extra * traits.colour**1.7:
+            cloud = textures.clouds(rng, size, slope=1.9)
+            layers.append(strength * rng.uniform(0.4, 1.0) * _step((cloud - height) / 0.25) * inner)
+        else:
+            layers.append(np.zeros_like(inner))
     black, blue, white = layers
     return black, blue, white * (1 - black / 1.2)
 
@@ -199,10 +195,8 @@ def _keratotic(rng: np.random.Generator, size: int, traits: Traits, level: Field
     horn = 1 + (0.12 + 0.3 * traits.colour) * patches + rng.uniform(0.08, 0.25) * spots
     horn = wax * horn + (0.0 if flat else rng.uniform(0, 0.35)) * (brain - 0.3)
     plugs, cysts = _scatter(rng, size, 12 * (not flat)), _scatter(rng, size, 16 * (not flat))
-    brown = (
-        np.maximum(rng.uniform(0.0, 0.2 + 0.4 * traits.colour) * (1 + 0.3 * patches), 0)
-        + 0.6 * plugs
-    )
+    tan = rng.uniform(0.0, 0.2 + 0.4 * traits.colour)
+    brown = np.maximum(tan * (1 + 0.3 * patches), 0) + 0.6 * plugs
     grey = rng.uniform(0.0, 0.15 + 0.3 * traits.colour) * _step(3 * patches)
     red = rng.uniform(0.0, 0.4) * body
     parts = [(np.maximum(horn, 0.1), _WAX), (brown, _BROWN), (grey, _BLUE)]

@@ -118,9 +118,7 @@ def _diagnoses(
     )
     riskiest = lesions["lesion"].iloc[np.argsort(-risk.to_numpy())]
     seen = table["lesion"].value_counts().reindex(riskiest).cumsum()
-    melanomas = seen.index[
-        seen <= max(round(positives * len(table)), seen.iloc[0] * (positives > 0))
-    ]
+    melanomas = seen.index[seen <= positives * len(table) + 0.5]
     older = 1 / (1 + np.exp(-(lesions["age"] - 62) / 10))
     keratosis = lesions["lesion"][rng.random(len(lesions)) < older]
     where = table["lesion"]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from melnb.data.synthetic import artefacts, lesions, skin, textures
 from melnb.data.synthetic.textures import Field
 
 _MODES = {3: "RGB", 4: "CMYK"}  # RGBA would be multiplied by its last layer
-_DETAIL = 0.75  # pixels drawn for one seen: sharper than a dermoscope would cost twice the time
+_DETAIL = 0.65  # pixels drawn for one seen: sharper than a dermoscope would cost twice the time
 _SKIN_EXTENT = 1.1  # half the side of the skin that is drawn, in sides of the picture
 # Lenses and lights of different makers: gains of red, green and blue.
 _CASTS = np.array([[1.0, 1.0, 1.0], [1.03, 0.93, 0.96], [0.97, 0.95, 1.06], [1.04, 0.99, 0.91]])
@@ -34,13 +34,16 @@ class View:
     zoom: float
     shift: tuple[float, float]
 
-    def see(self, layers: Field, extent: float, *, beyond: tuple[int, ...]) -> Field:
+    def see(self, layers: Field, extent: float, *, beyond: tuple[int, ...]) -> Image.Image:
         """Return square layers, spanning -extent to extent on the skin, as the lens sees them.
 
         Args:
-            layers: c x n x n, 0-1; they pass through 8 bits, which is four times faster.
+            layers: c x n x n, 0-1. They become bytes: a transform of floats costs four times more.
             extent: Half the side, in sides of the picture.
             beyond: The c values, 0-255, outside the square.
+
+        Returns:
+            A picture of size x size with c bands.
         """
         n = layers.shape[-1]
         scale = n / (2 * extent) / self.zoom / self.size
@@ -50,19 +53,16 @@ class View:
             cosine, sine, n / 2 - cosine * left - sine * up,
             -sine, cosine, n / 2 + sine * left - cosine * up,
         )  # fmt: skip
-        levels = np.clip(layers * 255 + 0.5, 0, 255).astype(np.uint8)
-        picture = Image.merge(_MODES[len(layers)], [Image.fromarray(layer) for layer in levels])
-        seen = picture.transform(
+        levels = np.minimum(layers * np.float32(255) + np.float32(0.5), 255).astype(np.uint8)
+        return Image.merge(
+            _MODES[len(layers)], [Image.fromarray(layer) for layer in levels]
+        ).transform(
             (self.size, self.size),
             Image.Transform.AFFINE,
             matrix,
             Image.Resampling.BILINEAR,
             fillcolor=beyond,
         )
-        planes = np.empty((len(layers), self.size, self.size), dtype=np.float32)
-        for plane, band in zip(planes, seen.split(), strict=True):
-            np.multiply(np.asarray(band), np.float32(1 / 255), out=plane)
-        return planes
 
     def place(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return where points on the skin (n x 2, the lesion at 0.5) lie in the picture, 0-1."""
@@ -112,10 +112,12 @@ def draw_lesion(
     look, light, *things = (np.random.default_rng([seed, 2, view, k]) for k in range(5))
     radius = float(np.clip(shape.lognormal(-1.40 + 0.14 * np.tanh(atypia), 0.28), 0.11, 0.36))
     chosen = _view(look, image_size)
-    picture = _skin(ground, chosen, ita)
+    bare = skin.draw_skin(ground, ita=ita, size=round(_DETAIL * image_size))
+    seen = chosen.see(bare, _SKIN_EXTENT, beyond=(0, 0, 0))
     frame = max(round(_DETAIL * 2 * lesions.EXTENT * radius * image_size), 24)
     pigment = lesions.draw_pigment(shape, atypia=atypia, keratotic=keratotic, size=frame)
-    mask = _lay(picture, pigment, chosen, radius)
+    seen, mask = _lay(seen, pigment, chosen, radius)
+    picture = _planes(seen)
     if has_hair:
         artefacts.draw_hairs(picture, hair, chosen.place, chosen.zoom)
     if has_ink:
@@ -136,25 +138,33 @@ def _view(rng: np.random.Generator, size: int) -> View:
     return View(size, float(turn), float(np.clip(zoom, 0.72, 1.35)), (float(left), float(up)))
 
 
-def _skin(rng: np.random.Generator, view: View, ita: float) -> Field:
-    drawn = skin.draw_skin(rng, ita=ita, size=round(_DETAIL * view.size))
-    return view.see(drawn, _SKIN_EXTENT, beyond=(0, 0, 0))
-
-
-def _lay(picture: Field, pigment: lesions.Pigment, view: View, radius: float) -> NDArray[np.uint8]:
-    """Lay a lesion on the skin, in place, and return its mask."""
-    # The mask and the white share a layer, for a fifth layer would be a second transform: up to a
-    # half it rises across the border, and the white lies above.
+def _lay(
+    ground: Image.Image, pigment: lesions.Pigment, view: View, radius: float
+) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Return skin with a lesion laid on it, and the lesion's mask."""
+    # The mask and the white share a band, for a fifth would be a second transform: up to a half
+    # it rises across the border, and the white lies above.
     rise = np.clip(8 * pigment.inside + 0.5, 0, 1)
     cover = 0.5 * rise + 0.5 * pigment.white * (rise == 1)
     layers = np.concatenate([np.exp(-pigment.absorption), cover[None]])
-    *left, cover = view.see(layers, lesions.EXTENT * radius, beyond=(255, 255, 255, 0))
-    white = np.maximum(2 * cover - 1, 0)
-    for channel, scar in enumerate((0.86, 0.78, 0.80)):
-        whitest = scar * picture[channel].max()
-        picture[channel] *= left[channel]
-        picture[channel] += white * (whitest - picture[channel])
-    return np.where(cover > 0.25, np.uint8(255), np.uint8(0))
+    seen = view.see(layers, lesions.EXTENT * radius, beyond=(255, 255, 255, 0))
+    *left, last = seen.split()
+    white = last.point([max(2 * level - 255, 0) for level in range(256)])
+    picture = ImageChops.multiply(ground, Image.merge("RGB", left))
+    scar = tuple(
+        round(share * np.asarray(band).max())
+        for share, band in zip((0.86, 0.78, 0.80), ground.split(), strict=True)
+    )
+    picture.paste(scar, mask=white)
+    return picture, np.asarray(last.point([0] * 64 + [255] * 192))
+
+
+def _planes(picture: Image.Image) -> Field:
+    """Return a picture as 3 x size x size, 0-1."""
+    planes = np.empty((3, picture.height, picture.width), dtype=np.float32)
+    for plane, band in zip(planes, picture.split(), strict=True):
+        np.multiply(np.asarray(band), np.float32(1 / 255), out=plane)
+    return planes
 
 
 def _pixels(picture: Field) -> NDArray[np.uint8]:

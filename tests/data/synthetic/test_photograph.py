@@ -23,11 +23,11 @@ def test_a_view_places_points_where_it_sees_them(
     view, extent, n = View(128, turn, zoom, shift), 0.6, 240
     x, y = np.meshgrid(*[((np.arange(n) + 0.5) / n * 2 - 1) * extent] * 2)
     bump = np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * 0.02**2))
-    seen = view.see(np.stack([bump] * 3).astype(np.float32), extent, beyond=(0, 0, 0))[0]
+    seen = np.asarray(view.see(np.stack([bump] * 3), extent, beyond=(0, 0, 0)))[..., 0]
     placed = view.place(np.array([[0.5 + spot[0], 0.5 + spot[1]]]))[0] * 128
     if not (placed > 0.1 * 128).all() or not (placed < 0.9 * 128).all():
         return  # near the edge or beyond: part of the bump is cut off
-    down, across = ndimage.center_of_mass(seen)
+    down, across = ndimage.center_of_mass(seen.astype(float))
     assert (across + 0.5, down + 0.5) == pytest.approx(placed, abs=0.6)
 
 
