@@ -1,5 +1,6 @@
 """Models: from batches of pixels to predictions.
 
+    networks      two of our own, tiny and small
     backbones     the networks by name: pixels to a map of features
     weights       what a backbone knows before it starts
     classifier    backbone, pooling, head: pixels to probabilities

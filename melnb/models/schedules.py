@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
+SCHEDULES = ("ramp_decay", "one_cycle", "cosine", "constant")
+
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """What all schedules share: their length, and a configuration that makes them again."""
@@ -69,6 +71,11 @@ class RampDecay(Schedule):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
+        if start_rate > self.learning_rate:
+            raise ValueError(
+                f"start_rate {start_rate} is above learning_rate {self.learning_rate}: "
+                "ramp_decay rises from the one to the other, so lower start_rate"
+            )
         self.start_rate = float(start_rate)
         self.final_rate = float(final_rate)
         self.ramp_epochs = int(ramp_epochs)
@@ -179,20 +186,14 @@ def make_schedule(
             return OneCycle(**shared)
         case "cosine":
             return Cosine(final_rate=final_rate, ramp_epochs=ramp_epochs, **shared)
-        case "ramp_decay" if start_rate <= learning_rate:
+        case "ramp_decay":
             return RampDecay(
                 start_rate=start_rate, final_rate=final_rate, ramp_epochs=ramp_epochs,
                 sustain_epochs=sustain_epochs, decay=decay, **shared,
             )  # fmt: skip
-        case "ramp_decay":
-            raise ValueError(
-                f"start_rate {start_rate} is above learning_rate {learning_rate}: "
-                "ramp_decay rises from the one to the other, so lower start_rate"
-            )
-    names = ["ramp_decay", "one_cycle", "cosine", "constant"]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+    near = difflib.get_close_matches(name, SCHEDULES, n=1, cutoff=0.3)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"no schedule {name!r}{hint} (schedules: {names})")
+    raise ValueError(f"no schedule {name!r}{hint} (schedules: {', '.join(SCHEDULES)})")
 
 
 def schedule_table(schedule: Schedule, *, rows: int = 1000) -> pd.DataFrame:
