@@ -1,8 +1,14 @@
 """A small project whose notebooks do next to nothing, for what runs them."""
 
 import json
+import os
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +16,8 @@ from typing import Any
 import pytest
 
 from melnb import params
+
+CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 
 BODY = """
 from pathlib import Path
@@ -129,3 +137,60 @@ def kernels(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list
         return sorted(line.removesuffix(".running.ipynb") for line in lines)
 
     return started
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, named by CHROMIUM or found at its usual place."""
+    chromium = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+    if not chromium.exists():
+        pytest.skip(f"no browser at {chromium}: set CHROMIUM to one")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=str(chromium), args=CHROMIUM)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def serve_lab(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start JupyterLab on a folder, with variables for its kernels; it stops after the test."""
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def serve(folder: Path, **environment: str) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [
+            sys.executable,
+            *("-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"),
+            *("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
+            *("--LabApp.news_url=", f"--ServerApp.root_dir={folder}"),
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ]
+        own = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
+        variables = {**os.environ, **{name: str(tmp_path / name) for name in own}, **environment}
+        log = tmp_path / "server.log"
+        with log.open("wb") as file:
+            server = subprocess.Popen(
+                command, cwd=folder, env=variables, stdout=file, stderr=subprocess.STDOUT
+            )
+        servers.append(server)
+        wait_for(f"http://127.0.0.1:{port}/api", server, log)
+        return f"http://127.0.0.1:{port}"
+
+    yield serve
+    for server in servers:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")

@@ -18,7 +18,7 @@ import pandas as pd
 
 from melnb.data.augment import DRAWS, Augmentation
 from melnb.data.batches import count_steps, train_batches
-from melnb.models.accelerator import scope_of
+from melnb.models.accelerator import choose_jit, scope_of
 from melnb.models.checkpoints import State, read_best, read_state, to_array, write_best, write_state
 from melnb.models.validation import Validation
 from melnb.tables import write_table
@@ -97,7 +97,7 @@ def fit_classifier(
     }  # fmt: skip
     with scope_of(model):
         trainer = _make_trainer(model, image_size, augmentation)
-        trainer.compile(optimizer=optimizer, loss=loss)
+        trainer.compile(optimizer=optimizer, loss=loss, jit_compile=choose_jit())
         trainer.optimizer.build(trainer.trainable_variables)
         recorder = _Recorder(
             validation, folder=folder, run=run, monitor=monitor, patience=patience,

@@ -22,8 +22,9 @@ def tiny(pixels: Any) -> Any:
 def small(pixels: Any) -> Any:
     """Return 192 features a sixteenth of the side apart: 1.6 million weights, for 64-96 pixels.
 
-    A residual network (He et al. 2016) with squeeze and excitation (Hu et al. 2018) and the
-    averaging shortcut of ResNet-D (He et al. 2019); 57 million multiplications at 64 pixels.
+    A residual network (He et al. 2016) with the averaging shortcut of ResNet-D (He et al. 2019);
+    57 million multiplications at 64 pixels. Squeeze and excitation was tried: it cost 9 % of the
+    time and gained nothing.
     """
     x = layers.ReLU()(_convolution(pixels, 24, stride=2))
     for filters in (48, 96, 192):
@@ -34,20 +35,12 @@ def small(pixels: Any) -> Any:
 
 def _residual(x: Any, filters: int, *, stride: int = 1) -> Any:
     y = layers.ReLU()(_convolution(x, filters, stride=stride))
-    y = _excite(_convolution(y, filters, gamma="zeros"))
+    y = _convolution(y, filters, gamma="zeros")
     if stride > 1:
         x = layers.AveragePooling2D(stride, padding="same")(x)
     if x.shape[-1] != filters:
         x = _convolution(x, filters, kernel=1)
     return layers.ReLU()(layers.Add()([x, y]))
-
-
-def _excite(x: Any) -> Any:
-    channels = x.shape[-1]
-    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    weights = layers.Conv2D(channels // 4, 1, activation="relu")(weights)
-    weights = layers.Conv2D(channels, 1, activation="sigmoid")(weights)
-    return layers.Multiply()([x, weights])
 
 
 def _convolution(

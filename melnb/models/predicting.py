@@ -19,7 +19,7 @@ from keras import ops
 from melnb.data.augment import DRAWS, VIEWS, augment, dihedral
 from melnb.data.batches import count_images, predict_batches
 from melnb.data.records import read_index
-from melnb.models.accelerator import scope_of
+from melnb.models.accelerator import choose_jit, scope_of
 
 LOOKS = ("none", "dihedral", "random")
 AVERAGES = ("probability", "logit")
@@ -171,7 +171,10 @@ def make_viewer(
         draws = keras.Input((DRAWS,), name="draws")
         view = keras.Input((), dtype="int32", name="view")
         seen = _Look(views, dict(augmentation or {}), name="look")(image, draws, view)
-        return keras.Model({"image": image, "draws": draws, "view": view}, model(seen))
+        viewer = keras.Model({"image": image, "draws": draws, "view": view}, model(seen))
+    if choose_jit() is False:  # an uncompiled model would predict by XLA
+        viewer.jit_compile = False
+    return viewer
 
 
 def predict_rows(viewer: keras.Model, batches: Any, rows: int) -> np.ndarray:

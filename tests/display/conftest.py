@@ -1,8 +1,6 @@
 """Predictions and images of a few rows, and a browser where there is one."""
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +9,6 @@ import pytest
 from PIL import Image
 
 from melnb import tables
-
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 
 
 @pytest.fixture(scope="session")
@@ -67,19 +63,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
             }
         )
     return tables.check_images(pd.DataFrame(rows))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless Chromium, named by CHROMIUM or found at its usual place."""
-    chromium = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-    if not chromium.exists():
-        pytest.skip(f"no browser at {chromium}: set CHROMIUM to one")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=str(chromium), args=ARGUMENTS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -1,13 +1,6 @@
 """The explorer in JupyterLab: moved by the keyboard, read back in Python."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,46 +33,14 @@ READY = """() => {
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[str]:
-    """A JupyterLab of its own, on a notebook with the explorer; yields its address."""
+def lab(tmp_path: Path, serve_lab: Callable[..., str]) -> str:
+    """The address of a JupyterLab on a notebook with the explorer."""
     book = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(MAKE), nbformat.v4.new_code_cell(SHOW)],
         metadata={"kernelspec": {"name": "python3", "display_name": "P", "language": "python"}},
     )
     nbformat.write(book, tmp_path / "book.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        *("-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"),
-        *("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
-        f"--ServerApp.root_dir={tmp_path}",
-        *("--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
-    ]
-    own = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
-    address = f"http://127.0.0.1:{port}"
-    with (tmp_path / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=tmp_path, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            wait_for(address + "/api", server, tmp_path / "server.log")
-            yield address
-        finally:
-            server.terminate()
-            server.wait(20)
-
-
-def wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 90
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-    pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
+    return serve_lab(tmp_path)
 
 
 @pytest.fixture

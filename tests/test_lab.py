@@ -1,0 +1,66 @@
+"""The six notebooks by hand: each opened in JupyterLab, all cells run, as a person would."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from melnb import params, runs
+
+HERE = Path(__file__).parents[1]
+FINISHED = {
+    "01_explore": "demo", "02_prepare": "demo", "03_train": "demo/fold0",
+    "04_predict": "demo", "05_ensemble": "demo", "06_report": "demo",
+}  # fmt: skip
+IDLE = """() => {
+  const book = window.jupyterapp?.shell.currentWidget;
+  return book?.sessionContext?.session?.kernel?.status === "idle";
+}"""
+# The last code cell has its number when it has run; an error before it leaves it without one.
+ENDED = """() => {
+  const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
+  const codes = Array.from(cells).filter(cell => cell.type === "code");
+  const failed = codes.some(c => Array.from({length: c.outputs.length}, (_, k) => c.outputs.get(k))
+    .some(o => o.type === "error"));
+  return failed || codes.at(-1).executionCount !== null;
+}"""
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(
+    browser: Any, serve_lab: Callable[..., str], tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(HERE / "notebooks", project / "notebooks")
+    (project / "params").mkdir()
+    address = serve_lab(project / "notebooks", MELNB_ROOT=str(project))
+    for stage, run in FINISHED.items():
+        page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        page.goto(f"{address}/lab/tree/{stage}.ipynb?reset")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
+        page.wait_for_function(IDLE, timeout=120_000)
+        page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function(ENDED, timeout=400_000)
+        record = runs.read_run(project / "outputs" / stage / run)
+        assert record["stage"] == stage
+        if stage == "06_report":
+            check_explorer(page)
+        page.close()
+    assert list(FINISHED) == list(params.STAGES)
+
+
+def check_explorer(page: Any) -> None:
+    """Move the threshold by the keyboard, and see curve and counts follow."""
+    explorer = page.locator(".melnb-threshold").first
+    explorer.scroll_into_view_if_needed(timeout=60_000)
+    slider = explorer.get_by_label("Threshold", exact=True)
+    slider.focus()
+    before = explorer.locator(".confusion").inner_text(), explorer.locator("svg").first.inner_html()
+    for _ in range(25):
+        page.keyboard.press("ArrowRight")
+    after = explorer.locator(".confusion").inner_text(), explorer.locator("svg").first.inner_html()
+    assert before[0] != after[0]
+    assert before[1] != after[1]
