@@ -97,7 +97,7 @@ def augment(
 
 
 def sample_views(
-    picture: Any, strengths: dict[str, Any], *, n: int = 8, seed: int = 0
+    picture: Any, strengths: dict[str, Any], *, n: int = 6, seed: int = 0
 ) -> dict[str, list[np.ndarray]]:
     """Show what each operation alone makes of a picture, and all of them together.
 

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from melnb.data.augment import DRAWS, NAMES, VIEWS, Augmentation, augment, dihedral, undo_dihedral
+from melnb.data.augment import (
+    DRAWS,
+    NAMES,
+    VIEWS,
+    Augmentation,
+    augment,
+    dihedral,
+    sample_views,
+    undo_dihedral,
+)
 
 ALL = {
     "rotation": 180, "shear": 10, "zoom": 0.3, "shift": 0.2, "flips": True, "brightness": 0.2,
@@ -198,3 +207,15 @@ def test_views_are_undone_exactly_row_by_row_and_all_at_once(channels: int) -> N
         np.testing.assert_array_equal(shown[view], keras.ops.convert_to_numpy(one)[view])
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(undo_dihedral(one, view)), images)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(undo_dihedral(shown, each)), images)
+
+
+def test_samples_show_each_operation_alone_and_all_together() -> None:
+    picture = pictures(1)[0]
+    shown = sample_views(picture, {"brightness": 0.2, "flips": True, "hue": 0.0}, n=4, seed=3)
+    assert list(shown) == ["brightness", "flips", "all together"]
+    assert all(len(views) == 4 and views[0].dtype == np.uint8 for views in shown.values())
+    whole = np.rint(picture).astype("uint8")
+    flipped = {view.tobytes() for view in (whole, whole[::-1], whole[:, ::-1], whole[::-1, ::-1])}
+    assert {view.tobytes() for view in shown["flips"]} <= flipped
+    again = sample_views(picture, {"brightness": 0.2, "flips": True}, n=4, seed=3)
+    assert np.array_equal(again["all together"], shown["all together"])

@@ -5,10 +5,18 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from melnb.data.datasets import Dataset, DatasetError, read_dataset, write_dataset
-from melnb.data.examples import Shard
+from melnb.data.datasets import (
+    Dataset,
+    DatasetError,
+    class_counts,
+    read_dataset,
+    write_dataset,
+)
+from melnb.data.examples import Shard, write_shard
+from melnb.data.records import read_index
 
 
 def make(folder: Path, test: bool = True) -> Dataset:
@@ -94,3 +102,33 @@ def test_a_damaged_dataset_is_refused_by_key(tmp_path):
     path.write_text(path.read_text()[:50])
     with pytest.raises(DatasetError, match=r"dataset\.json: "):
         read_dataset(tmp_path)
+
+
+def write(folder: Path, targets: list[int]) -> Path:
+    examples = [
+        {"image_name": f"i{k}".encode(), "patient_id": f"p{k}".encode(), "target": target}
+        for k, target in enumerate(targets)
+    ]
+    path = folder / f"fold0-00-{len(targets)}.tfrec"
+    write_shard(path, examples)
+    return path
+
+
+def test_classes_are_counted_by_set_and_unlabelled_images_are_not(tmp_path):
+    (tmp_path / "b").mkdir()
+    sets = {"a": [write(tmp_path, [0, 1, 1, -1])], "b": [write(tmp_path / "b", [0])]}
+    counts = class_counts(sets, ("other", "melanoma"))
+    assert counts.to_dict() == {
+        "a": {"other": 1, "melanoma": 2}, "b": {"other": 1, "melanoma": 0},
+    }  # fmt: skip
+
+
+def test_what_a_model_says_is_labelled_by_the_shards(tmp_path):
+    dataset = make(tmp_path)
+    rows = read_index([write(tmp_path, [1, 0])])
+    table = dataset.label(rows, np.array([[0.2, 0.8], [0.6, 0.4]]), fold=2, run="r", views="none")
+    assert table["truth"].tolist() == ["melanoma", "other"]
+    assert table["p_melanoma"].tolist() == [0.8, 0.4]
+    assert table["patient_id"].tolist() == ["p0", "p1"]
+    unlabelled = read_index([write(tmp_path, [-1])])
+    assert dataset.label(unlabelled, np.array([[0.2, 0.8]]), fold=-1, run="r")["truth"].isna().all()

@@ -1,4 +1,8 @@
 import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from melnb import tables
-from melnb.data.synthetic import cohort
-from melnb.data.synthetic.cohort import draw_row, make_dataset, read_dataset_images
+from melnb.data.synthetic import album, cohort
+from melnb.data.synthetic.album import draw_row
+from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
 from melnb.data.synthetic.patients import make_cohort
 
 
@@ -87,15 +92,15 @@ def test_a_finished_set_is_left_alone_and_another_is_replaced(
 def test_a_run_killed_halfway_leaves_no_folder_and_is_made_anew(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = cohort._draw
+    write = album.write_picture
 
     def stop(row: dict[str, object], **given: object) -> None:
         if row["image_id"] == "SYN_0000007":
             raise KeyboardInterrupt
-        draw(row, **given)  # type: ignore[arg-type]
+        write(row, **given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(cohort, "_draw", stop)
+        patch.setattr(album, "write_picture", stop)
         with pytest.raises(KeyboardInterrupt):
             make_dataset(tmp_path / "set", images=24, image_size=48, workers=1, test=0.3)
     assert not (tmp_path / "set").exists()
@@ -122,6 +127,42 @@ def test_two_callers_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.Mo
         ]
         assert {call.result() for call in calls} == {tmp_path / "set"}
     assert len(written) == 1
+
+
+SCRIPT = """
+import sys
+from melnb.data.synthetic.cohort import make_dataset
+make_dataset(sys.argv[1], images=int(sys.argv[2]), image_size=64, workers=2)
+"""
+
+
+def test_a_script_without_a_guard_is_told_so_and_does_not_hang(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "set"), "8"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "workers=1" in ended.stderr.splitlines()[-1]
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_killed_run_takes_its_workers_along(tmp_path: Path) -> None:
+    guarded = SCRIPT.replace("make_dataset(sys", 'if __name__ == "__main__": make_dataset(sys')
+    (tmp_path / "script.py").write_text(guarded)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "set"), "100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as script:
+        images = tmp_path / "set.partial" / "images"
+        wait_until(lambda: images.is_dir() and any(images.iterdir()))
+        script.kill()
+        script.communicate(timeout=60)  # the pipe closes when the last worker has ended
+    folder = make_dataset(tmp_path / "set", images=2, image_size=32)  # its lock went with it
+    assert len(list((folder / "images").iterdir())) == 2
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
