@@ -11,5 +11,6 @@ processes change nothing, and a switch that changes a label changes no pixel.
     artefacts   hairs, ruler, ink, bubbles, dark corners
     photograph  one view of skin, lesion and artefacts: picture and mask
     patients    who has which lesion: the table
-    cohort      the data set on disk
+    album       the rows of that table, drawn and written by many processes
+    cohort      the data set on disk, whole or absent
 """

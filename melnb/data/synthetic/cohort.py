@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from filelock import FileLock
-from numpy.typing import NDArray
-from PIL import Image
 
 from melnb import tables
+from melnb.data.synthetic.album import check_not_starting, write_pictures
 from melnb.data.synthetic.patients import make_cohort
-from melnb.data.synthetic.photograph import draw_lesion
 
 _DRAWING = 1  # raise it when the same settings give other pictures: old sets are then made again
 _SETTINGS = "synthetic.json"
-_FEW = 128  # images that one process draws before another has started
-_QUALITY = 92  # of the JPEGs
 
 
 def make_dataset(
@@ -55,7 +46,7 @@ def make_dataset(
         shortcut: See `positives`.
         tone_gap: See `positives`.
         image_size: Pixels on a side, 32 or more.
-        workers: Processes; 0: one for each core.
+        workers: Processes; 0: one for each core; 1: this one.
 
     Returns:
         The folder.
@@ -63,6 +54,7 @@ def make_dataset(
     Raises:
         ValueError: A parameter is out of range.
         FileExistsError: The folder holds something that is not a synthetic data set.
+        RuntimeError: A worker died; a script without `if __name__ == "__main__":`, say.
     """
     if image_size < 32:
         raise ValueError(f"image_size is {image_size!r}: give 32 pixels or more")
@@ -73,6 +65,7 @@ def make_dataset(
     folder = Path(folder).absolute()
     if _settings(folder) == settings:
         return folder
+    check_not_starting()
     cohort = make_cohort(images=images, seed=seed, **switches)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
@@ -110,20 +103,6 @@ def read_dataset_images(folder: str | Path) -> pd.DataFrame:
     return tables.check_images(table[columns])
 
 
-def draw_row(
-    row: dict[Any, Any], *, seed: int = 0, image_size: int = 256
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Draw the picture and the mask of one row of a cohort, as `draw_lesion` does."""
-    given = ("ita", "atypia", "keratotic")
-    return draw_lesion(
-        lesion=int(row["true_lesion_id"][1:]),
-        view=int(row["image_id"].removeprefix("SYN_")),
-        **{name: row[name] for name in row if name in given or str(name).startswith("has_")},
-        seed=seed,
-        image_size=image_size,
-    )
-
-
 def _settings(folder: Path) -> dict[str, Any]:
     """Return what a finished set was made with; nothing if there is none."""
     path = folder / _SETTINGS
@@ -140,26 +119,8 @@ def _check_replaceable(folder: Path) -> None:
 
 def _write(folder: Path, cohort: pd.DataFrame, settings: dict[str, Any], workers: int) -> None:
     """Write pictures, masks, table and, last, the settings."""
-    for part in ("images", "masks"):
-        (folder / part).mkdir(parents=True)
-    draw = partial(_draw, folder=folder, seed=settings["seed"], image_size=settings["image_size"])
     rows = cohort.to_dict("records")
-    processes = workers or min(os.cpu_count() or 1, len(rows) // _FEW + 1)
-    if processes == 1:
-        for row in rows:
-            draw(row)
-    else:
-        # Forking a process that runs threads (a kernel, TensorFlow) can hang: start afresh.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
-            list(pool.map(draw, rows, chunksize=16))
+    size = settings["image_size"]
+    write_pictures(rows, folder, seed=settings["seed"], image_size=size, workers=workers)
     tables.write_table(cohort, folder / "metadata.csv")
     (folder / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def _draw(row: dict[Any, Any], *, folder: Path, seed: int, image_size: int) -> None:
-    """Draw and write one picture and its mask: a function of the row and the seed alone."""
-    picture, mask = draw_row(row, seed=seed, image_size=image_size)
-    name = row["image_id"]
-    Image.fromarray(picture).save(folder / "images" / f"{name}.jpg", quality=_QUALITY)
-    Image.fromarray(mask).save(folder / "masks" / f"{name}.png", compress_level=1)
