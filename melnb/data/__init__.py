@@ -17,4 +17,5 @@ A line imports only lines above it:
     shards/  records             both tables to shards, and shards to an index
     datasets  doctor             dataset.json: which shard holds what; what ails a shard
     augment  batches             shards to tensors
+    survey                       what the pictures themselves are like
 """
