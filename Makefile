@@ -7,7 +7,7 @@ EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficient
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-lower-bounds lint format lab bench lock clean
+.PHONY: help demo test test-slow test-lower-bounds lint format lab lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22

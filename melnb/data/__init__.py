@@ -11,11 +11,11 @@ The room's law:
 A line imports only lines above it:
 
     messages  examples           bytes of a record: tf.train.Example; TFRecord files of them
-    pictures                     bytes of a picture: decode, fit to a square, encode
+    pictures  survey             bytes of a picture: decode, fit to a square, encode; their sizes
+    processes                    workers that begin and end as they should
     sources/  synthetic/         raw files to the images table
     duplicates  folds            the images table to the folds table
     shards/  records             both tables to shards, and shards to an index
     datasets  doctor             dataset.json: which shard holds what; what ails a shard
     augment  batches             shards to tensors
-    survey                       what the pictures themselves are like
 """

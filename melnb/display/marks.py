@@ -47,6 +47,7 @@ def interval_figure(
 
 
 def square_figure(title: str, x: str, y: str) -> go.Figure:
+    """Make an empty figure of two shares, both from 0 to 1."""
     width, height = theme.SQUARE
     figure = go.Figure(layout=theme.layout(title, x, y, height=height, width=width))
     figure.update_xaxes(**UNIT).update_yaxes(**UNIT)
@@ -54,6 +55,7 @@ def square_figure(title: str, x: str, y: str) -> go.Figure:
 
 
 def add_curves(figure: go.Figure, tables: Tables, x: str, y: str, *, col: int = 1) -> None:
+    """Add one curve, or one for each label, thinned for drawing."""
     curves = {"": tables} if isinstance(tables, pd.DataFrame) else dict(tables)
     for k, (label, table) in enumerate(curves.items()):
         thin = thin_curve(table, points=theme.DRAWN_POINTS, x=x, y=y)
@@ -77,6 +79,7 @@ def add_curves(figure: go.Figure, tables: Tables, x: str, y: str, *, col: int = 
 
 
 def add_chance(figure: go.Figure, heights: tuple[float, float], name: str) -> None:
+    """Add the line that guessing would give."""
     figure.add_scatter(x=[0, 1], y=heights, mode="lines", line=CHANCE, name=name, hoverinfo="skip")
 
 
@@ -87,6 +90,7 @@ def _line_colour(label: str, position: int) -> str:
 
 
 def add_point(figure: go.Figure, x: float, y: float, point: pd.DataFrame, *, col: int = 1) -> None:
+    """Mark an operating point by its threshold."""
     figure.add_scatter(
         x=[x],
         y=[y],
@@ -99,6 +103,7 @@ def add_point(figure: go.Figure, x: float, y: float, point: pd.DataFrame, *, col
 
 
 def heat_map(counts: pd.DataFrame) -> go.Heatmap:
+    """Make tinted cells of counts: a cell's tint is its share of its row."""
     values = counts.to_numpy(dtype=float)
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     words = [
@@ -136,6 +141,7 @@ def spread_rows(thresholds: pd.Series) -> np.ndarray:
 
 
 def score_edges(scores: pd.Series, bins: int) -> np.ndarray:
+    """Return the edges of a histogram's bins over the scores."""
     if not are_low(scores):
         return np.linspace(0, 1, bins + 1)
     low = max(1e-6, float(scores.quantile(0.001)))

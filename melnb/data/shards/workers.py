@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Future,
-    ProcessPoolExecutor,
-    as_completed,
-    wait,
-)
-from multiprocessing import connection
+from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
 from pathlib import Path
 
+from melnb.data.processes import count_cores, make_pool
 from melnb.data.shards.files import Settings, ShardPlan, ShardReport, make_shard
 
 _AHEAD = 2  # plans handed out for each worker: its rows are all the memory that grows
@@ -24,11 +14,7 @@ _AHEAD = 2  # plans handed out for each worker: its rows are all the memory that
 
 def count_workers(workers: int, shards: int) -> int:
     """Return how many processes to start for so many shards; 0 asks for one for each core."""
-    if not workers:
-        # A container or a batch job may own fewer cores than the machine has.
-        own = getattr(os, "sched_getaffinity", None)
-        workers = len(own(0)) if own else os.cpu_count() or 1
-    return max(1, min(workers, shards))
+    return max(1, min(workers or count_cores(), shards))
 
 
 def make_shards(
@@ -39,9 +25,6 @@ def make_shards(
     workers: int,
 ) -> Iterator[ShardReport]:
     """Make shards, and yield a report of each as it is done.
-
-    Processes are spawned and not forked, for a notebook's kernel runs threads, and a fork of a
-    process that holds TensorFlow or a lock hangs.
 
     Args:
         plans: Taken one by one, as workers become free.
@@ -58,9 +41,8 @@ def make_shards(
         for plan in plans:
             yield make_shard(plan, folder, settings, skip_unreadable)
         return
-    context = multiprocessing.get_context("spawn")
     pending: set[Future[ShardReport]] = set()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
+    with make_pool(workers) as pool:
         try:
             for plan in plans:
                 if len(pending) >= _AHEAD * workers:
@@ -71,19 +53,3 @@ def make_shards(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what is in hand is still finished
             raise
-
-
-def _follow_parent() -> None:
-    """Let a worker end with its parent: at once when interrupted, and when the parent is killed.
-
-    A pool's worker would otherwise wait for work for ever once its parent is gone.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

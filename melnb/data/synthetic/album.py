@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from melnb.data.processes import count_cores, make_pool
 from melnb.data.synthetic.photograph import draw_lesion
 
 _FEW = 128  # images that one process draws before another has started
@@ -62,14 +58,12 @@ def write_pictures(
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     write = partial(write_picture, folder=folder, seed=seed, image_size=image_size)
-    processes = min(workers or _count_cores(), len(rows) if workers else len(rows) // _FEW + 1)
+    processes = min(workers or count_cores(), len(rows) if workers else len(rows) // _FEW + 1)
     if processes == 1:
         for row in rows:
             write(row)
         return
-    # Spawned, not forked: a fork of a process that runs threads (a kernel, TensorFlow) can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_follow_parent) as pool:
+    with make_pool(processes) as pool:
         try:
             for _ in pool.map(write, rows, chunksize=16):
                 pass
@@ -100,22 +94,3 @@ def check_not_starting() -> None:
     # The standard library knows this by the same attribute, and has no public name for it.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError(f"a worker began to make the data set itself: {_GUARD}")
-
-
-def _count_cores() -> int:
-    # A container or a batch job may own fewer cores than the machine has.
-    own = getattr(os, "sched_getaffinity", None)
-    return len(own(0)) if own else os.cpu_count() or 1
-
-
-def _follow_parent() -> None:
-    """Let a worker end with its parent, for which a pool's worker would else wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
