@@ -54,6 +54,5 @@ $(VENV)/uv:
 
 $(VENV)/ready: requirements.lock pyproject.toml | $(VENV)/uv
 	$(UV) pip sync -q --require-hashes requirements.lock
-	$(BIN)/python -m ensurepip -q 2>/dev/null || true
 	$(UV) pip install -q --no-deps -e .
 	touch $@
