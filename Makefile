@@ -13,7 +13,7 @@ help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
 
 demo: $(VENV)/ready ## images to report on synthetic lesions, headless; prints the results and the report's path
-	$(BIN)/melnb pipeline params/demo.pipeline.yaml
+	$(BIN)/melnb pipeline params/demo.pipeline.yaml --jobs 2
 	@$(BIN)/melnb results 06_report/demo
 
 test: $(VENV)/ready ## the tests, but for the slow ones

@@ -62,7 +62,7 @@ def test_ham10000_blends_densenet201_and_inceptionv3(tmp_path: Path) -> None:
 
 def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(tmp_path: Path) -> None:
     words = [*SMALL, *SIXTY_FOUR, "rows=0", "n_views=2", "04_predict.batch_size=16"]
-    outputs = run_set("siim2020", tmp_path, *words, "06_report.dataset=siim2020")
+    outputs = run_set("siim2020", tmp_path, *words)
     blend = pd.read_csv(outputs / "05_ensemble" / "siim2020" / "predictions.csv")
     assert set(blend["kind"]) == {"score"}
     weights = pd.read_csv(outputs / "05_ensemble" / "siim2020" / "weights.csv")
@@ -73,7 +73,7 @@ def test_kaggle_shards_are_trained_on_as_they_are_on_eight_jax_devices(tmp_path:
     shards = make_kaggle_shards(tmp_path / "shards", Path(DATA) / "siim2020")
     before = {path: path.read_bytes() for path in shards.glob("*.tfrec")}
     words = ["rows=0", "n_folds=2", "epochs=1", "batch_size=1", "weights=none", "image_size=64"]
-    words += ["backbone=EfficientNetB0", "n_views=2", f"folder={shards}", "06_report.dataset="]
+    words += ["backbone=EfficientNetB0", "n_views=2", f"folder={shards}"]
     eight = "--xla_force_host_platform_device_count=8"
     outputs = run_set("siim2020-tpu", tmp_path, *words, KERAS_BACKEND="jax", XLA_FLAGS=eight)
     record = runs.read_run(outputs / "03_train" / "siim2020-b6" / "fold0")
