@@ -25,7 +25,7 @@ test-slow: $(VENV)/ready ## the slow tests: minutes each
 test-lower-bounds: $(VENV)/ready ## the quick tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	VIRTUAL_ENV=$(VENV)-lowest $(BIN)/uv pip install -q --resolution lowest-direct -e ".[cpu,lab,pipeline]" --group dev
-	$(VENV)-lowest/bin/python -m pytest -q -m "not slow and not browser"
+	$(VENV)-lowest/bin/python -m pytest -q -o filterwarnings=default -m "not slow and not browser"
 
 lint: $(VENV)/ready ## style, types, and notebooks without outputs
 	$(BIN)/ruff check .

@@ -209,8 +209,10 @@ def _read(path: str | Path, table: str, remedy: str) -> pd.DataFrame:
     read = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     for column, kind in numbers.items():
         try:
-            # From text, because pandas before 3.1 read floats in CSV files inexactly by default.
-            read[column] = pd.to_numeric(read[column]).astype(kind)
+            if kind != "float64":
+                read[column] = pd.to_numeric(read[column])
+            # Floats go from text by NumPy: pandas before 3.1 reads them inexactly.
+            read[column] = read[column].astype(kind)
         except (ValueError, TypeError) as error:
             raise TableError(f"{table}: column {column!r} of {path}: {error}") from error
     return read

@@ -54,7 +54,7 @@ def test_every_mode_becomes_rgb_that_looks_the_same(mode):
     image = source.convert("RGB").convert("RGBA").convert("P") if mode == "P" else None
     image = image or (source if mode != "LAB" else Image.new("LAB", (40, 30), (128, 128, 128)))
     image = image.convert(mode) if mode not in ("LAB", "PA") else image
-    kind = "TIFF" if mode in ("LAB", "YCbCr", "CMYK") else "PNG"
+    kind = {"LAB": "TIFF", "CMYK": "TIFF", "YCbCr": "JPEG"}.get(mode, "PNG")
     if mode == "PA":
         image = gradient().quantize()
         image.info["transparency"] = 255
