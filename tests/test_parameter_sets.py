@@ -13,7 +13,7 @@ from melnb.data.examples import write_shard
 
 HERE = Path(__file__).parents[1]
 DATA = os.environ.get("MELNB_DATA", "")
-SMALL = ["rows=64", "n_folds=2", "epochs=1", "batch_size=8", "weights=none"]
+SMALL = ["rows=64", "n_folds=2", "epochs=1", "batch_size=8", "03_train.weights=none"]
 SIXTY_FOUR = ["image_size=64", "image_sizes=[64]"]
 
 pytestmark = [
@@ -72,7 +72,8 @@ def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(tmp_path: Path) -> None:
 def test_kaggle_shards_are_trained_on_as_they_are_on_eight_jax_devices(tmp_path: Path) -> None:
     shards = make_kaggle_shards(tmp_path / "shards", Path(DATA) / "siim2020")
     before = {path: path.read_bytes() for path in shards.glob("*.tfrec")}
-    words = ["rows=0", "n_folds=2", "epochs=1", "batch_size=1", "weights=none", "image_size=64"]
+    words = ["rows=0", "n_folds=2", "epochs=1", "batch_size=1"]
+    words += ["03_train.weights=none", "image_size=64"]
     words += ["backbone=EfficientNetB0", "n_views=2", f"folder={shards}"]
     eight = "--xla_force_host_platform_device_count=8"
     outputs = run_set("siim2020-tpu", tmp_path, *words, KERAS_BACKEND="jax", XLA_FLAGS=eight)
@@ -106,7 +107,7 @@ def make_kaggle_shards(folder: Path, source: Path) -> Path:
         for row in patients.head(8).to_dict("records")
     ]
     for k, example in enumerate(unlabelled):
-        example["image_name"] = f"ISIC_999000{k}".encode()
+        example |= {"image_name": f"ISIC_999000{k}".encode(), "patient_id": 90_000 + k}  # others
     write_shard(folder / "test00-8.tfrec", unlabelled)
     return folder
 
