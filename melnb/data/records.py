@@ -27,6 +27,7 @@ from melnb.data.shards.workers import count_workers, make_shards
 from melnb.tables import TEST, check_folds, check_images
 
 UNREADABLE = "unreadable.csv"
+SKIPPED = ["image_id", "path", "reason"]  # columns of what is left out
 
 _LISTED = 20  # unreadable pictures in an error's message; the file lists all
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -128,7 +129,7 @@ def make_records(
     return _gather(reports, folder, places, skip_unreadable)
 
 
-def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> list[Shard]:
+def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> Records:
     """List shards that are used as they are, such as those of Kaggle.
 
     Args:
@@ -136,7 +137,7 @@ def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> list[Shard]:
         folds: The folds table.
 
     Returns:
-        The shards, in order of fold and name.
+        The shards, in order of fold and name; none of their images is skipped.
 
     Raises:
         RecordsError: Images of a shard lie in several folds, or some of its records are not in
@@ -159,7 +160,8 @@ def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> list[Shard]:
             )
         size = min(read_picture(f"{path}::0").size)
         shards.append(Shard(Path(path), size, lies_in[0], count, file_crc(path)))
-    return sorted(shards, key=lambda s: (s.fold == TEST, s.fold, s.path))
+    shards.sort(key=lambda s: (s.fold == TEST, s.fold, s.path))
+    return Records(tuple(shards), pd.DataFrame(columns=SKIPPED), len(shards))
 
 
 def read_index(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -214,7 +216,7 @@ def _gather(
     reports: list[ShardReport], folder: Path, places: list[Place], skip_unreadable: bool
 ) -> Records:
     rows = [row for report in reports for row in report.skipped]
-    lost = pd.DataFrame(rows, columns=["image_id", "path", "reason"])
+    lost = pd.DataFrame(rows, columns=SKIPPED)
     lost = lost.sort_values("image_id", ignore_index=True)
     (folder / UNREADABLE).unlink(missing_ok=True)
     if rows and not skip_unreadable:

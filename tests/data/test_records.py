@@ -374,10 +374,13 @@ def test_shards_used_as_they_are_are_listed(tmp_path):
     images = pd.DataFrame({"image_id": ["a", "b", "c"], "path": paths})
     folds = pd.DataFrame({"image_id": ["a", "b", "c"], "fold": [1, 1, 0]})
     first, second = tmp_path / "train01-1.tfrec", tmp_path / "train00-2.tfrec"
-    assert list_records(images, folds) == [
+    listed = list_records(images, folds)
+    assert listed.shards == (
         Shard(first, 24, 0, 1, file_crc(first)),
         Shard(second, 24, 1, 2, file_crc(second)),
-    ]
+    )
+    assert listed.skipped.empty
+    assert listed.without_skipped(images).equals(images)
     with pytest.raises(RecordsError, match=r"train00-2\.tfrec: its images lie in folds \[0, 1\]"):
         list_records(images, folds.assign(fold=[1, 0, 0]))
     with pytest.raises(RecordsError, match="2 records, but 1 rows"):
