@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +158,11 @@ def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> Records:
                 f"{path}: {count} records, but {len(rows)} rows of the images table: use all "
                 "of them (rows: 0), or make the records anew"
             )
-        size = min(read_picture(f"{path}::0").size)
-        shards.append(Shard(Path(path), size, lies_in[0], count, file_crc(path)))
+        side = min(read_picture(f"{path}::0").size)
+        shards.append(Shard(Path(path), side, lies_in[0], count, file_crc(path)))
+    # Pictures of several sizes are still one set of shards: the reader resizes every one.
+    side = min(shard.image_size for shard in shards)
+    shards = [replace(shard, image_size=side) for shard in shards]
     shards.sort(key=lambda s: (s.fold == TEST, s.fold, s.path))
     return Records(tuple(shards), pd.DataFrame(columns=SKIPPED), len(shards))
 

@@ -363,8 +363,9 @@ def test_a_killed_run_goes_on_and_gives_what_it_would_have_given(tmp_path):
 
 
 def test_shards_used_as_they_are_are_listed(tmp_path):
-    image = encode_jpeg(Image.new("RGB", (24, 24)))
-    for name, fold in (("train00-2.tfrec", 1), ("train01-1.tfrec", 0)):
+    # Of two sizes: the shards are one set all the same, of the smaller one.
+    for name, fold, size in (("train00-2.tfrec", 1, (24, 24)), ("train01-1.tfrec", 0, (40, 28))):
+        image = encode_jpeg(Image.new("RGB", size))
         rows = [{"image": image, "target": 0}] * (2 - (fold == 0))
         write_shard(tmp_path / name, rows)
     paths = [
