@@ -3,6 +3,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -127,11 +129,19 @@ def test_ctrl_c_stops_every_process(project: Path, plan: Path, kernels: Kernels)
     plan.write_text("stages: [{03_train: {with: {seed: 99}}}, {02_prepare: }]")
     (project / "hold").touch()
     command = [sys.executable, "-m", "melnb.cli", "pipeline", str(plan)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A shell's background jobs ignore Ctrl-C, and so would what these tests start from one.
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, preexec_fn=hears, **pipes) as process:
         wait_for(project / "outputs/03_train/demo/fold0.partial", process)
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            for one in (process, *family):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
     assert process.returncode == 130
     assert b"the same command goes on" in err
     assert not psutil.wait_procs(family, timeout=10)[1]

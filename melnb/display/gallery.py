@@ -135,7 +135,7 @@ def worst_errors(
     size: int = 128,
     open_picture: OpenPicture = open_file,
 ) -> Gallery:
-    """Make a gallery of `decisions.worst_errors`, joined to the images by id.
+    """Make a gallery of `errors.worst_errors`, joined to the images by id.
 
     Args:
         errors: `error`, `image_id`, `truth`, `score`.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from melnb.evaluation.foreign import read_foreign
+from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.tables import TEST, TableError, check_predictions, class_names
 
 _MEASURES = {
@@ -104,7 +104,7 @@ def curves_by_fold(
 
 
 def point_facts(point: pd.DataFrame) -> pd.DataFrame:
-    """Return `decisions.operating_point` as a table to read: a row for each measure.
+    """Return `points.operating_point` as a table to read: a row for each measure.
 
     Returns:
         `measure`, `value`, `low`, `high`, `meaning`.
@@ -134,7 +134,7 @@ def run_results(scores: pd.DataFrame, point: pd.DataFrame) -> dict[str, object]:
 
     Args:
         scores: `metrics.metrics_by_fold`; its pooled row counts, or its only one.
-        point: `decisions.operating_point`.
+        point: `points.operating_point`.
     """
     pooled = scores[scores["rows"] == "out of fold"]
     pooled = pooled if len(pooled) else scores

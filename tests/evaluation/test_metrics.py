@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from melnb.evaluation import metrics
-from melnb.evaluation.foreign import read_foreign
+from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.evaluation.rows import ESTIMATE_COLUMNS, binary_rows
 from melnb.tables import TableError
 
@@ -226,7 +226,7 @@ def test_a_straight_curve_is_its_ends() -> None:
 
 def test_numbers_need_no_heavy_library() -> None:
     code = (
-        "import sys; import melnb.evaluation.metrics, melnb.evaluation.decisions\n"
+        "import sys; import melnb.evaluation.metrics, melnb.evaluation.decisions.points\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from melnb import tables
-from melnb.evaluation import decisions, metrics, summaries
+from melnb.evaluation import metrics, summaries
+from melnb.evaluation.decisions import points
 
 CLASSES = ("other", "melanoma")
 
@@ -64,7 +65,7 @@ def test_curves_are_of_the_pool_and_of_each_fold() -> None:
 
 def test_the_facts_of_a_point_are_its_numbers() -> None:
     table = predictions()
-    point = decisions.operating_point(table, positive="melanoma", choose="sensitivity", at=0.8)
+    point = points.operating_point(table, positive="melanoma", choose="sensitivity", at=0.8)
     facts = summaries.point_facts(point).set_index("measure")
     for name in ("sensitivity", "ppv", "number_needed_to_biopsy"):
         assert facts.loc[name, "value"] == point[name].iloc[0]
@@ -75,7 +76,7 @@ def test_the_facts_of_a_point_are_its_numbers() -> None:
 def test_results_are_those_of_the_pooled_rows() -> None:
     table = predictions()
     scores = metrics.metrics_by_fold(table, positive="melanoma", draws=50)
-    point = decisions.operating_point(table, positive="melanoma")
+    point = points.operating_point(table, positive="melanoma")
     results = summaries.run_results(scores, point)
     assert results["auc"] == metrics.auc(table, positive="melanoma")["value"].iloc[0]
     assert next(iter(results)) == "auc"

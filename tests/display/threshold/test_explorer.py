@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from melnb import tables
-from melnb.display.threshold_explorer import ThresholdExplorer
-from melnb.evaluation import decisions
+from melnb.display.threshold.explorer import ThresholdExplorer
+from melnb.evaluation.decisions import points, thresholds
 
 Make = Callable[..., pd.DataFrame]
 COUNTS = ["tp", "fp", "tn", "fn"]
@@ -46,7 +46,7 @@ def test_counts_are_those_of_counting(rows: list[tuple[bool, int]], cut: int) ->
 def test_rates_are_those_of_the_threshold_table(
     predictions: pd.DataFrame, prevalence: float
 ) -> None:
-    table = decisions.threshold_table(predictions, positive="melanoma", prevalence=prevalence)
+    table = thresholds.threshold_table(predictions, positive="melanoma", prevalence=prevalence)
     explorer = ThresholdExplorer(predictions, prevalence=prevalence)
     rows = pd.concat([explorer.at(t) for t in table["threshold"]], ignore_index=True)
     columns = [c for c in table.columns if c != "note"]
@@ -68,7 +68,7 @@ def test_ends_of_the_scale(predictions: pd.DataFrame) -> None:
 
 def test_begins_at_youdens_threshold_and_the_datas_prevalence(predictions: pd.DataFrame) -> None:
     explorer = ThresholdExplorer(predictions)
-    point = decisions.operating_point(predictions, positive="melanoma", choose="youden")
+    point = points.operating_point(predictions, positive="melanoma", choose="youden")
     assert explorer.threshold == point["threshold"].iloc[0]
     assert explorer.prevalence == pytest.approx((predictions["truth"] == "melanoma").mean())
     assert explorer.title == "Threshold explorer: b0"

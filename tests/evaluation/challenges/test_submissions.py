@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from melnb.diagnoses import NAMES
-from melnb.evaluation.foreign import read_foreign
-from melnb.evaluation.submissions import FORMATS, check_submission, write_submission
+from melnb.evaluation.challenges.foreign import read_foreign
+from melnb.evaluation.challenges.submissions import FORMATS, check_submission, write_submission
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]

@@ -1,13 +1,13 @@
 import pandas as pd
 
-from melnb.display import members
+from melnb.display.plots import forests, grids
 
 
 def test_the_correlation_square_is_symmetric() -> None:
     table = pd.DataFrame(
         {"first": ["a", "a", "b"], "second": ["b", "c", "c"], "correlation": [0.5, 0.6, 0.7]}
     )
-    figure = members.member_correlation(table)
+    figure = grids.member_correlation(table)
     assert figure.layout.title.text == "Correlation of members"
     (heat,) = figure.data
     assert list(heat.x) == list(heat.y) == ["a", "b", "c"]
@@ -22,7 +22,7 @@ def test_contributions_have_intervals_about_zero() -> None:
             "high": [0.03, 0.0], "n": [100, 100],
         }
     )  # fmt: skip
-    figure = members.member_contribution(table)
+    figure = forests.member_contribution(table)
     assert "without each member" in figure.layout.title.text
     assert list(figure.data[0].x) == [0.02, -0.01]
     assert "AUC of the blend less" in figure.layout.xaxis.title.text
@@ -30,6 +30,6 @@ def test_contributions_have_intervals_about_zero() -> None:
 
 def test_a_single_member_has_nothing_to_draw() -> None:
     empty = pd.DataFrame({"first": [], "second": [], "correlation": []})
-    assert members.member_correlation(empty).data[0].z.size == 0
+    assert grids.member_correlation(empty).data[0].z.size == 0
     alone = pd.DataFrame({"member": ["a"], "n": [3], "note": ["not estimable"]})
-    assert pd.isna(members.member_contribution(alone).data[0].x[0])
+    assert pd.isna(forests.member_contribution(alone).data[0].x[0])

@@ -20,10 +20,10 @@ from melnb import diagnoses, tables
 from melnb.evaluation.rows import binary_rows, threshold_counts
 
 # Three parts of one ECMAScript module, in the order in which they build on each other.
-_PARTS = ("threshold_counts.js", "threshold_drawings.js", "threshold_view.js")
+_PARTS = ("counts.js", "drawings.js", "view.js")
 _HERE = Path(__file__).parent
 MODULE = "\n".join((_HERE / part).read_text(encoding="utf-8") for part in _PARTS)
-STYLE = (_HERE / "threshold_explorer.css").read_text(encoding="utf-8")
+STYLE = (_HERE / "explorer.css").read_text(encoding="utf-8")
 
 _TOP = float(np.nextafter(1.0, 2.0))  # flags nothing, even where a score is 1
 _MANY_LOW = 0.05  # half the scores below this: a linear axis would show one spike
@@ -81,7 +81,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         """Return what follows from a threshold, as one row; None: from the chosen one.
 
         Returns:
-            The columns of `decisions.threshold_table`: `threshold`, `sensitivity`, `specificity`;
+            The columns of `thresholds.threshold_table`: `threshold`, `sensitivity`, `specificity`;
             `ppv`, `npv` and the share `flagged` at the chosen prevalence; the counts `tp`, `fp`,
             `tn`, `fn` of the data.
         """

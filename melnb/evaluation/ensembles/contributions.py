@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.ensembles import Members, Method, align, blend_aligned
+from melnb.evaluation.ensembles.blends import Members, Method, align, blend_aligned
 from melnb.evaluation.intervals import normal_quantile
 from melnb.evaluation.rows import auc_estimate, binary_rows, difference_row
 
@@ -55,9 +55,9 @@ def member_contribution(
     Args:
         members: Name and predictions of each member.
         positive: The class looked for.
-        method: See `ensembles.blend`; so are the next two.
+        method: See `blends.blend`; so are the next two.
         weights: The others keep theirs when one is left out.
-        rank_within_fold: See `ensembles.blend`.
+        rank_within_fold: See `blends.blend`.
         confidence: Of the intervals.
         cluster: A column, such as `patient_id`, whose images err together.
 

@@ -1,8 +1,4 @@
-"""Figures of evaluation tables: `metrics.roc_curve` makes one, `plots.roc_curve` draws it.
-
-A curve function takes one table, or tables by label (folds, runs). Curves are thinned for drawing
-alone; every number on a figure comes out of a table.
-"""
+"""Figures of thresholds: the chosen one, all others, and the scores that they cut."""
 
 from __future__ import annotations
 
@@ -12,52 +8,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from melnb import diagnoses
-from melnb.display import marks, theme
+from melnb.display import theme
+from melnb.display.plots import marks
+from melnb.display.plots.curves import on_precision_recall
 from melnb.evaluation.rows import binary_rows
-
-
-def roc_curve(
-    tables: marks.Tables, *, point: pd.DataFrame | None = None, title: str = "ROC curve"
-) -> go.Figure:
-    """Draw ROC curves.
-
-    Args:
-        tables: `metrics.roc_curve`, or several by label.
-        point: `decisions.operating_point`, marked when given.
-        title: Of the figure.
-    """
-    figure = marks.square_figure(title, "1 − specificity", "Sensitivity")
-    marks.add_chance(figure, (0, 1), "chance")
-    marks.add_curves(figure, tables, "false_positive_rate", "sensitivity")
-    if point is not None:
-        marks.add_point(
-            figure, 1 - point["specificity"].iloc[0], point["sensitivity"].iloc[0], point
-        )
-    return figure
-
-
-def precision_recall_curve(
-    tables: marks.Tables,
-    *,
-    prevalence: float | None = None,
-    point: pd.DataFrame | None = None,
-    title: str = "Precision–recall curve",
-) -> go.Figure:
-    """Draw precision-recall curves.
-
-    Args:
-        tables: `metrics.precision_recall_curve`, or several by label.
-        prevalence: Of the data, the precision of chance; drawn when given.
-        point: `decisions.operating_point`, marked when given.
-        title: Of the figure.
-    """
-    figure = marks.square_figure(title, "Recall (sensitivity)", "Precision (PPV)")
-    if prevalence is not None:
-        marks.add_chance(figure, (prevalence, prevalence), f"chance: prevalence {prevalence:.2g}")
-    marks.add_curves(figure, tables, "recall", "precision")
-    if point is not None:
-        marks.add_point(figure, *_on_precision_recall(point), point)
-    return figure
 
 
 def operating_point(
@@ -71,7 +25,7 @@ def operating_point(
     """Draw the operating point on both curves, and its four counts: the explorer's static twin.
 
     Args:
-        point: `decisions.operating_point`.
+        point: `points.operating_point`.
         roc: `metrics.roc_curve`.
         precision_recall: `metrics.precision_recall_curve`.
         positive: The class looked for.
@@ -85,7 +39,7 @@ def operating_point(
     figure.update_layout(showlegend=False, margin={"t": 90})
     lines = (
         (roc, "false_positive_rate", "sensitivity", (1 - row["specificity"], row["sensitivity"])),
-        (precision_recall, "recall", "precision", _on_precision_recall(point)),
+        (precision_recall, "recall", "precision", on_precision_recall(point)),
     )
     for col, (table, x, y, spot) in enumerate(lines, start=1):
         marks.add_curves(figure, table, x, y, col=col)
@@ -103,32 +57,13 @@ def operating_point(
     return figure
 
 
-def confusion(table: pd.DataFrame, *, title: str = "Confusion matrix") -> go.Figure:
-    """Draw counts, truths down and calls across; a cell's tint is its share of its row.
-
-    Args:
-        table: `decisions.confusion` or `classes.confusion_by_class`.
-        title: Of the figure.
-    """
-    named = table.rename(index=diagnoses.title, columns=diagnoses.title)
-    side = 300 + 55 * len(table)
-    figure = go.Figure(marks.heat_map(named), theme.layout(title, "Called", "Truth", height=side))
-    figure.update_layout(width=side + 60, xaxis_showgrid=False, yaxis_showgrid=False)
-    return figure.update_yaxes(autorange="reversed")
-
-
-def confusion_by_class(table: pd.DataFrame, *, title: str = "Confusion by class") -> go.Figure:
-    """Draw `classes.confusion_by_class` (see `confusion`)."""
-    return confusion(table, title=title)
-
-
 def threshold_table(
     table: pd.DataFrame, *, threshold: float | None = None, title: str = "What each threshold does"
 ) -> go.Figure:
     """Draw sensitivity, specificity, PPV, NPV and the flagged share against the threshold.
 
     Args:
-        table: `decisions.threshold_table`.
+        table: `thresholds.threshold_table`.
         threshold: The chosen one, marked when given.
         title: Of the figure.
     """
@@ -186,41 +121,3 @@ def score_histogram(
     if threshold is not None:
         marks.add_threshold(figure, threshold, tallest)
     return figure.update_yaxes(rangemode="tozero")
-
-
-def metrics_by_fold(
-    table: pd.DataFrame, *, metric: str = "AUC", title: str = "AUC by fold"
-) -> go.Figure:
-    """Draw one metric of `metrics.metrics_by_fold`, a row each with its interval."""
-    chosen = table[table["metric"] == metric]
-    return marks.interval_figure(chosen, "rows", "value", title=title, axis=metric)
-
-
-def auc_by_class(table: pd.DataFrame, *, title: str = "AUC of each class") -> go.Figure:
-    """Draw `classes.auc_by_class` with its intervals."""
-    return marks.interval_figure(
-        table, "class", "value", title=title, axis="AUC, this class against the rest"
-    )
-
-
-def sensitivity_by_class(
-    table: pd.DataFrame, *, title: str = "Sensitivity of each class"
-) -> go.Figure:
-    """Draw `classes.sensitivity_by_class` with its intervals."""
-    return marks.interval_figure(table, "class", "sensitivity", title=title, axis="Sensitivity")
-
-
-def auc_comparison(table: pd.DataFrame, *, title: str = "Difference of AUC") -> go.Figure:
-    """Draw `metrics.auc_comparison`; where an interval spans 0, neither run is shown better."""
-    named = table.assign(runs=table["first"] + " − " + table["second"])
-    figure = marks.interval_figure(
-        named, "runs", "difference", title=title, axis="AUC of the first − of the second"
-    )
-    return figure.add_vline(0, line=marks.CHANCE)
-
-
-def _on_precision_recall(point: pd.DataFrame) -> tuple[float, float]:
-    """Return where a point lies on the curve of the data, whatever prevalence its PPV is for."""
-    row = point.iloc[0]
-    flagged = row["tp"] + row["fp"]
-    return float(row["sensitivity"]), float(row["tp"] / flagged) if flagged else float("nan")

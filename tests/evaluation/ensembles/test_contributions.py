@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from melnb.evaluation import contributions, ensembles, metrics
-from melnb.evaluation.foreign import read_foreign
+from melnb.evaluation import metrics
+from melnb.evaluation.challenges.foreign import read_foreign
+from melnb.evaluation.ensembles import blends, contributions
 
 Make = Callable[..., pd.DataFrame]
 
@@ -53,7 +54,7 @@ def test_correlation_that_is_not_there(binary: Make) -> None:
 
 @pytest.mark.parametrize("method", ["mean", "rank", "weighted", "fitted"])
 def test_contribution_is_the_blend_less_the_blend_without(
-    three: dict[str, pd.DataFrame], method: ensembles.Method
+    three: dict[str, pd.DataFrame], method: blends.Method
 ) -> None:
     weights = [3, 2, 1] if method == "weighted" else []
     table = contributions.member_contribution(
@@ -61,8 +62,8 @@ def test_contribution_is_the_blend_less_the_blend_without(
     ).set_index("member")
     without = {n: t for n, t in three.items() if n != "fair"}
     runs = {
-        "all": ensembles.blend(three, method=method, weights=weights, positive="melanoma"),
-        "without": ensembles.blend(
+        "all": blends.blend(three, method=method, weights=weights, positive="melanoma"),
+        "without": blends.blend(
             without, method=method, weights=[3, 1] if weights else [], positive="melanoma"
         ),
     }
@@ -102,7 +103,7 @@ def test_the_third_places_members_disagree(siim_predictions: Path) -> None:
     assert table["correlation"].mean() == pytest.approx(0.556, abs=5e-4)
     assert table["correlation"].min() == pytest.approx(0.318, abs=5e-4)
     pair = {
-        "images": ensembles.blend(images),
+        "images": blends.blend(images),
         "metadata": read_foreign(siim_predictions / "submission_simple_baseline.csv"),
     }
     found = contributions.member_correlation(pair, positive="melanoma")["correlation"].iloc[0]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from melnb.evaluation import ensembles
-from melnb.evaluation.foreign import read_foreign
+from melnb.evaluation.challenges.foreign import read_foreign
+from melnb.evaluation.ensembles import blends
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]
@@ -35,7 +35,7 @@ def members_of(binary: Make, n: int = 90, seed: int = 0) -> dict[str, pd.DataFra
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(METHODS), st.booleans())
 def test_the_order_of_rows_changes_nothing(
-    binary: Make, seed: int, method: ensembles.Method, within: bool
+    binary: Make, seed: int, method: blends.Method, within: bool
 ) -> None:
     tables = members_of(binary, n=40)
     shuffled = {
@@ -44,7 +44,7 @@ def test_the_order_of_rows_changes_nothing(
     weights = (3, 2, 1) if method == "weighted" else ()
 
     def blended(members: dict[str, pd.DataFrame]) -> pd.DataFrame:
-        return ensembles.blend(members, method=method, weights=weights, rank_within_fold=within)
+        return blends.blend(members, method=method, weights=weights, rank_within_fold=within)
 
     pd.testing.assert_frame_equal(blended(tables), blended(shuffled), check_exact=True)
 
@@ -54,7 +54,7 @@ def test_missing_images_are_named_member_by_member(binary: Make) -> None:
     tables["good"] = tables["good"].drop(index=[3, 5])
     tables["noise"] = tables["noise"].drop(index=7)
     with pytest.raises(TableError) as error:
-        ensembles.blend(tables)
+        blends.blend(tables)
     assert "good lacks 2 (i00003, i00005); noise lacks 1 (i00007)" in str(error.value)
     assert "fair" not in str(error.value)
 
@@ -63,27 +63,27 @@ def test_members_must_agree(binary: Make, many_classes: Make) -> None:
     tables = members_of(binary)
     moved = tables["fair"].assign(fold=tables["fair"]["fold"].replace({0: 1}))
     with pytest.raises(TableError, match="member fair: fold of i00001 is 1, but 0"):
-        ensembles.align(tables | {"fair": moved})
+        blends.align(tables | {"fair": moved})
     turned = {"melanoma": "other", "other": "melanoma"}
     lying = tables["fair"].assign(truth=tables["fair"]["truth"].replace(turned))
     with pytest.raises(TableError, match="member fair: truth of i00001"):
-        ensembles.align(tables | {"fair": lying})
+        blends.align(tables | {"fair": lying})
     renamed = tables["fair"].rename(columns={"p_other": "p_nevus"})
     renamed["truth"] = renamed["truth"].replace({"other": "nevus"})
     with pytest.raises(TableError, match="member fair has the classes"):
-        ensembles.align(tables | {"fair": renamed})
+        blends.align(tables | {"fair": renamed})
     broken = tables["fair"].assign(p_melanoma=np.nan)
     with pytest.raises(TableError, match="member fair: predictions"):
-        ensembles.align(tables | {"fair": broken})
+        blends.align(tables | {"fair": broken})
     with pytest.raises(TableError, match="no members"):
-        ensembles.align({})
+        blends.align({})
 
 
 def test_what_one_member_knows_all_know(binary: Make) -> None:
     tables = members_of(binary)
     known = tables["fair"].assign(truth="other", patient_id=tables["fair"]["image_id"].str[:4])
     known["truth"] = known["truth"].where(known["fold"] == -1, tables["fair"]["truth"])
-    made = ensembles.blend(tables | {"fair": known.sample(frac=1, random_state=1)})
+    made = blends.blend(tables | {"fair": known.sample(frac=1, random_state=1)})
     assert made["truth"].notna().all()
     assert (made["patient_id"] == made["image_id"].str[:4]).all()
 
@@ -93,21 +93,21 @@ def test_classes_are_joined_by_name(binary: Make) -> None:
     columns = list(tables["fair"].columns)
     columns[3], columns[4] = columns[4], columns[3]
     swapped = tables | {"fair": tables["fair"][columns]}
-    pd.testing.assert_frame_equal(ensembles.blend(tables), ensembles.blend(swapped))
+    pd.testing.assert_frame_equal(blends.blend(tables), blends.blend(swapped))
 
 
 def test_mean_and_weighted(binary: Make) -> None:
     tables = members_of(binary)
     values = np.stack([t["p_melanoma"] for t in tables.values()])
-    mean = ensembles.blend(tables, run="all")
+    mean = blends.blend(tables, run="all")
     assert mean["p_melanoma"].to_numpy() == pytest.approx(values.mean(axis=0), abs=1e-15)
     assert (mean["kind"] == "probability").all()
     assert (mean["run"] == "all").all()
-    weighted = ensembles.blend(tables, method="weighted", weights=[4, 1, 0])
+    weighted = blends.blend(tables, method="weighted", weights=[4, 1, 0])
     wanted = 0.8 * values[0] + 0.2 * values[1]
     assert weighted["p_melanoma"].to_numpy() == pytest.approx(wanted, abs=1e-15)
     assert weighted["p_other"].to_numpy() == pytest.approx(1 - wanted, abs=1e-15)
-    table = ensembles.weights_table(tables, method="weighted", weights=[4, 1, 0])
+    table = blends.weights_table(tables, method="weighted", weights=[4, 1, 0])
     assert table[table["fold"] == 2]["weight"].tolist() == [0.8, 0.2, 0]
     assert sorted(table["fold"].unique()) == [-1, 0, 1, 2]
 
@@ -123,14 +123,14 @@ def test_mean_and_weighted(binary: Make) -> None:
 )
 def test_weights_are_refused(binary: Make, weights: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ensembles.blend(members_of(binary), method="weighted", weights=weights)
+        blends.blend(members_of(binary), method="weighted", weights=weights)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
 def test_ranks_share_ties(binary: Make, scores: list[int]) -> None:
     table = binary([True] * len(scores), np.array(scores) / 5)
-    made = ensembles.blend({"a": table, "b": table}, method="rank")
+    made = blends.blend({"a": table, "b": table}, method="rank")
     wanted = rankdata(scores) / len(scores)
     assert made["p_melanoma"].to_numpy() == pytest.approx(wanted)
     assert (made["kind"] == "score").all()
@@ -138,27 +138,27 @@ def test_ranks_share_ties(binary: Make, scores: list[int]) -> None:
 
 def test_ranks_within_a_fold(binary: Make) -> None:
     table = binary([True] * 6, [0.1, 0.2, 0.3, 0.7, 0.8, 0.9], fold=[0, 0, -1, 1, 1, -1])
-    pooled = ensembles.blend({"a": table}, method="rank")["p_melanoma"]
+    pooled = blends.blend({"a": table}, method="rank")["p_melanoma"]
     assert pooled.tolist() == [0.25, 0.5, 0.5, 0.75, 1, 1]  # test rows by themselves
-    within = ensembles.blend({"a": table}, method="rank", rank_within_fold=True)["p_melanoma"]
+    within = blends.blend({"a": table}, method="rank", rank_within_fold=True)["p_melanoma"]
     assert within.tolist() == [0.5, 1, 0.5, 0.5, 1, 1]
 
 
 def test_kinds_do_not_mix(binary: Make) -> None:
     tables = members_of(binary)
     scores = {n: t.assign(kind="score") for n, t in tables.items()}
-    assert (ensembles.blend(scores)["kind"] == "score").all()
+    assert (blends.blend(scores)["kind"] == "score").all()
     mixed = tables | {"fair": scores["fair"]}
     with pytest.raises(TableError, match="no common scale"):
-        ensembles.blend(mixed)
-    assert (ensembles.blend(mixed, method="rank")["kind"] == "score").all()
+        blends.blend(mixed)
+    assert (blends.blend(mixed, method="rank")["kind"] == "score").all()
     with pytest.raises(TableError, match="log-loss needs probabilities"):
-        ensembles.blend(scores, method="fitted")
+        blends.blend(scores, method="fitted")
 
 
 def test_fitted_weights_are_the_best_of_a_grid(binary: Make) -> None:
     tables = members_of(binary, n=400)
-    table = ensembles.weights_table(tables, method="fitted", positive="melanoma")
+    table = blends.weights_table(tables, method="fitted", positive="melanoma")
     final = table[table["fold"] == -1].set_index("member")["weight"]
     assert final.sum() == pytest.approx(1)
     assert final["good"] > final["fair"] > 0.1 > final["noise"]
@@ -188,14 +188,14 @@ def test_a_folds_weights_never_see_its_truths(binary: Make) -> None:
         for n, t in tables.items()
     }
     honest, other = (
-        ensembles.weights_table(t, method="fitted").pivot(
+        blends.weights_table(t, method="fitted").pivot(
             index="fold", columns="member", values="weight"
         )
         for t in (tables, lying)
     )
     pd.testing.assert_series_equal(honest.loc[1], other.loc[1], check_exact=True)
     assert not np.allclose(honest.loc[0], other.loc[0])
-    made = ensembles.blend(tables, method="fitted").set_index("image_id")
+    made = blends.blend(tables, method="fitted").set_index("image_id")
     first = tables["good"].index[own][0]
     wanted = sum(honest.loc[1, n] * t["p_melanoma"][first] for n, t in tables.items())
     assert made["p_melanoma"].iloc[first] == pytest.approx(wanted)
@@ -204,21 +204,21 @@ def test_a_folds_weights_never_see_its_truths(binary: Make) -> None:
 def test_fitting_needs_two_folds(binary: Make) -> None:
     one = binary([True, False] * 5, np.linspace(0.1, 0.9, 10))
     with pytest.raises(TableError, match="lie in 1 fold"):
-        ensembles.blend({"a": one, "b": one}, method="fitted")
+        blends.blend({"a": one, "b": one}, method="fitted")
     test = binary([None] * 4, [0.1] * 4, fold=-1)
     with pytest.raises(TableError, match="lie in 0 fold"):
-        ensembles.blend({"a": test, "b": test}, method="fitted")
+        blends.blend({"a": test, "b": test}, method="fitted")
     with pytest.raises(ValueError, match="method is 'median'"):
-        ensembles.blend({"a": one}, method="median")  # type: ignore[arg-type]
+        blends.blend({"a": one}, method="median")  # type: ignore[arg-type]
 
 
 def test_a_sure_and_wrong_member_is_survived(binary: Make) -> None:
     truth, fold = [True, False] * 6, np.arange(12) % 2
     sure = binary(truth, [0.0, 1.0] * 6, fold=fold, run="sure")
     fair = binary(truth, [0.7, 0.3] * 6, fold=fold, run="fair")
-    table = ensembles.weights_table({"sure": sure, "fair": fair}, method="fitted")
+    table = blends.weights_table({"sure": sure, "fair": fair}, method="fitted")
     assert table[table["member"] == "fair"]["weight"].to_numpy() == pytest.approx(1)
-    alone = ensembles.blend({"sure": sure}, method="fitted")
+    alone = blends.blend({"sure": sure}, method="fitted")
     assert alone["p_melanoma"].tolist() == sure["p_melanoma"].tolist()
 
 
@@ -233,11 +233,11 @@ def test_many_classes_blend_each(many_classes: Make) -> None:
     }
     tables = {n: t.assign(fold=np.arange(60) % 3) for n, t in tables.items()}
     for method in ("mean", "fitted"):
-        made = ensembles.blend(tables, method=method)  # checked: rows sum to one
+        made = blends.blend(tables, method=method)  # checked: rows sum to one
         assert made[[f"p_{n}" for n in names]].sum(axis=1).to_numpy() == pytest.approx(1)
-    table = ensembles.weights_table(tables, method="fitted")
+    table = blends.weights_table(tables, method="fitted")
     assert table[table["member"] == "a"]["weight"].min() > 0.9
-    ranked = ensembles.blend(tables, method="rank")
+    ranked = blends.blend(tables, method="rank")
     for n in names:
         both = [rankdata(t[f"p_{n}"]) / 60 for t in tables.values()]
         assert ranked[f"p_{n}"].to_numpy() == pytest.approx(np.mean(both, axis=0))
@@ -259,7 +259,7 @@ def test_a_published_ensemble_is_reproduced(
     paths = [*images, siim_predictions / "submission_simple_baseline.csv"]
     tables = {path.stem: read_foreign(path) for path in paths}
     weights = [(1 - share) / len(images)] * len(images) + [share]
-    made = ensembles.blend(tables, method="weighted", weights=weights).set_index("image_id")
+    made = blends.blend(tables, method="weighted", weights=weights).set_index("image_id")
     wanted = read_foreign(siim_predictions / file).set_index("image_id")
     difference = made["p_melanoma"] - wanted["p_melanoma"]
     assert len(difference) == 10_982

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from melnb.evaluation import metrics, scoring
+from melnb.evaluation import metrics
+from melnb.evaluation.challenges import scoring
 from melnb.evaluation.rows import ESTIMATE_COLUMNS
 from melnb.tables import TableError
 

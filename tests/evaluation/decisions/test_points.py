@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from melnb.evaluation import decisions
+from melnb.evaluation.decisions import errors, points, thresholds
 from melnb.evaluation.rows import binary_rows
 from melnb.tables import TableError
 
@@ -26,7 +26,7 @@ def folded(binary: Make) -> pd.DataFrame:
 
 
 def test_threshold_table_is_what_counting_gives(folded: pd.DataFrame) -> None:
-    table = decisions.threshold_table(folded, positive="melanoma")
+    table = thresholds.threshold_table(folded, positive="melanoma")
     truth, score = folded["truth"] == "melanoma", folded["p_melanoma"]
     assert table["threshold"].tolist() == sorted(set(score), reverse=True)
     for row in table.iloc[[0, 10, 40, -2]].itertuples():
@@ -42,16 +42,16 @@ def test_threshold_table_is_what_counting_gives(folded: pd.DataFrame) -> None:
 
 
 def test_threshold_table_at_a_prevalence_and_thinned(folded: pd.DataFrame) -> None:
-    table = decisions.threshold_table(folded, positive="melanoma", prevalence=0.02)
+    table = thresholds.threshold_table(folded, positive="melanoma", prevalence=0.02)
     row = table.iloc[20]
     true, false = row["sensitivity"] * 0.02, (1 - row["specificity"]) * 0.98
     assert row["ppv"] == pytest.approx(true / (true + false))
     assert row["flagged"] == pytest.approx(true + false)
-    thin = decisions.threshold_table(folded, positive="melanoma", prevalence=0.02, points=20)
+    thin = thresholds.threshold_table(folded, positive="melanoma", prevalence=0.02, points=20)
     assert len(thin) == 20
     assert table.loc[thin.index].equals(thin)
     with pytest.raises(ValueError, match="prevalence is 2"):
-        decisions.threshold_table(folded, positive="melanoma", prevalence=2)
+        thresholds.threshold_table(folded, positive="melanoma", prevalence=2)
 
 
 @settings(max_examples=100, deadline=None)
@@ -72,23 +72,23 @@ def test_choices_reach_what_they_promise_and_no_more(
     sensitivity = np.array([(score[truth] >= t).mean() for t in every])
     specificity = np.array([(score[~truth] < t).mean() for t in every])
 
-    threshold, _ = decisions.choose_threshold(
+    threshold, _ = thresholds.choose_threshold(
         rows, positive="melanoma", choose="sensitivity", at=at
     )
     wanted = every[:-1][sensitivity[:-1] >= at - 1e-12].max()
     assert threshold == wanted
-    threshold, note = decisions.choose_threshold(
+    threshold, note = thresholds.choose_threshold(
         rows, positive="melanoma", choose="specificity", at=at
     )
     wanted = every[specificity >= at - 1e-12].min()
     assert threshold == wanted if wanted <= 1 else (note and not (score >= threshold).any())
-    threshold, _ = decisions.choose_threshold(rows, positive="melanoma", choose="youden", at=at)
+    threshold, _ = thresholds.choose_threshold(rows, positive="melanoma", choose="youden", at=at)
     reached = (score[truth] >= threshold).mean() + (score[~truth] < threshold).mean()
     assert reached == pytest.approx((sensitivity + specificity).max())
 
 
 def test_operating_point(folded: pd.DataFrame) -> None:
-    point = decisions.operating_point(folded, positive="melanoma", choose="sensitivity", at=0.9)
+    point = points.operating_point(folded, positive="melanoma", choose="sensitivity", at=0.9)
     assert len(point) == 1
     row = point.iloc[0]
     truth, flagged = folded["truth"] == "melanoma", folded["p_melanoma"] >= row["threshold"]
@@ -103,32 +103,32 @@ def test_operating_point(folded: pd.DataFrame) -> None:
         assert row[f"{column}_low"] < row[column] < row[f"{column}_high"], column
     assert (row["n"], row["positives"], row["note"]) == (600, truth.sum(), "")
     assert row["prevalence"] == pytest.approx(truth.mean())
-    rare = decisions.operating_point(folded, positive="melanoma", at=0.9, prevalence=0.01).iloc[0]
+    rare = points.operating_point(folded, positive="melanoma", at=0.9, prevalence=0.01).iloc[0]
     assert rare["threshold"] == row["threshold"]
     assert rare["ppv"] < row["ppv"]
-    wide = decisions.operating_point(folded, positive="melanoma", at=0.9, confidence=0.99).iloc[0]
+    wide = points.operating_point(folded, positive="melanoma", at=0.9, confidence=0.99).iloc[0]
     assert wide["sensitivity_low"] < row["sensitivity_low"]
 
 
 def test_a_threshold_flags_what_equals_it(binary: Make) -> None:
     table = binary([True, False, False, True], [0.5, 0.5, 0.4999, 0.6])
-    row = decisions.operating_point(table, positive="melanoma", choose="threshold", at=0.5).iloc[0]
+    row = points.operating_point(table, positive="melanoma", choose="threshold", at=0.5).iloc[0]
     assert row[["tp", "fp", "tn", "fn"]].tolist() == [2, 1, 1, 0]
-    found = decisions.confusion(table, positive="melanoma", threshold=0.5)
+    found = thresholds.confusion(table, positive="melanoma", threshold=0.5)
     assert found.to_numpy().tolist() == [[2, 0], [1, 1]]
     assert list(found.columns) == ["melanoma", "other"]
 
 
 def test_nothing_flagged_has_no_predictive_value(binary: Make) -> None:
     table = binary([True, False, False, True], [0.1, 0.2, 0.3, 0.4])
-    row = decisions.operating_point(table, positive="melanoma", choose="threshold", at=0.9).iloc[0]
+    row = points.operating_point(table, positive="melanoma", choose="threshold", at=0.9).iloc[0]
     assert math.isnan(row["ppv"])
     assert "ppv, number_needed_to_biopsy" in row["note"]
-    strict = decisions.operating_point(table, positive="melanoma", choose="specificity", at=1)
+    strict = points.operating_point(table, positive="melanoma", choose="specificity", at=1)
     assert strict["specificity"].iloc[0] == 1
     assert strict["tp"].iloc[0] == 1
     worst = binary([True, False], [0.1, 0.9])
-    none = decisions.operating_point(worst, positive="melanoma", choose="specificity", at=1).iloc[0]
+    none = points.operating_point(worst, positive="melanoma", choose="specificity", at=1).iloc[0]
     assert none["flagged"] == 0
     assert none["note"] == "no score keeps it: nothing is flagged"
 
@@ -136,18 +136,18 @@ def test_nothing_flagged_has_no_predictive_value(binary: Make) -> None:
 @pytest.mark.parametrize("truth", [[], [True, True], [False, False]])
 def test_one_class_chooses_nothing(binary: Make, truth: list[bool]) -> None:
     table = binary(truth, [0.2, 0.7][: len(truth)])
-    row = decisions.operating_point(table, positive="melanoma").iloc[0]
+    row = points.operating_point(table, positive="melanoma").iloc[0]
     assert row["note"].startswith("not estimable")
     assert math.isnan(row["threshold"])
     assert row[["sensitivity", "specificity", "ppv", "accuracy", "f1_low"]].isna().all()
-    curve = decisions.threshold_table(table, positive="melanoma")
+    curve = thresholds.threshold_table(table, positive="melanoma")
     assert curve["note"].iloc[0].startswith("not estimable")
     assert list(curve.columns)[:3] == ["threshold", "sensitivity", "specificity"]
 
 
 def test_a_given_threshold_still_counts_one_class(binary: Make) -> None:
     table = binary([False] * 4, [0.1, 0.2, 0.6, 0.7])
-    row = decisions.operating_point(table, positive="melanoma", choose="threshold", at=0.5).iloc[0]
+    row = points.operating_point(table, positive="melanoma", choose="threshold", at=0.5).iloc[0]
     assert row["specificity"] == 0.5
     assert math.isnan(row["sensitivity"])
     assert row["note"] == "not estimable: no row is melanoma"
@@ -157,34 +157,34 @@ def test_test_rows_choose_no_threshold(binary: Make, folded: pd.DataFrame) -> No
     test = binary([True, False] * 50, [0.9, 0.95] * 50, fold=-1)
     test["image_id"] += "_test"
     with pytest.raises(TableError, match="choose it on out-of-fold rows"):
-        decisions.operating_point(test, positive="melanoma")
-    given_one = decisions.operating_point(test, positive="melanoma", choose="threshold", at=0.92)
+        points.operating_point(test, positive="melanoma")
+    given_one = points.operating_point(test, positive="melanoma", choose="threshold", at=0.92)
     assert given_one[["tp", "fp"]].iloc[0].tolist() == [0, 50]
     both = pd.concat([folded, test], ignore_index=True)
     pd.testing.assert_frame_equal(
-        decisions.operating_point(both, positive="melanoma"),
-        decisions.operating_point(folded, positive="melanoma"),
+        points.operating_point(both, positive="melanoma"),
+        points.operating_point(folded, positive="melanoma"),
     )
 
 
 def test_values_out_of_range(folded: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="at is 90"):
-        decisions.operating_point(folded, positive="melanoma", at=90)
+        points.operating_point(folded, positive="melanoma", at=90)
     with pytest.raises(ValueError, match="choose is 'f1'"):
-        decisions.operating_point(folded, positive="melanoma", choose="f1")  # type: ignore[arg-type]
+        points.operating_point(folded, positive="melanoma", choose="f1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prevalence is -1"):
-        decisions.operating_point(folded, positive="melanoma", prevalence=-1)
+        points.operating_point(folded, positive="melanoma", prevalence=-1)
 
 
 def test_each_fold_is_judged_by_the_others_threshold(folded: pd.DataFrame) -> None:
-    table = decisions.operating_point_by_fold(folded, positive="melanoma", at=0.9)
+    table = points.operating_point_by_fold(folded, positive="melanoma", at=0.9)
     assert list(table["rows"]) == ["fold 0", "fold 1", "fold 2", "out of fold"]
     others = folded[folded["fold"] != 1]
-    wanted = decisions.operating_point(others, positive="melanoma", at=0.9)["threshold"].iloc[0]
+    wanted = points.operating_point(others, positive="melanoma", at=0.9)["threshold"].iloc[0]
     assert table["threshold"].iloc[1] == wanted
     own = folded["fold"] == 1
     spoilt = folded.assign(p_melanoma=folded["p_melanoma"].where(~own, 0.0))
-    again = decisions.operating_point_by_fold(spoilt, positive="melanoma", at=0.9)
+    again = points.operating_point_by_fold(spoilt, positive="melanoma", at=0.9)
     assert again["threshold"].iloc[1] == wanted
     assert again["tp"].iloc[1] == 0
     last = table.iloc[-1]
@@ -194,7 +194,7 @@ def test_each_fold_is_judged_by_the_others_threshold(folded: pd.DataFrame) -> No
 
 
 def test_one_fold_has_no_others(folded: pd.DataFrame) -> None:
-    table = decisions.operating_point_by_fold(folded[folded["fold"] == 0], positive="melanoma")
+    table = points.operating_point_by_fold(folded[folded["fold"] == 0], positive="melanoma")
     assert table["note"].str.contains("not estimable").all()
     assert table["sensitivity"].isna().all()
 
@@ -203,12 +203,12 @@ def test_worst_errors(many_classes: Make) -> None:
     truth = ["melanoma"] * 3 + ["nevus"] * 2 + ["unknown"]
     values = [[1, 8, 1], [2, 7, 1], [9, 1, 0], [8, 2, 0], [1, 9, 0], [9, 1, 0]]
     table = many_classes(truth, values, ("melanoma", "nevus", "unknown"))
-    found = decisions.worst_errors(table, positive="melanoma", threshold=0.5, n=2)
+    found = errors.worst_errors(table, positive="melanoma", threshold=0.5, n=2)
     assert found["error"].tolist() == ["false negative"] * 2 + ["false positive"] * 2
     assert found["image_id"].tolist() == ["i00000", "i00001", "i00005", "i00003"]
     assert found["truth"].tolist() == ["melanoma", "melanoma", "unknown", "nevus"]
     assert found["score"].tolist() == pytest.approx([0.1, 0.2, 0.9, 0.8])
-    assert len(decisions.worst_errors(table, positive="melanoma", threshold=0.5, n=1)) == 2
-    assert decisions.worst_errors(table, positive="melanoma", threshold=0.5, n=0).empty
-    rest = decisions.confusion(table, positive="melanoma", threshold=0.5)
+    assert len(errors.worst_errors(table, positive="melanoma", threshold=0.5, n=1)) == 2
+    assert errors.worst_errors(table, positive="melanoma", threshold=0.5, n=0).empty
+    rest = thresholds.confusion(table, positive="melanoma", threshold=0.5)
     assert list(rest.index) == ["melanoma", "rest"]

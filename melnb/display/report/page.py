@@ -20,9 +20,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import melnb
-from melnb.display import cells, theme, threshold_explorer
+from melnb.display import cells, theme
 from melnb.display.gallery import Gallery
-from melnb.display.threshold_explorer import ThresholdExplorer
+from melnb.display.threshold import explorer
+from melnb.display.threshold.explorer import ThresholdExplorer
 from melnb.files import replacing
 from melnb.params import STAGES
 
@@ -89,12 +90,12 @@ def write_report(
         light=Markup(theme.css_variables(theme.LIGHT)),
         dark=Markup(theme.css_variables(theme.DARK)),
         font=Markup(theme.FONT),
-        style=Markup(_text("report.css")),
-        script=Markup(_text("report.js")),
+        style=Markup(_text("page.css")),
+        script=Markup(_text("page.js")),
         templates=_json({"light": _layout(theme.LIGHT), "dark": _layout(theme.DARK)}),
         plotly=Markup(get_plotlyjs()) if "figure" in kinds else "",
-        explorer_style=Markup(threshold_explorer.STYLE),
-        explorer_module=threshold_explorer.MODULE if "explorer" in kinds else "",
+        explorer_style=Markup(explorer.STYLE),
+        explorer_module=explorer.MODULE if "explorer" in kinds else "",
     )
     return _write(path, page)
 
@@ -241,7 +242,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html.jinja")
+    return environment.get_template("page.html.jinja")
 
 
 def _write(path: str | Path, page: str) -> Path:

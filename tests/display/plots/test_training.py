@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from melnb.display import training
+from melnb.display.plots import training
 
 HISTORY = pd.DataFrame(
     {

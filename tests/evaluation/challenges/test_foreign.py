@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from melnb import tables
-from melnb.evaluation.foreign import read_foreign
+from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.tables import TableError
 
 

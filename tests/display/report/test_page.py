@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.display import gallery, plots, report, threshold_explorer
-from melnb.display.report import Section
-from melnb.display.threshold_explorer import ThresholdExplorer
+from melnb.display import gallery
+from melnb.display.plots import choices, curves
+from melnb.display.report.page import MOST_ROWS, Section, run_facts, write_figures, write_report
+from melnb.display.threshold import explorer
+from melnb.display.threshold.explorer import ThresholdExplorer
 from melnb.evaluation import metrics
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -37,16 +39,14 @@ class Reader(HTMLParser):
 
 
 def written(folder: Path, *parts: Any, **more: Any) -> str:
-    path = report.write_report(
-        folder / "report.html", title="T", sections=[Section("S", *parts)], **more
-    )
+    path = write_report(folder / "report.html", title="T", sections=[Section("S", *parts)], **more)
     return path.read_text(encoding="utf-8")
 
 
 def test_every_kind_of_part_is_shown(
     tmp_path: Path, predictions: pd.DataFrame, images: pd.DataFrame
 ) -> None:
-    figure = plots.roc_curve(metrics.roc_curve(predictions, positive="melanoma"))
+    figure = curves.roc_curve(metrics.roc_curve(predictions, positive="melanoma"))
     page = written(
         tmp_path,
         "A paragraph.",
@@ -83,7 +83,7 @@ def test_the_page_asks_for_nothing_and_forbids_it(
 
 
 def test_plotly_stands_in_the_file_once(tmp_path: Path, predictions: pd.DataFrame) -> None:
-    figure = plots.score_histogram(predictions, positive="melanoma")
+    figure = choices.score_histogram(predictions, positive="melanoma")
     page = written(tmp_path, figure, figure, figure)
     assert page.count("plotly.js v") == 1
     assert 4e6 < len(page) < 6e6
@@ -93,11 +93,7 @@ def test_the_module_is_inlined_unchanged(tmp_path: Path, predictions: pd.DataFra
     page = written(tmp_path, ThresholdExplorer(predictions))
     found = re.search(r'id="explorer-module">(.*?)</script>', page, re.DOTALL)
     assert found
-    assert (
-        json.loads(found[1])
-        == threshold_explorer.MODULE
-        == ThresholdExplorer(predictions).view()._esm
-    )
+    assert json.loads(found[1]) == explorer.MODULE == ThresholdExplorer(predictions).view()._esm
 
 
 def test_no_text_of_the_data_reaches_the_page_raw(
@@ -105,7 +101,7 @@ def test_no_text_of_the_data_reaches_the_page_raw(
 ) -> None:
     harmless = Reader(written(tmp_path, "x", {"x": "x"}, pd.DataFrame({"x": ["x"]})))
     hostile = pd.DataFrame({HOSTILE: [HOSTILE]})
-    page = report.write_report(
+    page = write_report(
         tmp_path / "hostile.html",
         title=HOSTILE,
         subtitle=HOSTILE,
@@ -114,7 +110,7 @@ def test_no_text_of_the_data_reaches_the_page_raw(
     assert Reader(page).count("script") == harmless.count("script")
     assert Reader(page).count("img") == 0
 
-    figure = plots.score_histogram(predictions, positive="melanoma", title=HOSTILE)
+    figure = choices.score_histogram(predictions, positive="melanoma", title=HOSTILE)
     pictures = gallery.sample_grid(images.assign(site=HOSTILE, target=HOSTILE), size=16)
     explorer = ThresholdExplorer(predictions, title=HOSTILE)
     page = written(tmp_path, figure, pictures, explorer)
@@ -124,7 +120,7 @@ def test_no_text_of_the_data_reaches_the_page_raw(
 
 def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
     page = written(tmp_path, pd.DataFrame({"x": np.arange(1234)}))
-    assert page.count('<th scope="row">') == report.MOST_ROWS
+    assert page.count('<th scope="row">') == MOST_ROWS
     assert "1,034 more rows are not shown." in page
 
 
@@ -152,7 +148,7 @@ def test_run_facts_say_what_was_set_and_found() -> None:
         "results": {"auc": 0.91234, "positive": "melanoma"},
         "started": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "versions": {},
     }  # fmt: skip
-    facts = report.run_facts([record, record | {"run": "b0/fold1", "commit": None}])
+    facts = run_facts([record, record | {"run": "b0/fold1", "commit": None}])
     assert facts["run"].tolist() == ["03_train/b0/fold0", "03_train/b0/fold1"]
     assert facts["settings"].tolist() == ["epochs 99"] * 2  # a fold of 0 is the default
     assert facts["results"][0] == "auc 0.912, positive melanoma"
@@ -161,8 +157,8 @@ def test_run_facts_say_what_was_set_and_found() -> None:
 
 
 def test_figures_are_written_beside_one_library(tmp_path: Path, predictions: pd.DataFrame) -> None:
-    figure = plots.score_histogram(predictions, positive="melanoma")
-    paths = report.write_figures(tmp_path / "figures", {"scores": figure, "again": figure})
+    figure = choices.score_histogram(predictions, positive="melanoma")
+    paths = write_figures(tmp_path / "figures", {"scores": figure, "again": figure})
     assert [p.name for p in paths] == ["scores.html", "again.html"]
     names = sorted(p.name for p in (tmp_path / "figures").iterdir())
     assert names == ["again.html", "plotly.min.js", "scores.html"]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.display import census
+from melnb.display.plots import census
 
 
 def test_class_counts_sum_to_the_images(images: pd.DataFrame) -> None:

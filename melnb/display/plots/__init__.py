@@ -1,0 +1,13 @@
+"""The plots room: one plotly figure for each table, under the table's name.
+
+The room's law: a figure says nothing that its table does not. Modules are named by what a reader
+sees: `metrics.roc_curve` makes a table, `curves.roc_curve` draws it.
+
+    curves       one line for each fold or run
+    choices      the chosen threshold, all others, and the scores that they cut
+    forests      estimates with their intervals
+    grids        squares of cells
+    census       what is in the data
+    training     how a fit went
+    marks        the strokes that they share
+"""

@@ -1,0 +1,50 @@
+"""Estimates as points with their intervals, a row each."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from melnb.display.plots import marks
+
+
+def metrics_by_fold(
+    table: pd.DataFrame, *, metric: str = "AUC", title: str = "AUC by fold"
+) -> go.Figure:
+    """Draw one metric of `metrics.metrics_by_fold`, a row each with its interval."""
+    chosen = table[table["metric"] == metric]
+    return marks.interval_figure(chosen, "rows", "value", title=title, axis=metric)
+
+
+def auc_by_class(table: pd.DataFrame, *, title: str = "AUC of each class") -> go.Figure:
+    """Draw `classes.auc_by_class` with its intervals."""
+    return marks.interval_figure(
+        table, "class", "value", title=title, axis="AUC, this class against the rest"
+    )
+
+
+def sensitivity_by_class(
+    table: pd.DataFrame, *, title: str = "Sensitivity of each class"
+) -> go.Figure:
+    """Draw `classes.sensitivity_by_class` with its intervals."""
+    return marks.interval_figure(table, "class", "sensitivity", title=title, axis="Sensitivity")
+
+
+def auc_comparison(table: pd.DataFrame, *, title: str = "Difference of AUC") -> go.Figure:
+    """Draw `metrics.auc_comparison`; where an interval spans 0, neither run is shown better."""
+    named = table.assign(runs=table["first"] + " − " + table["second"])
+    figure = marks.interval_figure(
+        named, "runs", "difference", title=title, axis="AUC of the first − of the second"
+    )
+    return figure.add_vline(0, line=marks.CHANCE)
+
+
+def member_contribution(
+    table: pd.DataFrame, *, title: str = "What the blend loses without each member"
+) -> go.Figure:
+    """Draw `contributions.member_contribution`: right of 0, the blend is better with the member."""
+    axis = "AUC of the blend less AUC without the member"
+    drawn = table if "difference" in table else table.assign(difference=None, low=None, high=None)
+    figure = marks.interval_figure(drawn, "member", "difference", title=title, axis=axis)
+    figure.add_vline(x=0, line=marks.CHANCE)
+    return figure

@@ -1,0 +1,128 @@
+"""Which threshold, and what each would do. A row is flagged when its score is at or above it."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.metrics import thin_curve
+from melnb.evaluation.rows import absent_class, binary_rows, threshold_counts
+from melnb.tables import class_names
+
+Choice = Literal["sensitivity", "specificity", "threshold", "youden"]
+REST = "rest"  # every class but the positive one
+_ROUNDING = 1e-9  # of a share of a count
+_THRESHOLD_COLUMNS = (
+    "threshold", "sensitivity", "specificity", "ppv", "npv", "flagged", "tp", "fp", "tn", "fn",
+)  # fmt: skip
+
+
+def threshold_table(
+    predictions: pd.DataFrame, *, positive: str, prevalence: float = 0, points: int = 0
+) -> pd.DataFrame:
+    """Return what each threshold would do, from the highest score down.
+
+    Args:
+        predictions: Predictions table.
+        positive: The class looked for.
+        prevalence: Of the positive class where the threshold will be used; 0: the data's.
+        points: At most so many rows, the most telling, for drawing alone; 0: every distinct score.
+
+    Returns:
+        `threshold`, `sensitivity`, `specificity`, `ppv`, `npv`, `flagged` (share of all), `tp`,
+        `fp`, `tn`, `fn`, `note`; one row with the reason when a class is absent.
+    """
+    check_prevalence(prevalence)
+    rows = binary_rows(predictions, positive=positive)
+    reason = absent_class(rows, positive)
+    if reason:
+        return pd.DataFrame([dict.fromkeys(_THRESHOLD_COLUMNS, math.nan) | {"note": reason}])
+    threshold, found, false = threshold_counts(rows)
+    lost, cleared = found[-1] - found, false[-1] - false
+    table = pd.DataFrame(
+        {"threshold": threshold, **_shares(found, false, cleared, lost, prevalence)}
+    )
+    table["note"] = np.where(table["npv"].isna(), "npv not estimable: every row is flagged", "")
+    return thin_curve(table, points=points, x="specificity", y="sensitivity") if points else table
+
+
+def choose_threshold(
+    rows: pd.DataFrame, *, positive: str, choose: Choice, at: float
+) -> tuple[float, str]:
+    """Return a threshold for binary rows, and why there is none (then NaN).
+
+    Raises:
+        ValueError: `choose` is unknown or `at` is outside 0-1.
+    """
+    if choose not in ("sensitivity", "specificity", "threshold", "youden"):
+        raise ValueError(f"choose is {choose!r}: use sensitivity, specificity, threshold or youden")
+    if choose != "youden" and not 0 <= at <= 1:
+        raise ValueError(f"at is {at}, not between 0 and 1 (choose: {choose})")
+    reason = absent_class(rows, positive)
+    if choose == "threshold":
+        return at, reason
+    if reason:
+        return math.nan, reason
+    threshold, found, false = threshold_counts(rows)
+    if choose == "sensitivity":
+        # Counts are compared, with room for the rounding of 0.9 x 10.
+        return float(threshold[np.argmax(found >= at * found[-1] - _ROUNDING)]), ""
+    if choose == "youden":
+        return float(threshold[np.argmax(found / found[-1] - false / false[-1])]), ""
+    keeping = int((false[-1] - false >= at * false[-1] - _ROUNDING).sum())
+    if keeping == 0:
+        return float(np.nextafter(threshold[0], np.inf)), "no score keeps it: nothing is flagged"
+    return float(threshold[keeping - 1]), ""
+
+
+def confusion(predictions: pd.DataFrame, *, positive: str, threshold: float) -> pd.DataFrame:
+    """Return counts at a threshold: truths down, calls across, the positive class first."""
+    others = [name for name in class_names(predictions) if name != positive]
+    tp, fp, tn, fn = counts_at(binary_rows(predictions, positive=positive), threshold)
+    names = [positive, others[0] if len(others) == 1 else REST]
+    table = pd.DataFrame([[tp, fn], [fp, tn]], index=names, columns=names)
+    return table.rename_axis(index="truth", columns="called")
+
+
+def counts_at(rows: pd.DataFrame, threshold: float) -> tuple[int, int, int, int]:
+    """Return true and false positives, true and false negatives; 0 where there is no threshold."""
+    if math.isnan(threshold):
+        return 0, 0, 0, 0
+    truth, flagged = rows["truth"].to_numpy(), rows["score"].to_numpy() >= threshold
+    tp, fp = int((truth & flagged).sum()), int((~truth & flagged).sum())
+    return tp, fp, int((~truth).sum()) - fp, int(truth.sum()) - tp
+
+
+def check_prevalence(prevalence: float) -> float:
+    """Return the prevalence if it is 0 (the data's) or a share below 1.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not 0 <= prevalence < 1:
+        raise ValueError(f"prevalence is {prevalence}: use a share below 1, or 0 for the data's")
+    return prevalence
+
+
+def _shares(
+    tp: np.ndarray, fp: np.ndarray, tn: np.ndarray, fn: np.ndarray, prevalence: float
+) -> dict[str, np.ndarray]:
+    sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
+    share = prevalence or (tp + fn) / (tp + fp + tn + fn)
+    true, false = sensitivity * share, (1 - specificity) * (1 - share)
+    cleared = specificity * (1 - share)
+    rest = cleared + (1 - sensitivity) * share
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "ppv": true / (true + false),
+        "npv": np.divide(cleared, rest, out=np.full(len(rest), np.nan), where=rest > 0),
+        "flagged": true + false,
+        "tp": tp,
+        "fp": fp,
+        "tn": tn,
+        "fn": fn,
+    }
