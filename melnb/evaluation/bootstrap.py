@@ -1,67 +1,179 @@
-"""Intervals by resampling, for statistics of a ranking that have no closed form.
+"""Intervals by resampling: of any function of weighted sums, and of statistics of a ranking.
 
-A statistic of the ROC or precision-recall curve depends on the rows only through the counts of
-positives and negatives at each step of the ranking. So a resample is a draw of counts, nothing is
-sorted twice, and runs of negatives between two positives are one step: 33,126 rows with 584
-positives are some 1,170 steps.
+A resample is a count: how often each cluster (or row) was drawn. So nothing is copied or sorted
+again. A mean over rows is a sum over clusters times the counts: one matrix product for all draws.
+
+    sums = bootstrap.resampled_sums(np.column_stack([found, positive]), clusters=patients)
+    se, low, high = bootstrap.percentile_interval(sums[:, 0] / sums[:, 1])   # sensitivity
+
+Statistics of a ranking (`rankings`) are resampled by the counts at its steps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
+from melnb.evaluation.rankings import Statistic, quotient, ranking_steps
+
 _CELL_COST = 6  # a multinomial cell costs as much as drawing so many rows
-_CELLS_AT_ONCE = 2_000_000  # bounds the memory of a block of draws to some 50 MB
+_CELLS_AT_ONCE = 160_000  # a block of draws stays in a core's cache, and memory stays bounded
 
 
-def ranking_steps(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Return the step of each row, from 0 for the highest score; ties share a step.
+def resample_counts(number: int, *, draws: int, seed: int, block: int = 0) -> Iterator[np.ndarray]:
+    """Yield how often each of `number` things is drawn, with replacement, in each resample.
 
-    Neighbouring scores that only negatives have are one step, which changes no curve.
-    """
-    _, group = np.unique(-score, return_inverse=True)
-    number = int(group.max()) + 1 if len(group) else 0
-    holds = np.bincount(group[truth], minlength=number) > 0
-    begins = holds.copy()
-    begins[1:] |= holds[:-1]
-    return np.asarray((np.cumsum(begins) - begins[:1])[group])
-
-
-def step_counts(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positives and the negatives at each step, each 1 x steps."""
-    step = ranking_steps(truth, score)
-    counts = np.bincount(step * 2 + truth).astype(float)
-    counts = np.pad(counts, (0, len(counts) % 2)).reshape(1, -1, 2)
-    return counts[..., 1], counts[..., 0]
-
-
-def aucs(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """Return the area under each ROC curve.
+    The same number and seed give the same resamples, so that statistics may be compared draw by
+    draw. Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 6.
 
     Args:
-        positives: draws x steps, counts from the highest score down.
-        negatives: As positives.
+        number: Of rows or clusters, 1 or more.
+        draws: Number of resamples.
+        seed: Of the generator.
+        block: Resamples at a time, which changes none of them; 0: as many as a cache holds.
+
+    Yields:
+        Blocks of draws x number; every row sums to `number`.
+    """
+    generator = np.random.default_rng(seed)
+    block = block or max(1, _CELLS_AT_ONCE // number)
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        drawn = generator.integers(number, size=(size, number))
+        drawn += np.arange(size)[:, None] * number  # each draw has bins of its own
+        yield np.bincount(drawn.ravel(), minlength=size * number).reshape(size, number)
+
+
+def resampled_sums(
+    values: np.ndarray,
+    *,
+    clusters: np.ndarray | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return the sum of each column over the rows of each resample.
+
+    Args:
+        values: n x k finite numbers: what each row adds to each sum.
+        clusters: n whole numbers from 0: whole clusters are drawn, not rows.
+        draws: Number of resamples.
+        seed: Of the generator.
 
     Returns:
-        draws values, NaN where a class is absent.
+        draws x k. Cost grows with rows x k once and clusters x draws x k.
+
+    Raises:
+        ValueError: `values` is not n x k, or one of them is not finite.
     """
-    won = ((np.cumsum(positives, axis=1) - positives / 2) * negatives).sum(axis=1)
-    return _divide(won, positives.sum(axis=1) * negatives.sum(axis=1))
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 2:
+        raise ValueError(f"values has the shape {values.shape}: pass rows x sums")
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"values[{row}, {column}] is {values[row, column]}: drop such rows first")
+    if clusters is not None:
+        number = int(clusters.max(initial=-1)) + 1
+        sums = [np.bincount(clusters, weights=v, minlength=number) for v in values.T]
+        values = np.stack(sums, axis=1) if sums else np.empty((number, 0))
+    if not len(values):
+        return np.zeros((draws, values.shape[1]))
+    blocks = resample_counts(len(values), draws=draws, seed=seed)
+    made = [counts.astype(float) @ values for counts in blocks]
+    return np.concatenate(made) if made else np.empty((0, values.shape[1]))
 
 
-def average_precisions(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """Return the average precision of each draw: the step-wise sum, without interpolation.
+def resampled_means(
+    values: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return the (weighted) mean of each column over the rows of each resample.
 
-    Arguments and result are those of `aucs`; one absent negative class is no hindrance.
+    Args:
+        values: n x k numbers.
+        weights: n or n x k weights of 0 or more: whether a row counts, say; None: all alike.
+        clusters: n whole numbers from 0: whole clusters are drawn, not rows.
+        draws: Number of resamples.
+        seed: Of the generator.
+
+    Returns:
+        draws x k, NaN where a resample has no weight.
     """
-    found = np.cumsum(positives, axis=1)
-    flagged = found + np.cumsum(negatives, axis=1)
-    precision = np.divide(found, flagged, out=np.zeros_like(found), where=flagged > 0)
-    return _divide((positives * precision).sum(axis=1), positives.sum(axis=1))
+    values = np.asarray(values, dtype=float)
+    shares = np.ones((len(values), 1)) if weights is None else np.asarray(weights, dtype=float)
+    shares = shares.reshape(len(values), -1)
+    both = np.concatenate([values * shares, shares], axis=1)
+    sums = resampled_sums(both, clusters=clusters, draws=draws, seed=seed)
+    above, below = np.broadcast_arrays(sums[:, : values.shape[1]], sums[:, values.shape[1] :])
+    return quotient(above, below)
+
+
+def percentile_interval(
+    values: np.ndarray, *, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the standard error and the percentile limits of resampled statistics.
+
+    Efron and Tibshirani 1993, chapter 13. Draws that are not finite (a class was absent) are left
+    out; a statistic of which half the draws or more are so is NaN.
+
+    Args:
+        values: draws, or draws x k.
+        confidence: Of the interval.
+
+    Returns:
+        Standard errors, lower and upper limits: each k numbers, or one (`float` takes it).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, not between 0 and 1: 0.95 is usual")
+    table = np.asarray(values, dtype=float)
+    kept = np.isfinite(table)
+    if table.ndim == 1:
+        columns = [table[kept]]
+    else:
+        columns = [column[own] for column, own in zip(table.T, kept.T, strict=True)]
+    tail = (1 - confidence) / 2
+    made = np.full((3, len(columns)), np.nan)
+    for k, column in enumerate(columns):
+        if len(column) > 1 and len(column) > len(table) / 2:
+            made[:, k] = column.std(ddof=1), *np.quantile(column, [tail, 1 - tail])
+    se, low, high = made if table.ndim > 1 else made[:, 0]
+    return np.asarray(se), np.asarray(low), np.asarray(high)
+
+
+def resampled_statistics(
+    truth: np.ndarray,
+    score: np.ndarray,
+    *,
+    statistics: Sequence[Statistic],
+    draws: int = 1000,
+    seed: int = 0,
+    clusters: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return statistics of the ranking of each resample, all of the same resamples.
+
+    Args:
+        truth: n booleans.
+        score: n numbers.
+        statistics: k functions from counts, draws x steps, to draws values.
+        draws: Number of resamples.
+        seed: Of the generator: the same seed gives the same resamples.
+        clusters: n whole numbers from 0: whole clusters are drawn, not rows.
+
+    Returns:
+        draws x k, NaN where a resample lacks a class.
+    """
+    if not len(truth) or draws < 1:
+        return np.full((draws, len(statistics)), np.nan)
+    step = ranking_steps(truth, score)
+    blocks = _count_draws(step * 2 + truth, draws, seed, clusters)
+    return np.concatenate(
+        [np.stack([of(c[:, 1::2], c[:, 0::2]) for of in statistics], axis=1) for c in blocks]
+    )
 
 
 def bootstrap_interval(
@@ -76,66 +188,51 @@ def bootstrap_interval(
 ) -> tuple[float, float, float]:
     """Return a statistic's standard error and percentile limits over resamples of the rows.
 
-    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
-
-    Args:
-        truth: n booleans.
-        score: n numbers.
-        statistic: From counts, draws x steps, to draws values.
-        draws: Number of resamples.
-        seed: Of the generator: the same seed gives the same limits.
-        confidence: Of the interval.
-        clusters: n whole numbers from 0: whole clusters are drawn, not rows.
+    Arguments are those of `resampled_statistics`.
 
     Returns:
         Standard error, lower and upper limit; NaN when a class has fewer than two rows.
     """
     if min(truth.sum(), (~truth).sum()) < 2 or draws < 2:
         return math.nan, math.nan, math.nan
-    step = ranking_steps(truth, score)
-    values = np.concatenate(
-        [statistic(p, n) for p, n in _count_draws(truth, step, draws, seed, clusters)]
+    values = resampled_statistics(
+        truth, score, statistics=[statistic], draws=draws, seed=seed, clusters=clusters
     )
-    values = values[np.isfinite(values)]  # a draw may lack a class
-    if len(values) < draws / 2:
-        return math.nan, math.nan, math.nan
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(values.std(ddof=1)), float(low), float(high)
+    se, low, high = percentile_interval(values[:, 0], confidence=confidence)
+    return float(se), float(low), float(high)
 
 
 def _count_draws(
-    truth: np.ndarray, step: np.ndarray, draws: int, seed: int, clusters: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield blocks of resampled counts: positives and negatives, each draws x steps."""
+    cell: np.ndarray, draws: int, seed: int, clusters: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """Yield blocks of resampled counts, draws x cells: a cell is a step's negatives or positives.
+
+    Args:
+        cell: Of each row.
+        draws: Number of resamples.
+        seed: Of the generator.
+        clusters: Of each row, from 0; None: rows are drawn.
+    """
+    cells = 2 * (int(cell.max()) // 2 + 1)
+    if clusters is not None:
+        # Imported here, as it would double what this module costs to import.
+        from scipy import sparse
+
+        number = int(clusters.max()) + 1
+        ones = np.ones(len(cell))
+        held = sparse.coo_array((ones, (cell, clusters)), shape=(cells, number)).tocsr()
+        block = max(1, _CELLS_AT_ONCE // max(number, cells))
+        for counts in resample_counts(number, draws=draws, seed=seed, block=block):
+            yield np.ascontiguousarray((held @ counts.T.astype(float)).T)
+        return
     generator = np.random.default_rng(seed)
-    cell = step * 2 + truth
-    cells = 2 * (int(step.max()) + 1)
+    shares = np.bincount(cell, minlength=cells) / len(cell)
     block = max(1, _CELLS_AT_ONCE // cells)
     for start in range(0, draws, block):
         size = min(block, draws - start)
-        if clusters is not None:
-            counts = _cluster_counts(generator, cell, cells, clusters, size)
-        elif cells * _CELL_COST < len(cell):
-            shares = np.bincount(cell, minlength=cells) / len(cell)
-            counts = generator.multinomial(len(cell), shares, size=size).astype(float)
+        if cells * _CELL_COST < len(cell):
+            counts = generator.multinomial(len(cell), shares, size=size)
         else:
             rows = (generator.integers(len(cell), size=len(cell)) for _ in range(size))
-            counts = np.stack([np.bincount(cell[r], minlength=cells) for r in rows]).astype(float)
-        yield counts[:, 1::2], counts[:, 0::2]
-
-
-def _cluster_counts(
-    generator: np.random.Generator, cell: np.ndarray, cells: int, clusters: np.ndarray, size: int
-) -> np.ndarray:
-    number = int(clusters.max()) + 1
-    counts = np.empty((size, cells))
-    for row in counts:
-        times = np.bincount(generator.integers(number, size=number), minlength=number)
-        row[:] = np.bincount(cell, weights=times[clusters], minlength=cells)
-    return counts
-
-
-def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    result: np.ndarray = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-    return result
+            counts = np.stack([np.bincount(cell[r], minlength=cells) for r in rows])
+        yield counts.astype(float)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation import bootstrap
+from melnb.evaluation.rankings import average_precisions
 from melnb.evaluation.rows import (
     DIFFERENCE_COLUMNS,
     ESTIMATE_COLUMNS,
@@ -140,7 +140,7 @@ def average_precision(
     return bootstrap_estimate(
         binary_rows(predictions, positive=positive),
         metric="average precision",
-        statistic=bootstrap.average_precisions,
+        statistic=average_precisions,
         positive=positive,
         confidence=confidence,
         cluster=cluster,

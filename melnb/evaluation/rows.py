@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import bootstrap, intervals
+from melnb.evaluation.rankings import Statistic, step_counts
 from melnb.tables import TableError, class_names
 
 ESTIMATE_COLUMNS = (
@@ -145,7 +146,7 @@ def bootstrap_estimate(
     rows: pd.DataFrame,
     *,
     metric: str,
-    statistic: bootstrap.Statistic,
+    statistic: Statistic,
     positive: str,
     confidence: float,
     cluster: str,
@@ -154,7 +155,7 @@ def bootstrap_estimate(
 ) -> pd.DataFrame:
     """Return a statistic of binary rows with a bootstrap interval, as one row."""
     truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
-    value = float(statistic(*bootstrap.step_counts(truth, score))[0]) if len(rows) else math.nan
+    value = float(statistic(*step_counts(truth, score))[0]) if len(rows) else math.nan
     se, low, high = bootstrap.bootstrap_interval(
         truth,
         score,
