@@ -1,0 +1,179 @@
+"""The report card: a model card that the run fills in itself, and what guidelines still ask for.
+
+After Mitchell et al. 2019, Model Cards for Model Reporting (FAT*). What a run did not record is
+not guessed: it is listed by name, guideline by guideline, for the authors to add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from melnb.display.report import page
+from melnb.files import replacing
+
+LIMITS = (
+    "The numbers hold for images like those described here. Labels are those of the source, some "
+    "of them not proven by histology. Images outside the trained classes are called one of them "
+    "all the same."
+)
+_CHECKLISTS = Path(__file__).parent / "checklists.yaml"
+_ITEMS: dict[str, dict[str, str]] = {
+    "Intended use": {"intended_use": "Use", "goal": "Goal", "limits": "Limits"},
+    "Data": {
+        "source": "Source", "selection": "Selection", "preprocessing": "Preprocessing",
+        "outcome": "Outcome", "numbers": "Numbers",
+        "partition_numbers": "Numbers by fold", "clusters": "Images that belong together",
+        "diagnoses": "Diagnoses", "demographics": "People", "sites": "Sites of the body",
+        "skin_tone": "Skin tone", "missing": "Missing values",
+    },
+    "Folds": {"partitions": "Folds", "disjoint": "Kept apart by", "internal": "Evaluation",
+              "external": "External data"},
+    "Model": {
+        "technology": "Technology", "network": "Network", "initial_weights": "Initial weights",
+        "predictors": "Inputs", "colour": "Colour", "training": "Training",
+        "augmentation": "Augmentation", "imbalance": "Class imbalance",
+        "epoch_choice": "Choice of epoch", "ensembling": "Ensembling", "calibrator": "Calibrator",
+        "software": "Software and hardware", "availability": "Availability",
+    },
+    "Results": {
+        "discrimination": "Discrimination", "by_fold": "By fold", "calibration": "Calibration",
+        "threshold_choice": "Threshold", "operating_point": "Operating point",
+        "cross_table": "Counts", "subgroups": "Subgroups", "robustness": "Robustness",
+        "comparison": "Against other models", "failures": "Failures",
+        "uncertainty": "Uncertainty",
+    },
+}  # fmt: skip
+KEYS = {key for items in _ITEMS.values() for key in items}
+
+
+def report_card(answers: Mapping[str, str]) -> pd.DataFrame:
+    """Return the card, a row for each item that has an answer.
+
+    Args:
+        answers: By key (`answers.data_answers`, `model_answers`, `result_answers` together).
+
+    Returns:
+        `section`, `item`, `answer`.
+
+    Raises:
+        ValueError: A key belongs to no item.
+    """
+    unknown = sorted({*answers} - KEYS)
+    if unknown:
+        raise ValueError(f"the card has no item {unknown[0]!r} (items: {sorted(KEYS)})")
+    told = {"intended_use": page.INTENDED_USE[0], "limits": LIMITS, **answers}
+    rows = [
+        (section, item, told[key])
+        for section, items in _ITEMS.items()
+        for key, item in items.items()
+        if told.get(key)
+    ]
+    return pd.DataFrame(rows, columns=["section", "item", "answer"])
+
+
+def checklist_items(answers: Mapping[str, str]) -> pd.DataFrame:
+    """Return every item of the guidelines, with the card's item that answers it.
+
+    Items are named by their topic in words of our own; the guidelines themselves say more.
+
+    Returns:
+        `guideline`, `number` (empty where the guideline's own was not to hand), `topic`,
+        `answered_by` (empty: missing), `source`.
+    """
+    names = {key: item for items in _ITEMS.values() for key, item in items.items()}
+    told = {"intended_use", "limits", *(key for key, text in answers.items() if text)}
+    rows = [
+        {
+            "guideline": guideline,
+            "number": item["number"],
+            "topic": item["topic"],
+            "answered_by": names[item["answer"]] if item["answer"] in told else "",
+            "source": facts["source"],
+        }
+        for guideline, facts in _read_checklists().items()
+        for item in facts["items"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def write_card(
+    folder: str | Path, card: pd.DataFrame, items: pd.DataFrame, *, title: str
+) -> list[Path]:
+    """Write `report_card.md` and `report_card.html`, each whole or not at all.
+
+    Args:
+        folder: Where to.
+        card: `report_card`.
+        items: `checklist_items`.
+        title: Of both files.
+
+    Returns:
+        The two paths.
+    """
+    folder = Path(folder)
+    with replacing(folder / "report_card.md") as temporary:
+        temporary.write_text(_markdown(card, items, title), encoding="utf-8")
+    sections = [
+        page.Section(str(name), dict(zip(part["item"], part["answer"], strict=True)))
+        for name, part in card.groupby("section", sort=False)
+    ]
+    html = page.write_report(
+        folder / "report_card.html",
+        title=title,
+        subtitle="Report card",
+        sections=[*sections, *checklist_sections(items)],
+    )
+    return [folder / "report_card.md", html]
+
+
+def checklist_sections(items: pd.DataFrame) -> list[page.Section]:
+    """Return a section for each guideline: its answered items as a table, the missing by name."""
+    made = []
+    for guideline, part in items.groupby("guideline", sort=False):
+        missing = part[part["answered_by"] == ""]
+        told = part[part["answered_by"] != ""][["number", "topic", "answered_by"]]
+        heading = f"{guideline}: {len(told)} of {len(part)} items answered"
+        source = f"{part['source'].iloc[0]}. Topics are in our words: read the original."
+        made.append(page.Section(heading, source, told, f"Missing: {_listed(missing)}."))
+    return made
+
+
+def _markdown(card: pd.DataFrame, items: pd.DataFrame, title: str) -> str:
+    lines = [f"# Report card: {_plain(title)}", ""]
+    for section, part in card.groupby("section", sort=False):
+        lines += [f"## {section}", ""]
+        lines += [f"- **{row.item}:** {_plain(row.answer)}" for row in part.itertuples()] + [""]
+    lines += ["## Reporting guidelines", ""]
+    for guideline, part in items.groupby("guideline", sort=False):
+        told, missing = part[part["answered_by"] != ""], part[part["answered_by"] == ""]
+        lines += [f"### {guideline}: {len(told)} of {len(part)} items answered", ""]
+        lines += [f"{part['source'].iloc[0]}. Topics are in our words: read the original.", ""]
+        lines += [f"- [x] {_item(row)}: see *{row.answered_by}*" for row in told.itertuples()]
+        lines += [f"- [ ] {_item(row)}: **missing**" for row in missing.itertuples()] + [""]
+    return "\n".join(lines)
+
+
+def _item(row: object) -> str:
+    number, topic = getattr(row, "number", ""), getattr(row, "topic", "")
+    return f"{number} {topic}".strip()
+
+
+def _listed(missing: pd.DataFrame) -> str:
+    return "; ".join(_item(row) for row in missing.itertuples()) or "nothing"
+
+
+def _plain(text: object) -> str:
+    """Return text that Markdown shows as it is: names come with the data."""
+    escaped = "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in str(text))
+    return " ".join(escaped.split())
+
+
+def _read_checklists() -> dict[str, dict[str, list[dict[str, str]]]]:
+    read: dict[str, dict[str, list[dict[str, str]]]] = yaml.safe_load(
+        _CHECKLISTS.read_text(encoding="utf-8")
+    )
+    return read
