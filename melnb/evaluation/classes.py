@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import intervals
+from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import (
     absent_interval,
     auc_estimate,
@@ -71,52 +72,64 @@ def confusion_by_class(predictions: pd.DataFrame) -> pd.DataFrame:
     return counts.rename_axis(index="truth", columns="called")
 
 
-def sensitivity_by_class(predictions: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+def sensitivity_by_class(
+    predictions: pd.DataFrame, *, confidence: float = 0.95, cluster: str = ""
+) -> pd.DataFrame:
     """Return the share of each class's rows that are called so, with Wilson's interval.
+
+    Args:
+        predictions: Predictions table.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
 
     Returns:
         `class`, `sensitivity`, `low`, `high`, `called` (right), `n`, `note`.
     """
-    counts = confusion_by_class(predictions)
-    n = counts.sum(axis=1).to_numpy()
-    right = np.array([counts.loc[name, name] for name in counts.index])
-    low, high = intervals.wilson_interval(right, n, confidence=confidence)
-    share = np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0)
-    return pd.DataFrame(
-        {
-            "class": counts.index.to_numpy(),
-            "sensitivity": share,
-            "low": low,
-            "high": high,
-            "called": right,
-            "n": n,
-            "note": np.where(n > 0, "", "not estimable: no row is of this class"),
-        }
-    )
+    names = class_names(predictions)
+    known = predictions[predictions["truth"].notna()]
+    truth, right = known["truth"].to_numpy(), known["truth"].to_numpy() == _calls(known, names)
+    clusters = row_clusters(known, cluster)
+    made = []
+    for name in names:
+        own = truth == name
+        limits = clustered_wilson(right, own, clusters, confidence=confidence)
+        note = "" if own.any() else f"not estimable: no row is {name}"
+        if own.any() and np.isnan(limits[1]):
+            note = f"interval not estimable: all rows are of one {cluster}"
+        made.append((name, *limits, int((right & own).sum()), int(own.sum()), note))
+    columns = ["class", "sensitivity", "low", "high", "called", "n", "note"]
+    return pd.DataFrame(made, columns=columns)
 
 
-def balanced_accuracy(predictions: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+def balanced_accuracy(
+    predictions: pd.DataFrame, *, confidence: float = 0.95, cluster: str = ""
+) -> pd.DataFrame:
     """Return the mean of the classes' sensitivities: ISIC 2018's and 2019's measure.
 
-    Classes without a row are outside the mean, and named. The limits are recovered from Wilson's
-    limits of the classes (Zou and Donner 2008).
+    Classes without a row are outside the mean, and named. The limits are recovered from those of
+    the classes (Zou and Donner 2008).
+
+    Args:
+        predictions: Predictions table.
+        confidence: Of the interval.
+        cluster: A column, such as `patient_id`, whose images err together.
 
     Returns:
         `rows.ESTIMATE_COLUMNS`, one row.
     """
-    table = sensitivity_by_class(predictions, confidence=confidence)
+    table = sensitivity_by_class(predictions, confidence=confidence, cluster=cluster)
     kept = table[table["n"] > 0]
-    positive = class_names(predictions)[0]
-    rows = binary_rows(predictions, positive=positive)
+    rows = binary_rows(predictions, positive=class_names(predictions)[0])
     values = [kept[c].to_numpy(dtype=float) for c in ("sensitivity", "low", "high")]
     value, *limits = intervals.mean_interval(*values) if len(kept) else (math.nan,) * 3
+    reason = next((note for note in kept["note"] if note), "")
     made = estimate(
         "balanced accuracy",
         value,
         rows,
         limits=(limits[0], limits[1]),
-        method="Wilson, recovered",
-        reason="" if len(kept) else "not estimable: no row has a truth",
+        method=f"Wilson by {cluster}, recovered" if cluster else "Wilson, recovered",
+        reason=reason if len(kept) else "not estimable: no row has a truth",
         remark=_left_out(list(table["class"][table["n"] == 0])) if len(kept) else "",
     )
     return made.assign(positives=int(kept["called"].sum()))
@@ -138,7 +151,7 @@ def _macro_auc(
     value = float(np.mean([pair[0] for pair in kept.values()]))
     parts = np.mean([pair[1] for pair in kept.values()], axis=0)
     se = math.sqrt(intervals.parts_covariance(parts[None], row_clusters(rows, cluster))[0, 0])
-    reasons = (absent_interval(by_class[name], se) for name in kept)
+    reasons = (absent_interval(by_class[name], se, cluster) for name in kept)
     return estimate(
         "AUC",
         value,

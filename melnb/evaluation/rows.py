@@ -19,6 +19,7 @@ DIFFERENCE_COLUMNS = (
     "n", "positives", "note",
 )  # fmt: skip
 _NO_ERROR = 1e-9  # what rounding leaves of a standard error of 0
+_FEW = 20  # of a class: below, percentile intervals cover some 90 % where 95 % is meant
 
 
 def binary_rows(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
@@ -98,6 +99,8 @@ def difference_row(
     reason = absent_class(rows, positive)
     if not reason and not se > _NO_ERROR:
         reason = "not estimable: the two scores rank the rows alike, or a class has 1 row"
+    if not reason and cluster and _fewest_clusters(rows, cluster) < 2:
+        reason = f"not estimable: all rows of a class are of one {cluster}"
     if reason:
         se = math.nan
     half, z = intervals.normal_quantile(confidence) * se, difference / se
@@ -138,7 +141,7 @@ def auc_estimate(
         se=se,
         limits=wald_limits(value, se, confidence),
         method=f"DeLong by {cluster}" if cluster else "DeLong",
-        reason=absent_class(rows, positive) or absent_interval(rows, se),
+        reason=absent_class(rows, positive) or absent_interval(rows, se, cluster),
     )
 
 
@@ -165,7 +168,9 @@ def bootstrap_estimate(
         confidence=confidence,
         clusters=row_clusters(rows, cluster),
     )
-    reason = absent_class(rows, positive) if math.isnan(value) else absent_interval(rows, se)
+    reason = (
+        absent_class(rows, positive) if math.isnan(value) else absent_interval(rows, se, cluster)
+    )
     return estimate(
         metric,
         value,
@@ -174,17 +179,33 @@ def bootstrap_estimate(
         limits=(low, high),
         method=f"bootstrap of {cluster or 'rows'}",
         reason=reason,
+        remark="" if reason else _few(rows, cluster),
     )
 
 
-def absent_interval(rows: pd.DataFrame, se: float) -> str:
+def absent_interval(rows: pd.DataFrame, se: float, cluster: str = "") -> str:
     """Return why an estimate has no interval, or an empty text."""
     fewest = min(int(rows["truth"].sum()), int((~rows["truth"]).sum()))
     if fewest < 2:
         return f"interval not estimable: a class has {fewest} row(s)"
+    if cluster and _fewest_clusters(rows, cluster) < 2:
+        return f"interval not estimable: all rows of a class are of one {cluster}"
     if not se > _NO_ERROR:
         return "interval not estimable: the rows show no spread (classes wholly apart, or all tied)"
     return ""
+
+
+def _fewest_clusters(rows: pd.DataFrame, cluster: str) -> int:
+    """Return among how many clusters, or rows, the class that has the fewest is spread."""
+    clusters = row_clusters(rows, cluster)
+    truth = rows["truth"].to_numpy()
+    codes = np.arange(len(rows)) if clusters is None else clusters
+    return min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])))
+
+
+def _few(rows: pd.DataFrame, cluster: str) -> str:
+    fewest = _fewest_clusters(rows, cluster)
+    return f"rough: a class has {fewest} {cluster or 'row'}s alone" if fewest < _FEW else ""
 
 
 def wald_limits(value: float, se: float, confidence: float) -> tuple[float, float]:

@@ -129,3 +129,19 @@ def test_no_truth_at_all(binary: Make) -> None:
     assert (row["note"], row["left_out"]) == ("not estimable: no row has a truth", 2)
     assert classes.sensitivity_by_class(table)["note"].str.startswith("not estimable").all()
     assert classes.auc_by_class(table)["note"].str.startswith("not estimable").all()
+
+
+def test_patients_widen_what_a_class_gets(seven: pd.DataFrame) -> None:
+    twice = pd.concat([seven, seven.assign(image_id=seven["image_id"] + "b")], ignore_index=True)
+    twice["patient_id"] = [f"p{k % len(seven)}" for k in range(len(twice))]
+    for function in (classes.sensitivity_by_class, classes.balanced_accuracy):
+        once, blind = function(seven), function(twice)
+        clustered = function(twice, cluster="patient_id")
+        width = [float((t["high"] - t["low"]).iloc[0]) for t in (once, blind, clustered)]
+        assert width[1] < 0.75 * width[0]
+        assert width[2] == pytest.approx(width[0], rel=0.03)
+    alone = twice.assign(patient_id="p")
+    assert "of one patient_id" in classes.balanced_accuracy(alone, cluster="patient_id")["note"][0]
+    areas = classes.auc_by_class(alone, cluster="patient_id")
+    assert areas["note"].str.contains("of one patient_id").all()
+    assert areas[["se", "low", "high"]].isna().all(axis=None)

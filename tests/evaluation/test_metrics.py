@@ -72,6 +72,29 @@ def test_areas_by_patient(tied: pd.DataFrame) -> None:
         metrics.auc(tied, positive="melanoma", cluster="lesion_id")
 
 
+def test_a_class_of_one_patient_has_no_interval(tied: pd.DataFrame) -> None:
+    # Their parts sum to 0, so that DeLong's error would be too small, and say nothing of it.
+    held = tied["truth"] == "melanoma"
+    table = tied.assign(patient_id=tied["patient_id"].mask(held, "one"))
+    for function in (metrics.auc, metrics.average_precision):
+        row = function(table, positive="melanoma", cluster="patient_id").iloc[0]
+        assert row["note"] == "interval not estimable: all rows of a class are of one patient_id"
+        assert row[["se", "low", "high"]].isna().all()
+    second = table.assign(p_melanoma=table["p_melanoma"].iloc[::-1].to_numpy())
+    runs = {"a": table, "b": second}
+    row = metrics.auc_comparison(runs, positive="melanoma", cluster="patient_id").iloc[0]
+    assert row["note"] == "not estimable: all rows of a class are of one patient_id"
+    assert row[["se", "low", "high", "z", "p"]].isna().all()
+
+
+def test_few_positives_are_said_to_be_few(binary: Make) -> None:
+    truth = np.arange(300) % 30 == 0
+    score = np.random.default_rng(0).random(300) * 0.5 + 0.3 * truth
+    row = metrics.average_precision(binary(truth, score), positive="melanoma").iloc[0]
+    assert row["note"] == "rough: a class has 10 rows alone"
+    assert row["low"] < row["value"] < row["high"]
+
+
 def test_an_unknown_patient_stands_alone(tied: pd.DataFrame) -> None:
     alone = tied.assign(patient_id=np.nan)
     se = metrics.auc(tied, positive="melanoma").iloc[0]["se"]
