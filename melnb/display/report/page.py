@@ -25,7 +25,6 @@ from melnb.display.gallery import Gallery
 from melnb.display.threshold import explorer
 from melnb.display.threshold.explorer import ThresholdExplorer
 from melnb.files import replacing
-from melnb.params import STAGES
 
 Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | ThresholdExplorer | Mapping[str, Any]
 
@@ -65,7 +64,8 @@ def write_report(
     Args:
         path: The HTML file.
         title: Of the report.
-        sections: In reading order.
+        sections: In reading order. Tables without rows and figures without data are left out, and
+            so is a section that holds nothing else.
         subtitle: A line below the title: which run, which images.
 
     Returns:
@@ -77,9 +77,10 @@ def write_report(
     use = Section("Intended use: research, not a medical device", *INTENDED_USE)
     numbers = count(1)
     shown = [
-        (section.title, [_shown(part, next(numbers)) for part in section.parts])
+        (section.title, [_shown(part, next(numbers)) for part in section.parts if _holds(part)])
         for section in [*sections, use]
     ]
+    shown = [(title, parts) for title, parts in shown if parts]  # nothing compared, no heading
     kinds = {part["kind"] for _, parts in shown for part in parts}
     page = _template().render(
         title=title,
@@ -118,44 +119,18 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
     return paths
 
 
-def run_facts(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return how runs came about, a row each.
-
-    Args:
-        records: Of `runs.read_run`, in the order to show.
-
-    Returns:
-        `run`; `results`, the numbers that it recorded; `settings`, the parameters that are not at
-        their default; `device`, `seconds`, `started`, `commit`, and the libraries' `versions`.
-    """
-    return pd.DataFrame(
-        {
-            "run": f"{record['stage']}/{record['run']}",
-            "results": _words(record["results"]),
-            "settings": _words(_settings(record)),
-            "device": record["device"],
-            "seconds": record["seconds"],
-            "started": record["started"][:16].replace("T", " "),
-            "commit": str(record["commit"] or "")[:9],
-            "versions": _words(record["versions"]),
-        }
-        for record in records
-    )
+def _holds(part: Part) -> bool:
+    if isinstance(part, pd.DataFrame):
+        return not part.empty
+    if isinstance(part, go.Figure):
+        return any(len(_drawn(trace)) for trace in part.data)
+    return True
 
 
-def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    fields = STAGES[record["stage"]].model_fields if record["stage"] in STAGES else {}
-    return {
-        name: value
-        for name, value in record["parameters"].items()
-        if name != "outputs" and (name not in fields or fields[name].default != value)
-    }
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {cells.number(value) if isinstance(value, float) else value}"
-        for name, value in values.items()
+def _drawn(trace: Any) -> Any:
+    """Return what a trace draws: its heights, cells or lengths."""
+    return next(
+        (v for name in ("y", "z", "x") if (v := getattr(trace, name, None)) is not None), ()
     )
 
 
@@ -166,8 +141,6 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
         return {"kind": "text", "text": part}
     if isinstance(part, go.Figure):
         return identity | _figure(part)
-    if isinstance(part, pd.DataFrame) and part.empty:
-        return {"kind": "text", "text": "The table has no rows."}
     if isinstance(part, pd.DataFrame):
         return _table(cells.tidy(part.head(MOST_ROWS)), more=max(0, len(part) - MOST_ROWS))
     if isinstance(part, Gallery):

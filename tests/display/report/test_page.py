@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from melnb.display import gallery
 from melnb.display.plots import choices, curves
-from melnb.display.report.page import MOST_ROWS, Section, run_facts, write_figures, write_report
+from melnb.display.report.page import MOST_ROWS, Section, write_figures, write_report
 from melnb.display.threshold import explorer
 from melnb.display.threshold.explorer import ThresholdExplorer
 from melnb.evaluation import metrics
@@ -124,9 +125,13 @@ def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
     assert "1,034 more rows are not shown." in page
 
 
-def test_a_table_without_rows_says_so(tmp_path: Path) -> None:
-    page = written(tmp_path, pd.DataFrame({"x": []}))
-    assert "The table has no rows." in page
+def test_what_holds_nothing_has_no_heading(tmp_path: Path) -> None:
+    empty = [pd.DataFrame({"x": []}), go.Figure(), go.Figure(go.Scatter(x=[], y=[]))]
+    sections = [Section("Compared", *empty), Section("Found", *empty, "words")]
+    page = write_report(tmp_path / "report.html", title="T", sections=sections).read_text()
+    assert "Compared" not in page
+    assert "Found" in page
+    assert "data-figure=" not in page
 
 
 def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:
@@ -139,21 +144,6 @@ def test_a_part_of_no_kind_is_refused_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(TypeError, match="cannot show int"):
         written(tmp_path, 3)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_run_facts_say_what_was_set_and_found() -> None:
-    record = {
-        "stage": "03_train", "run": "b0/fold0", "seconds": 2.5, "device": "CPU", "inputs": [],
-        "parameters": {"epochs": 99, "fold": 0, "outputs": "elsewhere"},
-        "results": {"auc": 0.91234, "positive": "melanoma"},
-        "started": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "versions": {},
-    }  # fmt: skip
-    facts = run_facts([record, record | {"run": "b0/fold1", "commit": None}])
-    assert facts["run"].tolist() == ["03_train/b0/fold0", "03_train/b0/fold1"]
-    assert facts["settings"].tolist() == ["epochs 99"] * 2  # a fold of 0 is the default
-    assert facts["results"][0] == "auc 0.912, positive melanoma"
-    assert facts["commit"].tolist() == ["012345678", ""]
-    assert facts["started"][0] == "2026-01-02 03:04"
 
 
 def test_figures_are_written_beside_one_library(tmp_path: Path, predictions: pd.DataFrame) -> None:

@@ -1,0 +1,30 @@
+from typing import Any
+
+from melnb.display.report.lineage import run_facts
+
+
+def record(fold: int, **more: Any) -> dict[str, Any]:
+    return {
+        "stage": "03_train", "run": f"b0/fold{fold}", "seconds": 2.5, "device": "CPU", "inputs": [],
+        "parameters": {"epochs": 99, "fold": fold, "outputs": "elsewhere"},
+        "results": {"auc": 0.91234 - fold / 10, "positive": "melanoma"},
+        "started": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "versions": {},
+        **more,
+    }  # fmt: skip
+
+
+def test_run_facts_say_what_was_set_and_found() -> None:
+    facts = run_facts([record(0), record(0, stage="04_predict", run="b0", commit=None)])
+    assert facts["run"].tolist() == ["03_train/b0/fold0", "04_predict/b0"]
+    assert facts["settings"].tolist() == ["epochs 99"] * 2
+    assert facts["results"][0] == "auc 0.912, positive melanoma"
+    assert facts["commit"].tolist() == ["012345678", ""]
+    assert facts["started"][0] == "2026-01-02 03:04"
+
+
+def test_folds_that_were_set_alike_share_a_row() -> None:
+    other = record(2, parameters={"epochs": 5, "fold": 2, "outputs": ""})
+    facts = run_facts([record(0), record(1), other])
+    assert facts["run"].tolist() == ["03_train/b0/fold0, 1", "03_train/b0/fold2"]
+    assert facts["results"][0] == "auc 0.912 | 0.812, positive melanoma"
+    assert facts["seconds"].tolist() == [5.0, 2.5]
