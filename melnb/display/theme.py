@@ -26,6 +26,8 @@ INK_ON_ANY = "#6B7480"  # dark enough on white paper, light enough on dark
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BROWN, GREY)  # runs, folds
 SCALE = ((0.0, "#E9F2F8"), (1.0, "#0F7AB6"))  # of heat maps; opaque, to be read on any paper
 
+APART = ((0.0, "#F2B48A"), (0.5, "#E8EBEE"), (1.0, "#8FC1E3"))  # worse, not told apart, better
+
 TRUTHS = (BLUE, VERMILLION)  # of a rest and of the class looked for
 
 _CLASS_COLOURS = {

@@ -1,4 +1,4 @@
-"""Squares of cells: who is called what, and which members agree."""
+"""Squares of cells: who is called what, which members agree, and which are better."""
 
 from __future__ import annotations
 
@@ -50,5 +50,47 @@ def member_correlation(table: pd.DataFrame, *, title: str = "Correlation of memb
         texttemplate="%{z:.2f}",
         hovertemplate="%{y} and %{x}: %{z:.3f}",
         name="correlation",
+    )
+    return figure.update_yaxes(autorange="reversed", showgrid=False).update_xaxes(showgrid=False)
+
+
+def comparison_matrix(
+    table: pd.DataFrame, *, title: str = "Is the row better than the column?"
+) -> go.Figure:
+    """Draw `comparisons.comparison_matrix`: AUC of the row less that of the column, best first.
+
+    Blue where the row is better, vermillion where it is worse, grey where they are not told apart.
+    """
+    area = dict(zip(table["second"], table["auc_second"], strict=True))
+    area |= dict(zip(table["first"], table["auc_first"], strict=True))
+    # Areas that are not estimable are NaN, and go last.
+    names = sorted(area, key=lambda name: (area[name] != area[name], -area[name]))
+    shade = np.full((len(names), len(names)), np.nan)
+    words = np.full(shade.shape, "", dtype=object)
+    pairs = table[["first", "second", "difference", "p_holm", "verdict"]].to_numpy(dtype=object)
+    for first, second, lead, p, verdict in pairs:
+        apart = float(np.sign(lead)) if verdict.endswith("is better") else 0.0
+        row, column = names.index(first), names.index(second)
+        for place, sign in (((row, column), 1), ((column, row), -1)):
+            shade[place] = sign * apart
+            known = f"{sign * lead:+.4f}<br>p {p:.2g}"
+            words[place] = verdict if verdict == "not estimable" else known
+    labels = [f"{name}<br>{area[name]:.4f}" for name in names]
+    side = 190 + 78 * max(len(names), 2)
+    figure = go.Figure(layout=theme.layout(title, "", "", height=side, width=side + 160))
+    figure.add_heatmap(
+        z=shade,
+        x=labels,
+        y=labels,
+        text=words,
+        zmin=-1,
+        zmax=1,
+        colorscale=theme.APART,
+        showscale=False,
+        xgap=3,
+        ygap=3,
+        texttemplate="%{text}",
+        hovertemplate="%{y} − %{x}: %{text}<extra></extra>",
+        name="difference of AUC",
     )
     return figure.update_yaxes(autorange="reversed", showgrid=False).update_xaxes(showgrid=False)

@@ -15,6 +15,28 @@ def test_the_correlation_square_is_symmetric() -> None:
     assert heat.z[1][1] == 1
 
 
+def test_the_better_is_seen_from_both_sides() -> None:
+    table = pd.DataFrame(
+        {
+            "first": ["a", "a", "b"], "second": ["b", "c", "c"],
+            "auc_first": [0.8, 0.8, 0.9], "auc_second": [0.9, 0.7, 0.7],
+            "difference": [-0.1, 0.1, 0.2], "p_holm": [0.2, float("nan"), 0.001],
+            "verdict": ["not told apart", "not estimable", "b is better"],
+        }
+    )  # fmt: skip
+    figure = grids.comparison_matrix(table)
+    assert figure.layout.title.text == "Is the row better than the column?"
+    (heat,) = figure.data
+    assert list(heat.x) == list(heat.y) == ["b<br>0.9000", "a<br>0.8000", "c<br>0.7000"]
+    assert heat.z[0][1:].tolist() == [0, 1]
+    assert heat.z[2][0] == -1
+    assert pd.isna(heat.z[1][1])
+    assert heat.text[0][2] == "+0.2000<br>p 0.001"
+    assert heat.text[2][0] == "-0.2000<br>p 0.001"
+    assert heat.text[1][2] == "not estimable"
+    assert grids.comparison_matrix(table.head(0)).data[0].z.size == 0
+
+
 def test_contributions_have_intervals_about_zero() -> None:
     table = pd.DataFrame(
         {
