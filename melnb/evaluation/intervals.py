@@ -7,11 +7,14 @@ tables that call these functions put the reason into words.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+_PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "flagged", "accuracy", "f1")
 
 
 def normal_quantile(confidence: float) -> float:
@@ -157,7 +160,11 @@ def mean_interval(
 
 
 def ratio_interval(
-    above: tuple[float, int], below: tuple[float, int], *, confidence: float = 0.95
+    above: tuple[float, int],
+    below: tuple[float, int],
+    *,
+    confidence: float = 0.95,
+    effects: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[float, float, float]:
     """Return the ratio of two independent proportions and its limits.
 
@@ -168,6 +175,7 @@ def ratio_interval(
         above: Successes and number of the upper proportion.
         below: Those of the lower one.
         confidence: Of the interval.
+        effects: Design effects of both: each counts for so many times fewer rows.
 
     Returns:
         Ratio and limits; the ratio and the upper limit are infinite when the lower proportion is
@@ -176,21 +184,29 @@ def ratio_interval(
     if not above[1] or not below[1]:
         return math.nan, math.nan, math.nan
     p, q = above[0] / above[1], below[0] / below[1]
-    p_low, p_high = (float(v) for v in wilson_interval(*above, confidence=confidence))
-    q_low, q_high = (float(v) for v in wilson_interval(*below, confidence=confidence))
+    _, p_low, p_high = _proportion(*above, confidence=confidence, effect=effects[0])
+    _, q_low, q_high = _proportion(*below, confidence=confidence, effect=effects[1])
     ratio = p / q if q else (math.inf if p else math.nan)
     low = _ratio_limit(p, q, p_low, q_high, sign=-1)
-    high = _ratio_limit(p, q, p_high, q_low, sign=1) if q_low > 0 else math.inf
+    high = _ratio_limit(p, q, p_high, q_low, sign=1) if not q_low <= 0 else math.inf
     return ratio, low, high
 
 
 def diagnostic_intervals(
-    tp: int, fp: int, tn: int, fn: int, *, prevalence: float = 0, confidence: float = 0.95
+    tp: int,
+    fp: int,
+    tn: int,
+    fn: int,
+    *,
+    prevalence: float = 0,
+    confidence: float = 0.95,
+    effects: Mapping[str, float] | None = None,
 ) -> dict[str, tuple[float, float, float]]:
     """Return what four counts say of a test, each as value, lower and upper limit.
 
     At a prevalence other than the data's, predictive values follow from the likelihood ratios, and
-    so do their limits. F1 is 2J / (1 + J), where J = tp / (tp + fp + fn) is a proportion.
+    so do their limits. F1 is 2J / (1 + J), where J = tp / (tp + fp + fn) is a proportion; it is
+    the data's at any prevalence.
 
     Args:
         tp: True positives.
@@ -199,14 +215,25 @@ def diagnostic_intervals(
         fn: False negatives.
         prevalence: Where the test will be used; 0: the data's.
         confidence: Of the intervals.
+        effects: Design effects of proportions (sensitivity, specificity, ppv, npv, flagged,
+            accuracy, f1): in the limits, rows count for so many times fewer (Rao and Scott 1992,
+            Biometrics 48:577). NaN gives no limits; absent: 1.
 
     Returns:
         By name; all three are NaN where the rows that a measure needs are absent.
     """
-    proportion = partial(_proportion, confidence=confidence)
-    sensitivity, specificity = proportion(tp, tp + fn), proportion(tn, tn + fp)
-    positive_ratio = ratio_interval((tp, tp + fn), (fp, fp + tn), confidence=confidence)
-    negative_ratio = ratio_interval((fn, tp + fn), (tn, fp + tn), confidence=confidence)
+    wide = dict.fromkeys(_PROPORTIONS, 1.0) | dict(effects or {})
+
+    def proportion(name: str, k: int, n: int) -> tuple[float, float, float]:
+        return _proportion(k, n, confidence=confidence, effect=wide[name])
+
+    sensitivity = proportion("sensitivity", tp, tp + fn)
+    specificity = proportion("specificity", tn, tn + fp)
+    ratio = partial(
+        ratio_interval, confidence=confidence, effects=(wide["sensitivity"], wide["specificity"])
+    )
+    positive_ratio = ratio((tp, tp + fn), (fp, fp + tn))
+    negative_ratio = ratio((fn, tp + fn), (tn, fp + tn))
     if prevalence:
         ppv = _posterior(positive_ratio, prevalence)
         npv = _complement(_posterior(negative_ratio, prevalence))
@@ -215,9 +242,10 @@ def diagnostic_intervals(
         accuracy = _mean(sensitivity, specificity, shares)
     else:
         n = tp + fp + tn + fn
-        ppv, npv = proportion(tp, tp + fp), proportion(tn, tn + fn)
-        flagged, accuracy = proportion(tp + fp, n), proportion(tp + tn, n)
-    jaccard = proportion(tp, tp + fp + fn)
+        ppv, npv = proportion("ppv", tp, tp + fp), proportion("npv", tn, tn + fn)
+        flagged, accuracy = proportion("flagged", tp + fp, n), proportion("accuracy", tp + tn, n)
+    balanced = _mean(sensitivity, specificity, (0.5, 0.5))
+    f1 = [2 * v / (1 + v) for v in proportion("f1", tp, tp + fp + fn)]
     needed = tuple(1 / v if v else math.inf for v in (ppv[0], ppv[2], ppv[1]))
     measures = {
         "sensitivity": sensitivity,
@@ -229,15 +257,18 @@ def diagnostic_intervals(
         "likelihood_ratio_negative": negative_ratio,
         "flagged": flagged,
         "accuracy": accuracy,
-        "balanced_accuracy": _mean(sensitivity, specificity, (0.5, 0.5)),
-        "f1": (_f1(jaccard[0]), _f1(jaccard[1]), _f1(jaccard[2])),
+        "balanced_accuracy": balanced,
+        "youden": (2 * balanced[0] - 1, 2 * balanced[1] - 1, 2 * balanced[2] - 1),
+        "f1": (f1[0], f1[1], f1[2]),
     }
     nothing = (math.nan, math.nan, math.nan)
     return {name: nothing if math.isnan(v[0]) else v for name, v in measures.items()}
 
 
-def _proportion(k: int, n: int, *, confidence: float) -> tuple[float, float, float]:
-    low, high = wilson_interval(k, n, confidence=confidence)
+def _proportion(
+    k: float, n: int, *, confidence: float, effect: float = 1.0
+) -> tuple[float, float, float]:
+    low, high = wilson_interval(k / effect, n / effect, confidence=confidence)
     return (k / n if n else math.nan), float(low), float(high)
 
 
@@ -259,10 +290,6 @@ def _posterior(ratio: tuple[float, float, float], prevalence: float) -> tuple[fl
     odds = [prevalence / (1 - prevalence) * value for value in ratio]
     after = [1.0 if math.isinf(o) else o / (1 + o) for o in odds]
     return after[0], after[1], after[2]
-
-
-def _f1(jaccard: float) -> float:
-    return 2 * jaccard / (1 + jaccard)
 
 
 def _ratio_limit(p: float, q: float, p_limit: float, q_limit: float, *, sign: int) -> float:

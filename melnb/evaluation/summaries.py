@@ -21,7 +21,20 @@ _MEASURES = {
     "likelihood_ratio_negative": "how much its absence lowers them",
     "accuracy": "share of all that are called rightly",
     "balanced_accuracy": "mean of sensitivity and specificity",
-    "f1": "harmonic mean of sensitivity and PPV",
+    "youden": "sensitivity + specificity - 1",
+    "f1": "harmonic mean of sensitivity and PPV in these rows",
+    "f_beta": "the same, with sensitivity weighed {beta:g} times as much",
+    "matthews_correlation": "of flags and truths in these rows: 0 by chance, 1 at best",
+}
+_WORDS = {
+    "ppv": "PPV",
+    "npv": "NPV",
+    "likelihood_ratio_positive": "positive likelihood ratio",
+    "likelihood_ratio_negative": "negative likelihood ratio",
+    "youden": "Youden's J",
+    "f1": "F1",
+    "f_beta": "F{beta:g}",
+    "matthews_correlation": "Matthews correlation",
 }
 
 
@@ -104,29 +117,27 @@ def curves_by_fold(
 
 
 def point_facts(point: pd.DataFrame) -> pd.DataFrame:
-    """Return `points.operating_point` as a table to read: a row for each measure.
+    """Return an operating point as a table to read: a row for each measure, in words.
+
+    Args:
+        point: `points.operating_point` or `chosen.locked_point`.
 
     Returns:
         `measure`, `value`, `low`, `high`, `meaning`.
     """
     row = point.iloc[0]
     counts = " ".join(f"{name}={int(row[name])}" for name in ("tp", "fp", "tn", "fn"))
-    first = {
-        "measure": "threshold",
-        "value": row["threshold"],
-        "meaning": f"flags at or above; {counts}",
-    }
-    rows = [
-        {
-            "measure": name,
-            "value": row[name],
-            "low": row[f"{name}_low"],
-            "high": row[f"{name}_high"],
-            "meaning": meaning,
-        }
-        for name, meaning in _MEASURES.items()
-    ]
-    return pd.DataFrame([first, *rows], columns=["measure", "value", "low", "high", "meaning"])
+    meaning = f"flags at or above; {counts}"
+    rows = [{"measure": "threshold", "value": row["threshold"], "meaning": meaning}]
+    if row["choose"] == "cost":
+        meaning = f"where calibrated probabilities would be cut at a cost ratio of {row['at']:g}"
+        theory = {"measure": "theoretical threshold", "value": row["theoretical_threshold"]}
+        rows.append(theory | {"meaning": meaning})
+    for name, meaning in _MEASURES.items():
+        fact = {"measure": _WORDS.get(name, name.replace("_", " ")).format(beta=row["beta"])}
+        fact |= {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+        rows.append(fact | {"meaning": meaning.format(beta=row["beta"])})
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "meaning"])
 
 
 def run_results(scores: pd.DataFrame, point: pd.DataFrame) -> dict[str, object]:

@@ -67,10 +67,27 @@ def test_the_facts_of_a_point_are_its_numbers() -> None:
     table = predictions()
     point = points.operating_point(table, positive="melanoma", choose="sensitivity", at=0.8)
     facts = summaries.point_facts(point).set_index("measure")
-    for name in ("sensitivity", "ppv", "number_needed_to_biopsy"):
-        assert facts.loc[name, "value"] == point[name].iloc[0]
-        assert facts.loc[name, "low"] == point[f"{name}_low"].iloc[0]
+    for words, name in (
+        ("sensitivity", "sensitivity"),
+        ("PPV", "ppv"),
+        ("number needed to biopsy", "number_needed_to_biopsy"),
+        ("F2", "f_beta"),
+        ("Youden's J", "youden"),
+    ):
+        assert facts.loc[words, "value"] == point[name].iloc[0]
+        assert facts.loc[words, "low"] == point[f"{name}_low"].iloc[0]
     assert f"tp={point['tp'].iloc[0]}" in facts.loc["threshold", "meaning"]
+    assert not facts.index.str.contains("_").any()
+    assert "theoretical threshold" not in facts.index
+
+
+def test_the_facts_of_a_cost_bring_the_threshold_of_theory() -> None:
+    point = points.operating_point(
+        predictions(), positive="melanoma", choose="cost", at=19, beta=0.5
+    )
+    facts = summaries.point_facts(point).set_index("measure")
+    assert facts.loc["theoretical threshold", "value"] == pytest.approx(0.05)
+    assert "0.5 times" in facts.loc["F0.5", "meaning"]
 
 
 def test_results_are_those_of_the_pooled_rows() -> None:

@@ -1,9 +1,14 @@
-"""The decisions room: whom to biopsy?
+"""The decisions room: whom to biopsy, and whom to leave to an expert?
 
 The room's law: a threshold is chosen on out-of-fold rows and frozen; what it costs stands beside
 what it finds.
 
     thresholds   which one, and what each would do
+    measures     what flagged rows say of a test, patients counted as patients
     points       the chosen one, with every measure and its interval
+    chosen       the frozen one: written, read, and applied once to test rows
+    net_benefit  is a model worth more than a biopsy for all, or for none?
+    conformal    sets of classes that hold the truth at a chosen rate
+    referral     what a model decides by itself, and what it leaves to an expert
     errors       the images that it gets most wrong
 """

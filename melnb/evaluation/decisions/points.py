@@ -1,6 +1,6 @@
 """The operating point: a threshold that was chosen, and what follows from it.
 
-A threshold is chosen on out-of-fold rows alone, and then frozen.
+A threshold is chosen on out-of-fold rows alone, and then frozen (`chosen`).
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ import math
 
 import pandas as pd
 
+from melnb.evaluation.decisions.measures import measure_rows, proportion_interval
 from melnb.evaluation.decisions.thresholds import (
     Choice,
     check_prevalence,
     choose_threshold,
     counts_at,
+    theoretical_threshold,
 )
-from melnb.evaluation.intervals import diagnostic_intervals, wilson_interval
-from melnb.evaluation.rows import binary_rows
+from melnb.evaluation.rows import binary_rows, row_clusters
 from melnb.tables import TEST, TableError
+
+OUT_OF_FOLD, TEST_ROWS = "out of fold", "test"
 
 
 def operating_point(
@@ -28,6 +31,10 @@ def operating_point(
     at: float = 0.9,
     prevalence: float = 0,
     confidence: float = 0.95,
+    cluster: str = "",
+    beta: float = 2,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Return one threshold and what it does, with intervals, as one row.
 
@@ -38,17 +45,27 @@ def operating_point(
         predictions: Predictions table.
         positive: The class looked for.
         choose: `sensitivity`: the highest threshold that reaches it; `specificity`: the lowest that
-            keeps it; `threshold`: `at` itself; `youden`: the largest sensitivity + specificity.
+            keeps it; `ppv`: of those with this PPV or more, the one of the largest sensitivity;
+            `cost`: the least expected cost, where one missed positive is worth `at` needless
+            biopsies; `youden`: the largest sensitivity + specificity; `threshold`: `at` itself.
         at: The wanted value; of no use to `youden`.
         prevalence: Of the positive class where it will be used; 0: the data's. `ppv`, `npv`,
-            `number_needed_to_biopsy`, `flagged` and `accuracy` are stated for it.
+            `number_needed_to_biopsy`, `flagged` and `accuracy` are stated for it, and `ppv` and
+            `cost` choose by it.
         confidence: Of every interval.
+        cluster: A column, such as `patient_id`, whose images err together: intervals widen.
+        beta: Of `f_beta`: 2 weighs what is missed, 0.5 what is flagged in error.
+        draws: Number of resamples behind the limits of `f_beta` and `matthews_correlation`.
+        seed: Of the resampling.
 
     Returns:
         `threshold`; each of `sensitivity`, `specificity`, `ppv`, `npv`, `number_needed_to_biopsy`,
         `likelihood_ratio_positive`, `likelihood_ratio_negative`, `flagged`, `accuracy`,
-        `balanced_accuracy`, `f1` with `…_low` and `…_high`; `tp`, `fp`, `tn`, `fn`, `n`,
-        `positives`, `left_out`, `prevalence`, `choose`, `at`, `confidence`, `note`.
+        `balanced_accuracy`, `youden`, `f1`, `f_beta`, `matthews_correlation` with `…_low` and
+        `…_high`; `tp`, `fp`, `tn`, `fn`, `n`, `positives`, `left_out`, `prevalence`, `choose`,
+        `at`, `beta`, `theoretical_threshold` (where `cost` would cut calibrated probabilities; NaN
+        for other choices), `confidence`, `positive`, `run`, `rows` (out of fold or test),
+        `method` (of the intervals), `note`.
 
     Raises:
         ValueError: A parameter is outside its range.
@@ -56,20 +73,25 @@ def operating_point(
     """
     check_prevalence(prevalence)
     rows = _deciding_rows(predictions, positive, choose)
-    threshold, reason = choose_threshold(rows, positive=positive, choose=choose, at=at)
-    tp, fp, tn, fn = counts_at(rows, threshold)
-    point: dict[str, object] = {"threshold": threshold}
-    measured = diagnostic_intervals(tp, fp, tn, fn, prevalence=prevalence, confidence=confidence)
-    for name, (value, low, high) in measured.items():
-        point |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    absent = [name for name, (value, *_) in measured.items() if math.isnan(value)]
-    if absent and not reason:
-        reason = f"not estimable, for want of such rows: {', '.join(absent)}"
-    n, positives = len(rows), int(rows["truth"].sum())
-    point |= {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "n": n, "positives": positives}
-    point |= {"left_out": rows.attrs["left_out"], "choose": choose, "at": at}
-    point |= {"prevalence": prevalence or (positives / n if n else math.nan)}
-    return pd.DataFrame([point | {"confidence": confidence, "note": reason}])
+    threshold, reason = choose_threshold(
+        rows, positive=positive, choose=choose, at=at, prevalence=prevalence
+    )
+    point = measured_point(
+        rows,
+        threshold,
+        reason=reason,
+        prevalence=prevalence,
+        confidence=confidence,
+        cluster=cluster,
+        beta=beta,
+        draws=draws,
+        seed=seed,
+    )
+    own = float(rows["truth"].mean()) if len(rows) else 0.0
+    theory = theoretical_threshold(at, prevalence=prevalence, own=own) if choose == "cost" else None
+    point |= {"choose": choose, "at": at, "theoretical_threshold": theory, "positive": positive}
+    point |= {"run": run_name(predictions)}
+    return pd.DataFrame([point]).astype({"theoretical_threshold": float})
 
 
 def operating_point_by_fold(
@@ -78,34 +100,140 @@ def operating_point_by_fold(
     positive: str,
     choose: Choice = "sensitivity",
     at: float = 0.9,
+    prevalence: float = 0,
     confidence: float = 0.95,
+    cluster: str = "",
 ) -> pd.DataFrame:
     """Return what thresholds chosen on the other folds do in each fold, and in all together.
 
     The last row is the honest estimate: no row helped to choose the threshold that judges it.
+    Arguments are those of `operating_point`.
 
     Returns:
         `rows` (`fold 0` …, `out of fold`), `threshold`, `sensitivity` and `specificity` with
-        `…_low` and `…_high`, `tp`, `fp`, `tn`, `fn`, `note`.
+        `…_low` and `…_high`, `tp`, `fp`, `tn`, `fn`, `method`, `note`.
     """
+    check_prevalence(prevalence)
     rows = binary_rows(predictions, positive=positive)
     rows = rows[rows["fold"] != TEST]
+    judged = rows.assign(flagged=False).head(0)
     made = []
     for fold in sorted(rows["fold"].unique()):
         others, own = rows[rows["fold"] != fold], rows[rows["fold"] == fold]
-        threshold, note = choose_threshold(others, positive=positive, choose=choose, at=at)
-        made.append((f"fold {fold}", threshold, *counts_at(own, threshold), note))
-    table = pd.DataFrame(made, columns=["rows", "threshold", "tp", "fp", "tn", "fn", "note"])
-    total = {"rows": "out of fold", "threshold": math.nan, "note": "thresholds of the folds"}
-    sums = table[["tp", "fp", "tn", "fn"]].sum().to_dict()
-    table = pd.concat([table, pd.DataFrame([total | sums])], ignore_index=True)
-    for name, right, wrong in (("sensitivity", "tp", "fn"), ("specificity", "tn", "fp")):
-        n = table[right] + table[wrong]
-        low, high = wilson_interval(table[right], n, confidence=confidence)
-        table[name] = table[right] / n.where(n > 0)
-        table[f"{name}_low"], table[f"{name}_high"] = low, high
-        table.loc[n == 0, "note"] += f" {name} not estimable: no such row"
-    return table
+        threshold, note = choose_threshold(
+            others, positive=positive, choose=choose, at=at, prevalence=prevalence
+        )
+        own = own if threshold == threshold else own.head(0)  # nothing can be said of its rows
+        own = own.assign(flagged=own["score"] >= threshold)
+        judged = pd.concat([judged, own]) if len(judged) else own
+        made.append(_fold_row(f"fold {fold}", threshold, own, confidence, cluster, note))
+    made.append(
+        _fold_row(OUT_OF_FOLD, math.nan, judged, confidence, cluster, "thresholds of the folds")
+    )
+    return pd.DataFrame(made)
+
+
+def measured_point(
+    rows: pd.DataFrame,
+    threshold: float,
+    *,
+    reason: str = "",
+    prevalence: float = 0,
+    confidence: float = 0.95,
+    cluster: str = "",
+    beta: float = 2,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, object]:
+    """Return what a threshold does to binary rows: the measures and counts of `operating_point`.
+
+    Args:
+        rows: `rows.binary_rows`, of out-of-fold rows or of test rows alone.
+        threshold: NaN where there is none.
+        reason: Why there is none, or a remark.
+
+    The rest are those of `operating_point`.
+    """
+    known = rows if threshold == threshold else rows.head(0)
+    truth, flagged = known["truth"].to_numpy(), known["score"].to_numpy() >= threshold
+    measured = measure_rows(
+        truth,
+        flagged,
+        prevalence=prevalence,
+        confidence=confidence,
+        beta=beta,
+        clusters=row_clusters(known, cluster),
+        draws=draws,
+        seed=seed,
+    )
+    point: dict[str, object] = {"threshold": threshold}
+    for name, (value, low, high) in measured.items():
+        point |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    tp, fp, tn, fn = counts_at(known, threshold)
+    n, positives = len(rows), int(rows["truth"].sum())
+    point |= {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "n": n, "positives": positives}
+    point |= {"left_out": rows.attrs.get("left_out", 0), "beta": beta}
+    point |= {"prevalence": prevalence or (positives / n if n else math.nan)}
+    point |= {"confidence": confidence, "method": method_name(cluster)}
+    point |= {"rows": OUT_OF_FOLD if (rows["fold"] != TEST).any() else TEST_ROWS}
+    return point | {"note": "; ".join(filter(None, (reason, *_absent(measured, reason, cluster))))}
+
+
+def method_name(cluster: str) -> str:
+    """Return how the intervals of proportions, and of what has no closed form, were made."""
+    if cluster:
+        return f"Wilson, design effect of {cluster} (Rao and Scott 1992); bootstrap of {cluster}"
+    return "Wilson; bootstrap of rows"
+
+
+def run_name(predictions: pd.DataFrame) -> str:
+    """Return the run that a predictions table is of; empty for an empty table."""
+    return str(predictions["run"].iloc[0]) if len(predictions) else ""
+
+
+def _absent(
+    measured: dict[str, tuple[float, float, float]], reason: str, cluster: str
+) -> list[str]:
+    """Return which measures, and which intervals, are not estimable."""
+    if reason.startswith("not estimable"):
+        return []
+    values = [name for name, (value, *_) in measured.items() if math.isnan(value)]
+    limits = [
+        name for name, (value, low, _) in measured.items() if value == value and math.isnan(low)
+    ]
+    made = []
+    if values:
+        made.append(f"not estimable, for want of such rows: {', '.join(values)}")
+    if limits:
+        why = f"no spread between the {cluster or 'row'}s behind them"
+        made.append(f"interval not estimable, {why}: {', '.join(limits)}")
+    return made
+
+
+def _fold_row(
+    name: str, threshold: float, rows: pd.DataFrame, confidence: float, cluster: str, note: str
+) -> dict[str, object]:
+    truth, flagged = (rows[c].to_numpy(dtype=bool) for c in ("truth", "flagged"))
+    row: dict[str, object] = {"rows": name, "threshold": threshold}
+    notes = [note]
+    for measure, hit, among in (
+        ("sensitivity", flagged, truth),
+        ("specificity", ~flagged, ~truth),
+    ):
+        value, low, high = proportion_interval(
+            hit, among, clusters=row_clusters(rows, cluster), confidence=confidence
+        )
+        row |= {measure: value, f"{measure}_low": low, f"{measure}_high": high}
+        if math.isnan(value):
+            notes.append(f"{measure} not estimable: no such row")
+        elif math.isnan(low):
+            notes.append(f"interval of {measure} not estimable: rows of one {cluster} alone")
+    cells = (truth & flagged, ~truth & flagged, ~truth & ~flagged, truth & ~flagged)
+    row |= {n: int(c.sum()) for n, c in zip(("tp", "fp", "tn", "fn"), cells, strict=True)}
+    return row | {
+        "method": method_name(cluster).split("; ")[0],
+        "note": "; ".join(filter(None, notes)),
+    }
 
 
 def _deciding_rows(predictions: pd.DataFrame, positive: str, choose: Choice) -> pd.DataFrame:

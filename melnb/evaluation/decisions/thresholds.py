@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from melnb.evaluation.metrics import thin_curve
 from melnb.evaluation.rows import absent_class, binary_rows, threshold_counts
 from melnb.tables import class_names
 
-Choice = Literal["sensitivity", "specificity", "threshold", "youden"]
+Choice = Literal["sensitivity", "specificity", "ppv", "cost", "youden", "threshold"]
 REST = "rest"  # every class but the positive one
 _ROUNDING = 1e-9  # of a share of a count
 _THRESHOLD_COLUMNS = (
@@ -50,32 +50,56 @@ def threshold_table(
 
 
 def choose_threshold(
-    rows: pd.DataFrame, *, positive: str, choose: Choice, at: float
+    rows: pd.DataFrame, *, positive: str, choose: Choice, at: float, prevalence: float = 0
 ) -> tuple[float, str]:
-    """Return a threshold for binary rows, and why there is none (then NaN).
+    """Return a threshold for binary rows, and why there is none (then NaN) or a remark.
+
+    Args:
+        rows: `rows.binary_rows`.
+        positive: The class looked for.
+        choose: See `points.operating_point`.
+        at: The wanted value.
+        prevalence: At which `ppv` must hold and `cost` is counted; 0: the data's.
 
     Raises:
-        ValueError: `choose` is unknown or `at` is outside 0-1.
+        ValueError: `choose` is unknown or `at` is outside its range.
     """
-    if choose not in ("sensitivity", "specificity", "threshold", "youden"):
-        raise ValueError(f"choose is {choose!r}: use sensitivity, specificity, threshold or youden")
-    if choose != "youden" and not 0 <= at <= 1:
-        raise ValueError(f"at is {at}, not between 0 and 1 (choose: {choose})")
+    _check_choice(choose, at)
     reason = absent_class(rows, positive)
     if choose == "threshold":
         return at, reason
     if reason:
         return math.nan, reason
     threshold, found, false = threshold_counts(rows)
+    share = check_prevalence(prevalence) or found[-1] / len(rows)
     if choose == "sensitivity":
         # Counts are compared, with room for the rounding of 0.9 x 10.
         return float(threshold[np.argmax(found >= at * found[-1] - _ROUNDING)]), ""
     if choose == "youden":
         return float(threshold[np.argmax(found / found[-1] - false / false[-1])]), ""
+    if choose == "ppv":
+        return _reaching_ppv(threshold, found, false, at, share)
+    if choose == "cost":
+        return _cheapest(threshold, found, false, at, share)
     keeping = int((false[-1] - false >= at * false[-1] - _ROUNDING).sum())
     if keeping == 0:
-        return float(np.nextafter(threshold[0], np.inf)), "no score keeps it: nothing is flagged"
+        return _above(threshold), "no score keeps it: nothing is flagged"
     return float(threshold[keeping - 1]), ""
+
+
+def theoretical_threshold(ratio: float, *, prevalence: float = 0, own: float = 0) -> float:
+    """Return the threshold that a cost ratio asks of calibrated probabilities: 1 / (1 + ratio).
+
+    Pauker and Kassirer 1975, New England Journal of Medicine 293:229. Probabilities that are
+    calibrated at their own prevalence are cut elsewhere at another, since Bayes' rule moves them.
+
+    Args:
+        ratio: How many needless biopsies one missed positive is worth.
+        prevalence: Where the threshold will be used; 0: the probabilities' own.
+        own: The prevalence that the probabilities are calibrated at; of no use without another.
+    """
+    moved = own / (1 - own) * (1 - prevalence) / prevalence if prevalence and 0 < own < 1 else 1.0
+    return moved / (moved + ratio)
 
 
 def confusion(predictions: pd.DataFrame, *, positive: str, threshold: float) -> pd.DataFrame:
@@ -126,3 +150,51 @@ def _shares(
         "tn": tn,
         "fn": fn,
     }
+
+
+def _check_choice(choose: Choice, at: float) -> None:
+    known = get_args(Choice)
+    if choose not in known:
+        raise ValueError(f"choose is {choose!r}: use {', '.join(known[:-1])} or {known[-1]}")
+    if choose == "cost" and not 0 < at < math.inf:
+        raise ValueError(
+            f"at is {at}, not above 0 (choose: cost): say how many needless biopsies one missed "
+            "positive is worth, such as 20"
+        )
+    if choose not in ("cost", "youden") and not 0 <= at <= 1:
+        raise ValueError(f"at is {at}, not between 0 and 1 (choose: {choose})")
+
+
+def _reaching_ppv(
+    threshold: np.ndarray, found: np.ndarray, false: np.ndarray, at: float, share: float
+) -> tuple[float, str]:
+    """Return the threshold of the largest sensitivity whose PPV is enough; of ties the highest.
+
+    PPV does not fall steadily as the threshold does, so that every threshold is looked at.
+    """
+    true, wrong = found / found[-1] * share, false / false[-1] * (1 - share)
+    ppv = true / (true + wrong)
+    reached = ppv >= at - _ROUNDING
+    if not reached.any():
+        best = int(ppv.argmax())
+        return math.nan, (
+            f"not estimable: no threshold reaches a PPV of {at:g} at a prevalence of {share:.3g}; "
+            f"the highest is {ppv[best]:.3g}, at {threshold[best]:.4g}"
+        )
+    return float(threshold[np.argmax(np.where(reached, found, -1))]), ""
+
+
+def _cheapest(
+    threshold: np.ndarray, found: np.ndarray, false: np.ndarray, ratio: float, share: float
+) -> tuple[float, str]:
+    """Return the threshold of the least expected cost; of ties the highest."""
+    missed = 1 - np.append(0, found) / found[-1]
+    costs = ratio * share * missed + (1 - share) * np.append(0, false) / false[-1]
+    best = int(np.argmax(costs <= costs.min() + _ROUNDING * share))
+    if best == 0:
+        return _above(threshold), "no biopsy is worth its cost: nothing is flagged"
+    return float(threshold[best - 1]), ""
+
+
+def _above(threshold: np.ndarray) -> float:
+    return float(np.nextafter(threshold[0], np.inf))

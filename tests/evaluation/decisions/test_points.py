@@ -87,6 +87,113 @@ def test_choices_reach_what_they_promise_and_no_more(
     assert reached == pytest.approx((sensitivity + specificity).max())
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=2).filter(
+        lambda rows: 0 < sum(r[0] for r in rows) < len(rows)
+    ),
+    st.sampled_from([0, 0.02, 0.5, 0.95]),
+    st.sampled_from([0.05, 0.3, 0.5, 0.9, 1]),
+    st.sampled_from([0.2, 1, 20, 500]),
+)
+def test_ppv_and_cost_are_the_best_of_all_thresholds(
+    binary: Make, cells: list[tuple[bool, int]], prevalence: float, ppv: float, ratio: float
+) -> None:
+    rows = binary_rows(
+        binary([c[0] for c in cells], [c[1] / 12 for c in cells]), positive="melanoma"
+    )
+    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
+    share = prevalence or truth.mean()
+    every = [*np.unique(score), 1.01]
+    found = {t: (score[truth] >= t).mean() * share for t in every}
+    false = {t: (score[~truth] >= t).mean() * (1 - share) for t in every}
+
+    threshold, note = thresholds.choose_threshold(
+        rows, positive="melanoma", choose="ppv", at=ppv, prevalence=prevalence
+    )
+    good = [t for t in every[:-1] if found[t] / (found[t] + false[t]) >= ppv - 1e-9]
+    if good:
+        assert threshold == max(good, key=lambda t: (round(found[t], 12), t))
+    else:
+        assert math.isnan(threshold)
+        assert note.startswith(f"not estimable: no threshold reaches a PPV of {ppv:g}")
+
+    threshold, note = thresholds.choose_threshold(
+        rows, positive="melanoma", choose="cost", at=ratio, prevalence=prevalence
+    )
+    cost = {t: ratio * (share - found[t]) + false[t] for t in every}
+    reached = min((t for t in every if t >= threshold), default=1.01)
+    assert cost[reached] == pytest.approx(min(cost.values()), abs=1e-8)
+    assert bool(note) == (reached == 1.01 or not (score >= threshold).any())
+
+
+def test_a_wanted_ppv_is_kept_where_it_is_reached_late(binary: Make) -> None:
+    # From the top: a false alarm, then four melanomas (PPV 0.8), then more false alarms.
+    truth = [False, True, True, True, True, False, False, True]
+    table = binary(truth, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    point = points.operating_point(table, positive="melanoma", choose="ppv", at=0.75)
+    assert point["threshold"].iloc[0] == 0.5
+    assert point["ppv"].iloc[0] == 0.8
+    none = points.operating_point(table, positive="melanoma", choose="ppv", at=0.9).iloc[0]
+    assert none["note"].endswith("prevalence of 0.625; the highest is 0.8, at 0.5")
+    assert math.isnan(none["ppv"])
+
+
+def test_a_cost_ratio_of_calibrated_probabilities_comes_near_its_theory(binary: Make) -> None:
+    draw = np.random.default_rng(0)
+    score = draw.beta(0.3, 3, 40_000)
+    table = binary(draw.random(40_000) < score, score)
+    row = points.operating_point(table, positive="melanoma", choose="cost", at=19).iloc[0]
+    assert row["theoretical_threshold"] == pytest.approx(0.05)
+    assert row["threshold"] == pytest.approx(0.05, abs=0.015)
+    # At another prevalence Bayes' rule moves both the same way.
+    own = row["positives"] / row["n"]
+    odds = own / (1 - own) * (1 - 0.01) / 0.01
+    rare = points.operating_point(
+        table, positive="melanoma", choose="cost", at=19, prevalence=0.01
+    ).iloc[0]
+    assert rare["theoretical_threshold"] == pytest.approx(odds / (odds + 19))
+    assert rare["threshold"] == pytest.approx(rare["theoretical_threshold"], abs=0.1)
+    with pytest.raises(ValueError, match="at is 0, not above 0"):
+        points.operating_point(table, positive="melanoma", choose="cost", at=0)
+
+
+def test_patients_widen_the_intervals(folded: pd.DataFrame) -> None:
+    twice = pd.concat([folded, folded.assign(image_id=folded["image_id"] + "b")])
+    twice["patient_id"] = twice["image_id"].str[:6]
+    plain = points.operating_point(twice, positive="melanoma").iloc[0]
+    wide = points.operating_point(twice, positive="melanoma", cluster="patient_id").iloc[0]
+    once = points.operating_point(folded, positive="melanoma").iloc[0]
+    assert "patient_id" in wide["method"]
+    assert "patient_id" not in plain["method"]
+    for name in ("sensitivity", "ppv", "f1", "youden", "likelihood_ratio_negative"):
+        assert wide[f"{name}_low"] < plain[f"{name}_low"]
+        assert wide[f"{name}_low"] == pytest.approx(once[f"{name}_low"], rel=0.01)
+    by_fold = points.operating_point_by_fold(twice, positive="melanoma", cluster="patient_id")
+    narrow = points.operating_point_by_fold(twice, positive="melanoma")
+    assert (by_fold["sensitivity_low"] < narrow["sensitivity_low"]).all()
+    assert by_fold["sensitivity"].equals(narrow["sensitivity"])
+
+
+def test_one_patient_has_no_interval(folded: pd.DataFrame) -> None:
+    one = folded.assign(patient_id="p")
+    row = points.operating_point(one, positive="melanoma", cluster="patient_id").iloc[0]
+    assert "interval not estimable, no spread between the patient_ids" in row["note"]
+    assert row["sensitivity"] >= 0.9
+    assert math.isnan(row["sensitivity_low"])
+
+
+@pytest.mark.parametrize("choose", ["sensitivity", "specificity", "ppv", "cost", "youden"])
+def test_constant_scores_choose_all_or_nothing(binary: Make, choose: thresholds.Choice) -> None:
+    table = binary([True, False, False, True, False], [0.3] * 5)
+    at = {"cost": 20, "ppv": 0.4}.get(choose, 0.9)
+    row = points.operating_point(table, positive="melanoma", choose=choose, at=at).iloc[0]
+    flagged = row["tp"] + row["fp"]
+    assert flagged == (0 if choose == "specificity" else 5)
+    assert "not estimable" in row["note"]
+    assert "matthews_correlation" in row["note"]
+
+
 def test_operating_point(folded: pd.DataFrame) -> None:
     point = points.operating_point(folded, positive="melanoma", choose="sensitivity", at=0.9)
     assert len(point) == 1
@@ -130,7 +237,7 @@ def test_nothing_flagged_has_no_predictive_value(binary: Make) -> None:
     worst = binary([True, False], [0.1, 0.9])
     none = points.operating_point(worst, positive="melanoma", choose="specificity", at=1).iloc[0]
     assert none["flagged"] == 0
-    assert none["note"] == "no score keeps it: nothing is flagged"
+    assert none["note"].startswith("no score keeps it: nothing is flagged; not estimable")
 
 
 @pytest.mark.parametrize("truth", [[], [True, True], [False, False]])

@@ -1,0 +1,170 @@
+"""What flagged rows say of a test: every measure with its interval, patients counted as patients.
+
+Rows of one patient err together, so that they say less than as many patients would. Proportions
+take Wilson's interval with the rows divided by the design effect (Rao and Scott 1992, Biometrics
+48:577); measures without a proportion behind them are resampled by patient.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from melnb.evaluation.bootstrap import percentile_interval, resampled_sums
+from melnb.evaluation.intervals import diagnostic_intervals, wilson_interval
+from melnb.evaluation.rankings import quotient
+
+Estimate = tuple[float, float, float]
+_NO_SPREAD = 1e-9  # what rounding leaves of a standard error of 0
+
+
+def design_effect(hit: np.ndarray, among: np.ndarray, clusters: np.ndarray | None) -> float:
+    """Return how many rows say as little as one would if rows stood alone.
+
+    The variance of the proportion between clusters (Rao and Scott 1992) by its binomial one (both
+    free of bias: clusters of one row give 1), never below 1. A proportion of 0 or 1 shows no
+    variance: then rows of a cluster count as wholly alike (Kish 1965, Survey Sampling).
+
+    Args:
+        hit: n booleans, the rows counted.
+        among: n booleans, the rows they are counted among.
+        clusters: n whole numbers from 0; None when every row stands alone.
+
+    Returns:
+        1 or more; NaN when all rows are of one cluster.
+    """
+    if clusters is None or not among.any():
+        return 1.0
+    sizes = np.bincount(clusters[among])
+    hits = np.bincount(clusters[among & hit], minlength=len(sizes))[sizes > 0]
+    sizes = sizes[sizes > 0].astype(float)
+    number, n = len(sizes), sizes.sum()
+    if number < 2:
+        return math.nan
+    share = hits.sum() / n
+    if share in (0, 1):
+        return float((sizes**2).sum() / n)
+    variance = number / (number - 1) * ((hits - share * sizes) ** 2).sum() / n**2
+    return max(1.0, float(variance * (n - 1) / (share * (1 - share))))
+
+
+def proportion_interval(
+    hit: np.ndarray,
+    among: np.ndarray,
+    *,
+    clusters: np.ndarray | None = None,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return the share of hits among rows, and its limits (see `design_effect` for arguments).
+
+    Returns:
+        Value, lower and upper limit: all NaN without rows, the limits NaN with one cluster.
+    """
+    n, k = int(among.sum()), int((hit & among).sum())
+    effect = design_effect(hit, among, clusters)
+    low, high = wilson_interval(k / effect, n / effect, confidence=confidence)
+    return (k / n if n else math.nan), float(low), float(high)
+
+
+def measure_rows(
+    truth: np.ndarray,
+    flagged: np.ndarray,
+    *,
+    prevalence: float = 0,
+    confidence: float = 0.95,
+    beta: float = 2,
+    clusters: np.ndarray | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return every measure of flagged rows as value, lower and upper limit.
+
+    F-beta weighs sensitivity beta times as much as PPV (van Rijsbergen 1979, Information
+    Retrieval); the correlation is Matthews' (1975, Biochimica et Biophysica Acta 405:442). Both,
+    like F1, are of the data's own mix whatever the prevalence, and have percentile limits.
+    Sensitivity and specificity are taken as independent where a measure joins them.
+
+    Args:
+        truth: n booleans, true for a positive row.
+        flagged: n booleans.
+        prevalence: Where the test will be used; 0: the data's.
+        confidence: Of the intervals.
+        beta: Of F-beta, above 0: 2 minds what is missed, 0.5 what is flagged in error.
+        clusters: n whole numbers from 0; None when every row stands alone.
+        draws: Number of resamples.
+        seed: Of the resampling.
+
+    Returns:
+        By name, as `intervals.diagnostic_intervals`, then `f_beta` and `matthews_correlation`.
+
+    Raises:
+        ValueError: `beta` is not above 0.
+    """
+    if not 0 < beta < math.inf:
+        raise ValueError(f"beta is {beta}: use a number above 0, such as 2 or 0.5")
+    cells = np.stack([truth & flagged, ~truth & flagged, ~truth & ~flagged, truth & ~flagged])
+    tp, fp, tn, fn = (int(cell.sum()) for cell in cells)
+    measures = diagnostic_intervals(
+        tp, fp, tn, fn,
+        prevalence=prevalence,
+        confidence=confidence,
+        effects=_effects(truth, flagged, clusters),
+    )  # fmt: skip
+    counts = cells.sum(axis=1, dtype=float)[None]
+    drawn = _resampled_counts(cells, clusters, draws, seed)
+    for name, values, resampled in (
+        ("f_beta", _f_betas(counts, beta), _f_betas(drawn, beta)),
+        ("matthews_correlation", _correlations(counts), _correlations(drawn)),
+    ):
+        se, low, high = (float(v) for v in percentile_interval(resampled, confidence=confidence))
+        limits = (low, high) if se > _NO_SPREAD and values[0] == values[0] else (math.nan,) * 2
+        measures[name] = (float(values[0]), limits[0], limits[1])
+    return {name: _both_limits(measure) for name, measure in measures.items()}
+
+
+def _effects(
+    truth: np.ndarray, flagged: np.ndarray, clusters: np.ndarray | None
+) -> dict[str, float]:
+    every = np.ones_like(truth)
+    shares = {
+        "sensitivity": (flagged, truth),
+        "specificity": (~flagged, ~truth),
+        "ppv": (truth, flagged),
+        "npv": (~truth, ~flagged),
+        "flagged": (flagged, every),
+        "accuracy": (truth == flagged, every),
+        "f1": (truth & flagged, truth | flagged),
+    }
+    return {name: design_effect(*share, clusters) for name, share in shares.items()}
+
+
+def _both_limits(measure: Estimate) -> Estimate:
+    """Return a measure without limits where one of them is not estimable."""
+    value, low, high = measure
+    return (value, math.nan, math.nan) if math.isnan(low) or math.isnan(high) else measure
+
+
+def _resampled_counts(
+    cells: np.ndarray, clusters: np.ndarray | None, draws: int, seed: int
+) -> np.ndarray:
+    """Return draws x 4 counts. Rows that stand alone are drawn as four numbers, not one by one."""
+    if clusters is not None and cells.size:
+        return resampled_sums(cells.T, clusters=clusters, draws=draws, seed=seed)
+    n = cells.shape[1]
+    shares = cells.sum(axis=1) / max(n, 1)
+    if not n:
+        return np.zeros((draws, 4))
+    return np.random.default_rng(seed).multinomial(n, shares, size=draws).astype(float)
+
+
+def _f_betas(counts: np.ndarray, beta: float) -> np.ndarray:
+    tp, fp, _, fn = counts.T
+    above = (1 + beta**2) * tp
+    return quotient(above, above + beta**2 * fn + fp)
+
+
+def _correlations(counts: np.ndarray) -> np.ndarray:
+    tp, fp, tn, fn = counts.T
+    below = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return quotient(tp * tn - fp * fn, below)
