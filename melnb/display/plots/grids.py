@@ -61,8 +61,8 @@ def comparison_matrix(
 
     Blue where the row is better, vermillion where it is worse, grey where they are not told apart.
     """
-    area = dict(zip(table["second"], table["auc_second"], strict=True))
-    area |= dict(zip(table["first"], table["auc_first"], strict=True))
+    sides = (table[["first", "auc_first"]], table[["second", "auc_second"]])
+    area = {name: value for side in sides for name, value in side.to_numpy(dtype=object)}
     # Areas that are not estimable are NaN, and go last.
     names = sorted(area, key=lambda name: (area[name] != area[name], -area[name]))
     shade = np.full((len(names), len(names)), np.nan)
@@ -73,7 +73,7 @@ def comparison_matrix(
         row, column = names.index(first), names.index(second)
         for place, sign in (((row, column), 1), ((column, row), -1)):
             shade[place] = sign * apart
-            known = f"{sign * lead:+.4f}<br>p {p:.2g}"
+            known = f"{sign * lead:+.4f}<br>p {'< 0.001' if p < 0.001 else format(p, '.3f')}"
             words[place] = verdict if verdict == "not estimable" else known
     labels = [f"{name}<br>{area[name]:.4f}" for name in names]
     side = 190 + 78 * max(len(names), 2)

@@ -20,7 +20,7 @@ def test_the_better_is_seen_from_both_sides() -> None:
         {
             "first": ["a", "a", "b"], "second": ["b", "c", "c"],
             "auc_first": [0.8, 0.8, 0.9], "auc_second": [0.9, 0.7, 0.7],
-            "difference": [-0.1, 0.1, 0.2], "p_holm": [0.2, float("nan"), 0.001],
+            "difference": [-0.1, 0.1, 0.2], "p_holm": [0.2, float("nan"), 0.0001],
             "verdict": ["not told apart", "not estimable", "b is better"],
         }
     )  # fmt: skip
@@ -31,8 +31,9 @@ def test_the_better_is_seen_from_both_sides() -> None:
     assert heat.z[0][1:].tolist() == [0, 1]
     assert heat.z[2][0] == -1
     assert pd.isna(heat.z[1][1])
-    assert heat.text[0][2] == "+0.2000<br>p 0.001"
-    assert heat.text[2][0] == "-0.2000<br>p 0.001"
+    assert heat.text[0][2] == "+0.2000<br>p < 0.001"
+    assert heat.text[2][0] == "-0.2000<br>p < 0.001"
+    assert heat.text[1][0] == "-0.1000<br>p 0.200"
     assert heat.text[1][2] == "not estimable"
     assert grids.comparison_matrix(table.head(0)).data[0].z.size == 0
 
