@@ -1,0 +1,187 @@
+"""The frozen threshold: locked on out-of-fold rows, written as JSON, and applied once to test rows.
+
+The threshold explorer writes the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from melnb.evaluation.decisions.points import (
+    OUT_OF_FOLD,
+    TEST_ROWS,
+    measured_point,
+    run_name,
+)
+from melnb.evaluation.decisions.thresholds import check_prevalence
+from melnb.evaluation.rows import binary_rows
+from melnb.files import replacing
+from melnb.tables import TEST, TableError
+
+KIND = "operating point"  # the value of the key `melnb`
+_TOP = math.nextafter(1.0, 2.0)  # flags nothing, even where a score is 1
+_REMEDY = "lock an operating point again in 06_report, or in the threshold explorer"
+
+
+def lock_threshold(point: pd.DataFrame) -> dict[str, Any]:
+    """Return an operating point as plain facts for JSON: what to do, and what it was chosen by.
+
+    Args:
+        point: `points.operating_point`.
+
+    Returns:
+        `melnb` (the kind), `threshold`, `positive`, `prevalence`, `choose`, `at`, `run`, `rows`,
+        `n`, `positives`, `sensitivity`, `specificity`; None where a value is unknown.
+
+    Raises:
+        TableError: No threshold could be chosen.
+    """
+    row = point.iloc[0]
+    if math.isnan(row["threshold"]):
+        raise TableError(f"operating point: no threshold to lock ({row['note']}): choose another")
+    facts: dict[str, Any] = {"melnb": KIND}
+    for name, kind in (
+        ("threshold", float), ("positive", str), ("prevalence", float), ("choose", str),
+        ("at", float), ("run", str), ("rows", str), ("n", int), ("positives", int),
+        ("sensitivity", float), ("specificity", float),
+    ):  # fmt: skip
+        value = kind(row[name])
+        facts[name] = None if value != value else value
+    return facts
+
+
+def write_threshold(locked: Mapping[str, Any], path: str | Path) -> Path:
+    """Check a locked threshold and write it whole or not at all.
+
+    Args:
+        locked: `lock_threshold`, or anything with `threshold` and `positive`.
+        path: Of a JSON file.
+    """
+    facts = {"melnb": KIND} | check_threshold(locked, "the locked threshold")
+    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def read_threshold(path: str | Path) -> dict[str, Any]:
+    """Read and check a locked threshold.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TableError: It is no such file, or a value of it is absent or wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON and of UTF-8
+        raise TableError(f"{path} is not JSON ({error}): {_REMEDY}") from error
+    if not isinstance(read, dict):
+        raise TableError(f"{path} holds {str(read)[:40]!r}, not an object with keys: {_REMEDY}")
+    return check_threshold(read, str(path))
+
+
+def check_threshold(locked: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a locked threshold if its values are sound.
+
+    Args:
+        locked: `threshold` and `positive` are needed; `prevalence` is checked when it is there.
+        where: Named in errors: the file.
+
+    Raises:
+        TableError: A key is absent or its value is wrong.
+    """
+
+    def wrong(key: str, wanted: str) -> TableError:
+        found = repr(locked[key]) if key in locked else "absent"
+        return TableError(f"{where}: {key} is {found}, not {wanted}: {_REMEDY}")
+
+    if locked.get("melnb", KIND) != KIND:
+        raise wrong("melnb", repr(KIND))
+    if not _is_share(locked.get("threshold"), _TOP):
+        raise wrong("threshold", "a number from 0 to 1")
+    if not isinstance(locked.get("positive"), str) or not locked["positive"]:
+        raise wrong("positive", "the name of a class")
+    if locked.get("prevalence") is not None and not _is_share(
+        locked["prevalence"], math.nextafter(1.0, 0.0)
+    ):
+        raise wrong("prevalence", "a share below 1")
+    return dict(locked)
+
+
+def locked_point(
+    predictions: pd.DataFrame,
+    *,
+    locked: Mapping[str, Any],
+    prevalence: float | None = None,
+    confidence: float = 0.95,
+    cluster: str = "",
+    beta: float = 2,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what a frozen threshold does, as one row; nothing is chosen here.
+
+    It is judged on test rows where they have truths, which is the honest judgement; else on
+    out-of-fold rows, and the note says that they may have helped to choose it.
+
+    Args:
+        predictions: Predictions table of the same model.
+        locked: `read_threshold` or `lock_threshold`.
+        prevalence: Where it will be used; None: the locked one; 0: the data's.
+        confidence: Of every interval.
+        cluster: A column, such as `patient_id`, whose images err together: intervals widen.
+        beta: Of `f_beta`.
+        draws: Number of resamples behind `f_beta` and `matthews_correlation`.
+        seed: Of the resampling.
+
+    Returns:
+        The columns of `points.operating_point`, `choose` being `locked`.
+
+    Raises:
+        TableError: The locked facts are not sound, or the table lacks their class.
+    """
+    facts = check_threshold(locked, "the locked threshold")
+    share = (facts.get("prevalence") or 0.0) if prevalence is None else prevalence
+    every = binary_rows(predictions, positive=facts["positive"])
+    test = every[every["fold"] == TEST]
+    rows = test if len(test) else every
+    point = measured_point(
+        rows,
+        float(facts["threshold"]),
+        reason=_remark(facts, run=run_name(predictions), on_test=len(test) > 0),
+        prevalence=check_prevalence(share),
+        confidence=confidence,
+        cluster=cluster,
+        beta=beta,
+        draws=draws,
+        seed=seed,
+    )
+    point |= {"choose": "locked", "at": float(facts["threshold"])}
+    point |= {"theoretical_threshold": math.nan, "positive": facts["positive"]}
+    return pd.DataFrame([point | {"run": run_name(predictions)}])
+
+
+def _remark(facts: Mapping[str, Any], *, run: str, on_test: bool) -> str:
+    made = []
+    if not on_test:
+        made.append(
+            f"no {TEST_ROWS} row has a truth: judged on {OUT_OF_FOLD} rows, which may have helped "
+            "to choose the threshold"
+        )
+    if facts.get("run") and facts["run"] != run:
+        made.append(f"locked on run {facts['run']}, whose scores may be on another scale")
+    return "; ".join(made)
+
+
+def _is_share(value: object, top: float) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= float(value) <= top  # type: ignore[arg-type]
