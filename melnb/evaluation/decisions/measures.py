@@ -12,59 +12,12 @@ import math
 import numpy as np
 
 from melnb.evaluation.bootstrap import percentile_interval, resampled_sums
-from melnb.evaluation.intervals import diagnostic_intervals, wilson_interval
+from melnb.evaluation.intervals import diagnostic_intervals
+from melnb.evaluation.proportions import design_effect
 from melnb.evaluation.rankings import quotient
 
 Estimate = tuple[float, float, float]
 _NO_SPREAD = 1e-9  # what rounding leaves of a standard error of 0
-
-
-def design_effect(hit: np.ndarray, among: np.ndarray, clusters: np.ndarray | None) -> float:
-    """Return how many rows say as little as one would if rows stood alone.
-
-    The variance of the proportion between clusters (Rao and Scott 1992) by its binomial one (both
-    free of bias: clusters of one row give 1), never below 1. A proportion of 0 or 1 shows no
-    variance: then rows of a cluster count as wholly alike (Kish 1965, Survey Sampling).
-
-    Args:
-        hit: n booleans, the rows counted.
-        among: n booleans, the rows they are counted among.
-        clusters: n whole numbers from 0; None when every row stands alone.
-
-    Returns:
-        1 or more; NaN when all rows are of one cluster.
-    """
-    if clusters is None or not among.any():
-        return 1.0
-    sizes = np.bincount(clusters[among])
-    hits = np.bincount(clusters[among & hit], minlength=len(sizes))[sizes > 0]
-    sizes = sizes[sizes > 0].astype(float)
-    number, n = len(sizes), sizes.sum()
-    if number < 2:
-        return math.nan
-    share = hits.sum() / n
-    if share in (0, 1):
-        return float((sizes**2).sum() / n)
-    variance = number / (number - 1) * ((hits - share * sizes) ** 2).sum() / n**2
-    return max(1.0, float(variance * (n - 1) / (share * (1 - share))))
-
-
-def proportion_interval(
-    hit: np.ndarray,
-    among: np.ndarray,
-    *,
-    clusters: np.ndarray | None = None,
-    confidence: float = 0.95,
-) -> Estimate:
-    """Return the share of hits among rows, and its limits (see `design_effect` for arguments).
-
-    Returns:
-        Value, lower and upper limit: all NaN without rows, the limits NaN with one cluster.
-    """
-    n, k = int(among.sum()), int((hit & among).sum())
-    effect = design_effect(hit, among, clusters)
-    low, high = wilson_interval(k / effect, n / effect, confidence=confidence)
-    return (k / n if n else math.nan), float(low), float(high)
 
 
 def measure_rows(
@@ -136,6 +89,8 @@ def _effects(
         "accuracy": (truth == flagged, every),
         "f1": (truth & flagged, truth | flagged),
     }
+    if clusters is None:
+        return {}
     return {name: design_effect(*share, clusters) for name, share in shares.items()}
 
 

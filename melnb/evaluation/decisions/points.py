@@ -9,7 +9,7 @@ import math
 
 import pandas as pd
 
-from melnb.evaluation.decisions.measures import measure_rows, proportion_interval
+from melnb.evaluation.decisions.measures import measure_rows
 from melnb.evaluation.decisions.thresholds import (
     Choice,
     check_prevalence,
@@ -17,6 +17,7 @@ from melnb.evaluation.decisions.thresholds import (
     counts_at,
     theoretical_threshold,
 )
+from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import binary_rows, row_clusters
 from melnb.tables import TEST, TableError
 
@@ -220,8 +221,8 @@ def _fold_row(
         ("sensitivity", flagged, truth),
         ("specificity", ~flagged, ~truth),
     ):
-        value, low, high = proportion_interval(
-            hit, among, clusters=row_clusters(rows, cluster), confidence=confidence
+        value, low, high = clustered_wilson(
+            hit, among, row_clusters(rows, cluster), confidence=confidence
         )
         row |= {measure: value, f"{measure}_low": low, f"{measure}_high": high}
         if math.isnan(value):

@@ -21,53 +21,6 @@ def patients(seed: int = 0, n: int = 40, size: int = 8) -> tuple[np.ndarray, ...
     return truth, np.where(draw.random(len(patient)) < easy, truth, ~truth), patient
 
 
-def test_the_design_effect_is_that_of_a_cluster_robust_mean() -> None:
-    linear_model = pytest.importorskip("statsmodels.regression.linear_model")
-    truth, flagged, patient = patients()
-    own = flagged[truth].astype(float)
-    robust = linear_model.OLS(own, np.ones(len(own))).fit(
-        cov_type="cluster", cov_kwds={"groups": patient[truth], "use_correction": True}
-    )
-    naive = own.mean() * (1 - own.mean()) / (len(own) - 1)
-    expected = robust.bse[0] ** 2 / naive
-    assert expected > 1.5
-    assert measures.design_effect(flagged, truth, patient) == pytest.approx(expected)
-
-
-def test_rows_that_stand_alone_have_no_effect_and_copies_count_once() -> None:
-    truth, flagged, _ = patients()
-    alone = np.arange(len(truth))
-    assert measures.design_effect(flagged, truth, alone) == pytest.approx(1)
-    assert measures.design_effect(flagged, truth, None) == 1
-    copies, every = np.repeat(flagged, 3), np.ones(3 * len(flagged), dtype=bool)
-    effect = measures.design_effect(copies, every, np.repeat(alone, 3))
-    assert effect == pytest.approx((3 * len(alone) - 1) / (len(alone) - 1))
-
-
-def test_where_clusters_show_no_spread_each_counts_as_one() -> None:
-    every, clusters = np.ones(6, dtype=bool), np.array([0, 0, 0, 0, 1, 1])
-    assert measures.design_effect(every, every, clusters) == pytest.approx((16 + 4) / 6)
-    value, low, high = measures.proportion_interval(every, every, clusters=clusters)
-    _, alone, _ = measures.proportion_interval(every, every)
-    assert (value, high) == (1, 1)
-    assert low < alone
-    assert math.isnan(measures.design_effect(every, every, np.zeros(6, dtype=int)))
-
-
-def test_clustered_limits_cover_and_plain_ones_do_not() -> None:
-    hits = {"plain": 0, "clustered": 0}
-    for seed in range(400):
-        draw = np.random.default_rng(seed)
-        patient = np.repeat(np.arange(60), 6)
-        hit = draw.random(360) < draw.beta(0.8, 0.2, 60)[patient]  # a mean of 0.8
-        every = np.ones(360, dtype=bool)
-        for name, clusters in (("plain", None), ("clustered", patient)):
-            _, low, high = measures.proportion_interval(hit, every, clusters=clusters)
-            hits[name] += low <= 0.8 <= high
-    assert hits["plain"] / 400 < 0.8
-    assert 0.92 < hits["clustered"] / 400 < 0.99
-
-
 def test_measures_are_those_of_scikit_learn_and_of_the_counts() -> None:
     truth, flagged, patient = patients()
     for beta in (0.5, 2):
