@@ -1,12 +1,16 @@
 """Resampling against resampled rows, scikit-learn and DeLong."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from melnb.evaluation import bootstrap, intervals, rankings
+from melnb.evaluation import bootstrap, comparisons, intervals, metrics, rankings
+from melnb.evaluation.challenges.foreign import read_foreign
+from melnb.evaluation.rows import binary_rows, row_clusters
 
 Cancer = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -175,3 +179,24 @@ def test_a_lone_row_has_no_interval() -> None:
         truth, np.array([0.9, 0.2, 0.3, 0.4]), statistic=rankings.aucs
     )
     assert np.isnan(found).all()
+
+
+@pytest.mark.data
+def test_errors_of_a_published_out_of_fold_file(siim_predictions: Path) -> None:
+    table = read_foreign(siim_predictions / "oof_efficientnet_b1.csv")
+    by_row = metrics.auc(table, positive="melanoma").iloc[0]
+    assert by_row["value"] == pytest.approx(0.8997782, abs=5e-8)
+    assert by_row["se"] == pytest.approx(0.0057100, abs=5e-8)
+    rows = binary_rows(table, positive="melanoma")
+    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
+    patients = row_clusters(rows, "patient_id")
+    both = {"statistic": rankings.aucs, "draws": 10_000}
+    se, *_ = bootstrap.bootstrap_interval(truth, score, **both)
+    assert se == pytest.approx(by_row["se"], rel=0.03)
+    se, low, high = bootstrap.bootstrap_interval(truth, score, clusters=patients, **both)
+    assert se == pytest.approx(0.0065, abs=0.0001)
+    assert (low, high) == pytest.approx((0.8866, 0.9126), abs=0.0006)
+    by_patient = metrics.auc(table, positive="melanoma", cluster="patient_id").iloc[0]
+    assert by_patient["se"] == pytest.approx(se, rel=0.05)
+    told = comparisons.leaderboard_error(by_row["value"], 584, 32_542).iloc[0]
+    assert by_row["se"] < told["se"] < 1.2 * by_row["se"]  # from the counts alone
