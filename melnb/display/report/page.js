@@ -33,11 +33,10 @@ addEventListener("beforeprint", () => paint("light"));
 addEventListener("afterprint", settle);
 
 /** What a widget's module asks of its model, without a kernel behind it. */
-function makeModel({ values, buffers }) {
-  const state = { ...values };
-  for (const [name, code] of Object.entries(buffers)) {
-    state[name] = new DataView(Uint8Array.from(atob(code), (c) => c.charCodeAt(0)).buffer);
-  }
+function makeModel({ values, data: codes }) {
+  const bytes = (code) => new DataView(Uint8Array.from(atob(code), (c) => c.charCodeAt(0)).buffer);
+  const packed = Object.entries(codes).map(([name, code]) => [name, bytes(code)]);
+  const state = { ...values, data: Object.fromEntries(packed) };
   const heard = {};
   return {
     get: (name) => state[name],
@@ -57,7 +56,7 @@ if (text) {
   const { default: widget } = await import(address);
   for (const script of document.querySelectorAll("script[data-explorer]")) {
     const el = document.getElementById(script.dataset.explorer);
-    widget.render({ model: makeModel(data(script)), el });
+    await widget.render({ model: makeModel(data(script)), el });
   }
 }
 root.dataset.ready = "yes";

@@ -1,13 +1,10 @@
-// The threshold explorer's numbers. This part, the drawings and the view make one module, which
-// serves JupyterLab (as an anywidget) and the offline report (with a model of a few lines) alike.
-// Scores arrive once: distinct and falling, with the count of positive and of other images at or
-// above each. An image is flagged when its score is at or above the threshold.
+// The numbers behind every part. An image is flagged when its score is at or above the threshold.
 
 const Z = 1.959963984540054; // of a 95 % interval
+const MOST_STEPS = 2000; // upwards, in a curve
 const ABOVE_ONE = 1 + Number.EPSILON;
 const LOGIT_TICKS = [1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
 
-const copied = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const logit = (p) => Math.log(p / (1 - p));
 const expit = (x) => 1 / (1 + Math.exp(-x));
@@ -35,10 +32,8 @@ function roundest(low, high) {
   return high;
 }
 
-function readCounts(model) {
-  const scores = new Float64Array(copied(model.get("scores")));
-  const tp = new Uint32Array(copied(model.get("true_positives")));
-  const fp = new Uint32Array(copied(model.get("false_positives")));
+/** What thresholds do, by lookup: distinct falling scores with the counts at or above each. */
+function makeCounts(scores, tp, fp) {
   const n = scores.length;
   const [positives, others] = [tp[n - 1], fp[n - 1]];
   const above = (i) => roundest(i + 1 < n ? scores[i + 1] : -1, scores[i]);
@@ -62,6 +57,9 @@ function readCounts(model) {
       const k = first(n, (i) => fp[i] > (1 - wanted) * others + 1e-9) - 1;
       return k < 0 ? this.nothing : above(k);
     },
+    /** The last rank of as few false positives, and the first of as many true positives. */
+    rankOfFalse: (wanted) => first(n, (i) => fp[i] > wanted) - 1,
+    rankOfTrue: (wanted) => (wanted === 0 ? -1 : first(n, (i) => tp[i] >= wanted)),
     /** A threshold in as few digits as flag the same images, but four at least. */
     written(threshold) {
       const near = [4, 6, 8, 10, 12, 14].map((digits) => Number(threshold.toPrecision(digits)));
@@ -115,13 +113,17 @@ function makeScale(kind, scores) {
   };
 }
 
-/** Indices of the rows that move a curve by half a drawing unit or more; others draw nothing. */
+/**
+ * Indices of the rows that move a curve by half a drawing unit or more; others draw nothing.
+ * Every row that finds a positive stays, unless there are more positives than anybody could see.
+ */
 function visibleRows({ tp, fp, n, positives, others }, width, height) {
   const rows = [];
+  const steps = Math.max(2 * height, Math.min(positives, MOST_STEPS));
   let [x, y, z] = [-1, -1, -1];
   for (let i = 0; i < n; i += 1) {
     const nextX = Math.round((2 * width * fp[i]) / others);
-    const nextY = Math.round((2 * height * tp[i]) / positives);
+    const nextY = Math.round((steps * tp[i]) / positives);
     const nextZ = Math.round((2 * height * tp[i]) / (tp[i] + fp[i]));
     if (nextX !== x || nextY !== y || nextZ !== z) rows.push(i);
     [x, y, z] = [nextX, nextY, nextZ];
@@ -130,9 +132,16 @@ function visibleRows({ tp, fp, n, positives, others }, width, height) {
   return rows;
 }
 
+/** Net benefit for each image (Vickers and Elkin 2006), when risks from `t` on are treated. */
+function netBenefit({ sensitivity, specificity }, prevalence, t) {
+  const wrong = (1 - specificity) * (1 - prevalence);
+  return sensitivity * prevalence - (wrong > 0 ? (wrong * t) / (1 - t) : 0);
+}
+
 // Numbers as words.
 const whole = (n) => Math.round(n).toLocaleString("en");
 const few = (n) => (n > 0 && n < 99.95 ? n.toFixed(1) : whole(n));
+const signed = (text) => (/^-/.test(text) ? `−${text.slice(1)}` : `+${text}`);
 const short = (t) => String(Number(t.toPrecision(4)));
 function percent(share) {
   if (Number.isNaN(share)) return "–";

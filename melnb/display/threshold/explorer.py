@@ -1,13 +1,14 @@
 """The threshold explorer: choose the score from which an image is flagged, and see what follows.
 
 The state is a plain object that needs no browser. Its view is one anywidget that redraws curves,
-histogram, confusion matrix and numbers in the page: the scores are sent once, and no kernel is
-asked while a slider moves.
+counts, groups and errors in the page: everything is sent once, and no kernel is asked while a
+slider moves.
 """
 
 from __future__ import annotations
 
 import base64
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,27 @@ import pandas as pd
 import traitlets
 
 from melnb import diagnoses, tables
+from melnb.display.threshold.candidates import Pictures, candidates
+from melnb.display.threshold.levels import groupings
+from melnb.display.threshold.packing import deflated, packed
+from melnb.display.threshold.pairs import Counts, paired
+from melnb.display.threshold.saving import FILE, write_choice
+from melnb.evaluation.decisions.chosen import KIND
+from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.rows import binary_rows, threshold_counts
 
-# Three parts of one ECMAScript module, in the order in which they build on each other.
-_PARTS = ("counts.js", "drawings.js", "view.js")
+# Parts of one ECMAScript module, in the order in which they build on each other.
+_PARTS = (
+    "packed.js", "counts.js", "drawings.js", "panels.js", "benefit.js",
+    "groups.js", "pair.js", "errors.js", "saving.js", "view.js",
+)  # fmt: skip
 _HERE = Path(__file__).parent
 MODULE = "\n".join((_HERE / part).read_text(encoding="utf-8") for part in _PARTS)
 STYLE = (_HERE / "explorer.css").read_text(encoding="utf-8")
 
 _TOP = float(np.nextafter(1.0, 2.0))  # flags nothing, even where a score is 1
 _MANY_LOW = 0.05  # half the scores below this: a linear axis would show one spike
+_SYNCED = ("threshold", "prevalence", "chosen", "save_to")
 
 
 class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
@@ -39,17 +51,29 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         threshold: To begin with, 0-1; None: the one of the largest sensitivity + specificity.
         prevalence: Share of positives where the model will be used; None or 0: the data's.
         title: Shown above the sliders; empty: the run's name.
+        groups: `image_id` and columns of a few levels each (`levels.subgroup_columns`), whose
+            sensitivity and specificity are shown; None: none.
+        other: Predictions table of a second run, compared on the images that both have.
+        pictures: From an image's id to its picture, asked for the worst errors alone; None: the
+            errors are a table (`candidates.pictures_of`).
+        kept: Worst images of each kind that are sent; more errors than these are counted only.
+        save_to: File or folder that the button writes the chosen point to; empty: it downloads it.
 
     Attributes:
         threshold: The chosen threshold; moving a slider changes it, and setting it moves them.
         prevalence: The chosen prevalence, likewise.
+        chosen: Facts of the image that was clicked; empty: none was.
+        save_to: Where the button writes to.
 
     Raises:
-        TableError: The table has no such class, or the rows with a truth lack one of both classes.
+        TableError: The table has no such class, the rows with a truth lack one of both classes,
+            the groups have doubled ids or too many levels, or the other run is of other images.
     """
 
     threshold = traitlets.Float(0.5, min=0.0, max=_TOP)
     prevalence = traitlets.Float(0.5, min=0.0, max=1.0)
+    chosen = traitlets.Dict()
+    save_to = traitlets.Unicode()
 
     def __init__(
         self,
@@ -59,22 +83,27 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         threshold: float | None = None,
         prevalence: float | None = None,
         title: str = "",
+        groups: pd.DataFrame | None = None,
+        other: pd.DataFrame | None = None,
+        pictures: Pictures | None = None,
+        kept: int = 60,
+        save_to: str | Path = "",
     ) -> None:
-        rows = binary_rows(predictions, positive=positive)
-        out_of_fold = rows[rows["fold"] != tables.TEST]
-        rows = out_of_fold if len(out_of_fold) else rows
-        if rows["truth"].nunique() < 2:
-            raise tables.TableError(
-                f"predictions: {int(rows['truth'].sum())} of {len(rows)} rows with a truth are "
-                f"{positive!r}: a threshold needs rows of it and others"
-            )
-        self.positive = positive
-        self.title = title or f"Threshold explorer: {predictions['run'].iloc[0]}"
+        rows = _deciding_rows(predictions, positive)
+        self.positive, self.run = positive, str(predictions["run"].iloc[0])
+        self.title = title or f"Threshold explorer: {self.run}"
+        # A table of scores of no said kind is taken at its word, as `check_predictions` would.
+        self._kind = str(predictions["kind"].iloc[0]) if "kind" in predictions else "probability"
+        self._rows, self._pictures, self._kept = rows, pictures, kept
         self._scores, self._tp, self._fp = threshold_counts(rows)
         self._positives, self._others = int(self._tp[-1]), int(self._fp[-1])
+        self._which = TEST_ROWS if (rows["fold"] == tables.TEST).all() else OUT_OF_FOLD
+        self._groups = groupings(rows, groups)
+        self._pair = None if other is None else paired(rows, other, positive=positive)
         super().__init__(
             threshold=self._youden() if threshold is None else threshold,
             prevalence=prevalence or self._positives / len(rows),
+            save_to=str(save_to),
         )
 
     def at(self, threshold: float | None = None) -> pd.DataFrame:
@@ -90,21 +119,58 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         tp, fp = (int(counts[k - 1]) if k else 0 for counts in (self._tp, self._fp))
         return pd.DataFrame([self._row(cut, tp, fp)])
 
+    def choice(self) -> dict[str, Any]:
+        """Return the chosen operating point as the button writes it, for `choose: threshold`."""
+        row = self.at().iloc[0]
+        return {
+            "melnb": KIND,
+            "threshold": self.threshold,
+            "positive": self.positive,
+            "prevalence": self.prevalence,
+            "choose": "threshold",
+            "at": self.threshold,
+            "run": self.run,
+            "rows": self._which,
+            "n": self._positives + self._others,
+            "positives": self._positives,
+            "sensitivity": float(row["sensitivity"]),
+            "specificity": float(row["specificity"]),
+        }
+
+    def save(self, path: str | Path = "") -> Path:
+        """Write the chosen operating point; return the file.
+
+        Args:
+            path: A file or a folder; empty: `save_to`, else the working directory.
+        """
+        return write_choice(self.choice(), path or self.save_to or FILE)
+
     def view(self) -> anywidget.AnyWidget:
         """Build the widget; the chosen values follow its sliders, and its sliders follow them."""
-        view = _View(**self._shown(), **self._counts())
-        for name in ("threshold", "prevalence"):
+        view = _View(words=self._words, data=self._data)
+        for name in _SYNCED:
             traitlets.link((self, name), (view, name))
+        view.observe(lambda _: self._answer(view), "asked")
         return view
 
     def page_state(self) -> dict[str, Any]:
         """Return what the same module needs in a page without a kernel, as plain JSON values.
 
         Returns:
-            `values` as the widget's, and `buffers`: little-endian counts in base64.
+            `values` as the widget's, and `data`: packed numbers in base64.
         """
-        buffers = {name: base64.b64encode(b).decode() for name, b in self._counts().items()}
-        return {"values": self._shown(), "buffers": buffers}
+        values = {"threshold": self.threshold, "prevalence": self.prevalence}
+        data = {name: base64.b64encode(b).decode() for name, b in self._data.items()}
+        return {"values": values | {"words": self._words}, "data": data}
+
+    def _answer(self, view: _View) -> None:
+        """Write the point that a view shows, and tell it where: or why not, in words."""
+        # One message may bring a move and the click: the links may not have been followed yet.
+        self.threshold, self.prevalence = view.threshold, view.prevalence
+        try:
+            view.saved = f"Written to {self.save()}"
+        except (OSError, ValueError) as error:
+            view.saved = f"Not written: {error}"
 
     def _row(self, cut: float, tp: int, fp: int) -> dict[str, float]:
         sensitivity, specificity = tp / self._positives, 1 - fp / self._others
@@ -131,21 +197,36 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         gain = self._tp / self._positives - self._fp / self._others
         return float(self._scores[int(np.argmax(gain))])
 
-    def _shown(self) -> dict[str, Any]:
+    @cached_property
+    def _words(self) -> dict[str, Any]:
+        """What the page shows or needs that is no long row of numbers."""
         return {
-            "threshold": self.threshold,
-            "prevalence": self.prevalence,
             "positive": diagnoses.title(self.positive),
             "title": self.title,
+            "kind": self._kind,
             "scale": "logit" if self._median() < _MANY_LOW else "linear",
+            "groups": [{"column": g.column, "levels": list(g.levels)} for g in self._groups],
+            "other": self._pair and {"name": self._pair.name, "n": self._pair.n},
+            "candidates": candidates(
+                self._rows, self._groups, kept=self._kept, pictures=self._pictures
+            ),
+            "choice": {"positive": self.positive, "run": self.run, "rows": self._which},
         }
 
-    def _counts(self) -> dict[str, bytes]:
-        return {
-            "scores": self._scores.astype("<f8").tobytes(),
-            "true_positives": self._tp.astype("<u4").tobytes(),
-            "false_positives": self._fp.astype("<u4").tobytes(),
-        }
+    @cached_property
+    def _data(self) -> dict[str, bytes]:
+        """Numbers by name, packed."""
+        data = _packed_counts("", (self._scores, self._tp, self._fp))
+        # In the order of the scores; of those that tie, the positives first.
+        order = np.lexsort((~self._rows["truth"].to_numpy(), -self._rows["score"].to_numpy()))
+        data |= {f"group{k}": deflated(g.codes[order]) for k, g in enumerate(self._groups)}
+        if self._pair is not None:
+            data |= _packed_counts("other_", self._pair.other)
+            if self._pair.n < len(self._rows):
+                data |= _packed_counts("own_", self._pair.own)
+            alone = zip(("alone_positives", "alone_others"), self._pair.alone, strict=True)
+            data |= {name: packed(counts) for name, counts in alone}
+        return data
 
     def _median(self) -> float:
         rank = np.searchsorted(self._tp + self._fp, (self._positives + self._others) / 2)
@@ -157,9 +238,29 @@ class _View(anywidget.AnyWidget):  # type: ignore[misc]
     _css = STYLE
     threshold = traitlets.Float().tag(sync=True)
     prevalence = traitlets.Float().tag(sync=True)
-    positive = traitlets.Unicode().tag(sync=True)
-    title = traitlets.Unicode().tag(sync=True)
-    scale = traitlets.Unicode().tag(sync=True)
-    scores = traitlets.Bytes().tag(sync=True)
-    true_positives = traitlets.Bytes().tag(sync=True)
-    false_positives = traitlets.Bytes().tag(sync=True)
+    chosen = traitlets.Dict().tag(sync=True)
+    save_to = traitlets.Unicode().tag(sync=True)
+    asked = traitlets.Int().tag(sync=True)  # how often the button was pressed
+    saved = traitlets.Unicode().tag(sync=True)  # what came of it
+    words = traitlets.Dict().tag(sync=True)
+    data = traitlets.Dict().tag(sync=True)
+
+
+def _deciding_rows(predictions: pd.DataFrame, positive: str) -> pd.DataFrame:
+    """Return binary rows and their `label`, out of fold where there are any, numbered from 0."""
+    rows = binary_rows(predictions, positive=positive)
+    labels = predictions.loc[predictions["truth"].notna(), "truth"]
+    rows = rows.assign(label=labels.to_numpy())
+    out_of_fold = rows[rows["fold"] != tables.TEST]
+    rows = (out_of_fold if len(out_of_fold) else rows).reset_index(drop=True)
+    if rows["truth"].nunique() < 2:
+        raise tables.TableError(
+            f"predictions: {int(rows['truth'].sum())} of {len(rows)} rows with a truth are "
+            f"{positive!r}: a threshold needs rows of it and others"
+        )
+    return rows
+
+
+def _packed_counts(prefix: str, counts: Counts) -> dict[str, bytes]:
+    names = ("scores", "true_positives", "false_positives")
+    return {f"{prefix}{name}": packed(values) for name, values in zip(names, counts, strict=True)}

@@ -37,29 +37,36 @@ function makeControls(counts, own, act) {
 }
 
 /** Both curves: the ROC curve is drawn once, the other again for each prevalence. */
-function makeCurves(counts, act) {
+function makeCurves(counts, pair, act) {
   const roc = makeCurve("ROC curve", {
-    across: "1 − specificity", up: [[0.5, "Sensitivity"]], note: 0.05,
+    across: "1 − specificity", up: [[0.5, "Sensitivity"]], notes: [0.05, 0.13],
     label: "ROC curve with the operating point",
   }, (at) => act.cut(counts.forSpecificity(1 - at)));
   const precision = makeCurve("Precision–recall curve", {
-    across: "Sensitivity (recall)", up: [[0.5, "PPV (precision)"]], note: 0.92,
+    across: "Sensitivity (recall)", up: [[0.5, "PPV (precision)"]], notes: [0.92],
     label: "Precision-recall curve with the operating point",
   }, (at) => act.cut(counts.forSensitivity(at)));
-  const rows = visibleRows(counts, CURVE.width - LEFT - RIGHT, CURVE.height - TOP - BOTTOM);
-  const points = rows.map((i) => [counts.fp[i] / counts.others, counts.tp[i] / counts.positives]);
-  const diagonal = [[0, 0], [1, 1]];
-  roc.draw([[0, 0], ...points], diagonal, `AUC ${counts.auc().toFixed(3)}`);
+  const pointsOf = (run) => visibleRows(run, CURVE.width - LEFT - RIGHT, CURVE.height - TOP - BOTTOM)
+    .map((i) => [run.fp[i] / run.others, run.tp[i] / run.positives]);
+  const points = pointsOf(counts);
+  const second = pair ? pointsOf(pair.other) : [];
+  const areas = [`AUC ${counts.auc().toFixed(3)}`];
+  if (pair) areas.push(`┅ ${pair.name} ${pair.other.auc().toFixed(3)}`);
+  roc.draw([[0, 0], ...points], [[0, 0], [1, 1]], areas);
+  if (pair) roc.drawSecond([[0, 0], ...second]);
+  const precise = (places, prevalence) => {
+    const drawn = places.map(([wrong, right]) => {
+      const found = right * prevalence;
+      return [right, found / (found + wrong * (1 - prevalence))];
+    });
+    return [[0, drawn[0][1]], ...drawn];
+  };
   return {
     nodes: [roc.node, precision.node],
     drawFor(prevalence) {
-      const drawn = points.map(([wrong, right]) => {
-        const found = right * prevalence;
-        return [right, found / (found + wrong * (1 - prevalence))];
-      });
       const chance = [[0, prevalence], [1, prevalence]];
-      const text = `prevalence ${percent(prevalence)}`;
-      precision.draw([[0, drawn[0][1]], ...drawn], chance, text);
+      precision.draw(precise(points, prevalence), chance, [`prevalence ${percent(prevalence)}`]);
+      if (pair) precision.drawSecond(precise(second, prevalence));
     },
     mark(rate) {
       roc.mark(1 - rate.specificity, rate.sensitivity);
@@ -105,83 +112,132 @@ function makeAxisMenu(kind, rescale) {
   return html("label", {}, "axis ", menu);
 }
 
-function render({ model, el }) {
-  const counts = readCounts(model);
-  const [positive, title] = [model.get("positive"), model.get("title")];
+/** Every part of the page, and what makes it show a threshold and a prevalence. */
+function makeParts(model, { counts, groups, pair }, act) {
+  const words = model.get("words");
+  const { positive, title } = words;
   const word = positive.toLowerCase();
   const n = counts.positives + counts.others;
-  const own = counts.positives / n; // the data's prevalence
-  let [cut, expected] = [model.get("threshold"), model.get("prevalence")];
-  let scale = makeScale(model.get("scale"), counts.scores);
-
-  const act = {
-    scale: () => scale,
-    cut(value, hand) {
-      cut = clamp(value, 0, ABOVE_ONE);
-      follow(hand);
-      tell("threshold", cut);
-    },
-    expect(value, hand) {
-      expected = clamp(value, 1e-5, 0.99);
-      curves.drawFor(expected);
-      follow(hand);
-      tell("prevalence", expected);
-    },
-  };
-  const controls = makeControls(counts, own, act);
-  const curves = makeCurves(counts, act);
+  const name = pair && pair.name === words.choice.run ? "this run" : words.choice.run;
+  const controls = makeControls(counts, counts.positives / n, act);
+  const curves = makeCurves(counts, pair, act);
   const label = "Histogram of scores by class with the threshold";
   const histogram = makeHistogram(counts, positive, label, (value) => act.cut(value));
   const confusion = makeConfusion(positive);
   const numbers = makeNumbers(counts, word);
-  const spoken = html("p", { class: "unseen", role: "status" });
+  const benefit = words.kind === "probability" ? makeBenefit(counts, act) : makeNoBenefit();
+  const byGroup = groups.length ? makeGroups(groups, () => act.follow()) : null;
+  const twoRuns = pair ? makePair(pair, name, word) : null;
+  const errors = makeErrors(words.candidates, act.choose);
+  const saving = makeSaving(model, () => choiceOf(words.choice, act.state()));
+  histogram.node.firstChild.append(makeAxisMenu(words.scale, act.rescale));
 
+  const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
+    + `(${percent(counts.positives / n)}). Wilson 95% intervals.`;
+  const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
+  const panels = [...curves.nodes.map((node) => panel({ node }, "curve-panel")),
+    panel(confusion, "confusion-panel"), panel(histogram, "wide histogram-panel"),
+    panel(numbers, "numbers-panel"), panel(benefit, "benefit-panel"),
+    panel(byGroup, "wide groups-panel"), panel(twoRuns, "runs"),
+    panel(errors, "errors-panel")].filter(Boolean);
+  const kinds = ["melnb-threshold", ...(groups.length ? ["with-groups"] : []),
+    ...(pair ? ["with-runs"] : [])];
+  const spoken = html("p", { class: "unseen", role: "status" });
+  const root = html("section", { class: kinds.join(" "), "aria-label": title },
+    html("header", {}, html("h3", {}, title), html("p", {}, about), saving.node),
+    controls.node, html("div", { class: "panels" }, ...panels), spoken);
   let pause = 0;
-  /** Make every part show the threshold and the prevalence; `hand` names the slider that moves. */
-  function follow(hand) {
-    const now = counts.at(cut);
-    const state = { cut, expected, now, rate: rates(now, expected) };
-    controls.show(state, hand);
-    curves.mark(state.rate);
-    histogram.mark(cut, now);
-    confusion.show(now);
-    numbers.show(state);
-    clearTimeout(pause); // a screen reader hears where the slider rests, not each step
-    pause = setTimeout(() => { spoken.textContent = numbers.sentence.textContent; }, 700);
-  }
-  function rescale(kind) {
-    scale = makeScale(kind, counts.scores);
-    histogram.draw(scale);
-    follow();
-  }
+  return {
+    root,
+    drawFor(prevalence) {
+      curves.drawFor(prevalence);
+      benefit.draw(prevalence);
+    },
+    rescale(scale, prevalence) {
+      histogram.draw(scale);
+      benefit.rescale(scale);
+      benefit.draw(prevalence);
+    },
+    /** `hand` names the slider that moves, which is left alone. */
+    show(state, hand) {
+      const { cut, expected, now, rate } = state;
+      controls.show(state, hand);
+      curves.mark(rate);
+      histogram.mark(cut, now);
+      confusion.show(now);
+      numbers.show(state);
+      benefit.mark(cut, rate, expected);
+      byGroup?.show(counts.rank(cut), rate);
+      twoRuns?.show(cut);
+      errors.show(cut, now);
+      saving.moved();
+      clearTimeout(pause); // a screen reader hears where the slider rests, not each step
+      pause = setTimeout(() => { spoken.textContent = numbers.sentence.textContent; }, 700);
+    },
+    forget() {
+      clearTimeout(pause);
+      saving.forget();
+    },
+  };
+}
+
+async function render({ model, el }) {
+  const [words, data] = [model.get("words"), model.get("data")];
+  const counts = await readCounts(data);
+  const groups = await readGroups(words.groups, data, counts);
+  const pair = words.other && await readPair(words.other, data, counts);
+  let [cut, expected] = [model.get("threshold"), model.get("prevalence")];
+  let scale = makeScale(words.scale, counts.scores);
+
   function tell(name, value) {
     model.set(name, value);
     model.save_changes();
   }
+  const act = {
+    scale: () => scale,
+    state() {
+      const now = counts.at(cut);
+      const { positives, others } = counts;
+      return { cut, expected, now, rate: rates(now, expected), n: positives + others, positives };
+    },
+    follow: (hand) => parts.show(act.state(), hand),
+    cut(value, hand) {
+      cut = clamp(value, 0, ABOVE_ONE);
+      act.follow(hand);
+      tell("threshold", cut);
+    },
+    expect(value, hand) {
+      expected = clamp(value, 1e-5, 0.99);
+      parts.drawFor(expected);
+      act.follow(hand);
+      tell("prevalence", expected);
+    },
+    rescale(kind) {
+      scale = makeScale(kind, counts.scores);
+      parts.rescale(scale, expected);
+      act.follow();
+    },
+    choose: (facts) => tell("chosen", facts),
+  };
+  const parts = makeParts(model, { counts, groups, pair }, act);
   function hear() {
     const [told, meant] = [model.get("threshold"), model.get("prevalence")];
     if (told === cut && meant === expected) return; // our own words come back
     [cut, expected] = [told, meant];
-    curves.drawFor(expected);
-    follow();
+    parts.drawFor(expected);
+    act.follow();
   }
 
-  const about = `${whole(n)} images, ${whole(counts.positives)} ${word} (${percent(own)}). `
-    + "Wilson 95% intervals.";
-  histogram.node.firstChild.append(makeAxisMenu(model.get("scale"), rescale));
-  const root = html("section", { class: "melnb-threshold", "aria-label": title },
-    html("header", {}, html("h3", {}, title), html("p", {}, about)), controls.node,
-    html("div", { class: "panels" }, ...curves.nodes, html("div", {}, confusion.node),
-      histogram.node, numbers.node), spoken);
   // JupyterLab would take arrow keys and letters for its own commands.
-  root.addEventListener("keydown", (event) => event.stopPropagation());
+  parts.root.addEventListener("keydown", (event) => event.stopPropagation());
   model.on("change:threshold", hear);
   model.on("change:prevalence", hear);
-  curves.drawFor(expected);
-  rescale(model.get("scale"));
-  el.append(root);
+  parts.rescale(scale, expected);
+  parts.drawFor(expected);
+  act.follow();
+  el.append(parts.root);
   return () => {
-    clearTimeout(pause);
+    parts.forget();
     model.off("change:threshold", hear);
     model.off("change:prevalence", hear);
   };

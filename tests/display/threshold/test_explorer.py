@@ -1,5 +1,5 @@
 import base64
-import itertools
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -104,27 +104,35 @@ def test_view_and_state_follow_each_other(predictions: pd.DataFrame) -> None:
     assert first.prevalence == 0.02
 
 
-def test_the_page_gets_the_counts_of_each_distinct_score(predictions: pd.DataFrame) -> None:
-    explorer = ThresholdExplorer(predictions)
-    state = explorer.page_state()
-    types = {"scores": "<f8", "true_positives": "<u4", "false_positives": "<u4"}
-    buffers = {n: np.frombuffer(base64.b64decode(state["buffers"][n]), types[n]) for n in types}
-    assert set(state["buffers"]) == set(types)
-    assert len(buffers["scores"]) == predictions["p_melanoma"].nunique()
-    assert (np.diff(buffers["scores"]) < 0).all()
-    for row in itertools.islice(zip(*buffers.values(), strict=True), 0, None, 7):
-        at = explorer.at(row[0]).iloc[0]
-        assert (at["tp"], at["fp"]) == row[1:]
-    assert state["values"]["scale"] == "linear"
-
-
 def test_low_scores_begin_on_a_logit_axis(make: Make) -> None:
     low = make(500, digits=8).assign(kind="score")
     low["p_melanoma"] /= 100
-    assert ThresholdExplorer(low).page_state()["values"]["scale"] == "logit"
+    words = ThresholdExplorer(low).page_state()["values"]["words"]
+    assert (words["scale"], words["kind"]) == ("logit", "score")
+
+
+def test_a_page_and_a_widget_get_the_same(
+    predictions: pd.DataFrame, groups: pd.DataFrame, second: pd.DataFrame
+) -> None:
+    explorer = ThresholdExplorer(predictions, groups=groups, other=second)
+    view, state = explorer.view(), explorer.page_state()
+    assert {name: base64.b64decode(code) for name, code in state["data"].items()} == view.data
+    assert json.loads(json.dumps(state["values"]["words"])) == view.words
+    assert set(view.data) == {
+        "scores", "true_positives", "false_positives", "group0", "group1", "other_scores",
+        "other_true_positives", "other_false_positives", "alone_positives", "alone_others",
+    }  # fmt: skip
 
 
 def test_all_of_isic_2024_is_sent_in_a_few_megabytes(make: Make) -> None:
-    view = ThresholdExplorer(make(401_059, digits=8)).view()
-    sent = len(view.scores) + len(view.true_positives) + len(view.false_positives)
-    assert sent <= 16 * 401_059
+    many, draw = make(401_059, digits=8), np.random.default_rng(0)
+    groups = many[["image_id"]].assign(site=draw.choice(list("abcdef"), len(many)))
+    data = ThresholdExplorer(many, groups=groups, other=many).view().data
+    assert sum(map(len, data.values())) < 5e6
+
+
+def test_an_image_that_was_clicked_is_read_back(predictions: pd.DataFrame) -> None:
+    explorer = ThresholdExplorer(predictions)
+    assert explorer.chosen == {}
+    explorer.view().chosen = {"image_id": "i000007"}
+    assert explorer.chosen["image_id"] == "i000007"

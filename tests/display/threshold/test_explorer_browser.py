@@ -1,7 +1,5 @@
 """The explorer in a page opened from a file: keyboard and mouse, and numbers against Python's."""
 
-import re
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,20 +40,6 @@ TYPE = """([k, values]) => values.map((value) => {
     .map((b) => Number(b.textContent.replaceAll(",", "")))
     .concat(Number(document.querySelector("input[type=number]").value));
 })"""
-
-
-@pytest.fixture
-def open_page(page: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Open an explorer in a report of its own, from its file."""
-
-    def opened(explorer: ThresholdExplorer) -> Any:
-        path = tmp_path / "report.html"
-        write_report(path, title="Report", sections=[Section("Explorer", explorer)])
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]")
-        return page
-
-    return opened
 
 
 def counts(explorer: ThresholdExplorer, threshold: float) -> list[int]:
@@ -198,65 +182,13 @@ def test_everything_can_be_reached_and_is_named(
         "() => [...document.querySelectorAll('.melnb-threshold :is(input, select, button)')]"
         ".map((e) => e.getAttribute('aria-label') ?? e.textContent)"
     )
-    assert len(names) == len(set(names)) == 10
+    tiles = page.locator(".tile").count()
+    assert len(names) == len(set(names)) == 11 + tiles
+    assert tiles == 12
     assert all(names)
     assert page.locator("svg:not([aria-label])").count() == 0
     page.get_by_label("Threshold", exact=True).press("ArrowRight")
-    page.wait_for_function("() => document.querySelector('[role=status]').textContent !== ''")
-
-
-@pytest.mark.parametrize("width", [420, 800, 1000, 1200])
-def test_no_part_runs_over_at_any_width(
-    open_page: Callable[..., Any], make: Make, width: int
-) -> None:
-    page = open_page(ThresholdExplorer(make(20_000)))
-    page.set_viewport_size({"width": width, "height": 900})
-    over = page.evaluate(
-        "() => [...document.querySelectorAll('.melnb-threshold *:not(.unseen):not(svg *)')]"
-        ".filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0)"
-        ".map((e) => e.tagName + '.' + e.className)"
-    )
-    assert over == []
-
-
-def test_a_hostile_title_stays_text(
-    open_page: Callable[..., Any], predictions: pd.DataFrame
-) -> None:
-    title = "</script><img src=x onerror=alert(1)>"
-    page = open_page(ThresholdExplorer(predictions, title=title))
-    assert page.locator(".melnb-threshold h3").text_content() == title
-    assert page.locator("img").count() == 0
-
-
-def test_a_move_takes_no_time_with_all_of_isic_2024(
-    open_page: Callable[..., Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    draw = np.random.default_rng(0)
-    truth = np.arange(401_059) < 393  # as in SLICE-3D
-    score = 1 / (1 + np.exp(6 - draw.normal(0, 1.5, len(truth)) - 2.6 * truth))
-    made = pd.DataFrame({"image_id": truth.cumsum(), "fold": 0, "run": "slice"})
-    made["truth"] = np.where(truth, "malignant", "benign")
-    made["p_malignant"], made["p_benign"] = score, 1 - score
-    page = open_page(ThresholdExplorer(made, positive="malignant"))
-    took = page.evaluate(
-        """async () => {
-          const slider = document.querySelector("input[type=range]");
-          const took = [];
-          for (let k = 0; k < 20; k += 1) {
-            slider.value = 0.2 + 0.03 * k;
-            const start = performance.now();
-            slider.dispatchEvent(new Event("input", { bubbles: true }));
-            took.push(performance.now() - start);
-            await new Promise(requestAnimationFrame);
-          }
-          return took;
-        }"""
-    )
-    with capsys.disabled():
-        print(f"\n401,059 rows: a move takes {statistics.median(took):.1f} ms (median of 20)")
-    assert statistics.median(took) < 20  # 0.7 ms on a quiet machine
-    drawn = page.locator("path.curve").first.get_attribute("d")
-    assert 50 < len(re.findall("L", drawn)) < 3000
+    page.wait_for_function("() => document.querySelector('.unseen').textContent !== ''")
 
 
 def test_figures_are_drawn_and_follow_light_and_dark(

@@ -1,0 +1,99 @@
+// Sensitivity and specificity of each group, with intervals that move with the threshold.
+
+const FEW = 20; // rows of a class below which a share says next to nothing
+
+/** For each level, the ranks of its positive and of its other images, rising: a search counts. */
+async function readGroups(words, data, counts) {
+  const codes = await Promise.all(words.map((_, k) => inflated(data[`group${k}`])));
+  return words.map(({ column, levels }, k) => ({
+    column,
+    levels: ranksByLevel(codes[k], levels.length, counts)
+      .map(([positive, other], j) => ({ name: levels[j], positive, other })),
+  }));
+}
+
+/** Rows lie in the order of their scores, positives first among equals: so ranks come by counting. */
+function ranksByLevel(codes, levels, { tp, fp, n }) {
+  const sizes = Array.from({ length: levels }, () => [0, 0]);
+  const visit = (seen) => {
+    let row = 0;
+    for (let i = 0; i < n; i += 1) {
+      const hits = tp[i] - (i ? tp[i - 1] : 0);
+      const end = tp[i] + fp[i];
+      for (const lastHit = row + hits; row < end; row += 1) seen(codes[row], row < lastHit ? 0 : 1, i);
+    }
+  };
+  visit((level, side) => { sizes[level][side] += 1; });
+  const ranks = sizes.map((pair) => pair.map((size) => new Uint32Array(size)));
+  const filled = sizes.map(() => [0, 0]);
+  visit((level, side, i) => { ranks[level][side][filled[level][side]++] = i; });
+  return ranks;
+}
+
+/** A place for a share with its interval, on a line from 0 to 1. */
+function makeTrack(shape) {
+  const [range, dot, mean] = [html("i", { class: "range" }), html("i", { class: `dot ${shape}` }),
+    html("i", { class: "mean" })];
+  const [value, more] = [html("b"), html("span")];
+  const track = html("div", { class: "track", "aria-hidden": "true" }, mean, range, dot);
+  const node = html("td", {}, track, html("div", { class: "said" }, value, more));
+  const percents = (share) => `${(100 * share).toFixed(2)}%`;
+  return {
+    node,
+    show(k, n, overall) {
+      node.classList.toggle("few", n < FEW);
+      mean.style.left = percents(overall);
+      if (n < FEW) {
+        value.textContent = n ? "too few" : "none";
+        more.textContent = n ? ` ${n} of ${FEW}` : "";
+        return;
+      }
+      const [low, high] = wilson(k, n);
+      dot.style.left = percents(k / n);
+      range.style.left = percents(low);
+      range.style.width = percents(high - low);
+      value.textContent = percent(k / n);
+      more.textContent = ` ${percent(low)} – ${percent(high)}`;
+    },
+  };
+}
+
+/** A table of a column's levels; a menu chooses the column. */
+function makeGroups(groups, follow) {
+  const options = groups.map(({ column }, k) => html("option", { value: k }, column));
+  const menu = html("select", { "aria-label": "Groups by" }, ...options);
+  const body = html("tbody");
+  const head = (text) => html("th", { scope: "col" }, text);
+  const title = html("figcaption", {}, "By group", html("label", {}, "by ", menu));
+  const table = html("table", { class: "groups", "aria-label": "By group" },
+    html("thead", {}, html("tr", {}, head("Group"), head("Sensitivity"), head("Specificity"))),
+    body);
+  const note = html("p", { class: "key" }, html("span", {}, html("i", { class: "dash dashes" }),
+    "all images"), html("span", {}, "Bars: Wilson 95% intervals"));
+  let rows = [];
+  function choose() {
+    rows = groups[Number(menu.value)].levels.map((level) => {
+      const tracks = [makeTrack("round"), makeTrack("square")];
+      const size = ` ${whole(level.positive.length)} / ${whole(level.other.length)}`;
+      const name = html("th", { scope: "row", title: "positive / other images" }, level.name,
+        html("span", {}, size));
+      return { level, tracks, node: html("tr", {}, name, ...tracks.map(({ node }) => node)) };
+    });
+    body.replaceChildren(...rows.map(({ node }) => node));
+  }
+  menu.addEventListener("change", () => {
+    choose();
+    follow();
+  });
+  choose();
+  return {
+    node: html("div", { class: "by-group" }, title, table, note),
+    show(rank, rate) {
+      const flagged = (ranks) => first(ranks.length, (k) => ranks[k] > rank);
+      for (const { level: { positive, other }, tracks } of rows) {
+        tracks[0].show(flagged(positive), positive.length, rate.sensitivity);
+        tracks[1].show(other.length - flagged(other), other.length, rate.specificity);
+      }
+    },
+  };
+}
