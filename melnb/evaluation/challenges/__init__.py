@@ -3,4 +3,5 @@
 foreign       anyone's predictions file becomes the predictions table
 submissions   the files that their servers take, and what they refuse
 scoring       the measures that ranked their entries
+masks         the same for segmentations
 """

@@ -16,8 +16,15 @@ import pandas as pd
 from melnb.diagnoses import MELANOMA
 from melnb.evaluation import metrics
 from melnb.evaluation.classes import auc_by_class, balanced_accuracy
-from melnb.evaluation.intervals import wilson_interval
-from melnb.evaluation.rows import ESTIMATE_COLUMNS, binary_rows, bootstrap_estimate, estimate
+from melnb.evaluation.proportions import clustered_wilson
+from melnb.evaluation.rankings import Statistic
+from melnb.evaluation.rows import (
+    ESTIMATE_COLUMNS,
+    binary_rows,
+    bootstrap_estimate,
+    estimate,
+    row_clusters,
+)
 from melnb.tables import TableError
 
 CHALLENGES = ("isic2016", "isic2017", "isic2018", "isic2019", "siim2020", "isic2024")
@@ -29,20 +36,23 @@ def official_scores(
     challenge: str,
     positive: str = "",
     confidence: float = 0.95,
+    cluster: str = "",
     draws: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return a challenge's measures, the one that ranked its entries first.
 
     2016: average precision. 2017: mean AUC of melanoma and of seborrheic keratosis against the
-    rest. 2018 and 2019: balanced accuracy, a tie being wrong. 2020: AUC. 2024: partial AUC above
-    80 % sensitivity.
+    rest. 2018 (Task 3; Task 1 is `masks.mask_scores`) and 2019: balanced accuracy, a tie being
+    wrong. 2020: AUC. 2024: partial AUC above 80 % sensitivity, and the share of positives among the
+    15 highest of their patient where there is a `patient_id`.
 
     Args:
         predictions: Predictions table with truths.
         challenge: One of `CHALLENGES`.
         positive: The class looked for; empty: melanoma, in 2024 malignant.
         confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
         draws: Number of resamples.
         seed: Of the resampling.
 
@@ -52,30 +62,26 @@ def official_scores(
     if challenge not in CHALLENGES:
         raise ValueError(f"challenge is {challenge!r}: use one of {list(CHALLENGES)}")
     positive = positive or ("malignant" if challenge == "isic2024" else MELANOMA)
-    area = metrics.auc(predictions, positive=positive, confidence=confidence)
-    resampled: dict[str, Any] = {
-        "positive": positive,
-        "confidence": confidence,
-        "draws": draws,
-        "seed": seed,
-    }
+    by_delong: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
+    resampled = {"positive": positive, **by_delong, "draws": draws, "seed": seed}
+    area = metrics.auc(predictions, positive=positive, **by_delong)
     if challenge == "isic2016":
         tables = [metrics.average_precision(predictions, **resampled), area]
     elif challenge == "isic2017":
         pair = (positive, "benign_keratosis")
-        both = auc_by_class(predictions, classes=pair, confidence=confidence)
+        both = auc_by_class(predictions, classes=pair, **by_delong)
         both["metric"] = ["AUC, melanoma", "AUC, seborrheic keratosis", "mean AUC"]
         tables = [both.iloc[[2]], both.iloc[:2]]
     elif challenge in ("isic2018", "isic2019"):
-        macro = auc_by_class(predictions, confidence=confidence).iloc[[-1]]
-        tables = [
-            balanced_accuracy(predictions, confidence=confidence),
-            macro.assign(metric="mean AUC"),
-        ]
+        macro = auc_by_class(predictions, **by_delong).iloc[[-1]]
+        tables = [balanced_accuracy(predictions, **by_delong), macro.assign(metric="mean AUC")]
     elif challenge == "siim2020":
         tables = [area]
     else:
         tables = [partial_auc(predictions, **resampled), area]
+        if "patient_id" in predictions:
+            found = top_k_sensitivity(predictions, positive=positive, confidence=confidence)
+            tables.append(found)
     if challenge.startswith("isic201"):
         tables.append(auc_above_sensitivity(predictions, **resampled))
     table = pd.concat(tables, ignore_index=True)[list(ESTIMATE_COLUMNS)]
@@ -84,53 +90,34 @@ def official_scores(
 
 
 def auc_above_sensitivity(
-    predictions: pd.DataFrame,
-    *,
-    positive: str,
-    min_sensitivity: float = 0.8,
-    confidence: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
+    predictions: pd.DataFrame, *, positive: str, min_sensitivity: float = 0.8, **options: Any
 ) -> pd.DataFrame:
     """Return the area below the ROC curve's part of that sensitivity or more, as one row.
 
     It reaches down to the axis: 1 is perfect (scorer of ISIC 2016 to 2019).
+
+    Args:
+        predictions: Predictions table.
+        positive: The class looked for.
+        min_sensitivity: Where the part begins.
+        options: `confidence`, `cluster`, `draws` and `seed`, as in `metrics.average_precision`.
     """
-    return bootstrap_estimate(
-        binary_rows(predictions, positive=positive),
-        metric=f"AUC above sensitivity {min_sensitivity:g}",
-        statistic=partial(areas_above, min_sensitivity=_share(min_sensitivity)),
-        positive=positive,
-        confidence=confidence,
-        cluster="",
-        draws=draws,
-        seed=seed,
-    )
+    areas = partial(areas_above, min_sensitivity=_share(min_sensitivity))
+    name = f"AUC above sensitivity {min_sensitivity:g}"
+    return _resampled_area(predictions, name, areas, positive=positive, **options)
 
 
 def partial_auc(
-    predictions: pd.DataFrame,
-    *,
-    positive: str,
-    min_sensitivity: float = 0.8,
-    confidence: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
+    predictions: pd.DataFrame, *, positive: str, min_sensitivity: float = 0.8, **options: Any
 ) -> pd.DataFrame:
     """Return the area between the ROC curve and the line of that sensitivity, as one row.
 
-    From 0 to 1 - `min_sensitivity`, which is perfect (ISIC 2024: 0.8, so at most 0.2).
+    From 0 to 1 - `min_sensitivity`, which is perfect (ISIC 2024: 0.8, so at most 0.2). Arguments
+    are those of `auc_above_sensitivity`.
     """
-    return bootstrap_estimate(
-        binary_rows(predictions, positive=positive),
-        metric=f"partial AUC above sensitivity {min_sensitivity:g}",
-        statistic=partial(partial_areas, min_sensitivity=_share(min_sensitivity)),
-        positive=positive,
-        confidence=confidence,
-        cluster="",
-        draws=draws,
-        seed=seed,
-    )
+    areas = partial(partial_areas, min_sensitivity=_share(min_sensitivity))
+    name = f"partial AUC above sensitivity {min_sensitivity:g}"
+    return _resampled_area(predictions, name, areas, positive=positive, **options)
 
 
 def top_k_sensitivity(
@@ -143,7 +130,8 @@ def top_k_sensitivity(
 ) -> pd.DataFrame:
     """Return the share of positives among the k highest scores of their patient (ISIC 2024).
 
-    Patients without a positive do not count. Equal scores stand in the order of their ids.
+    Patients without a positive do not count. Equal scores stand in the order of their ids. The
+    limits count patients, whose positives are found or missed together.
 
     Returns:
         `rows.ESTIMATE_COLUMNS`, one row.
@@ -156,17 +144,24 @@ def top_k_sensitivity(
         raise TableError(
             f"predictions: no column {patient!r}: merge it from the images table by image_id"
         )
-    ordered = rows.sort_values(["score", "image_id"], ascending=[False, True])
-    found = int((ordered["truth"] & (ordered.groupby(patient).cumcount() < k)).sum())
-    total = int((ordered["truth"] & ordered[patient].notna()).sum())
-    low, high = wilson_interval(found, total, confidence=confidence)
+    rows = rows.sort_values(["score", "image_id"], ascending=[False, True], ignore_index=True)
+    counted = rows["truth"] & rows[patient].notna()
+    share, low, high = clustered_wilson(
+        (rows.groupby(patient).cumcount() < k).to_numpy(),
+        counted.to_numpy(),
+        row_clusters(rows, patient),
+        confidence=confidence,
+    )
+    reason = "" if counted.any() else f"not estimable: no row is {positive} and of a known patient"
+    if counted.any() and math.isnan(low):
+        reason = f"interval not estimable: all rows counted are of one {patient}"
     return estimate(
         f"top-{k} sensitivity",
-        found / total if total else math.nan,
+        share,
         rows,
-        limits=(float(low), float(high)),
-        method="Wilson",
-        reason="" if total else f"not estimable: no row is {positive} and of a known patient",
+        limits=(low, high),
+        method=f"Wilson by {patient}",
+        reason=reason,
     )
 
 
@@ -186,6 +181,29 @@ def partial_areas(
     """Return the areas of `partial_auc` from counts, draws x steps."""
     start, end, from_rate, to_rate = _segments(positives, negatives, min_sensitivity)
     return np.asarray(((end - start) * (1 - (from_rate + to_rate) / 2)).sum(axis=1))
+
+
+def _resampled_area(
+    predictions: pd.DataFrame,
+    name: str,
+    areas: Statistic,
+    *,
+    positive: str,
+    confidence: float = 0.95,
+    cluster: str = "",
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    return bootstrap_estimate(
+        binary_rows(predictions, positive=positive),
+        metric=name,
+        statistic=areas,
+        positive=positive,
+        confidence=confidence,
+        cluster=cluster,
+        draws=draws,
+        seed=seed,
+    )
 
 
 def _segments(

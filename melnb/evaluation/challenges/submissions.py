@@ -53,7 +53,9 @@ FORMATS: dict[str, Format] = {
         optional=("unknown",),
     ),
     "siim2020": Format("image_name", {"target": MELANOMA}),
+    "isic2024": Format("isic_id", {"target": "malignant"}),
 }
+_SUFFIX = r"(?i)\.jpe?g$"  # of a file's name, which the challenges' own checks forgive
 
 
 def write_submission(
@@ -105,6 +107,8 @@ def write_submission(
 def check_submission(path: str | Path, *, challenge: str, ids: Iterable[str]) -> pd.DataFrame:
     """Return a submission file's table if the challenge would take it.
 
+    Ids that end in `.jpg` are taken without it.
+
     Args:
         path: Of the file.
         challenge: One of `FORMATS`.
@@ -128,13 +132,25 @@ def check_submission(path: str | Path, *, challenge: str, ids: Iterable[str]) ->
             f"{challenge}: {path} begins with {first}: this challenge's file has no header and "
             f"the {len(names)} columns {names}"
         )
-    table = pd.read_csv(
-        path, names=names, header=0 if layout.header else None, dtype=str, keep_default_na=False
-    )
+    table = _read_cells(path, names, challenge, header=layout.header)
+    table[layout.id_column] = table[layout.id_column].str.replace(_SUFFIX, "", regex=True)
     for column in layout.columns:
         table[column] = pd.to_numeric(table[column], errors="coerce")
     _check(table, layout, challenge, set(ids))
     return table
+
+
+def _read_cells(path: Path, names: list[str], challenge: str, *, header: bool) -> pd.DataFrame:
+    """Return every cell as text; pandas would read a row that is too long as if it were not."""
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = [cells for cells in csv.reader(file) if cells][1 if header else 0 :]
+    wrong = [cells for cells in lines if len(cells) != len(names)]
+    if wrong:
+        raise TableError(
+            f"{challenge}: {path} has a row {wrong[0]} of {len(wrong[0])} values, not "
+            f"{len(names)} ({len(wrong)} such rows)"
+        )
+    return pd.DataFrame(lines, columns=names, dtype=str)
 
 
 def _format(challenge: str) -> Format:

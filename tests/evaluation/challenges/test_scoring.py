@@ -100,6 +100,11 @@ def test_top_k_sensitivity(binary: Make) -> None:
     shuffled = tied.sample(frac=1, random_state=2)
     pair = (scoring.top_k_sensitivity(t, positive="melanoma", k=1) for t in (tied, shuffled))
     assert value(next(pair)) == value(next(pair))
+    blank = table.assign(truth=table["truth"].where(table["image_id"] != "i00007"))
+    assert scoring.top_k_sensitivity(blank, positive="melanoma")["left_out"][0] == 1
+    alone = scoring.top_k_sensitivity(table.head(4), positive="melanoma").iloc[0]
+    assert (alone["value"], pd.isna(alone["low"])) == (1, True)
+    assert alone["note"] == "interval not estimable: all rows counted are of one patient_id"
     nobody = table.assign(patient_id=np.nan)
     assert "of a known patient" in scoring.top_k_sensitivity(nobody, positive="melanoma")["note"][0]
     with pytest.raises(TableError, match="no column 'patient_id'"):
@@ -140,6 +145,13 @@ def test_official_scores(binary: Make, many_classes: Make) -> None:
     renamed["truth"] = renamed["truth"].map({"melanoma": "malignant", "other": "benign"})
     last = scoring.official_scores(renamed, challenge="isic2024", draws=50)
     assert last["metric"].iloc[0] == "partial AUC above sensitivity 0.8"
+    patients = renamed.assign(patient_id=[f"p{k // 2}" for k in range(200)])
+    by_patient = scoring.official_scores(
+        patients, challenge="isic2024", cluster="patient_id", draws=50
+    )
+    assert by_patient["metric"].iloc[-1] == "top-15 sensitivity"
+    assert by_patient["method"].str.contains("patient_id").all()
+    assert by_patient["se"].iloc[0] != last["se"].iloc[0]
     with pytest.raises(ValueError, match="challenge is 'isic2021'"):
         scoring.official_scores(two, challenge="isic2021")
 
