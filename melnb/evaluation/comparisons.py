@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import intervals
-from melnb.evaluation.rows import absent_class, absent_clusters, binary_rows, row_clusters
+from melnb.evaluation.rows import (
+    absent_class,
+    absent_clusters,
+    binary_rows,
+    few_remark,
+    row_clusters,
+)
 from melnb.tables import TableError
 
 MATRIX_COLUMNS = (
@@ -86,7 +92,7 @@ def comparison_matrix(
         "verdict": _verdicts(names, (first, second), difference, adjusted, 1 - confidence),
         "n": len(rows),
         "positives": int(truth.sum()),
-        "note": np.where(known, "", absent or alike),
+        "note": np.where(known, few_remark(rows, cluster), absent or alike),
     }
     return pd.DataFrame(cells, columns=list(MATRIX_COLUMNS))
 

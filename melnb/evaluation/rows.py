@@ -19,9 +19,8 @@ DIFFERENCE_COLUMNS = (
     "n", "positives", "note",
 )  # fmt: skip
 _NO_ERROR = 1e-9  # what rounding leaves of a standard error of 0
-_FEW = (
-    20  # of a class: with fewer, percentile intervals of an AUC of 0.86 cover some 88 %, not 95 %
-)
+# With so many of a class, DeLong's interval of an AUC of 0.9 covers 89 % where 95 % is meant.
+_FEW = 20
 
 
 def binary_rows(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
@@ -105,6 +104,7 @@ def difference_row(
     if reason:
         se = math.nan
     half, z = intervals.normal_quantile(confidence) * se, difference / se
+    note = reason or few_remark(rows, cluster)
     return {
         "auc_first": float(values[0]),
         "auc_second": float(values[1]),
@@ -116,7 +116,7 @@ def difference_row(
         "p": intervals.two_sided_p(z),
         "n": len(rows),
         "positives": int(truth.sum()),
-        "note": reason,
+        "note": note,
     }
 
 
@@ -135,6 +135,7 @@ def auc_estimate(
     """Return the AUC of binary rows with DeLong's interval, as one row of `ESTIMATE_COLUMNS`."""
     truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
     value, se = intervals.auc_delong(truth, score, row_clusters(rows, cluster))
+    reason = absent_class(rows, positive) or absent_interval(rows, se, cluster)
     return estimate(
         "AUC",
         value,
@@ -142,7 +143,8 @@ def auc_estimate(
         se=se,
         limits=wald_limits(value, se, confidence),
         method=f"DeLong by {cluster}" if cluster else "DeLong",
-        reason=absent_class(rows, positive) or absent_interval(rows, se, cluster),
+        reason=reason,
+        remark="" if reason else few_remark(rows, cluster),
     )
 
 
@@ -172,6 +174,8 @@ def bootstrap_estimate(
     reason = (
         absent_class(rows, positive) if math.isnan(value) else absent_interval(rows, se, cluster)
     )
+    if draws < 2 and not math.isnan(value):
+        reason = f"interval not estimable: draws is {draws}, of two or more"
     return estimate(
         metric,
         value,
@@ -180,7 +184,7 @@ def bootstrap_estimate(
         limits=(low, high),
         method=f"bootstrap of {cluster or 'rows'}",
         reason=reason,
-        remark="" if reason else _few(rows, cluster),
+        remark="" if reason else few_remark(rows, cluster),
     )
 
 
@@ -214,10 +218,11 @@ def _fewest_clusters(rows: pd.DataFrame, cluster: str) -> int:
     return min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])))
 
 
-def _few(rows: pd.DataFrame, cluster: str) -> str:
+def few_remark(rows: pd.DataFrame, cluster: str = "") -> str:
+    """Return that a class is of few rows or clusters, so that limits are too narrow, or nothing."""
     fewest = _fewest_clusters(rows, cluster)
     unit = f"{cluster.removesuffix('_id')}s" if cluster else "rows"
-    return f"rough: a class has only {fewest} {unit}" if fewest < _FEW else ""
+    return f"rough: a class has only {fewest} {unit}" if fewest <= _FEW else ""
 
 
 def wald_limits(value: float, se: float, confidence: float) -> tuple[float, float]:

@@ -102,6 +102,10 @@ def test_what_cannot_be_compared(binary: Make, cancer: dict[str, pd.DataFrame]) 
     row = comparisons.comparison_matrix({"a": table, "b": stranger}, positive="melanoma").iloc[0]
     assert (row["n"], row["note"]) == (0, "not estimable: no row has a truth")
     assert row[["auc_first", "difference", "se", "low", "high", "z", "p", "p_holm"]].isna().all()
+    few = {name: t.sort_values("image_id").iloc[:40] for name, t in cancer.items()}
+    assert few["mean texture"]["truth"].eq("other").sum() < 20
+    rough = comparisons.comparison_matrix(few, positive="melanoma")
+    assert rough["note"].str.startswith("rough: a class has only").all()
     flipped = table.assign(truth=table["truth"].map({"melanoma": "other", "other": "melanoma"}))
     with pytest.raises(TableError, match=r"member b: truth of i\d+ differs .*569 such images"):
         comparisons.comparison_matrix({"a": table, "b": flipped}, positive="melanoma")

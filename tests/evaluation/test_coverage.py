@@ -77,6 +77,15 @@ def test_delong_covers(report: Report, auc: float, images: int) -> None:
     assert SOUND[0] <= covered <= SOUND[1]
 
 
+def test_few_positives_are_worth_a_warning(report: Report) -> None:
+    draw, truth = np.random.default_rng(7), np.arange(420) < 20
+    shift = math.sqrt(2) * float(norm.ppf(0.9))
+    scores = draw.normal(size=(SETS, 420)) + shift * truth
+    limits = np.array([delong(truth, score, None) for score in scores])
+    covered = report("DeLong", "420 images, 20 positive, AUC 0.9", limits, 0.9, "less: noted")
+    assert 0.86 < covered < 0.92  # `rows.few_remark` says so beside the interval
+
+
 @pytest.mark.parametrize("spread", [False, True])
 def test_clustered_delong_covers(report: Report, spread: bool) -> None:
     clustered, plain = [], []

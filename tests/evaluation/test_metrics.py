@@ -91,11 +91,14 @@ def test_few_positives_are_said_to_be_few(binary: Make) -> None:
     truth = np.arange(300) % 30 == 0
     score = np.random.default_rng(0).random(300) * 0.5 + 0.3 * truth
     table = binary(truth, score).assign(patient_id=[f"p{k % 150}" for k in range(300)])
-    row = metrics.average_precision(table, positive="melanoma").iloc[0]
-    assert row["note"] == "rough: a class has only 10 rows"
-    assert row["low"] < row["value"] < row["high"]
+    for function in (metrics.average_precision, metrics.auc):
+        row = function(table, positive="melanoma").iloc[0]
+        assert row["note"] == "rough: a class has only 10 rows"
+        assert row["low"] < row["value"] < row["high"]
     row = metrics.average_precision(table, positive="melanoma", cluster="patient_id").iloc[0]
     assert row["note"] == "rough: a class has only 5 patients"
+    row = metrics.average_precision(table, positive="melanoma", draws=1).iloc[0]
+    assert row["note"] == "interval not estimable: draws is 1, of two or more"
 
 
 def test_an_unknown_patient_stands_alone(tied: pd.DataFrame) -> None:
