@@ -9,6 +9,7 @@ what it finds.
     chosen       the frozen one: written, read, and applied once to test rows
     net_benefit  is a model worth more than a biopsy for all, or for none?
     conformal    sets of classes that hold the truth at a chosen rate
+    selective    how often is it wrong where it is certain?
     referral     what a model decides by itself, and what it leaves to an expert
     errors       the images that it gets most wrong
 """

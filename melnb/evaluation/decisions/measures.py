@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from melnb.evaluation.bootstrap import percentile_interval, resampled_sums
-from melnb.evaluation.intervals import diagnostic_intervals
+from melnb.evaluation.counts import diagnostic_intervals
 from melnb.evaluation.proportions import design_effect
 from melnb.evaluation.rankings import quotient
 
@@ -49,7 +49,7 @@ def measure_rows(
         seed: Of the resampling.
 
     Returns:
-        By name, as `intervals.diagnostic_intervals`, then `f_beta` and `matthews_correlation`.
+        By name, as `counts.diagnostic_intervals`, then `f_beta` and `matthews_correlation`.
 
     Raises:
         ValueError: `beta` is not above 0.

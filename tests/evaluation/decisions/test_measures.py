@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, matthews_corrcoef
 
+from melnb.evaluation.counts import diagnostic_intervals
 from melnb.evaluation.decisions import measures
-from melnb.evaluation.intervals import diagnostic_intervals
 
 
 def patients(seed: int = 0, n: int = 40, size: int = 8) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,242 @@
+"""How often is a model wrong where it is certain? Risk against the share of calls accepted.
+
+A call is more certain the farther the odds of its score lie from those of the threshold. Chow 1970,
+IEEE Transactions on Information Theory 16:41; El-Yaniv and Wiener 2010, Journal of Machine Learning
+Research 11:1605.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation import bootstrap
+from melnb.evaluation.proportions import clustered_wilson
+from melnb.evaluation.rankings import quotient, step_counts
+from melnb.evaluation.rows import absent_class, binary_rows, estimate, row_clusters
+from melnb.tables import TEST
+
+Risk = Literal["error", "missed"]
+_LEAST = 1e-12  # a score of 0 or 1 has odds too
+_CURVE = ("coverage", "risk", "certainty", "accepted", "wrong", "note")
+_AT_COVERAGE = (
+    "wanted", "coverage", "n", "value", "low", "high", "sensitivity", "sensitivity_low",
+    "sensitivity_high", "specificity", "specificity_low", "specificity_high", "note",
+)  # fmt: skip
+
+
+def risk_coverage(
+    predictions: pd.DataFrame, *, positive: str, threshold: float = 0.5, risk: Risk = "error"
+) -> pd.DataFrame:
+    """Return the risk among the calls that are accepted, the most certain first.
+
+    Args:
+        predictions: Predictions table; out-of-fold rows are used where there are any, else test.
+        positive: The class looked for.
+        threshold: Of the calls, chosen before.
+        risk: `error`: the share of accepted calls that are wrong; `missed`: the share of accepted
+            rows that are positives left alone.
+
+    Returns:
+        `coverage` (share accepted), `risk`, `certainty` (the least that is accepted, in log odds
+        from the threshold), `accepted`, `wrong`, `note`; a row per distinct certainty, since equal
+        ones are accepted together, or one row with the reason when there are no rows.
+    """
+    rows = _called_rows(predictions, positive, threshold, risk)
+    if rows.empty:
+        reason = absent_class(rows, positive)
+        return pd.DataFrame([{"note": reason}], columns=list(_CURVE))
+    certainty, group = np.unique(-rows["certainty"].to_numpy(), return_inverse=True)
+    accepted = np.cumsum(np.bincount(group))
+    wrong = np.cumsum(np.bincount(group[rows["wrong"]], minlength=len(accepted)))
+    table = pd.DataFrame({"coverage": accepted / len(rows), "risk": wrong / accepted})
+    table = table.assign(certainty=0 - certainty, accepted=accepted, wrong=wrong)
+    return table.assign(note=_one_class(rows, positive))
+
+
+def risk_at_coverage(
+    predictions: pd.DataFrame,
+    *,
+    positive: str,
+    threshold: float = 0.5,
+    risk: Risk = "error",
+    coverages: Sequence[float] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5),
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> pd.DataFrame:
+    """Return the risk at chosen coverages with intervals, and what the accepted calls find.
+
+    Arguments are those of `risk_coverage`, and:
+
+    Args:
+        coverages: Shares to accept, above 0 up to 1. Equal certainties are accepted together, so
+            that a share may be passed.
+        confidence: Of the intervals, for which the accepted rows are taken as given.
+        cluster: A column, such as `patient_id`, whose images err together: intervals widen.
+
+    Returns:
+        `wanted`, `coverage` (what it came to), `n` (accepted), `value` (the risk), `low`, `high`,
+        `sensitivity`, `specificity` of the accepted calls, each with `…_low`, `…_high`, `note`.
+    """
+    for share in coverages:
+        if not 0 < share <= 1:
+            raise ValueError(f"coverages holds {share}: use shares above 0 up to 1")
+    rows = _called_rows(predictions, positive, threshold, risk)
+    if rows.empty:
+        return pd.DataFrame([{"note": absent_class(rows, positive)}], columns=list(_AT_COVERAGE))
+    falling = np.sort(rows["certainty"].to_numpy())[::-1]
+    made = []
+    for share in coverages:
+        last = math.ceil(share * len(rows) - 1e-9) - 1
+        accepted = rows["certainty"].to_numpy() >= falling[last]
+        row: dict[str, Any] = {"wanted": share, "coverage": float(accepted.mean())}
+        row["n"] = int(accepted.sum())
+        flagged, truth, wrong = (rows[c].to_numpy() for c in ("flagged", "truth", "wrong"))
+        clusters, notes = row_clusters(rows, cluster), set()
+        for name, hit, among in (
+            ("", wrong, accepted),
+            ("sensitivity", flagged, accepted & truth),
+            ("specificity", ~flagged, accepted & ~truth),
+        ):
+            shares, note = named_share(name, hit, among, clusters, confidence)
+            row |= shares
+            notes.add(note)
+        made.append(row | {"note": "; ".join(sorted(notes - {""}))})
+    return pd.DataFrame(made)
+
+
+def area_under_risk(
+    predictions: pd.DataFrame,
+    *,
+    positive: str,
+    threshold: float = 0.5,
+    risk: Risk = "error",
+    confidence: float = 0.95,
+    cluster: str = "",
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the area under the risk-coverage curve: the mean risk over all coverages.
+
+    Lower is better; a certainty that knows nothing gives the risk of accepting all. Geifman, Uziel
+    and El-Yaniv 2019, ICLR. Equal certainties are accepted in any order. Arguments are those of
+    `risk_at_coverage`, with `draws` and `seed` of the resampling.
+
+    Returns:
+        `rows.ESTIMATE_COLUMNS`, one row.
+    """
+    rows = _called_rows(predictions, positive, threshold, risk)
+    wrong, certainty = rows["wrong"].to_numpy(), rows["certainty"].to_numpy()
+    value = float(mean_risks(*step_counts(wrong, certainty))[0]) if len(rows) else math.nan
+    se, low, high = bootstrap.bootstrap_interval(
+        wrong,
+        certainty,
+        statistic=mean_risks,
+        draws=draws,
+        seed=seed,
+        confidence=confidence,
+        clusters=row_clusters(rows, cluster),
+    )
+    reason = absent_class(rows, positive) if rows.empty else ""
+    if len(rows) and not se > 0:
+        few = min(int(wrong.sum()), int((~wrong).sum()))
+        reason = f"interval not estimable: {few} wrong or right call(s), or rows of one {cluster}"
+    return estimate(
+        "area under risk",
+        value,
+        rows,
+        se=se,
+        limits=(low, high),
+        method=f"bootstrap of {cluster or 'rows'}",
+        reason=reason,
+        remark=_one_class(rows, positive),
+    )
+
+
+def mean_risks(wrong: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the area under each risk-coverage curve, exact for ties and for weights.
+
+    Within a step the wrong ones come evenly, so that the risk after t more rows is
+    (E + s t) / (A + t), where E of A were wrong before and the share s of the step is.
+
+    Args:
+        wrong: draws x steps, counts from the most certain down.
+        right: As wrong.
+
+    Returns:
+        draws values, NaN for a draw without rows.
+    """
+    size = wrong + right
+    before, errors = np.cumsum(size, axis=1) - size, np.cumsum(wrong, axis=1) - wrong
+    share = np.divide(wrong, size, out=np.zeros_like(size), where=size > 0)
+    grown = np.divide(size, before, out=np.zeros_like(size), where=before > 0)
+    area = share * size + (errors - share * before) * np.log1p(grown)
+    total = size.sum(axis=1)
+    return quotient(area.sum(axis=1), total)
+
+
+def certainties(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Return how far the log odds of scores lie from those of the threshold.
+
+    Raises:
+        ValueError: The threshold is NaN, because none could be chosen, or is no share.
+    """
+    if not 0 <= threshold <= math.nextafter(1.0, 2.0):
+        raise ValueError(f"threshold is {threshold}, not from 0 to 1: choose an operating point")
+    log_odds = [np.log(p) - np.log1p(-p) for p in (_inside(scores), _inside(np.array(threshold)))]
+    # Rounded: 0.9 and 0.1 are as far from 0.5 as each other.
+    return np.asarray(np.round(np.abs(log_odds[0] - log_odds[1]), 9))
+
+
+def _inside(scores: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip(scores, _LEAST, 1 - _LEAST))
+
+
+def _called_rows(
+    predictions: pd.DataFrame, positive: str, threshold: float, risk: Risk
+) -> pd.DataFrame:
+    if risk not in get_args(Risk):
+        raise ValueError(f"risk is {risk!r}: use error or missed")
+    rows = binary_rows(predictions, positive=positive)
+    own = rows[rows["fold"] != TEST]
+    rows = own if len(own) else rows
+    flagged = rows["score"] >= threshold
+    wrong = rows["truth"] & ~flagged if risk == "missed" else rows["truth"] != flagged
+    certainty = certainties(rows["score"].to_numpy(), threshold)
+    return rows.assign(flagged=flagged, wrong=wrong, certainty=certainty)
+
+
+def named_share(
+    name: str,
+    hit: np.ndarray,
+    among: np.ndarray,
+    clusters: np.ndarray | None,
+    confidence: float,
+) -> tuple[dict[str, float], str]:
+    """Return a clustered share as `<name>`, `<name>_low`, `<name>_high`, and why it is not there.
+
+    Args:
+        name: Empty: `value`, `low`, `high`.
+        hit: n booleans, the rows counted.
+        among: n booleans, the rows they are counted among.
+        clusters: n whole numbers from 0; None when every row stands alone.
+        confidence: Of the interval.
+    """
+    value, low, high = clustered_wilson(hit, among, clusters, confidence=confidence)
+    names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
+    why = ""
+    if math.isnan(value):
+        why = f"{name or 'risk'} not estimable: no such row"
+    elif math.isnan(low):
+        why = f"interval of {name or 'risk'} not estimable: all such rows are of one cluster"
+    return dict(zip(names, (value, low, high), strict=True)), why
+
+
+def _one_class(rows: pd.DataFrame, positive: str) -> str:
+    if rows["truth"].nunique() == 2:
+        return ""
+    return f"every row is {positive}" if rows["truth"].any() else f"no row is {positive}"
