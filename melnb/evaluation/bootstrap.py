@@ -156,12 +156,15 @@ def resampled_statistics(
 ) -> np.ndarray:
     """Return statistics of the ranking of each resample, all of the same resamples.
 
+    Two scores are compared draw by draw when both get the same clusters (`np.arange(n)` for rows)
+    and seed; rows without clusters are drawn by whichever way is faster for their ranking.
+
     Args:
         truth: n booleans.
         score: n numbers.
         statistics: k functions from counts, draws x steps, to draws values.
         draws: Number of resamples.
-        seed: Of the generator: the same seed gives the same resamples.
+        seed: Of the generator.
         clusters: n whole numbers from 0: whole clusters are drawn, not rows.
 
     Returns:

@@ -56,6 +56,30 @@ def test_holm_is_statsmodels(values: list[float]) -> None:
         assert found[known] == pytest.approx(multipletests(p[known], method="holm")[1])
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
+        min_size=4,
+    )
+)
+def test_the_order_of_members_changes_signs_alone(
+    binary: Make, rows: list[tuple[bool, int, int, int]]
+) -> None:
+    truth = [row[0] for row in rows]
+    runs = {f"m{k}": binary(truth, np.array([row[k] for row in rows]) / 9) for k in (1, 2, 3)}
+    forth = comparisons.comparison_matrix(runs, positive="melanoma")
+    back = comparisons.comparison_matrix(
+        dict(reversed(runs.items())), positive="melanoma"
+    ).set_index(["second", "first"])
+    for pair in forth.itertuples():
+        turned = back.loc[(pair.first, pair.second)]
+        assert turned["difference"] == pytest.approx(-pair.difference, nan_ok=True)
+        assert turned["p_holm"] == pytest.approx(pair.p_holm, nan_ok=True)
+        assert (turned["verdict"], turned["note"]) == (pair.verdict, pair.note)
+        assert np.isnan(pair.p) == (pair.verdict == "not estimable")
+
+
 def test_many_pairs_ask_for_more(binary: Make) -> None:
     draw = np.random.default_rng(11)
     truth = draw.random(400) < 0.3

@@ -256,6 +256,7 @@ def test_a_straight_curve_is_its_ends() -> None:
 def test_numbers_need_no_heavy_library() -> None:
     code = (
         "import sys; import melnb.evaluation.metrics, melnb.evaluation.decisions.points\n"
+        "import melnb.evaluation.comparisons, melnb.evaluation.challenges.masks\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
