@@ -6,6 +6,7 @@ sees: `metrics.roc_curve` makes a table, `curves.roc_curve` draws it.
     curves       one line for each fold or run
     choices      the chosen threshold, all others, and the scores that they cut
     forests      estimates with their intervals
+    groups       levels of the images, and lesions among their patient's
     grids        squares of cells
     census       what is in the data
     training     how a fit went

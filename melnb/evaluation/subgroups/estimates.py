@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from melnb.checks import constant
 from melnb.evaluation import bootstrap, rankings, rows
 from melnb.evaluation.intervals import auc_delong, normal_quantile, parts_covariance
 from melnb.evaluation.proportions import clustered_wilson
@@ -104,7 +103,7 @@ def subgroup_metrics(
     check_limits(threshold, smallest)
     binary = rows.binary_rows(predictions, positive=positive)
     arrays = row_arrays(binary, threshold=threshold, cluster=cluster)
-    probable = constant(predictions, "kind") == "probability" if len(predictions) else True
+    probable = bool((predictions["kind"] == "probability").all())
     measured = partial(
         _level_rows,
         positive=positive,
