@@ -16,6 +16,30 @@ def metrics_by_fold(
     return marks.interval_figure(chosen, "rows", "value", title=title, axis=metric)
 
 
+def fold_dispersion(
+    table: pd.DataFrame, by_fold: pd.DataFrame, *, metric: str = "AUC", title: str = ""
+) -> go.Figure:
+    """Draw the folds about their mean: `comparisons.fold_dispersion` and what it was made of.
+
+    Args:
+        table: `comparisons.fold_dispersion`.
+        by_fold: `metrics.metrics_by_fold`.
+        metric: One of both tables' metrics.
+        title: Of the figure; empty: whether the folds differ by more than chance.
+    """
+    folds = by_fold[(by_fold["metric"] == metric) & by_fold["rows"].str.startswith("fold ")]
+    chosen = table[table["metric"] == metric].assign(rows="mean of folds")
+    p = float(chosen["p"].iloc[0]) if len(chosen) else float("nan")
+    said = f"Do folds differ? Cochran's Q: p {p:.2g}" if p == p else "Folds and their mean"
+    figure = marks.interval_figure(
+        pd.concat([folds, chosen], ignore_index=True),
+        "rows", "value", title=title or said, axis=metric,
+    )  # fmt: skip
+    for mean in chosen["value"].dropna():
+        figure.add_vline(x=float(mean), line=marks.CHANCE)
+    return figure
+
+
 def auc_by_class(table: pd.DataFrame, *, title: str = "AUC of each class") -> go.Figure:
     """Draw `classes.auc_by_class` with its intervals."""
     return marks.interval_figure(

@@ -1,6 +1,10 @@
+from collections.abc import Callable
+
 import pandas as pd
+import pytest
 
 from melnb.display.plots import forests, grids
+from melnb.evaluation import comparisons, metrics
 
 
 def test_the_correlation_square_is_symmetric() -> None:
@@ -56,3 +60,20 @@ def test_a_single_member_has_nothing_to_draw() -> None:
     assert grids.member_correlation(empty).data[0].z.size == 0
     alone = pd.DataFrame({"member": ["a"], "n": [3], "note": ["not estimable"]})
     assert pd.isna(forests.member_contribution(alone).data[0].x[0])
+
+
+def test_folds_stand_about_their_mean(make: Callable[..., pd.DataFrame]) -> None:
+    by_fold = metrics.metrics_by_fold(make(), positive="melanoma", draws=20)
+    table = comparisons.fold_dispersion(by_fold)
+    figure = forests.fold_dispersion(table, by_fold)
+    (trace,) = figure.data
+    assert list(trace.y) == ["fold 0", "fold 1", "fold 2", "mean of folds"]
+    assert trace.x[3] == pytest.approx(sum(trace.x[:3]) / 3) == figure.layout.shapes[0].x0
+    assert figure.layout.title.text == f"Do folds differ? Cochran's Q: p {table['p'][0]:.2g}"
+    lone = metrics.metrics_by_fold(make().query("fold == 1"), positive="melanoma", draws=20)
+    alone = forests.fold_dispersion(comparisons.fold_dispersion(lone), lone)
+    assert alone.layout.title.text == "Folds and their mean"
+    assert not alone.layout.shapes
+    empty = metrics.metrics_by_fold(make().head(0), positive="melanoma")
+    nothing = forests.fold_dispersion(comparisons.fold_dispersion(empty), empty)
+    assert len(nothing.data[0].x) == 0
