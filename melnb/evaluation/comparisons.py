@@ -14,6 +14,7 @@ import pandas as pd
 
 from melnb.evaluation import intervals
 from melnb.evaluation.rows import (
+    RANKED_ALIKE,
     absent_class,
     absent_clusters,
     binary_rows,
@@ -64,11 +65,10 @@ def comparison_matrix(
         return pd.DataFrame(columns=list(MATRIX_COLUMNS))
     rows, scores = _shared_rows(members, positive, cluster)
     truth = rows["truth"].to_numpy()
-    codes = row_clusters(rows, cluster)
-    values, covariance = intervals.delong_covariance(truth, scores, codes)
+    values, covariance = intervals.delong_covariance(truth, scores, row_clusters(rows, cluster))
     first, second = np.triu_indices(len(names), 1)
-    variance = np.diag(covariance)
-    variance = variance[first] + variance[second] - 2 * covariance[first, second]
+    own = np.diag(covariance)
+    variance = own[first] + own[second] - 2 * covariance[first, second]
     absent = absent_class(rows, positive) or absent_clusters(rows, cluster)
     known = (variance > 1e-18) & (not absent)  # below, rounding is all that is left
     se = np.sqrt(np.where(known, variance, np.nan))
@@ -76,7 +76,6 @@ def comparison_matrix(
     half, z = intervals.normal_quantile(confidence) * se, difference / se
     p = np.array([intervals.two_sided_p(v) for v in z])
     adjusted = holm_adjusted(p)
-    alike = "not estimable: the two scores rank the rows alike, or a class has 1 row"
     cells = {
         "first": [names[k] for k in first],
         "second": [names[k] for k in second],
@@ -92,7 +91,7 @@ def comparison_matrix(
         "verdict": _verdicts(names, (first, second), difference, adjusted, 1 - confidence),
         "n": len(rows),
         "positives": int(truth.sum()),
-        "note": np.where(known, few_remark(rows, cluster), absent or alike),
+        "note": np.where(known, few_remark(rows, cluster), absent or RANKED_ALIKE),
     }
     return pd.DataFrame(cells, columns=list(MATRIX_COLUMNS))
 

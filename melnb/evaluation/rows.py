@@ -18,6 +18,7 @@ DIFFERENCE_COLUMNS = (
     "auc_first", "auc_second", "difference", "se", "low", "high", "z", "p",
     "n", "positives", "note",
 )  # fmt: skip
+RANKED_ALIKE = "not estimable: the two scores rank the rows alike, or a class has 1 row"
 _NO_ERROR = 1e-9  # what rounding leaves of a standard error of 0
 # With so many of a class, DeLong's interval of an AUC of 0.9 covers 89 % where 95 % is meant.
 _FEW = 20
@@ -99,7 +100,7 @@ def difference_row(
     se = math.sqrt(max(variance, 0.0)) if variance == variance else math.nan
     reason = absent_class(rows, positive)
     if not reason and not se > _NO_ERROR:
-        reason = "not estimable: the two scores rank the rows alike, or a class has 1 row"
+        reason = RANKED_ALIKE
     reason = reason or absent_clusters(rows, cluster)
     if reason:
         se = math.nan
