@@ -78,6 +78,27 @@ def add_curves(figure: go.Figure, tables: Tables, x: str, y: str, *, col: int = 
     figure.update_layout(legend={"x": 0.98, "xanchor": "right", **free})
 
 
+def add_band(
+    figure: go.Figure, table: pd.DataFrame, x: str, y: str, name: str, colour: str
+) -> None:
+    """Add a line of estimates over the band of their intervals (`<y>_low`, `<y>_high`)."""
+    tint = "rgba({}, {}, {}, 0.18)".format(*(int(colour[k : k + 2], 16) for k in (1, 3, 5)))
+    edge = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    figure.add_scatter(x=table[x], y=table[f"{y}_high"], legendgroup=name, **edge)
+    low = {"fill": "tonexty", "fillcolor": tint, "legendgroup": name}
+    figure.add_scatter(x=table[x], y=table[f"{y}_low"], **low, **edge)
+    figure.add_scatter(
+        x=table[x],
+        y=table[y],
+        mode="lines",
+        name=name,
+        legendgroup=name,
+        line={"color": colour, "width": 2.5},
+        customdata=table[[f"{y}_low", f"{y}_high"]],
+        hovertemplate="%{y:.4f} (%{customdata[0]:.4f} – %{customdata[1]:.4f})",
+    )
+
+
 def add_chance(figure: go.Figure, heights: tuple[float, float], name: str) -> None:
     """Add the line that guessing would give."""
     figure.add_scatter(x=[0, 1], y=heights, mode="lines", line=CHANCE, name=name, hoverinfo="skip")
