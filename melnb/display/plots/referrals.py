@@ -88,11 +88,9 @@ def coverage_by_class(
     figure.update_layout(title={"subtitle": {"text": _wrapped(WARNING)}})
     figure.update_layout(margin={"t": 104}, height=figure.layout.height + 50)
     if error_rate is not None:
-        words = {"text": "promised", "font": {"color": theme.INK_ON_ANY}}
         figure.add_vline(1 - error_rate, line=marks.CHANCE)
-        figure.add_annotation(
-            x=1 - error_rate, y=1, yref="paper", yanchor="bottom", showarrow=False, **words
-        )
+        place = {"x": 1 - error_rate, "y": 1, "yref": "paper", "yanchor": "bottom"}
+        figure.add_annotation(place, text="promised", showarrow=False)
     return figure
 
 
@@ -118,8 +116,8 @@ def referral_table(
             dots = _estimates(own, kind + measure, places, legend=col == 2)
             figure.add_trace(dots, row=1, col=col)
     figure.update_xaxes(tickformat=".0%")
-    shown = {"tickvals": list(range(len(own))), "ticktext": names}
-    figure.update_yaxes(range=[len(own) - 0.5, -0.5], zeroline=False, **shown)
+    figure.update_yaxes(tickvals=list(range(len(own))), ticktext=names)
+    figure.update_yaxes(range=[len(own) - 0.5, -0.5], zeroline=False)
     figure.update_yaxes(showticklabels=False, ticks="", col=2)
     figure.update_yaxes(showticklabels=False, ticks="", col=3)
     return figure.update_layout(
