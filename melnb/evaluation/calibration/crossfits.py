@@ -1,0 +1,186 @@
+"""Each fold calibrated by what the others taught, so that no row or patient calibrates itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.calibration.calibrators import Calibrator, fit_calibrator, fit_values
+from melnb.evaluation.calibration.maps import METHODS, Method
+from melnb.evaluation.calibration.measures import Measured, calibration_errors, proper_scores
+from melnb.evaluation.calibration.probabilities import (
+    class_values,
+    probability_rows,
+    truth_codes,
+    with_values,
+)
+from melnb.evaluation.calibration.recalibration import recalibration
+from melnb.evaluation.calibration.resamples import resampled_bins
+from melnb.evaluation.rows import absent_interval, row_clusters
+from melnb.evaluation.summaries import cluster_column
+from melnb.tables import TEST, TableError
+
+_PARTS = 5  # that a single fold is cut into
+
+
+def cross_calibrate(
+    predictions: pd.DataFrame,
+    *,
+    method: Method,
+    positive: str = "",
+    smoothing: float = 0.0,
+    cluster: str = "",
+    run: str = "",
+) -> tuple[pd.DataFrame, Calibrator]:
+    """Return honestly calibrated predictions, and the calibrator for rows to come.
+
+    Out-of-fold rows are calibrated by what was fitted on the other folds; a single fold is cut into
+    five parts by patient (scikit-learn's `GroupKFold`) first. Test rows are calibrated by what was
+    fitted on all out-of-fold rows, which is the calibrator returned. Folds get different
+    calibrators, so ranks hold within a fold and may change between folds.
+
+    Args:
+        predictions: Predictions table.
+        method: See `calibrators.fit_calibrator`.
+        positive: Of two classes, the one whose values are taken; empty: the second.
+        smoothing: Of the labels that the network was trained on.
+        cluster: What a single fold is not to be cut through; empty: patients, else lesions, else
+            rows, whichever are known.
+        run: The name of the result; empty: as it was.
+
+    Raises:
+        ValueError: See `fit_calibrator`.
+        TableError: See `fit_calibrator`; or too little is left when a part is set aside.
+    """
+    frozen = fit_calibrator(predictions, method=method, positive=positive, smoothing=smoothing)
+    values, codes = class_values(predictions), truth_codes(predictions)
+    part = _parts(predictions, cluster or cluster_column(predictions))
+    fit = partial(
+        fit_values,
+        classes=frozen.classes,
+        method=method,
+        positive=positive,
+        kind=frozen.kind,
+        smoothing=smoothing,
+        run=frozen.run,
+    )
+    made = np.empty_like(values)
+    for own in _each(part):
+        others = (part != part[own][0]) & (part != TEST)
+        if part[own][0] == TEST:
+            fitted = frozen
+        else:
+            try:
+                fitted = fit(values[others], codes[others])
+            except TableError as error:
+                raise TableError(f"{error} (part {part[own][0]} was set aside)") from error
+        made[own] = fitted.apply(values[own])
+    return with_values(predictions, frozen.classes, made, run=run), frozen
+
+
+def calibrator_comparison(
+    predictions: pd.DataFrame,
+    *,
+    positive: str,
+    methods: Sequence[Method] = METHODS,
+    smoothing: float = 0.0,
+    bins: int = 10,
+    confidence: float = 0.95,
+    cluster: str = "",
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how well each method calibrates the out-of-fold rows, cross-fitted.
+
+    Choose by log loss or Brier, which reward calibration and sharpness both; an ECE alone is least
+    for one probability given to all.
+
+    Args:
+        predictions: Predictions table.
+        positive: The class that is measured against the rest.
+        methods: To compare.
+        smoothing: Of the labels that the network was trained on.
+        bins: Of the ECE, of equal mass.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+        draws: Resamples for the intervals; the same for every method.
+        seed: Of the resamples.
+
+    Returns:
+        `method`; each of `log_loss`, `brier`, `ece` (debiased), `slope`, `intercept` with
+        `…_low` and `…_high`; `n`, `positives`, `note`.
+
+    Raises:
+        ValueError: A method is unknown.
+        TableError: See `cross_calibrate`.
+    """
+    known = predictions[predictions["fold"] != TEST]
+    made = []
+    for method in methods:
+        row: dict[str, object] = {"method": method}
+        if method in ("none", "temperature") and (known["kind"] == "score").any():
+            made.append(row | {"note": f"not estimable: kind is 'score', {method} takes none"})
+            continue
+        table, _ = cross_calibrate(
+            known, method=method, positive=positive, smoothing=smoothing, cluster=cluster
+        )
+        rows = probability_rows(table, positive=positive, purpose="")
+        both = resampled_bins(
+            rows, bins=bins, spacing="mass", cluster=cluster, draws=draws, seed=seed
+        )
+        scores = proper_scores(*both)
+        ece = calibration_errors(*both)["ECE"]
+        reason = absent_interval(rows, 1.0, cluster)
+        named = {"log_loss": scores["log loss"], "brier": scores["Brier"], "ece": ece}
+        for name, measured in named.items():
+            row |= _limited(name, measured, confidence, reason)
+        row["ece"] = ece.debiased().value
+        line = recalibration(rows, positive=positive, confidence=confidence, cluster=cluster)
+        for own in line.to_dict("records"):
+            ends = {"": "value", "_low": "low", "_high": "high"}
+            row |= {f"{own['metric']}{end}": own[column] for end, column in ends.items()}
+        notes = dict.fromkeys(n for n in (reason, *line["note"]) if n)
+        made.append(row | {"n": len(rows), "positives": int(rows["truth"].sum())})
+        made[-1]["note"] = "; ".join(notes)
+    names = ("log_loss", "brier", "ece", "slope", "intercept")
+    columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+    return pd.DataFrame(made, columns=["method", *columns, "n", "positives", "note"])
+
+
+def _limited(name: str, measured: Measured, confidence: float, reason: str) -> dict[str, object]:
+    _, low, high = measured.limits(confidence)
+    if reason:
+        low = high = float("nan")
+    return {name: measured.value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _parts(predictions: pd.DataFrame, cluster: str) -> np.ndarray:
+    """Return the folds; a single one is cut into parts of whole clusters."""
+    fold = predictions["fold"].to_numpy(dtype=int)
+    inside = fold != TEST
+    if len(np.unique(fold[inside])) != 1:
+        return fold
+    groups = row_clusters(predictions[inside], cluster)
+    groups = np.arange(int(inside.sum())) if groups is None else groups
+    number = min(_PARTS, len(np.unique(groups)))
+    if number < 2:
+        raise TableError(
+            f"predictions: one fold, and all its rows are of one {cluster or 'image'}: nothing is "
+            "left to fit a calibrator on when it is set aside"
+        )
+    # Imported here, as scikit-learn costs a second.
+    from sklearn.model_selection import GroupKFold
+
+    cut = np.full(len(fold), TEST)
+    places = np.flatnonzero(inside)
+    for k, (_, own) in enumerate(GroupKFold(number).split(places, groups=groups)):
+        cut[places[own]] = k
+    return cut
+
+
+def _each(part: np.ndarray) -> Iterator[np.ndarray]:
+    for name in np.unique(part):
+        yield np.flatnonzero(part == name)
