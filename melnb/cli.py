@@ -147,6 +147,21 @@ def results(name: str, outputs: str) -> None:
 
 
 @main.command()
+@click.argument("report")
+@click.option("--port", default=0, help="Where to listen [default: any that is free].")
+@click.option("--browser/--no-browser", default=True, help="Open the page.")
+@_told
+def explore(report: str, port: int, browser: bool) -> None:
+    """Choose a threshold on a page of its own, for a finished REPORT: its folder or its name.
+
+    For example: melnb explore outputs/06_report/demo
+    """
+    from melnb.dashboard import serve
+
+    serve(report, port=port, open_browser=browser)
+
+
+@main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @_told
 def doctor(folder: Path) -> None:

@@ -213,8 +213,21 @@ class Report(Parameters):
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
 
+class Choose(Parameters):
+    """06c_choose: by hand, with everything in view, which threshold?"""
+
+    stage: ClassVar[str] = "06c_choose"
+    run: Name = Field("demo", description="name of the result")
+    report: Name = Field("demo", description="of 06_report, whose predictions are shown")
+    groups: list[str] = Field(
+        ["sex", "age", "site", "skin_tone"], description="compared, where known"
+    )
+    picture_size: int = Field(96, ge=16, le=512, description="pixels on a side of the worst errors")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+
 STAGES: dict[str, type[Parameters]] = {
-    c.stage: c for c in (Explore, Prepare, Train, Predict, Ensemble, Report)
+    c.stage: c for c in (Explore, Prepare, Train, Predict, Ensemble, Report, Choose)
 }
 
 

@@ -33,6 +33,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
     "05_ensemble": ("{members}",),
     "06_report": ("{predictions}", "02_prepare/{dataset}"),
+    "06c_choose": ("06_report/{report}",),
 }
 
 

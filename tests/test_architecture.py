@@ -35,8 +35,9 @@ ARROWS = {
     "board": {"runs", "folders", "launch"},
     "pipeline": {"params", "runs"},
     "graph": {"params", "runs", "folders", "freshness", "launch", "board", "pipeline"},
+    "dashboard": {"runs", "folders"},
     "__main__": {"cli"},
-    "cli": AGREEMENTS | {"launch", "board", "pipeline", "graph", "data"},
+    "cli": AGREEMENTS | {"launch", "board", "pipeline", "graph", "data", "dashboard"},
 }
 TENSORFLOW = {"data/batches.py", "models/accelerator.py"}
 KERAS = {"data/augment.py", "models"}

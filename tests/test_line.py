@@ -27,6 +27,7 @@ stages:
   - 04_predict: {with: {run: a}}
   - 05_ensemble: {with: {run: line, members: [04_predict/a]}}
   - 06_report: {with: {run: line, predictions: [05_ensemble/line, 04_predict/a], n_errors: 3}}
+  - 06c_choose: {with: {run: line, report: line}}
 """
 TRAIN = ["dataset=line", "run=a", "epochs=2", "batch_size=16"]
 
@@ -110,6 +111,17 @@ def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
     pooled = scores[(scores["rows"] == "out of fold") & (scores["metric"] == "AUC")].iloc[0]
     assert runs.read_run(home)["results"]["auc"] == pytest.approx(pooled["value"])
     assert pooled["low"] < pooled["value"] < pooled["high"]
+
+
+def test_the_chosen_point_is_the_reports_until_somebody_moves_it(outputs: Path) -> None:
+    home = outputs / "06c_choose" / "line"
+    chosen = json.loads((home / "operating_point.json").read_text(encoding="utf-8"))
+    report = runs.read_run(outputs / "06_report" / "line")["results"]
+    for name in ("threshold", "sensitivity", "specificity"):
+        assert chosen[name] == pytest.approx(report[name]), name
+    page = (home / "notebook.ipynb").read_text(encoding="utf-8")
+    assert "Operating point: threshold" in page, "the static figure"
+    assert "application/vnd.jupyter.widget-view+json" in page
 
 
 def test_what_is_up_to_date_is_not_run_again(root: Path, outputs: Path) -> None:
