@@ -76,9 +76,13 @@ def test_without_voila_the_extra_is_named(report: Path, monkeypatch: pytest.Monk
         dashboard.serve(report)
 
 
-def test_a_voila_that_ends_is_told(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(RuntimeError, match=r"Voila ended \(1\)"):
+def test_a_voila_that_ends_is_told(
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\necho no room >&2\nexit 3\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    with pytest.raises(RuntimeError, match=r"Voila ended \(3\): no room"):
         dashboard.serve(report, open_browser=False)
 
 

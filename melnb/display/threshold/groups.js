@@ -45,7 +45,7 @@ function makeTrack(shape) {
       mean.style.left = percents(overall);
       if (n < FEW) {
         value.textContent = n ? "too few" : "none";
-        more.textContent = n ? ` ${n} of ${FEW}` : "";
+        more.textContent = n ? ` (${n})` : "";
         return;
       }
       const [low, high] = wilson(k, n);
@@ -66,7 +66,9 @@ function makeGroups(groups, follow) {
   const head = (text) => html("th", { scope: "col" }, text);
   const title = html("figcaption", {}, "By group", html("label", {}, "by ", menu));
   const table = html("table", { class: "groups", "aria-label": "By group" },
-    html("thead", {}, html("tr", {}, head("Group"), head("Sensitivity"), head("Specificity"))),
+    html("thead", {}, html("tr", {},
+      html("th", { scope: "col" }, "Group", html("span", {}, "positive / other")),
+      head("Sensitivity"), head("Specificity"))),
     body);
   const note = html("p", { class: "key" }, html("span", {}, html("i", { class: "dash dashes" }),
     "all images"), html("span", {}, "Bars: Wilson 95% intervals"));
@@ -75,7 +77,7 @@ function makeGroups(groups, follow) {
     rows = groups[Number(menu.value)].levels.map((level) => {
       const tracks = [makeTrack("round"), makeTrack("square")];
       const size = ` ${whole(level.positive.length)} / ${whole(level.other.length)}`;
-      const name = html("th", { scope: "row", title: "positive / other images" }, level.name,
+      const name = html("th", { scope: "row" }, level.name,
         html("span", {}, size));
       return { level, tracks, node: html("tr", {}, name, ...tracks.map(({ node }) => node)) };
     });

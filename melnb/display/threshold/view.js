@@ -51,7 +51,7 @@ function makeCurves(counts, pair, act) {
   const points = pointsOf(counts);
   const second = pair ? pointsOf(pair.other) : [];
   const areas = [`AUC ${counts.auc().toFixed(3)}`];
-  if (pair) areas.push(`┅ ${pair.name} ${pair.other.auc().toFixed(3)}`);
+  if (pair) areas.push(`– – ${pair.name} ${pair.other.auc().toFixed(3)}`);
   roc.draw([[0, 0], ...points], [[0, 0], [1, 1]], areas);
   if (pair) roc.drawSecond([[0, 0], ...second]);
   const precise = (places, prevalence) => {

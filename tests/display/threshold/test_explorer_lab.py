@@ -1,5 +1,6 @@
 """The explorer in JupyterLab: moved by the keyboard, read back in Python."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ truth = np.where(np.arange(200) % 7 > 4, "melanoma", "other")
 values = np.column_stack([1 - score, score])
 made = tables.make_predictions(
     [f"i{k}" for k in range(200)], 0, truth, values, classes=("other", "melanoma"), run="lab")
-explorer = ThresholdExplorer(made, threshold=0.5)
+groups = made[["image_id"]].assign(sex=np.where(score < 0.4, "female", "male"))
+explorer = ThresholdExplorer(
+    made, threshold=0.5, groups=groups, other=made.assign(run="other"), save_to="chosen.json")
 seen = ipywidgets.HTML()
 explorer.observe(
-    lambda _: setattr(seen, "value", "<b class=seen>%s %s</b>" % (
-        explorer.threshold, explorer.at()["tp"].iloc[0])), "threshold")
+    lambda _: setattr(seen, "value", "<b class=seen>%s %s%s</b>" % (
+        explorer.threshold, explorer.at()["tp"].iloc[0], explorer.chosen.get("image_id", ""))),
+    ["threshold", "chosen"])
 """
 SHOW = "ipywidgets.VBox([explorer.view(), seen])"
 READY = """() => {
@@ -68,3 +72,14 @@ def test_the_keyboard_moves_the_slider_and_python_reads_it(book: Any) -> None:
     assert slider.evaluate("e => e === document.activeElement"), "JupyterLab took no key"
     book.keyboard.press("b")  # in command mode it would add a cell
     assert book.locator(".jp-Cell").count() == cells
+
+
+def test_the_button_writes_and_a_click_is_read_back(book: Any, tmp_path: Path) -> None:
+    book.get_by_label("Threshold, typed").fill("0.31")
+    book.get_by_label("Threshold, typed").press("Enter")
+    book.get_by_role("button", name="Write this operating point").click()
+    book.wait_for_selector(".saving:has-text('Written to chosen.json')", timeout=20_000)
+    assert json.loads((tmp_path / "chosen.json").read_text())["threshold"] == 0.31
+    clicked = book.locator(".tile .id").first.text_content()
+    book.locator(".tile").first.click()
+    book.wait_for_selector(f".seen:has-text('{clicked}')", timeout=20_000)
