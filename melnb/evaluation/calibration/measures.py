@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import bootstrap
+from melnb.evaluation.calibration.probabilities import LEAST
 from melnb.evaluation.calibration.resamples import Sums
 from melnb.evaluation.rows import absent_interval, estimate
 
@@ -150,4 +151,4 @@ def _lift(sums: Sums) -> np.ndarray:
 
 def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     nothing = np.full(above.shape, np.nan)
-    return np.asarray(np.divide(above, below, out=nothing, where=below > 0))
+    return np.asarray(np.divide(above, below, out=nothing, where=below > LEAST))

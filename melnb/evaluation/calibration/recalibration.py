@@ -39,7 +39,7 @@ def recalibration(
     absent = absent_class(rows, positive)
     made = []
     for metric, design, offset, reason in (
-        ("slope", np.column_stack([stated, one]), 0 * stated, absent or _apart(rows)),
+        ("slope", np.column_stack([stated, one]), 0 * stated, absent or _apart(stated, truth > 0)),
         ("intercept", one, stated, absent),
     ):
         value, se = math.nan, math.nan
@@ -114,12 +114,11 @@ def logistic_covariance(
     return np.asarray(inverse @ (sums @ sums.T) @ inverse * (number / (number - 1)))
 
 
-def _apart(rows: pd.DataFrame) -> str:
+def _apart(stated: np.ndarray, truth: np.ndarray) -> str:
     """Return that no slope is finite, if so: Albert and Anderson 1984, Biometrika 71:1."""
-    score, truth = rows["score"], rows["truth"]
-    high, low = score[truth], score[~truth]
-    if score.min() == score.max():
+    if np.ptp(stated) == 0:
         return "not estimable: all scores are equal"
+    high, low = stated[truth], stated[~truth]
     if high.min() >= low.max() or low.min() >= high.max():
         return "not estimable: the scores part the classes wholly"
     return ""
