@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.calibration.probabilities import (
-    LEAST,
     check_probabilities,
     class_values,
     expit,
@@ -27,6 +26,7 @@ from melnb.tables import TEST, TableError, check_predictions, class_names
 
 Prevalence = float | Mapping[str, float]
 _SUM = 1e-6  # that shares of all classes may be away from one
+_FLAT = 1e-12  # curvature for each row: the likelihood tells nothing
 _SMALLEST, _MOST = 1e-10, 20_000  # the step at which the estimate stands still; steps allowed
 
 
@@ -187,7 +187,7 @@ def _standard_errors(
         number = int(clusters.max()) + 1
         summed = np.stack([np.bincount(clusters, s, number) for s in slope.T], axis=1)
     nothing = np.full(len(share), np.nan)
-    if len(summed) < 2 or np.linalg.cond(curvature) > 1 / LEAST:
+    if len(summed) < 2 or np.linalg.eigvalsh(curvature)[0] < _FLAT * len(slope):
         return nothing
     half = basis @ np.linalg.inv(curvature) @ summed.T
     return np.asarray(np.sqrt((half**2).sum(axis=1) * len(summed) / (len(summed) - 1)))
