@@ -141,7 +141,10 @@ function netBenefit({ sensitivity, specificity }, prevalence, t) {
 // Numbers as words.
 const whole = (n) => Math.round(n).toLocaleString("en");
 const few = (n) => (n > 0 && n < 99.95 ? n.toFixed(1) : whole(n));
-const signed = (text) => (/^-/.test(text) ? `−${text.slice(1)}` : `+${text}`);
+function signed(text) {
+  if (Number(text) === 0) return text.replace("-", "");
+  return text.startsWith("-") ? `−${text.slice(1)}` : `+${text}`;
+}
 const short = (t) => String(Number(t.toPrecision(4)));
 function percent(share) {
   if (Number.isNaN(share)) return "–";

@@ -4,7 +4,9 @@ const SHOWN = 6;
 
 /** A row of the worst missed images or false alarms; `chosen(facts, node)` hears a click. */
 function makeStrip(title, list, wrong, chosen) {
-  const heading = html("h4");
+  const total = html("span");
+  const more = html("button", { type: "button" });
+  const heading = html("h4", {}, total, more);
   const holder = html("div", { class: "strip", role: "group", "aria-label": title });
   const pictured = list.some(({ picture }) => picture);
   holder.classList.toggle("plain", !pictured);
@@ -30,18 +32,29 @@ function makeStrip(title, list, wrong, chosen) {
   function reach(tile) {
     for (const other of holder.children) other.tabIndex = other === tile ? 0 : -1;
   }
-  let last = -1;
+  let [all, cutOff, last] = [false, 0, -1];
+  more.addEventListener("click", () => {
+    all = !all;
+    holder.classList.toggle("all", all);
+    fill();
+  });
+  function fill() {
+    const count = Math.min(all ? list.length : SHOWN, cutOff);
+    more.hidden = cutOff <= SHOWN;
+    more.textContent = all ? "fewer" : `worst ${cutOff}`;
+    more.setAttribute("aria-label", `${title}: ${more.textContent}`);
+    if (count === last) return; // the same pictures as before
+    last = count;
+    holder.replaceChildren(...tiles.slice(0, count));
+    if (count) reach(holder.firstChild);
+    else holder.append(html("p", { class: "sentence" }, "None at this threshold."));
+  }
   return {
     node: html("div", {}, heading, holder),
-    show(cut, total) {
-      heading.textContent = `${title}: ${whole(total)}`;
-      const count = Math.min(SHOWN, first(list.length, (k) => !wrong(list[k].score, cut)));
-      if (count === last) return; // the same pictures as before
-      last = count;
-      const none = total ? "not among the images sent" : "none at this threshold";
-      holder.replaceChildren(...tiles.slice(0, count));
-      if (count) reach(holder.firstChild);
-      else holder.append(html("p", { class: "sentence" }, none));
+    show(cut, number) {
+      total.textContent = `${title}: ${whole(number)}`;
+      cutOff = first(list.length, (k) => !wrong(list[k].score, cut));
+      fill();
     },
   };
 }

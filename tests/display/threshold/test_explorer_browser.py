@@ -183,7 +183,7 @@ def test_everything_can_be_reached_and_is_named(
         ".map((e) => e.getAttribute('aria-label') ?? e.textContent)"
     )
     tiles = page.locator(".tile").count()
-    assert len(names) == len(set(names)) == 11 + tiles
+    assert len(names) == len(set(names)) == 13 + tiles
     assert tiles == 12
     assert all(names)
     assert page.locator("svg:not([aria-label])").count() == 0

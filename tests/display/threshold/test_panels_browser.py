@@ -29,7 +29,7 @@ TOLD = """() => {
     dots: [...document.querySelectorAll(".groups .dot")].map((e) => e.style.left),
     pair: all(".pair td:not(:empty)"), sides: all(".two-runs .sentence")[0],
     missed: all(".strips > :first-child .id"), alarms: all(".strips > :last-child .id"),
-    errors: all("h4") };
+    errors: all("h4 span") };
 }"""
 
 
@@ -179,6 +179,11 @@ def test_errors_are_those_of_the_threshold_and_arrows_reach_them(
     worst = positive.sort_values(["p_melanoma", "image_id"])["image_id"].tolist()
     assert told["missed"] == worst[:6]
     assert page.locator(".tile img").count() == 12
+    more = page.get_by_role("button", name="Missed, lowest scores: worst")
+    more.click()
+    below = positive[positive["p_melanoma"] < 0.3]
+    assert page.evaluate(TOLD)["missed"] == worst[: min(60, len(below))]
+    page.get_by_role("button", name="Missed, lowest scores: fewer").click()
     tiles = page.locator(".strips > :first-child .tile")
     assert tiles.evaluate_all("all => all.map((e) => e.tabIndex)") == [0, -1, -1, -1, -1, -1]
     tiles.first.focus()
@@ -217,7 +222,7 @@ def test_tab_reaches_every_control_in_reading_order(
     page = open_page(full)
     page.get_by_role("button", name="Download").focus()
     seen = []
-    for _ in range(13):
+    for _ in range(15):
         page.keyboard.press("Tab")
         seen.append(page.evaluate(
             "() => document.activeElement.getAttribute('aria-label')"
@@ -225,8 +230,9 @@ def test_tab_reaches_every_control_in_reading_order(
         ))  # fmt: skip
     names = [n for c in ("Threshold", "Sensitivity", "Specificity") for n in (f"{c}, typed", c)]
     assert seen[:6] == names
-    assert seen[6:] == [
-        "", "Prevalence, typed", "Prevalence", "Axis of scores", "Groups by", "tile", "tile",
+    assert [re.sub(r" \d+$", "", name) for name in seen[6:]] == [
+        "", "Prevalence, typed", "Prevalence", "Axis of scores", "Groups by",
+        "Missed, lowest scores: worst", "tile", "False alarms, highest scores: worst", "tile",
     ]  # fmt: skip
 
 
