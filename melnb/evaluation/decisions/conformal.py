@@ -26,9 +26,8 @@ _COVERAGE = (
     "class", "value", "low", "high", "n", "singles", "empty", "mean_size", "note",
 )  # fmt: skip
 WARNING = (
-    "the guarantee is for each class on average over all its images: not for one patient, site, "
-    "camera or skin tone, and not once images differ from those it was calibrated on; patients "
-    "with many images, and folds that share training images, loosen it"
+    "promised for each class on average: not for one patient, group or camera, and not once images "
+    "differ from those it was calibrated on"
 )
 
 
@@ -104,7 +103,7 @@ def set_thresholds(
 def coverage_by_class(
     sets: pd.DataFrame, *, confidence: float = 0.95, cluster: str = ""
 ) -> pd.DataFrame:
-    """Return how often the sets hold the truth, by class; `attrs["warning"]` is `WARNING`.
+    """Return how often the sets hold the truth, by class; every `note` ends in `WARNING`.
 
     Args:
         sets: `prediction_sets`.
@@ -160,9 +159,7 @@ def _coverage(
             part = sets[((sets["fold"] == TEST) == test) & sets["truth"].notna()]
             for row in _class_rates(part, confidence, cluster) if len(part) else ():
                 made.append(({by: level} if by else {}) | {"rows": name} | row)
-    table = pd.DataFrame(made, columns=[*([by] if by else []), "rows", *_COVERAGE])
-    table.attrs["warning"] = WARNING
-    return table
+    return pd.DataFrame(made, columns=[*([by] if by else []), "rows", *_COVERAGE])
 
 
 def _class_rates(part: pd.DataFrame, confidence: float, cluster: str) -> Iterator[dict[str, Any]]:
@@ -180,6 +177,7 @@ def _class_rates(part: pd.DataFrame, confidence: float, cluster: str) -> Iterato
         elif math.isnan(low):
             note = f"interval not estimable: all such rows are of one {cluster}"
         size = sizes[own]
+        note = "; ".join(filter(None, (note, WARNING)))
         shares = (_mean(size == 1), _mean(size == 0), _mean(size))
         cells = (name, value, low, high, int(own.sum()), *shares, note)
         yield dict(zip(_COVERAGE, cells, strict=True))
