@@ -5,6 +5,7 @@ sees: `metrics.roc_curve` makes a table, `curves.roc_curve` draws it.
 
     curves       one line for each fold or run
     choices      the chosen threshold, all others, and the scores that they cut
+    reliability  stated probabilities against observed shares
     benefits     a model against biopsying all and none
     referrals    what a model may decide alone, and what it leaves to an expert
     forests      estimates with their intervals

@@ -78,8 +78,7 @@ def fit_calibrator(
 
     Raises:
         ValueError: The method is unknown, or the smoothing is not from 0 up to 1.
-        TableError: There is no out-of-fold row, or none of a class, or `method` needs
-            probabilities and the table holds scores.
+        TableError: No row is out of fold, or none of a class, or `method` takes no scores.
     """
     known = predictions[predictions["fold"] != TEST]
     check_predictions(known if len(known) else predictions)
@@ -193,11 +192,8 @@ def _check_fitted(codes: np.ndarray, classes: tuple[str, ...]) -> None:
     counts = np.bincount(codes, minlength=len(classes))
     if not counts.sum():
         raise TableError(
-            "predictions: no out-of-fold row to fit a calibrator on: give the predictions of the "
-            "folds too, or read a calibrator that was fitted on them"
+            "predictions: no out-of-fold row to fit a calibrator on: give those of the folds too"
         )
     if len(classes) == 2 and not counts.all():
-        raise TableError(
-            f"predictions: no row is {classes[int(counts.argmin())]} among the {counts.sum()} "
-            "that a calibrator would be fitted on: there is nothing to learn from"
-        )
+        absent = classes[int(counts.argmin())]
+        raise TableError(f"predictions: no row is {absent} among the {counts.sum()} to fit on")
