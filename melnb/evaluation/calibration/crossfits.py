@@ -118,11 +118,13 @@ def calibrator_comparison(
         TableError: See `cross_calibrate`.
     """
     known = predictions[predictions["fold"] != TEST]
+    positives = int((known["truth"] == positive).sum())
     made = []
     for method in methods:
         row: dict[str, object] = {"method": method}
         if method in ("none", "temperature") and (known["kind"] == "score").any():
-            made.append(row | {"note": f"not estimable: kind is 'score', {method} takes none"})
+            note = f"not estimable: kind is 'score', and {method} needs probabilities"
+            made.append(row | {"n": len(known), "positives": positives, "note": note})
             continue
         table, _ = cross_calibrate(
             known, method=method, positive=positive, smoothing=smoothing, cluster=cluster
@@ -143,8 +145,8 @@ def calibrator_comparison(
             ends = {"": "value", "_low": "low", "_high": "high"}
             row |= {f"{own['metric']}{end}": own[column] for end, column in ends.items()}
         notes = dict.fromkeys(n for n in (reason, *line["note"]) if n)
-        made.append(row | {"n": len(rows), "positives": int(rows["truth"].sum())})
-        made[-1]["note"] = "; ".join(notes)
+        row |= {"n": len(rows), "positives": positives, "note": "; ".join(notes)}
+        made.append(row)
     names = ("log_loss", "brier", "ece", "slope", "intercept")
     columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
     return pd.DataFrame(made, columns=["method", *columns, "n", "positives", "note"])

@@ -105,7 +105,9 @@ def test_scores_side_by_side(stretched: Make) -> None:
     ranks = table.assign(p_melanoma=rank, p_other=1 - rank, kind="score")
     made = calibrator_comparison(ranks, positive="melanoma", draws=20).set_index("method")
     assert made["log_loss"].notna().tolist() == [False, False, True, True, True]
-    assert made.loc["none", "note"] == "not estimable: kind is 'score', none takes none"
+    assert (
+        made.loc["none", "note"] == "not estimable: kind is 'score', and none needs probabilities"
+    )
 
 
 @pytest.mark.data
