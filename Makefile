@@ -7,7 +7,7 @@ EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficient
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-lower-bounds lint format lab lock clean
+.PHONY: help demo test test-slow benchmark test-lower-bounds lint format lab lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -17,10 +17,13 @@ demo: $(VENV)/ready ## images to report on synthetic lesions, headless; prints t
 	@$(BIN)/melnb results 06_report/demo
 
 test: $(VENV)/ready ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not benchmark"
 
 test-slow: $(VENV)/ready ## the slow tests: minutes each
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not benchmark"
+
+benchmark: $(VENV)/ready ## the resampling against a plain loop, timed and printed
+	$(BIN)/python -m pytest -q -s -m benchmark
 
 test-lower-bounds: $(VENV)/ready ## the quick tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest

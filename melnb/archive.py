@@ -74,6 +74,19 @@ def find_images(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
     return read_images(find_run("02_prepare", dataset, outputs) / "images.csv")
 
 
+def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
+    """Return what was measured in the pictures of a prepared dataset; None where nothing was.
+
+    Raises:
+        FileNotFoundError: The dataset was not prepared.
+    """
+    if not dataset:
+        return None
+    path = find_run("02_prepare", dataset, outputs) / "measures.csv"
+    table = pd.read_csv(path, dtype={"image_id": str}) if path.is_file() else pd.DataFrame()
+    return table if len(table) else None
+
+
 def lineage(names: Iterable[str], outputs: str | Path = "") -> list[dict[str, Any]]:
     """Return the records of runs and of all runs behind them, the earliest first.
 

@@ -70,6 +70,7 @@ class Prepare(Parameters):
     fit: Literal["crop", "squash", "pad"] = Field("crop", description="how a picture gets square")
     quality: int = Field(95, ge=50, le=100, description="of the JPEGs written")
     shard_size: int = Field(512, ge=1, description="images in a shard")
+    measure: bool = Field(True, description="skin tone and colours of each picture")
     skip_unreadable: bool = Field(False, description="list unreadable images and go on")
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
@@ -188,7 +189,7 @@ class Ensemble(Parameters):
 
 
 class Report(Parameters):
-    """06_report: ROC, PR, operating point, errors."""
+    """06_report: ROC, PR, calibration, operating point, subgroups, errors."""
 
     stage: ClassVar[str] = "06_report"
     run: Name = Field("demo", description="name of the result")
@@ -197,20 +198,38 @@ class Report(Parameters):
         min_length=1,
         description="runs (stage/run) or CSV files: the first is reported, others compared",
     )
-    dataset: str = Field("demo", description="of 02_prepare, for pictures; empty: none")
+    dataset: str = Field("demo", description="of 02_prepare, for pictures and people; empty: none")
     positive: str = Field("melanoma", description="the class that is looked for")
-    choose: Literal["sensitivity", "specificity", "threshold", "youden"] = Field(
+    # calibration
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the training, to be undone")
+    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+        "none", description="fitted out of fold, applied before all else"
+    )
+    # the operating point
+    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
         "sensitivity", description="how the operating point is chosen"
     )
-    at: float = Field(0.9, ge=0, le=1, description="the wanted sensitivity, specificity, threshold")
+    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
+    chosen: str = Field("", description="operating_point.json of the explorer; wins over choose")
     prevalence: float = Field(0.0, ge=0, lt=1, description="where it will be used; 0: the data's")
+    # the rest
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
+    error_rate: float = Field(0.1, gt=0, lt=0.5, description="of conformal prediction sets")
     n_errors: int = Field(12, ge=0, le=100, description="worst errors shown")
     submission: Literal["none", "isic2016", "isic2017", "isic2018", "isic2019", "siim2020"] = Field(
         "none", description="challenge to write a submission file for"
     )
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _at_fits(self) -> Self:
+        if self.choose not in ("cost", "youden") and self.at > 1:
+            raise ValueError(f"at is {self.at}: a wanted {self.choose} is a share of at most 1")
+        if self.choose == "cost" and self.at == 0:
+            raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
+        return self
 
 
 class Choose(Parameters):

@@ -56,3 +56,15 @@ def test_a_lineage_names_each_run_once_and_the_earliest_first(tmp_path: Path) ->
     assert len(names) == len(set(names)) == 5
     assert archive.lineage(["theirs.csv"], tmp_path) == []
     assert archive.find_images("", tmp_path) is None
+
+
+def test_measures_lie_beside_the_images(tmp_path: Path) -> None:
+    assert archive.find_measures("") is None
+    home = write_run("02_prepare", "d", tmp_path)
+    assert archive.find_measures("d", tmp_path) is None
+    (home / "measures.csv").write_text("image_id,ita\n007,41.5\n")
+    found = archive.find_measures("d", tmp_path)
+    assert found is not None
+    assert found.to_dict("records") == [{"image_id": "007", "ita": 41.5}]
+    (home / "measures.csv").write_text("image_id,ita\n")
+    assert archive.find_measures("d", tmp_path) is None

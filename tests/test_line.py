@@ -105,7 +105,11 @@ def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
     home = outputs / "06_report" / "line"
     page = (home / "report.html").read_text(encoding="utf-8")
     assert "http://" not in page.split("<script", 1)[0]
-    for heading in ("Summary", "Curves", "Operating point", "Threshold explorer", "Worst errors"):
+    for heading in (
+        "Summary", "Curves", "Calibration", "Operating point", "Threshold explorer", "Net benefit",
+        "Subgroups", "Patients", "Selective prediction", "Comparison", "Worst errors",
+        "How it was made",
+    ):  # fmt: skip
         assert f">{heading}</h2>" in page
     scores = pd.read_csv(home / "metrics.csv")
     pooled = scores[(scores["rows"] == "out of fold") & (scores["metric"] == "AUC")].iloc[0]
@@ -122,6 +126,42 @@ def test_the_chosen_point_is_the_reports_until_somebody_moves_it(outputs: Path) 
     page = (home / "notebook.ipynb").read_text(encoding="utf-8")
     assert "Operating point: threshold" in page, "the static figure"
     assert "application/vnd.jupyter.widget-view+json" in page
+
+
+def test_a_report_calibrates_and_takes_a_chosen_threshold(root: Path, outputs: Path) -> None:
+    choice = outputs / "06c_choose" / "line" / "operating_point.json"
+    words = ["run=b", "predictions=[04_predict/a]", "dataset=line", "calibrator=platt"]
+    done = melnb("run", "06_report", *words, f"chosen={choice}", root=root)
+    assert done.returncode == 0, done.stderr
+    home = outputs / "06_report" / "b"
+    told = tables.read_predictions(home / "predictions.csv")
+    raw = tables.read_predictions(outputs / "04_predict" / "a" / "predictions.csv")
+    assert set(raw["image_id"]) < set(told["image_id"]), "test rows are calibrated too"
+    both = raw.merge(told, on="image_id", suffixes=("", "_calibrated"))
+    assert (both["p_melanoma"] != both["p_melanoma_calibrated"]).any()
+    for _, part in both.groupby("fold"):  # a calibrator never turns a ranking round
+        assert part["p_melanoma"].corr(part["p_melanoma_calibrated"], method="spearman") > 0.999
+    assert json.loads((home / "calibrator.json").read_text())["method"] == "platt"
+    record = runs.read_run(home)
+    wanted = json.loads(choice.read_text())["threshold"]
+    assert record["results"]["threshold"] == wanted
+    assert any(item["path"].endswith("operating_point.json") for item in record["inputs"])
+    card = (home / "report_card.md").read_text(encoding="utf-8")
+    assert "**Calibrator:** platt" in card
+    assert "**Skin tone:** individual typology angle" in card
+
+
+def test_ranks_are_reported_without_calibration(root: Path, outputs: Path) -> None:
+    ranked = melnb(
+        "run", "05_ensemble", "run=r", "members=[04_predict/a]", "method=rank", root=root
+    )
+    assert ranked.returncode == 0, ranked.stderr
+    words = ["run=r", "predictions=[05_ensemble/r]", "dataset="]
+    done = melnb("run", "06_report", *words, root=root)
+    assert done.returncode == 0, done.stderr
+    page = (outputs / "06_report" / "r" / "report.html").read_text(encoding="utf-8")
+    assert ">Net benefit</h2>" not in page
+    assert ">Operating point</h2>" in page
 
 
 def test_what_is_up_to_date_is_not_run_again(root: Path, outputs: Path) -> None:

@@ -10,10 +10,21 @@ import pandas as pd
 
 NOTHING = "–"
 _WORDS = {
-    "ap": "AP", "auc": "AUC", "fn": "FN", "fp": "FP", "n": "n", "npv": "NPV", "p": "p",
-    "ppv": "PPV", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
+    "ap": "AP", "auc": "AUC", "ece": "ECE", "fn": "FN", "fp": "FP", "n": "n", "npv": "NPV",
+    "p": "p", "ppv": "PPV", "sd": "SD", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
 }  # fmt: skip
+_SHORT = 12  # letters that every row may repeat
 _WIDE = 8  # columns of a single row above which it reads better downwards
+
+
+def shared_words(table: pd.DataFrame) -> dict[str, str]:
+    """Return the columns that hold one long text in every row: said once, they save a column."""
+    texts = {str(c): table[c].iloc[0] for c in table.columns if len(table) > 1}
+    return {
+        c: text
+        for c, text in texts.items()
+        if isinstance(text, str) and len(text) > _SHORT and (table[c] == text).all()
+    }
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +60,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
 
 def is_number(text: str) -> bool:
     """Return whether a cell reads as a number, or as nothing: those stand to the right."""
-    return not text or text == NOTHING or text[:1].isdigit() or text[:1] in "−-∞"
+    return not text or text == NOTHING or not text.strip("+−-–∞.,%() 0123456789e")
 
 
 def number(value: Any) -> str:
@@ -102,4 +113,6 @@ def _limits(columns: list[str]) -> dict[str, tuple[str, str]]:
 
 
 def _is_empty(values: pd.Series) -> bool:
+    if values.name == "left_out":  # that nothing was is what a reader expects
+        values = values.astype(object).where(values != 0, "")
     return bool((values.isna() | (values.astype(str) == "")).all())

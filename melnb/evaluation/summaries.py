@@ -88,12 +88,27 @@ def out_of_fold(members: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return parts if any(len(part) for part in parts.values()) else dict(members)
 
 
+def rival(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Return the first other table of the same images as the first, its run named as the member."""
+    (_, first), *others = members.items()
+    ids = {*first["image_id"]}
+    alike = (table.assign(run=name) for name, table in others if {*table["image_id"]} == ids)
+    return next(alike, None)
+
+
 def cluster_column(predictions: pd.DataFrame) -> str:
     """Return the column whose images err together: patients, else lesions, else none (empty)."""
     for column in ("patient_id", "lesion_id"):
         if column in predictions and predictions[column].notna().any():
             return column
     return ""
+
+
+def of_known_patients(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose patient is known: what compares a patient's lesions needs them."""
+    if "patient_id" not in predictions:
+        return predictions.head(0).assign(patient_id="")
+    return predictions[predictions["patient_id"].notna()]
 
 
 def curves_by_fold(
@@ -138,6 +153,13 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
         fact |= {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
         rows.append(fact | {"meaning": meaning.format(beta=row["beta"])})
     return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "meaning"])
+
+
+def gap_facts(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Return `subgroups.gaps.gap_tests` to read: what could be tested, without the fine print."""
+    tested = gaps[gaps["gap"].notna()]
+    columns = ["column", "metric", "lowest", "highest", "gap", "low", "high", "p", "p_holm"]
+    return tested[[*columns, "detectable"]].reset_index(drop=True)
 
 
 def run_results(scores: pd.DataFrame, point: pd.DataFrame) -> dict[str, object]:

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from melnb.evaluation import bootstrap, rankings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.benchmark
 
 BOTH = (rankings.aucs, rankings.average_precisions)
 LOOPED = 30  # resamples that the loop is timed on; its time for more is this, scaled

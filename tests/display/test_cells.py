@@ -85,3 +85,23 @@ def test_empty_columns_go_and_an_empty_table_is_no_error() -> None:
 def test_row_numbers_of_a_filtered_table_are_no_column() -> None:
     table = pd.DataFrame({"a": [1, 2, 3], 7: [4, 5, 6]}).iloc[1:]
     assert list(cells.tidy(table).columns) == ["A", "7"]
+
+
+def test_a_text_that_every_row_repeats_is_said_once() -> None:
+    long = "Wilson, by patient"
+    table = pd.DataFrame({"fold": ["0", "1"], "method": [long] * 2, "word": ["same"] * 2})
+    assert cells.shared_words(table) == {"method": long}
+    assert cells.shared_words(table.head(1)) == {}
+    assert cells.shared_words(table.assign(method=[long, "other"])) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["1,234", "0.1 (0.05 – 0.2)", "−3", "+0.4", "", "–", "1.2e-05", "3%"]
+)
+def test_numbers_stand_to_the_right(text: str) -> None:
+    assert cells.is_number(text)
+
+
+@pytest.mark.parametrize("text", ["04_predict/demo", "2 of 3", "fold 1", "never"])
+def test_words_stand_to_the_left(text: str) -> None:
+    assert not cells.is_number(text)

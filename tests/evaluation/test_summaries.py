@@ -100,3 +100,28 @@ def test_results_are_those_of_the_pooled_rows() -> None:
     assert results["images"] == 60
     single = metrics.metrics_by_fold(table.assign(fold=0), positive="melanoma", draws=50)
     assert summaries.run_results(single, point)["auc"] == results["auc"]
+
+
+def test_a_rival_has_the_same_images() -> None:
+    first = predictions()
+    other = summaries.rival({"a": first, "few": first.head(3), "b": first})
+    assert other is not None
+    assert set(other["run"]) == {"b"}
+    assert summaries.rival({"a": first, "few": first.head(3)}) is None
+    assert summaries.rival({"a": first}) is None
+
+
+def test_rows_of_known_patients() -> None:
+    table = pd.DataFrame({"image_id": ["a", "b"], "patient_id": ["x", None]})
+    assert summaries.of_known_patients(table)["image_id"].tolist() == ["a"]
+    without = summaries.of_known_patients(table[["image_id"]])
+    assert without.empty
+    assert "patient_id" in without
+
+
+def test_gap_facts_leave_out_what_was_not_tested() -> None:
+    columns = ["column", "metric", "lowest", "highest", "low", "high", "p", "p_holm", "detectable"]
+    gaps = pd.DataFrame([dict.fromkeys(columns, 0.5)] * 2).assign(gap=[0.1, None], note="long")
+    facts = summaries.gap_facts(gaps)
+    assert facts["gap"].tolist() == [0.1]
+    assert "note" not in facts

@@ -13,6 +13,7 @@ import pandas as pd
 
 from melnb import diagnoses
 from melnb.display import cells
+from melnb.evaluation.subgroups.estimates import ALL
 from melnb.tables import TEST
 
 Records = Sequence[Mapping[str, Any]]
@@ -90,6 +91,7 @@ def result_answers(
     calibration: pd.DataFrame | None = None,
     groups: pd.DataFrame | None = None,
     compared: pd.DataFrame | None = None,
+    calibrator: str = "none",
 ) -> dict[str, str]:
     """Return what was found, each number with its interval.
 
@@ -100,8 +102,9 @@ def result_answers(
         scores: `metrics.metrics_by_fold`.
         point: `decisions.points.operating_point`.
         calibration: `calibration_scores`: columns `metric`, `value`, `low`, `high`.
-        groups: `subgroups.subgroup_metrics`: columns `column`, `level`, `note` among others.
+        groups: `subgroups.estimates.subgroup_metrics`.
         compared: `metrics.auc_comparison`.
+        calibrator: The method that was applied, fitted on other folds.
     """
     row, name = point.iloc[0], diagnoses.title(positive).lower()
     pooled = _pooled(scores)
@@ -126,6 +129,8 @@ def result_answers(
         "failures": "the worst errors are shown as pictures in report.html",
     }  # fmt: skip
     answers["partition_numbers"] = _by_fold(known, positive)
+    if calibrator != "none":
+        answers["calibrator"] = f"{calibrator}, for each fold fitted on the others"
     if len(by_fold) < 2:
         del answers["by_fold"]
     if calibration is not None and len(calibration):
@@ -181,7 +186,10 @@ def _use(records: Records) -> dict[str, str]:
     return answers
 
 
-def _group_answers(groups: pd.DataFrame) -> dict[str, str]:
+def _group_answers(estimates: pd.DataFrame) -> dict[str, str]:
+    groups = estimates[(estimates["column"] != ALL) & (estimates["metric"] == "AUC")]
+    if groups.empty:
+        return {}
     names = list(dict.fromkeys(groups["column"].astype(str)))
     hidden = int(groups["note"].astype(str).str.contains("suppressed").sum())
     words = f"performance by {', '.join(cells.words(n).lower() for n in names)}"

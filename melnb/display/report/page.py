@@ -142,7 +142,10 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
     if isinstance(part, go.Figure):
         return identity | _figure(part)
     if isinstance(part, pd.DataFrame):
-        return _table(cells.tidy(part.head(MOST_ROWS)), more=max(0, len(part) - MOST_ROWS))
+        said = cells.shared_words(part)
+        texts = cells.tidy(part.head(MOST_ROWS).drop(columns=list(said)))
+        notes = [f"{cells.words(column)}: {text}." for column, text in said.items()]
+        return _table(texts, more=max(0, len(part) - MOST_ROWS), notes=notes)
     if isinstance(part, Gallery):
         return {"kind": "gallery", "html": Markup(part.html())}
     if isinstance(part, ThresholdExplorer):
@@ -156,7 +159,7 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
     )
 
 
-def _table(texts: pd.DataFrame, *, more: int = 0) -> dict[str, Any]:
+def _table(texts: pd.DataFrame, *, more: int = 0, notes: Sequence[str] = ()) -> dict[str, Any]:
     numeric = [all(cells.is_number(text) for text in texts[c]) for c in texts.columns]
     return {
         "kind": "table",
@@ -164,6 +167,7 @@ def _table(texts: pd.DataFrame, *, more: int = 0) -> dict[str, Any]:
         "heads": list(zip(texts.columns, numeric, strict=True)),
         "rows": [list(zip(row, numeric, strict=True)) for row in texts.to_numpy().tolist()],
         "more": more,
+        "notes": notes,
     }
 
 

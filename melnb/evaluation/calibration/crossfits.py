@@ -122,8 +122,8 @@ def calibrator_comparison(
     made = []
     for method in methods:
         row: dict[str, object] = {"method": method}
-        if method in ("none", "temperature") and (known["kind"] == "score").any():
-            note = f"not estimable: kind is 'score', and {method} needs probabilities"
+        note = _refused(known, method)
+        if note:
             made.append(row | {"n": len(known), "positives": positives, "note": note})
             continue
         table, _ = cross_calibrate(
@@ -186,3 +186,12 @@ def _parts(predictions: pd.DataFrame, cluster: str) -> np.ndarray:
 def _each(part: np.ndarray) -> Iterator[np.ndarray]:
     for name in np.unique(part):
         yield np.flatnonzero(part == name)
+
+
+def _refused(known: pd.DataFrame, method: Method) -> str:
+    """Return why a method cannot be tried, or an empty text."""
+    if known.empty:
+        return "not estimable: no row is out of fold"
+    if method in ("none", "temperature") and (known["kind"] == "score").any():
+        return f"not estimable: kind is 'score', and {method} needs probabilities"
+    return ""

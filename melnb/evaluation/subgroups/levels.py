@@ -18,11 +18,14 @@ _AGES = (30, 40, 50, 60, 70, 80)  # years: lower edges of all bands but the firs
 _SIZES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # megapixels: likewise
 
 
-def subgroup_columns(images: pd.DataFrame, measures: pd.DataFrame | None = None) -> pd.DataFrame:
+def subgroup_columns(
+    images: pd.DataFrame | None, measures: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the levels of each image: sex, age, site, source, diagnosis, picture size, skin tone.
 
     Args:
-        images: The images table; `width` and `height` where picture sizes are known.
+        images: The images table; `width` and `height` where picture sizes are known. None when
+            nothing is known of the images: there are no levels then.
         measures: The measures table, for `skin_tone`; levels then run by their median `ita`.
 
     Returns:
@@ -30,6 +33,8 @@ def subgroup_columns(images: pd.DataFrame, measures: pd.DataFrame | None = None)
         `unknown` last. Columns of one level part nothing: they are left out, and named in
         `attrs["left_out"]`.
     """
+    if images is None:
+        return pd.DataFrame({"image_id": pd.Series([], dtype=object)})
     columns = {c: _texts(images[c]) for c in _AS_THEY_ARE if c in images}
     if "age" in images:
         columns["age"] = _bands(images["age"], _AGES, unit="")
@@ -68,6 +73,8 @@ def join_levels(
     absent = [c for c in wanted if c not in groups]
     if absent:
         raise TableError(f"groups: no column {absent} among {[str(c) for c in groups]}")
+    if not wanted:
+        return {}
     place = pd.Index(groups["image_id"]).get_indexer(pd.Index(rows["image_id"]))
     if len(rows) and (place < 0).all():
         raise TableError(

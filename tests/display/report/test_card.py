@@ -123,7 +123,8 @@ def test_what_is_not_recorded_is_missing_not_guessed(found: dict[str, str]) -> N
 def test_groups_name_skin_tone_and_what_is_hidden(predictions: pd.DataFrame) -> None:
     groups = pd.DataFrame(
         {
-            "column": ["sex", "skin_tone", "skin_tone"], "level": ["female", "light", "dark"],
+            "metric": "AUC", "column": ["sex", "skin_tone", "skin_tone"],
+            "level": ["female", "light", "dark"],
             "n": [10, 900, 3], "note": ["", "", "suppressed: 3 rows"],
         }
     )  # fmt: skip

@@ -122,3 +122,10 @@ def test_siim_2020(siim_predictions: Path) -> None:
     assert made.loc["platt", "log_loss"] == pytest.approx(0.06513, abs=5e-6)
     assert made.loc["platt", "slope_low"] < 1 < made.loc["platt", "slope_high"]
     assert np.isclose(made.loc["platt", "ece_low"], 0)
+
+
+def test_test_rows_alone_compare_no_calibrators(binary: Make) -> None:
+    table = binary([True, False, True, False], [0.9, 0.2, 0.6, 0.4]).assign(fold=-1)
+    compared = calibrator_comparison(table, positive="melanoma", draws=20)
+    assert (compared["note"] == "not estimable: no row is out of fold").all()
+    assert len(compared) == 5
