@@ -7,7 +7,8 @@ The main line is six notebooks; each reads only what an earlier one wrote:
     03_train      one run, one fold: model.keras  history.csv  predictions.csv
     04_predict    many views of every image: predictions.csv (out of fold)  test.csv
     05_ensemble   joined by image id: predictions.csv  weights.csv
-    06_report     ROC, PR, operating point: metrics.csv  figures/  report.html
+    06_report     how good, how sure, for whom: metrics.csv  figures/  report.html  report_card.md
+      06c_choose  which threshold, by hand: operating_point.json
 
 The modules behind them, in the order in which they may import (a line imports only lines above it):
 
@@ -19,7 +20,7 @@ The modules behind them, in the order in which they may import (a line imports o
     evaluation/                              from predictions to numbers (a stranger to models)
     display/                                 from numbers to figures, widgets and the report
     freshness  launch  board                 running one notebook, and what stands where
-    pipeline  graph  cli                     running many, and the command
+    pipeline  graph  dashboard  cli          running many, the explorer's page, the command
 
 Nothing is imported here, so that `import melnb` costs nothing.
 """

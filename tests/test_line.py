@@ -160,7 +160,8 @@ def test_ranks_are_reported_without_calibration(root: Path, outputs: Path) -> No
     done = melnb("run", "06_report", *words, root=root)
     assert done.returncode == 0, done.stderr
     page = (outputs / "06_report" / "r" / "report.html").read_text(encoding="utf-8")
-    assert ">Net benefit</h2>" not in page
+    assert "A decision curve needs probabilities: these are ranks or scores." in page
+    assert "Reliability" not in page
     assert ">Operating point</h2>" in page
 
 

@@ -24,9 +24,12 @@ def reliability_table(
 
     Args:
         tables: `reliability.reliability_table`, or several by label: before and after calibration.
+            Ranks have no table: without one the figure is empty.
         title: Of the figure.
     """
     labelled = {"": tables} if isinstance(tables, pd.DataFrame) else dict(tables)
+    if not labelled:
+        return go.Figure(layout=theme.layout(title, "Mean probability", "Observed share"))
     drawn = {label: table[table["n"] > 0] for label, table in labelled.items()}
     everything = pd.concat(drawn.values())
     stated = np.repeat(everything["mean_probability"].to_numpy(dtype=float), everything["n"])

@@ -90,3 +90,9 @@ def test_a_table_without_rows_says_so(predictions: pd.DataFrame) -> None:
     one = reliability_table(alike, positive="melanoma", spacing="mass")
     strip = plots.reliability_table(one).data[-1]
     assert np.isfinite(np.array(strip.y)).all()
+
+
+def test_ranks_have_nothing_to_draw() -> None:
+    figure = plots.reliability_table({})
+    assert len(figure.data) == 0
+    assert figure.layout.title.text == "Reliability"
