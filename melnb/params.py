@@ -217,9 +217,9 @@ class Report(Parameters):
     smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
     error_rate: float = Field(0.1, gt=0, lt=0.5, description="of conformal prediction sets")
     n_errors: int = Field(12, ge=0, le=100, description="worst errors shown")
-    submission: Literal["none", "isic2016", "isic2017", "isic2018", "isic2019", "siim2020"] = Field(
-        "none", description="challenge to write a submission file for"
-    )
+    submission: Literal[
+        "none", "isic2016", "isic2017", "isic2018", "isic2019", "siim2020", "isic2024"
+    ] = Field("none", description="challenge whose measures and file are wanted")
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 

@@ -131,6 +131,7 @@ def test_the_chosen_point_is_the_reports_until_somebody_moves_it(outputs: Path) 
 def test_a_report_calibrates_and_takes_a_chosen_threshold(root: Path, outputs: Path) -> None:
     choice = outputs / "06c_choose" / "line" / "operating_point.json"
     words = ["run=b", "predictions=[04_predict/a]", "dataset=line", "calibrator=platt"]
+    words += ["prevalence=0.05", "submission=siim2020"]
     done = melnb("run", "06_report", *words, f"chosen={choice}", root=root)
     assert done.returncode == 0, done.stderr
     home = outputs / "06_report" / "b"
@@ -142,6 +143,13 @@ def test_a_report_calibrates_and_takes_a_chosen_threshold(root: Path, outputs: P
     for _, part in both.groupby("fold"):  # a calibrator never turns a ranking round
         assert part["p_melanoma"].corr(part["p_melanoma_calibrated"], method="spearman") > 0.999
     assert json.loads((home / "calibrator.json").read_text())["method"] == "platt"
+    moved = tables.read_predictions(home / "at_prevalence.csv")
+    rarer = moved.merge(told, on="image_id", suffixes=("", "_told"))
+    assert (rarer["p_melanoma"] < rarer["p_melanoma_told"]).all()
+    official = pd.read_csv(home / "official.csv")
+    assert official["metric"].tolist() == ["AUC"]
+    assert list(pd.read_csv(home / "submission.csv").columns) == ["image_name", "target"]
+    assert (pd.read_csv(home / "context.csv")["pictures"] >= 1).all()
     record = runs.read_run(home)
     wanted = json.loads(choice.read_text())["threshold"]
     assert record["results"]["threshold"] == wanted

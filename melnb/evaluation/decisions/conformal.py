@@ -150,6 +150,24 @@ def coverage_by_group(
     return _coverage(dict(list(joined.groupby(by))), confidence, cluster, by=by)
 
 
+def coverage_by_groups(
+    sets: pd.DataFrame, groups: pd.DataFrame, *, confidence: float = 0.95, cluster: str = ""
+) -> pd.DataFrame:
+    """Return `coverage_by_group` of every column of groups, one below the other.
+
+    Returns:
+        `column`, `level`, then the columns of `coverage_by_class`.
+    """
+    by_class = ["column", "level", "rows", *_COVERAGE]
+    made = [
+        coverage_by_group(sets, groups, by=column, confidence=confidence, cluster=cluster)
+        .rename(columns={column: "level"})
+        .assign(column=column)
+        for column in groups.columns.drop("image_id")
+    ]
+    return pd.concat(made, ignore_index=True)[by_class] if made else pd.DataFrame(columns=by_class)
+
+
 def _coverage(
     groups: Mapping[Any, pd.DataFrame], confidence: float, cluster: str, *, by: str = ""
 ) -> pd.DataFrame:

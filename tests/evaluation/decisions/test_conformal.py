@@ -174,3 +174,15 @@ def test_what_cannot_be_calibrated_is_refused(folded: pd.DataFrame) -> None:
     assert only["note"].str.startswith("not estimable: no row is melanoma").tolist() == [
         False, True, False, True
     ]  # fmt: skip
+
+
+def test_coverage_of_every_group_is_that_of_each(folded: pd.DataFrame) -> None:
+    sets = conformal.prediction_sets(folded)
+    groups = folded[["image_id"]].assign(sex="female", site=folded["fold"].astype(str))
+    table = conformal.coverage_by_groups(sets, groups)
+    assert list(table.columns[:4]) == ["column", "level", "rows", "class"]
+    for column, part in table.groupby("column"):
+        alone = conformal.coverage_by_group(sets, groups, by=str(column))
+        assert part["value"].tolist() == alone["value"].tolist()
+        assert part["level"].astype(str).tolist() == alone[column].astype(str).tolist()
+    assert conformal.coverage_by_groups(sets, groups[["image_id"]]).empty
