@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import rows
+from melnb.evaluation.comparisons import holm_adjusted
 from melnb.evaluation.intervals import auc_parts, normal_quantile, parts_covariance, wilson_interval
 from melnb.evaluation.proportions import design_effect
 from melnb.evaluation.subgroups.estimates import Arrays, check_limits, row_arrays, too_few
@@ -94,21 +95,8 @@ def gap_tests(
     table = pd.DataFrame(made, columns=list(COLUMNS))
     for metric in METRICS:
         own = table["metric"] == metric
-        table.loc[own, "p_holm"] = holm(table.loc[own, "p"].to_numpy(dtype=float))
+        table.loc[own, "p_holm"] = holm_adjusted(table.loc[own, "p"].to_numpy(dtype=float))
     return table.assign(note=[_words(row, confidence) for _, row in table.iterrows()])
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Return p values adjusted for their number; NaN stays and does not count.
-
-    Holm 1979, Scandinavian Journal of Statistics 6:65.
-    """
-    adjusted = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    rising = known[np.argsort(p[known], kind="stable")]
-    times = np.arange(len(rising), 0, -1)
-    adjusted[rising] = np.minimum(np.maximum.accumulate(p[rising] * times), 1)
-    return adjusted
 
 
 def _tested(

@@ -12,7 +12,8 @@ from scipy.stats import chi2_contingency, combine_pvalues, norm
 from statsmodels.stats.multitest import multipletests
 
 from melnb.evaluation import intervals
-from melnb.evaluation.subgroups.gaps import gap_tests, holm
+from melnb.evaluation.comparisons import holm_adjusted as holm
+from melnb.evaluation.subgroups.gaps import gap_tests
 
 Make = Callable[..., pd.DataFrame]
 ARGS = {"positive": "melanoma", "threshold": 0.5}
