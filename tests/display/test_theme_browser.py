@@ -11,7 +11,8 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 CELLS = (
-    "import pandas as pd\nfrom melnb.display import theme\nfrom melnb.display.plots import training\ntheme.apply()",
+    "import pandas as pd\nfrom melnb.display import theme\n"
+    "from melnb.display.plots import training\ntheme.apply()",
     "table = pd.DataFrame({'epoch': [0, 1], 'learning_rate': [1.0, 2.0]})\n"
     "training.schedule_table(table, title='First')",
     "training.schedule_table(table, title='Second')",
