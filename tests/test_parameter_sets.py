@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from melnb import runs
-from melnb.data.examples import write_shard
+from melnb.data.shards.examples import write_shard
 
 HERE = Path(__file__).parents[1]
 DATA = os.environ.get("MELNB_DATA", "")

@@ -10,13 +10,12 @@ The room's law:
 
 A line imports only lines above it:
 
-    messages  examples           bytes of a record: tf.train.Example; TFRecord files of them
     pictures  survey             bytes of a picture: decode, fit to a square, encode; their sizes
     processes                    workers that begin and end as they should
     sources/  synthetic/         raw files to the images table
-    skin  measures               the images table to the measures table: tone, colours, sizes
+    appearance/                  the images table to the measures table: tone, colours, sizes
     duplicates  folds            the images table to the folds table
     shards/  records             both tables to shards, and shards to an index
     datasets  doctor             dataset.json: which shard holds what; what ails a shard
-    augment  batches             shards to tensors
+    augmentation/  batches       shards to tensors
 """

@@ -16,8 +16,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from melnb.data.augment import DRAWS
-from melnb.data.examples import count_examples
+from melnb.data.augmentation.draws import DRAWS
+from melnb.data.shards.examples import count_examples
 
 WINDOW = 2048  # encoded pictures in the shuffle buffer: a size, never the seed
 SHARDS_AT_ONCE = 16  # read in turn, one picture of each

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.data.examples import Shard
 from melnb.data.records import read_index
+from melnb.data.shards.examples import Shard
 from melnb.tables import TEST, make_predictions
 
 FILE = "dataset.json"

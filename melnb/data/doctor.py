@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from melnb.data.datasets import FILE, read_dataset
-from melnb.data.examples import Shard, file_crc, read_frames
-from melnb.data.messages import RecordError, decode_example
 from melnb.data.pictures import SHARDS, PictureError, decode_picture
+from melnb.data.shards.examples import Shard, file_crc, read_frames
+from melnb.data.shards.messages import RecordError, decode_example
 from melnb.tables import TEST
 
 COLUMNS = ("file", "record", "what", "advice")

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from melnb.data.examples import read_example
+from melnb.data.shards.examples import read_example
 
 Fit = Literal["crop", "squash", "pad"]
 HDF5 = (".hdf5", ".h5")

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from melnb.data.examples import Shard, count_examples, file_crc, read_examples
 from melnb.data.pictures import Fit, read_picture
+from melnb.data.shards.examples import Shard, count_examples, file_crc, read_examples
 from melnb.data.shards.files import UNKNOWN, WORDS, Settings, ShardReport
 from melnb.data.shards.plans import COLUMNS, Place, plan_shards, settle, sweep, take_rows
 from melnb.data.shards.workers import count_workers, make_shards

@@ -1,17 +1,11 @@
 """Models: from batches of pixels to predictions.
 
-    networks      two of our own, tiny and small
-    backbones     the networks by name: pixels to a map of features
-    weights       what a backbone knows before it starts
-    classifier    backbone, pooling, head: pixels to probabilities
-    losses        probabilities and truth to one number an image
-    schedules     the learning rate and the momentum of each step
-    optimizers    the step itself
-    accelerator   the machine: device, precision, replicas
-    predicting    one or many looks at every image
-    validation    what a model is worth after an epoch
-    checkpoints   where a run stands, so that it can go on
-    fitting       one run, one fold
+    accelerator    the machine: device, precision, replicas
+    networks/      pixels (and what is known of a patient) to probabilities
+    objectives/    probabilities and truth to what is to be made small
+    optimization/  the rate of each step, the step itself, and what becomes of its weights
+    prediction/    one or many looks at every image
+    training/      one run, one fold
 
 The room's law: a network takes float32 pixels, height x width x 3, 0-255, and scales them itself;
 it gives one column of probability for each class, whatever its head. All is written in Keras 3, so

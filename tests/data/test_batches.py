@@ -11,9 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from melnb.data import batches
-from melnb.data.augment import DRAWS
+from melnb.data.augmentation.draws import DRAWS
 from melnb.data.batches import count_images, count_steps, predict_batches, train_batches
-from melnb.data.examples import write_shard
+from melnb.data.shards.examples import write_shard
 
 SIZE = 16
 PER_SHARD = 7

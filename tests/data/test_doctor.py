@@ -8,8 +8,8 @@ from PIL import Image
 
 from melnb.data.datasets import Dataset, write_dataset
 from melnb.data.doctor import check_records
-from melnb.data.examples import Shard, file_crc, read_frames, write_shard
 from melnb.data.pictures import encode_jpeg
+from melnb.data.shards.examples import Shard, file_crc, read_frames, write_shard
 
 JPEG = encode_jpeg(Image.new("RGB", (24, 24), "brown"))
 

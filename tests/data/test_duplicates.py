@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from melnb.data.duplicates import find_identical
-from melnb.data.examples import write_shard
+from melnb.data.shards.examples import write_shard
 
 
 def table(paths: list[str]) -> pd.DataFrame:

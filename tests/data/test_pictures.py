@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from melnb.data.examples import write_shard
 from melnb.data.pictures import (
     PictureError,
     decode_picture,
@@ -20,6 +19,7 @@ from melnb.data.pictures import (
     read_mask,
     read_picture,
 )
+from melnb.data.shards.examples import write_shard
 
 
 def gradient(width: int = 40, height: int = 30) -> Image.Image:

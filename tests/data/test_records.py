@@ -15,8 +15,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from melnb.data import examples as examples_module
-from melnb.data.examples import Shard, count_examples, file_crc, read_examples, write_shard
 from melnb.data.pictures import decode_picture, encode_jpeg, fit_picture, read_picture
 from melnb.data.records import (
     Records,
@@ -25,6 +23,8 @@ from melnb.data.records import (
     make_records,
     read_index,
 )
+from melnb.data.shards import examples as examples_module
+from melnb.data.shards.examples import Shard, count_examples, file_crc, read_examples, write_shard
 from melnb.tables import IMAGE_COLUMNS
 
 CLASSES = ("other", "melanoma")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from melnb.data.examples import write_shard
+from melnb.data.shards.examples import write_shard
 from melnb.data.survey import picture_sizes
 
 

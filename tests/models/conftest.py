@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from melnb.data.examples import write_shard
+from melnb.data.shards.examples import write_shard
 
 SIDE, PER_SHARD = 32, 24
 

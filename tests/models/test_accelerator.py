@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.augment import DRAWS, augment
+from melnb.data.augmentation.augment import augment
+from melnb.data.augmentation.draws import DRAWS
 from melnb.models import accelerator
 from melnb.models.accelerator import (
     Accelerator,

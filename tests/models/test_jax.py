@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from melnb.models.classifier import make_classifier
+from melnb.models.networks.classifier import make_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-FILES = ("losses", "schedules", "optimizers", "classifier")
+FOLDERS = ("networks", "objectives", "optimization")
 TESTS = (
     "published_values or weight_zero or founding_system or takes_effect or clipped"
     " or taken_up_again or gem or reads_back_to_the_bit and tiny or sigmoid_is"
@@ -24,7 +24,7 @@ import keras
 import numpy as np
 import pytest
 
-from melnb.models.classifier import read_classifier
+from melnb.models.networks.classifier import read_classifier
 
 assert keras.backend.backend() == "jax"
 seen = np.load(sys.argv[2])
@@ -40,7 +40,7 @@ def test_models_losses_schedules_and_optimizers_hold_on_jax(tmp_path: Path) -> N
     model.save(tmp_path / "model.keras")
     x = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
     np.savez(tmp_path / "seen.npz", x=x, p=keras.ops.convert_to_numpy(model(x)))
-    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in FILES]
+    files = [str(Path(__file__).with_name(name)) for name in FOLDERS]
     saved = [str(tmp_path / name) for name in ("model.keras", "seen.npz")]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *saved, "-q", "-k", TESTS, "-p", "no:cacheprovider", *files],

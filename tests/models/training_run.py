@@ -17,13 +17,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from melnb.data.augment import DRAWS, augment
+from melnb.data.augmentation.augment import augment
+from melnb.data.augmentation.draws import DRAWS
 from melnb.data.batches import count_steps
-from melnb.models import accelerator, checkpoints, fitting, predicting
-from melnb.models.classifier import make_classifier
-from melnb.models.losses import make_loss
-from melnb.models.optimizers import make_optimizer
-from melnb.models.schedules import make_schedule
+from melnb.models import accelerator
+from melnb.models.networks.classifier import make_classifier
+from melnb.models.objectives.losses import make_loss
+from melnb.models.optimization.optimizers import make_optimizer
+from melnb.models.optimization.schedules import make_schedule
+from melnb.models.prediction import predicting
+from melnb.models.training import checkpoints, fitting
 
 SIDE, BATCH = 32, 16
 STRENGTHS = {"rotation": 180.0, "zoom": 0.1, "shift": 0.05, "flips": True, "contrast": 0.1}

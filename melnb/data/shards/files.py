@@ -19,8 +19,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from melnb.data.examples import Shard, ShardWriter, file_crc
-from melnb.data.messages import Value
 from melnb.data.pictures import (
     Fit,
     PictureError,
@@ -31,6 +29,8 @@ from melnb.data.pictures import (
     read_bytes,
     read_mask,
 )
+from melnb.data.shards.examples import Shard, ShardWriter, file_crc
+from melnb.data.shards.messages import Value
 
 PARTS = ".parts"
 WORDS = {  # record key: column of the images table

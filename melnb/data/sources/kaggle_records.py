@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.data.examples import read_examples
+from melnb.data.shards.examples import read_examples
 from melnb.data.sources.layout import Listing, check_ids, list_folder, make_images
 from melnb.data.sources.siim2020 import TEST, TRAIN, read_siim_table
 from melnb.data.sources.vocabulary import (
@@ -61,7 +61,7 @@ def read_kaggle_records(folder: str | Path) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The folder or the shards are missing.
         TableError: A record has no image name, or an image stands in two shards.
-        melnb.data.examples.RecordError: A shard is damaged.
+        melnb.data.shards.examples.RecordError: A shard is damaged.
     """
     listing = list_folder(folder, source="kaggle_tfrecords", home=HOME)
     listing.need("*.tfrec", "*.tfrecord")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from melnb.data.examples import read_examples
+from melnb.data.shards.examples import read_examples
 from melnb.data.shards.files import Settings, ShardPlan, make_examples, make_shard
 
 SETTINGS = Settings(("other", "melanoma"), (8, 16), "crop", 90)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melnb.data.examples import RecordError, write_shard
 from melnb.data.pictures import read_picture
+from melnb.data.shards.examples import RecordError, write_shard
 from melnb.data.sources.kaggle_records import read_kaggle_records
 from melnb.tables import TableError
 

@@ -1,0 +1,131 @@
+"""Crossing the folds: each network predicts the images that it has not learnt from.
+
+What is finished of a run that is killed stays: a fold's predictions are written as soon as they
+are made, and read again. Call these under the accelerator's scope: there the networks are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from melnb.data.datasets import Dataset
+from melnb.models.networks import classifier  # noqa: F401  (its layers must be known to read a model)
+from melnb.models.prediction.predicting import average_views, predict_views, sample_views
+from melnb.tables import TEST, read_predictions, write_predictions
+
+Trained = Mapping[int, Path]
+
+
+def read_model(folder: Path) -> keras.Model:
+    """Read the network of a finished fold, without its optimizer.
+
+    Raises:
+        FileNotFoundError: The folder holds no `model.keras`.
+    """
+    path = folder / "model.keras"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: run 03_train for this fold first")
+    return keras.saving.load_model(path, compile=False)
+
+
+def predict_out_of_fold(
+    trained: Trained,
+    data: Dataset,
+    *,
+    run: str,
+    average: str = "probability",
+    batch_size: int = 64,
+    folder: Path,
+    **looks: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predict every fold by the network that was trained without it.
+
+    Args:
+        trained: Fold and folder of its `model.keras`.
+        data: The prepared dataset.
+        run: The name of the result.
+        average: Of the looks, see `predicting.average_views`.
+        batch_size: Rows in a batch, over all replicas.
+        folder: Where finished folds are kept, below `folds/`.
+        looks: `views`, `n_views`, `seed` and `augmentation` of `predicting.predict_views`.
+
+    Returns:
+        Predictions tables: from the first look alone, and averaged over all.
+    """
+    parts = []
+    for fold, home in tqdm(trained.items(), desc="folds", unit="fold"):
+        files = [folder / "folds" / f"fold{fold}-{kind}.csv" for kind in ("single", "averaged")]
+        if not all(file.is_file() for file in files):
+            rows, seen = _look(home, data, fold, batch_size, looks)
+            for file, kind in zip(files, ("none", _words(looks)), strict=True):
+                values = seen[:, 0] if kind == "none" else average_views(seen, average)
+                table = data.label(rows, values, fold=fold, run=run, views=kind)
+                write_predictions(table, file)
+        parts.append([read_predictions(file) for file in files])
+    single, averaged = (pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True))
+    return single, averaged
+
+
+def predict_test(
+    trained: Trained,
+    data: Dataset,
+    *,
+    run: str,
+    average: str = "probability",
+    batch_size: int = 64,
+    folder: Path,
+    **looks: Any,
+) -> pd.DataFrame:
+    """Predict the test images by the mean of all networks; arguments as `predict_out_of_fold`.
+
+    Returns:
+        A predictions table; empty if the dataset has no test images.
+    """
+    if not data.has_test:
+        return pd.DataFrame()
+    tables = []
+    for fold, home in tqdm(trained.items(), desc="test, by fold", unit="fold"):
+        file = folder / "folds" / f"test-by-fold{fold}.csv"
+        if not file.is_file():
+            rows, seen = _look(home, data, TEST, batch_size, looks)
+            values = average_views(seen, average)
+            table = data.label(rows, values, fold=TEST, run=run, views=_words(looks))
+            write_predictions(table, file)
+        tables.append(read_predictions(file))
+    mean = tables[0].copy()
+    columns = [f"p_{name}" for name in data.classes]
+    # Every network read the same shards in the same order; the ids say so.
+    if any(not table["image_id"].equals(mean["image_id"]) for table in tables):
+        raise ValueError(f"{folder}: folds predicted other test images: run 04_predict anew")
+    mean[columns] = np.mean([table[columns].to_numpy() for table in tables], axis=0)
+    return mean
+
+
+def sample_looks(trained: Trained, data: Dataset, **looks: Any) -> list[np.ndarray]:
+    """Return the looks at the first held-out image, as the network gets them (uint8)."""
+    fold, home = next(iter(trained.items()))
+    size = read_model(home).input_shape[1]
+    path = data.paths(fold, size, exact=False)[0]
+    seen = sample_views(path, image_size=size, **looks)
+    return list(np.clip(np.rint(seen), 0, 255).astype("uint8"))
+
+
+def _look(
+    home: Path, data: Dataset, fold: int, batch_size: int, looks: Mapping[str, Any]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    model = read_model(home)
+    size = model.input_shape[1]
+    paths = data.paths(fold, size, exact=False)
+    return predict_views(model, paths, image_size=size, batch_size=batch_size, **looks)
+
+
+def _words(looks: Mapping[str, Any]) -> str:
+    views = str(looks.get("views", "none"))
+    return f"random{looks['n_views']}" if views == "random" else views

@@ -1,0 +1,91 @@
+"""Validation: what a model is worth on the rows that it does not learn from, exactly.
+
+The AUC is the area under the whole ROC curve over every row at once; Keras' own metric cuts the
+scores into bins and averages over batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from melnb.data.batches import predict_batches
+from melnb.data.records import read_index
+from melnb.models.prediction.predicting import make_viewer, predict_rows
+
+
+class Validation:
+    """The labelled rows of validation shards, ready to be measured after every epoch.
+
+    Args:
+        model: The classifier; its weights may change between two measurements.
+        paths: Validation shards.
+        image_size: Pixels on a side.
+        n_classes: Columns of the probabilities.
+        batch_size: Images in a batch, over all replicas.
+
+    Raises:
+        ValueError: No row has a label.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        paths: Sequence[str | Path],
+        *,
+        image_size: int,
+        n_classes: int,
+        batch_size: int,
+    ) -> None:
+        self.index = read_index(paths)
+        self.targets = self.index["target"].to_numpy()
+        self.n_classes = n_classes
+        self._viewer = make_viewer(model, image_size=image_size)
+        self._batches = predict_batches(paths, image_size=image_size, batch_size=batch_size)
+        labelled = self.targets[self.targets >= 0]
+        if not len(labelled) or labelled.max() >= n_classes:
+            raise ValueError(
+                f"the {len(self.targets)} validation rows have targets "
+                f"{sorted(set(self.targets.tolist()))[:5]}; labels 0 to {n_classes - 1} are needed"
+            )
+
+    @property
+    def estimable(self) -> bool:
+        """Return whether there are two classes at least to be told apart."""
+        return len(set(self.targets[self.targets >= 0])) > 1
+
+    def measure(self, loss: keras.losses.Loss) -> dict[str, float]:
+        """Predict every row and return `val_loss` and `val_auc`.
+
+        The loss is the one that is trained with, its smoothing and class weights included, so that
+        its curve lies beside the training curve's. The AUC is NaN if it cannot be estimated.
+        """
+        probabilities = predict_rows(self._viewer, self._batches, len(self.targets))
+        rows = self.targets >= 0
+        truth = np.eye(self.n_classes, dtype="float32")[self.targets[rows]]
+        losses = keras.ops.convert_to_numpy(loss.call(truth, probabilities[rows].astype("float32")))
+        return {
+            "val_loss": float(losses.mean(dtype="float64")),
+            "val_auc": macro_auc(self.targets[rows], probabilities[rows]),
+        }
+
+
+def macro_auc(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the area under the ROC curve.
+
+    With two classes it is that of the last one; with more, the mean over the classes that are
+    there, each against the rest. NaN if fewer than two classes are there.
+
+    Args:
+        targets: n class numbers.
+        probabilities: n x classes.
+    """
+    present = set(targets.tolist())
+    if len(present) < 2:
+        return float("nan")
+    columns = [1] if probabilities.shape[1] == 2 else sorted(present)
+    return float(np.mean([roc_auc_score(targets == k, probabilities[:, k]) for k in columns]))

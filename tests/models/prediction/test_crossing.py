@@ -1,0 +1,92 @@
+"""Crossing the folds: the right network for every fold, and nothing that is finished made again."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb.data.datasets import Dataset
+from melnb.data.shards.examples import Shard
+from melnb.models.networks.classifier import make_classifier
+from melnb.models.prediction import crossing
+
+SIDE = 32
+CLASSES = ("other", "melanoma")
+
+
+@pytest.fixture(scope="module")
+def data(blobs: list[Path]) -> Dataset:
+    """Two folds and a test set of one shard each."""
+    shards = tuple(Shard(p, SIDE, f, 24) for p, f in zip(blobs[:3], (0, 1, -1), strict=True))
+    return Dataset(blobs[0].parent, "d", "csv", "native", CLASSES, 2, (SIDE,), "crop", 72, shards)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Two networks that were never trained, and differ."""
+    homes = {}
+    for fold in (0, 1):
+        keras.utils.set_random_seed(fold)
+        homes[fold] = tmp_path_factory.mktemp(f"fold{fold}")
+        model = make_classifier(classes=CLASSES, image_size=SIDE, backbone="tiny")
+        model.save(homes[fold] / "model.keras")
+    return homes
+
+
+def predict(trained: dict[int, Path], data: Dataset, fold: int) -> np.ndarray:
+    from melnb.models.prediction.predicting import predict_images
+
+    model = crossing.read_model(trained[fold if fold >= 0 else 0])
+    return predict_images(model, data.paths(fold), image_size=SIDE, batch_size=24)[1]
+
+
+def test_each_fold_is_predicted_by_its_own_network(
+    trained: dict[int, Path], data: Dataset, tmp_path: Path
+) -> None:
+    single, averaged = crossing.predict_out_of_fold(
+        trained, data, run="r", batch_size=24, folder=tmp_path, views="dihedral"
+    )
+    assert single["fold"].tolist() == [0] * 24 + [1] * 24
+    assert set(averaged["views"]) == {"dihedral"}
+    assert averaged["image_id"].equals(single["image_id"])
+    for fold in (0, 1):
+        own = single.loc[single["fold"] == fold, ["p_other", "p_melanoma"]].to_numpy()
+        np.testing.assert_allclose(own, predict(trained, data, fold), atol=1e-6)
+    assert not np.allclose(single["p_melanoma"], averaged["p_melanoma"], atol=1e-6)
+
+
+def test_test_images_get_the_mean_of_all_networks(
+    trained: dict[int, Path], data: Dataset, tmp_path: Path
+) -> None:
+    test = crossing.predict_test(trained, data, run="r", batch_size=24, folder=tmp_path)
+    parts = []
+    for home in trained.values():
+        alone = crossing.predict_test({0: home}, data, run="r", batch_size=24, folder=home)
+        parts.append(alone["p_melanoma"])
+    np.testing.assert_allclose(test["p_melanoma"], np.mean(parts, axis=0), rtol=1e-12)
+    assert set(test["fold"]) == {-1}
+    without = Dataset(**{**vars(data), "shards": data.shards[:2]})
+    assert crossing.predict_test(trained, without, run="r", folder=tmp_path).empty
+
+
+def test_a_fold_that_is_finished_is_not_predicted_again(
+    trained: dict[int, Path], data: Dataset, tmp_path: Path
+) -> None:
+    how = {"run": "r", "batch_size": 24, "folder": tmp_path}
+    first = crossing.predict_out_of_fold(trained, data, **how)
+    nowhere = {0: tmp_path / "gone", 1: tmp_path / "gone"}
+    again = crossing.predict_out_of_fold(nowhere, data, **how)
+    for one, other in zip(first, again, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    (tmp_path / "folds" / "fold1-averaged.csv").unlink()  # killed between its two files
+    with pytest.raises(FileNotFoundError, match=r"model.keras: run 03_train for this fold first"):
+        crossing.predict_out_of_fold(nowhere, data, **how)
+
+
+def test_looks_are_shown_as_pictures(trained: dict[int, Path], data: Dataset) -> None:
+    seen = crossing.sample_looks(trained, data, views="dihedral")
+    assert len(seen) == 8
+    assert all(look.shape == (SIDE, SIDE, 3) and look.dtype == np.uint8 for look in seen)
+    np.testing.assert_array_equal(seen[1], seen[0][:, ::-1])

@@ -1,0 +1,198 @@
+"""Fitting: killed at any moment, a run ends bit for bit where an uninterrupted one ends."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb.data.shards.examples import read_examples, write_shard
+from melnb.models.objectives.losses import make_loss
+from melnb.models.training.checkpoints import CheckpointError, to_array
+from melnb.models.training.fitting import COLUMNS, TrainingError, best_epoch, fit_classifier
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int]]) -> Path:
+    """Four epochs in `whole`; the same in `killed`, three times killed; two devices, and one."""
+    folder = tmp_path_factory.mktemp("ends")
+    orders = [
+        {"folder": "whole", "views": ["none", "dihedral", "random"]},
+        {"folder": "killed", "kill": "write", "epoch": 1},
+        {"folder": "killed", "kill": "between", "epoch": 2},
+        {"folder": "killed", "kill": "step", "epoch": 3},
+        {"folder": "killed", "views": ["none", "dihedral", "random"]},
+        {"folder": "one", "epochs": 2, "plain": True},
+        {"folder": "two", "epochs": 2, "plain": True, "devices": 2},
+    ]
+    states = train([{**o, "folder": str(folder / o["folder"])} for o in orders], "tensorflow")
+    died = -signal.SIGKILL
+    assert states == [0, died, died, died, 0, 0, 0]
+    return folder
+
+
+def test_a_killed_run_ends_where_the_whole_one_ends_to_the_bit(ends: Path) -> None:
+    whole, killed = (np.load(ends / name / "result.npz") for name in ("whole", "killed"))
+    assert set(whole.files) == set(killed.files)
+    for name in whole.files:
+        assert np.array_equal(whole[name], killed[name]), name
+    returned = [(ends / name / "returned.csv").read_text() for name in ("whole", "killed")]
+    assert returned[0] == returned[1]
+    histories = [pd.read_csv(ends / n / "history.csv") for n in ("whole", "killed")]
+    assert all(tuple(h.columns) == COLUMNS for h in histories)
+    pd.testing.assert_frame_equal(*(h.drop(columns="seconds") for h in histories), check_exact=True)
+
+
+def test_the_folder_keeps_one_state_and_the_best_weights_it_names(ends: Path) -> None:
+    history = pd.read_csv(ends / "killed" / "history.csv")
+    best = best_epoch(history, "val_auc")
+    left = {path.name for path in (ends / "killed" / "checkpoint").iterdir()}
+    assert {name for name in left if not name.startswith(".")} == {"state.npz", f"best-{best}.npz"}
+    with np.load(ends / "killed" / "checkpoint" / "state.npz") as state:
+        note = json.loads(str(state["note"]))
+        assert state.files == ["note"]  # a run that is done has nothing to go on with
+    assert note["state"]["best_epoch"] == best
+    assert note["state"]["done"]
+
+
+def test_the_history_is_that_of_a_run_that_learns(ends: Path) -> None:
+    history = pd.read_csv(ends / "whole" / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert history["learning_rate"].iloc[-1] < history["learning_rate"].max() / 5  # one cycle
+    assert history["val_auc"].between(0, 1).all()
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+def test_the_result_is_that_of_the_epoch_that_is_named_best(ends: Path, blobs: list[Path]) -> None:
+    """The AUC of the final predictions is the history's best, recomputed here by counting pairs."""
+    history = pd.read_csv(ends / "whole" / "history.csv")
+    score = np.load(ends / "whole" / "result.npz")["none"][:, 1]
+    positive, negative = score[1::2], score[::2]  # blobs' targets alternate
+    auc = np.mean((positive[:, None] > negative) + 0.5 * (positive[:, None] == negative))
+    best = history.loc[history["epoch"] == best_epoch(history, "val_auc"), "val_auc"].item()
+    assert auc == pytest.approx(best, abs=1e-12)
+    assert best == history["val_auc"].max()
+
+
+def test_two_replicas_learn_what_one_learns(ends: Path) -> None:
+    one, two = (np.load(ends / name / "result.npz") for name in ("one", "two"))
+    for name in one.files:
+        np.testing.assert_allclose(one[name], two[name], atol=1e-4, err_msg=name)
+    line, replicas = json.loads((ends / "two" / "machine.json").read_text())
+    assert replicas == 2
+    assert line.startswith("2 x CPU")
+
+
+def make_parts(rate: Any = 0.01, units: int = 4) -> dict[str, Any]:
+    """A network that takes no time, its loss and its optimizer."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Rescaling(1 / 255)(keras.layers.AveragePooling2D(8)(image))
+    x = keras.layers.Dense(units)(keras.layers.Flatten()(x))
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax")(x))
+    loss = make_loss("cross_entropy", n_classes=2)
+    return {"model": model, "loss": loss, "optimizer": keras.optimizers.SGD(rate)}
+
+
+def fit(blobs: list[Path], folder: Path, parts: dict[str, Any], **more: Any) -> pd.DataFrame:
+    given = {
+        "train_paths": blobs[:2], "valid_paths": blobs[2:3], "image_size": SIDE, "n_classes": 2,
+        "batch_size": 24, "epochs": 4, "folder": folder, "verbose": 0, **parts, **more,
+    }  # fmt: skip
+    return fit_classifier(**given)
+
+
+def interrupt(history: pd.DataFrame) -> None:
+    raise KeyboardInterrupt
+
+
+def test_without_a_gain_it_stops_and_keeps_the_first_of_equals(
+    blobs: list[Path], tmp_path: Path
+) -> None:
+    drawn: list[int] = []
+    parts = make_parts(rate=0.0)
+    more = {
+        "monitor": "val_loss",
+        "patience": 2,
+        "on_epoch": lambda table: drawn.append(len(table)),
+    }
+    history = fit(blobs, tmp_path, parts, **more)
+    assert drawn == [1, 2, 3]
+    assert history["val_loss"].nunique() == 1
+    assert best_epoch(history, "val_loss") == 1
+    assert {path.name for path in (tmp_path / "checkpoint").iterdir()} == {
+        "state.npz",
+        "best-1.npz",
+    }
+
+
+def test_a_finished_run_is_not_trained_again(blobs: list[Path], tmp_path: Path) -> None:
+    parts = make_parts()
+    history = fit(blobs, tmp_path, parts, epochs=2)
+    again = make_parts()
+    again["model"].layers[-1].bias.assign([9.0, -9.0])
+    pd.testing.assert_frame_equal(history, fit(blobs, tmp_path, again, epochs=2))
+    for ours, theirs in zip(parts["model"].weights, again["model"].weights, strict=True):
+        np.testing.assert_array_equal(to_array(ours), to_array(theirs))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_epoch(
+    blobs: list[Path], tmp_path: Path
+) -> None:
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.01, 1e30])
+    with pytest.raises(TrainingError, match=r"nan at epoch 3, step 2 of 2: lower learning_rate"):
+        fit(blobs, tmp_path, make_parts(rate))
+    assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1, 2]
+    with np.load(tmp_path / "checkpoint" / "state.npz") as state:
+        assert all(np.isfinite(state[name]).all() for name in state.files if name != "note")
+
+
+def test_the_checkpoint_of_another_run_is_refused(blobs: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(blobs, tmp_path, make_parts(), on_epoch=interrupt)
+    with pytest.raises(CheckpointError, match=r"written with seed 0, not 7: give this run another"):
+        fit(blobs, tmp_path, make_parts(), seed=7)
+    with pytest.raises(CheckpointError, match=r"learning_rate"):
+        fit(blobs, tmp_path, make_parts(rate=0.02))
+    with pytest.raises(CheckpointError, match=r"\(48, 4\) and \(48, 5\)"):
+        fit(blobs, tmp_path, make_parts(units=5))
+    (tmp_path / "checkpoint" / "state.npz").write_bytes(b"PK half a file")
+    with pytest.raises(CheckpointError, match=r"cannot be read .* delete its folder"):
+        fit(blobs, tmp_path, make_parts())
+
+
+def test_a_run_that_was_interrupted_goes_on_under_mixed_precision(
+    blobs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keras.config.set_dtype_policy("mixed_float16")  # whose loss scale is part of the state too
+    try:
+        whole, parted = make_parts(), make_parts()
+        history = fit(blobs, tmp_path / "whole", whole, epochs=3)
+        with pytest.raises(KeyboardInterrupt):
+            fit(blobs, tmp_path / "parted", parted, epochs=3, on_epoch=interrupt)
+        parted = make_parts()
+        again = fit(blobs, tmp_path / "parted", parted, epochs=3, verbose=2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert "1 of 3 epochs are done" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(history.iloc[:, :-1], again.iloc[:, :-1], rtol=1e-5)
+    for ours, theirs in zip(whole["model"].weights, parted["model"].weights, strict=True):
+        np.testing.assert_allclose(to_array(ours), to_array(theirs), atol=1e-6)
+
+
+def test_an_area_that_cannot_be_estimated_is_no_monitor(blobs: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "fold0-00-12.tfrec"
+    write_shard(path, [example for example in read_examples(blobs[0]) if not example["target"]])
+    with pytest.raises(ValueError, match=r"all 12 validation rows are of one class: set monitor"):
+        fit(blobs, tmp_path, make_parts(), valid_paths=[path])
+    with pytest.raises(ValueError, match=r"monitor is 'auc'; use one of"):
+        fit(blobs, tmp_path, make_parts(), monitor="auc")
+    history = fit(blobs, tmp_path, make_parts(), valid_paths=[path], monitor="val_loss", epochs=1)
+    assert history["val_auc"].isna().all()
