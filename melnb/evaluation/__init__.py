@@ -15,5 +15,6 @@ No module here knows how a prediction was made: models are strangers.
     counts        what four counts say of a test
     proportions   shares of rows that come in clusters
     bootstrap     resamples, by clusters, of weighted sums and of rankings
+    logistic      logistic regression, and the covariance of its coefficients
     rankings      statistics from the counts at the steps of a ranking
 """

@@ -128,17 +128,23 @@ def result_answers(
         "cross_table": ", ".join(f"{n.upper()} {int(row[n]):,}" for n in ("tp", "fp", "tn", "fn")),
         "failures": "the worst errors are shown as pictures in report.html",
     }  # fmt: skip
-    answers["partition_numbers"] = _by_fold(known, positive)
+    answers |= {"partition_numbers": _by_fold(known, positive)}
+    answers |= _further_answers(calibration, groups, compared)
     if calibrator != "none":
         answers["calibrator"] = f"{calibrator}, for each fold fitted on the others"
     if len(by_fold) < 2:
         del answers["by_fold"]
+    return {key: text for key, text in answers.items() if text}
+
+
+def _further_answers(
+    calibration: pd.DataFrame | None, groups: pd.DataFrame | None, compared: pd.DataFrame | None
+) -> dict[str, str]:
+    answers = {}
     if calibration is not None and len(calibration):
-        answers["calibration"] = "; ".join(
-            _estimate(r, str(r["metric"]))
-            for _, r in calibration.iterrows()
-            if r["value"] == r["value"]
-        )
+        known = calibration[calibration["value"].notna()]
+        texts = [_estimate(r, str(r["metric"])) for _, r in known.iterrows()]
+        answers["calibration"] = "; ".join(texts)
     if groups is not None and len(groups):
         answers |= _group_answers(groups)
     if compared is not None and len(compared):
@@ -146,7 +152,7 @@ def result_answers(
             _estimate(dict(r, value=r["difference"]), f"AUC against {r['second']}")
             for _, r in compared.iterrows()
         )
-    return {key: text for key, text in answers.items() if text}
+    return answers
 
 
 def _people(images: pd.DataFrame) -> dict[str, str]:

@@ -18,7 +18,7 @@ from melnb.evaluation.calibration.probabilities import (
     with_values,
 )
 from melnb.evaluation.calibration.recalibration import recalibration
-from melnb.evaluation.calibration.resamples import resampled_bins
+from melnb.evaluation.calibration.resamples import Sums, resampled_bins
 from melnb.evaluation.rows import absent_interval, row_clusters
 from melnb.evaluation.summaries import cluster_column
 from melnb.tables import TEST, TableError
@@ -118,13 +118,12 @@ def calibrator_comparison(
         TableError: See `cross_calibrate`.
     """
     known = predictions[predictions["fold"] != TEST]
-    positives = int((known["truth"] == positive).sum())
-    made = []
+    counts = {"n": len(known), "positives": int((known["truth"] == positive).sum())}
+    made: list[dict[str, object]] = []
     for method in methods:
-        row: dict[str, object] = {"method": method}
         note = _refused(known, method)
         if note:
-            made.append(row | {"n": len(known), "positives": positives, "note": note})
+            made.append({"method": method, **counts, "note": note})
             continue
         table, _ = cross_calibrate(
             known, method=method, positive=positive, smoothing=smoothing, cluster=cluster
@@ -133,23 +132,29 @@ def calibrator_comparison(
         both = resampled_bins(
             rows, bins=bins, spacing="mass", cluster=cluster, draws=draws, seed=seed
         )
-        scores = proper_scores(*both)
-        ece = calibration_errors(*both)["ECE"]
-        reason = absent_interval(rows, 1.0, cluster)
-        named = {"log_loss": scores["log loss"], "brier": scores["Brier"], "ece": ece}
-        for name, measured in named.items():
-            row |= _limited(name, measured, confidence, reason)
-        row["ece"] = ece.debiased().value
         line = recalibration(rows, positive=positive, confidence=confidence, cluster=cluster)
-        for own in line.to_dict("records"):
-            ends = {"": "value", "_low": "low", "_high": "high"}
-            row |= {f"{own['metric']}{end}": own[column] for end, column in ends.items()}
-        notes = dict.fromkeys(n for n in (reason, *line["note"]) if n)
-        row |= {"n": len(rows), "positives": positives, "note": "; ".join(notes)}
-        made.append(row)
+        row = _scored(both, line, confidence, absent_interval(rows, 1.0, cluster))
+        made.append({"method": method, **counts, "n": len(rows), **row})
     names = ("log_loss", "brier", "ece", "slope", "intercept")
     columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
     return pd.DataFrame(made, columns=["method", *columns, "n", "positives", "note"])
+
+
+def _scored(
+    both: tuple[Sums, Sums], line: pd.DataFrame, confidence: float, reason: str
+) -> dict[str, object]:
+    """Return the numbers of one method, as a row without its name."""
+    scores, ece = proper_scores(*both), calibration_errors(*both)["ECE"]
+    row: dict[str, object] = {}
+    named = {"log_loss": scores["log loss"], "brier": scores["Brier"], "ece": ece}
+    for name, measured in named.items():
+        row |= _limited(name, measured, confidence, reason)
+    row["ece"] = ece.debiased().value
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    for own in line.to_dict("records"):
+        row |= {f"{own['metric']}{end}": own[column] for end, column in ends.items()}
+    notes = dict.fromkeys(n for n in (reason, *line["note"]) if n)
+    return row | {"note": "; ".join(notes)}
 
 
 def _limited(name: str, measured: Measured, confidence: float, reason: str) -> dict[str, object]:

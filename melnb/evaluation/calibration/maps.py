@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from melnb.evaluation.calibration.probabilities import LEAST, expit, logit
-from melnb.evaluation.calibration.recalibration import fit_logistic
+from melnb.evaluation.calibration.probabilities import LEAST, logit
+from melnb.evaluation.logistic import expit, fit_logistic
 
 Method = Literal["none", "temperature", "platt", "beta", "isotonic"]
 METHODS: tuple[Method, ...] = ("none", "temperature", "platt", "beta", "isotonic")
@@ -104,7 +104,7 @@ def _rising_line(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     kept = np.flatnonzero(np.ptp(features, axis=0) > 0)
     while True:
         design = np.column_stack([features[:, kept], np.ones(len(target))])
-        found = fit_logistic(design, target, np.zeros(len(target)))
+        found = fit_logistic(design, target)
         if not len(kept) or found[:-1].min() >= 0:
             slopes[kept] = found[:-1]
             return slopes, float(found[-1])

@@ -15,12 +15,12 @@ import pandas as pd
 from melnb.evaluation.calibration.probabilities import (
     check_probabilities,
     class_values,
-    expit,
     logit,
     truth_codes,
     with_values,
 )
 from melnb.evaluation.intervals import normal_quantile
+from melnb.evaluation.logistic import expit
 from melnb.evaluation.rows import row_clusters
 from melnb.tables import TEST, TableError, check_predictions, class_names
 

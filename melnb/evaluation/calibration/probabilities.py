@@ -65,12 +65,6 @@ def logit(probability: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
-def expit(log_odds: np.ndarray) -> np.ndarray:
-    """Return the probabilities of log-odds, without overflow."""
-    small = np.exp(-np.abs(log_odds))
-    return np.asarray(np.where(log_odds >= 0, 1 / (1 + small), small / (1 + small)))
-
-
 def log_losses(probability: np.ndarray) -> np.ndarray:
     """Return what each probability of the truth costs; 0 costs 34.5, not infinity."""
     return np.asarray(-np.log(np.clip(probability, LEAST, 1)))

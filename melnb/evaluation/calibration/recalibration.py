@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 
-from melnb.evaluation.calibration.probabilities import expit, logit
+from melnb.evaluation.calibration.probabilities import logit
 from melnb.evaluation.intervals import normal_quantile
+from melnb.evaluation.logistic import fit_logistic, logistic_covariance
 from melnb.evaluation.rows import absent_class, absent_interval, estimate, row_clusters
 
 
@@ -44,7 +44,7 @@ def recalibration(
     ):
         value, se = math.nan, math.nan
         if not reason:
-            found = fit_logistic(design, truth, offset)
+            found = fit_logistic(design, truth, offset=offset)
             value = float(found[0])
             se = math.sqrt(logistic_covariance(design, truth, offset, found, clusters)[0, 0])
         half = normal_quantile(confidence) * se
@@ -60,58 +60,6 @@ def recalibration(
             )
         )
     return pd.concat(made, ignore_index=True)
-
-
-def fit_logistic(design: np.ndarray, target: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return the coefficients of a logistic regression.
-
-    Args:
-        design: n x k; its columns are independent.
-        target: n, from 0 to 1.
-        offset: n, added to the log-odds.
-
-    Returns:
-        k coefficients; the caller sees to it that they are finite.
-    """
-    scale = np.sqrt((design**2).mean(axis=0))
-    scaled = design / scale
-
-    def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
-        odds = scaled @ at + offset
-        cost = np.logaddexp(0, odds) - target * odds
-        return float(cost.mean()), scaled.T @ (expit(odds) - target) / len(target)
-
-    def curvature(at: np.ndarray) -> np.ndarray:
-        chance = expit(scaled @ at + offset)
-        return np.asarray((scaled.T * (chance * (1 - chance))) @ scaled / len(target))
-
-    start = np.zeros(design.shape[1])
-    options = {"gtol": 1e-10, "maxiter": 1000}
-    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options)
-    return np.asarray(found.x / scale)
-
-
-def logistic_covariance(
-    design: np.ndarray,
-    target: np.ndarray,
-    offset: np.ndarray,
-    coefficients: np.ndarray,
-    clusters: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the covariance of fitted coefficients, k x k (see `recalibration`).
-
-    NaN when there are fewer than two clusters.
-    """
-    chance = expit(design @ coefficients + offset)
-    inverse = np.linalg.inv((design.T * (chance * (1 - chance))) @ design)
-    if clusters is None:
-        return np.asarray(inverse)
-    number = int(clusters.max(initial=-1)) + 1
-    if number < 2:
-        return np.full(inverse.shape, np.nan)
-    parts = (design * (target - chance)[:, None]).T
-    sums = np.stack([np.bincount(clusters, weights=p, minlength=number) for p in parts])
-    return np.asarray(inverse @ (sums @ sums.T) @ inverse * (number / (number - 1)))
 
 
 def _apart(stated: np.ndarray, truth: np.ndarray) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.context.neighbours import context_scores
+from melnb.evaluation.logistic import fit_logistic
 from melnb.evaluation.rows import DIFFERENCE_COLUMNS, binary_rows, difference_row
 from melnb.tables import TEST
 
@@ -16,8 +17,7 @@ FEATURES = ("score_z", "score_rank")
 COLUMNS = ("feature", "rows", "weight", "weight_low", "weight_high", *DIFFERENCE_COLUMNS)
 
 _LEAST = 1e-7  # float32's step below 1: log odds beyond it are rounding
-_RIDGE = 1.0  # on standardised columns: keeps weights finite where classes are wholly apart
-_STEPS = 100
+_RIDGE = (0.0, 1.0, 1.0)  # keeps weights finite where classes are wholly apart
 
 
 def ugly_duckling_gain(
@@ -90,8 +90,9 @@ def _weights(rows: pd.DataFrame, odds: np.ndarray, feature: np.ndarray) -> np.nd
     for k in np.unique(fold):
         fitted = (fold != TEST) & (fold != k)
         if len(np.unique(truth[fitted])) == 2:
-            columns = np.column_stack([odds, feature])[fitted]
-            _, of_odds, of_feature = fit_logistic(columns, truth[fitted])
+            centred = odds[fitted] - odds[fitted].mean(), feature[fitted] - feature[fitted].mean()
+            design = np.column_stack([np.ones(len(centred[0])), *centred])
+            _, of_odds, of_feature = fit_logistic(design, truth[fitted], ridge=_RIDGE)
             if of_odds > 0:
                 weights[fold == k] = of_feature / of_odds
     return weights
@@ -102,38 +103,6 @@ def _scaled(feature: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
     own = feature[rows["fold"].to_numpy() != TEST]
     spread = own.std() if len(own) else 0.0
     return np.asarray((feature - own.mean()) / spread) if spread > 0 else np.zeros(len(feature))
-
-
-def fit_logistic(columns: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return intercept and weights of a logistic regression with a slight ridge.
-
-    Iteratively reweighted least squares: McCullagh and Nelder 1989, Generalized Linear Models.
-
-    Args:
-        columns: n x d finite numbers.
-        truth: n booleans.
-
-    Returns:
-        1 + d numbers, on the scale of the columns.
-    """
-    spread = columns.std(axis=0)
-    spread[spread == 0] = 1.0
-    mean = columns.mean(axis=0)
-    design = np.column_stack([np.ones(len(columns)), (columns - mean) / spread])
-    ridge = np.diag([0.0, *[_RIDGE] * columns.shape[1]])
-    share = truth.mean()
-    beta = np.array([math.log(share / (1 - share)), *[0.0] * columns.shape[1]])
-    for _ in range(_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        slope = design.T @ (truth - p) - ridge @ beta
-        curve = (design * (p * (1 - p))[:, None]).T @ design + ridge
-        step = np.linalg.solve(curve, slope)
-        step *= min(1.0, 2.0 / max(np.abs(step).max(), 1e-300))  # a leap may overshoot
-        beta = beta + step
-        if np.abs(step).max() < 1e-9:
-            break
-    weights = beta[1:] / spread
-    return np.array([beta[0] - weights @ mean, *weights])
 
 
 def _log_odds(score: np.ndarray) -> np.ndarray:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from melnb.evaluation import metrics
-from melnb.evaluation.context.gain import COLUMNS, fit_logistic, ugly_duckling_gain
+from melnb.evaluation.context.gain import COLUMNS, ugly_duckling_gain
 from melnb.tables import TEST
 
 Make = Callable[..., pd.DataFrame]
@@ -59,19 +58,6 @@ def test_a_folds_own_truths_do_not_touch_its_weight(binary: Make) -> None:
     assert weights["as it is"] == weights["turned"]
     both = ugly_duckling_gain(made, positive="melanoma", features=["score_z"])
     assert both["weight_low"].iloc[0] <= weights["as it is"] <= both["weight_high"].iloc[0]
-
-
-def test_the_fit_is_that_of_scikit_learn() -> None:
-    draw = np.random.default_rng(2)
-    columns = draw.normal(size=(500, 2)) * [1.0, 5.0] + [0.0, 3.0]
-    truth = draw.random(500) < 1 / (1 + np.exp(1 - columns @ [1.0, 0.2]))
-    scaled = (columns - columns.mean(axis=0)) / columns.std(axis=0)
-    model = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(scaled, truth)
-    made = fit_logistic(columns, truth)
-    assert made[1:] * columns.std(axis=0) == pytest.approx(model.coef_[0], abs=1e-5)
-    apart = fit_logistic(np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1], dtype=bool))
-    assert np.isfinite(apart).all()
-    assert apart[1] > 0
 
 
 def test_what_cannot_be_fitted_has_a_note(binary: Make) -> None:
