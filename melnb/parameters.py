@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -52,6 +53,14 @@ class Parameters(BaseModel):
         wanted = {name: cell[name] for name in cls.model_fields if name in cell}
         unknown = {name: cell.get(name) for name in sorted(assigned - set(wanted))}
         return cls.check({**unknown, **wanted})
+
+    def keywords(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """Return those of the values that a function has a parameter of the same name for.
+
+        It saves a notebook the listing of thirty names: `augment(images, **p.keywords(augment))`.
+        """
+        wanted = inspect.signature(function).parameters
+        return {name: getattr(self, name) for name in type(self).model_fields if name in wanted}
 
     def plain(self) -> dict[str, Any]:
         """Return the values as plain Python objects, as papermill and JSON take them."""

@@ -67,3 +67,9 @@ def test_defaults_pass_their_own_bounds_and_survive_papermill(stage: str) -> Non
         assert value is not None, name
         assert isinstance(value, str | int | float | bool | list | dict), name
         assert cls.model_fields[name].description, name
+
+
+def test_a_function_gets_the_parameters_that_it_names() -> None:
+    def fit(image_size: int, *, seed: int, other: str = "") -> None: ...
+
+    assert params.Train(seed=3).keywords(fit) == {"image_size": 64, "seed": 3}
