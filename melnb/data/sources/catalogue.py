@@ -1,4 +1,4 @@
-"""Every source by its name; the task that is set; a sample of rows."""
+"""Every source by its name, with the targets of a task; a sample of rows."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from melnb.data.sources.kaggle_records import read_kaggle_records
 from melnb.data.sources.layout import Missing
 from melnb.data.sources.ph2 import read_ph2
 from melnb.data.sources.siim2020 import read_siim2020
+from melnb.data.sources.tasks import DIAGNOSIS, set_task
 from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
 from melnb.diagnoses import MELANOMA, NAMES, OTHER
 
@@ -58,15 +59,16 @@ def read_source(
         columns: Source csv: our column to theirs.
         rows: Images to use, drawn by `sample_rows`; 0: all.
         seed: Of the sample, and of synthetic lesions.
-        task: `native`, the source's own classes, or `melanoma` against `other`.
+        task: `native`, `melanoma` or `diagnosis`, see `tasks.set_task`.
         missing: What to do with rows whose picture is not there: `error`, `drop` (their ids are
             then in `attrs["missing"]`) or `keep` with an empty path. None: what the source's
             reader does, which is an error for all but siim2020. Synthetic lesions and TFRecords
             always have theirs.
 
     Raises:
-        ValueError: There is no such source or task, `columns` is given for another than csv, or
-            there are fewer synthetic lesions than rows.
+        ValueError: There is no such source or task, `columns` is given for another than csv,
+            there are fewer synthetic lesions than rows, or shards that are used as they are hold
+            other targets than the task's.
         FileNotFoundError: A folder, a table or a picture is missing; the message says where to
             get it.
         melnb.tables.TableError: A file breaks its format; file, line and value are named.
@@ -75,33 +77,13 @@ def read_source(
         raise ValueError(f"no source {source!r} (sources: {list(SOURCES)})")
     if columns and source != "csv":
         raise ValueError(f"columns is for source csv alone; {source} names its own: leave it empty")
+    if source == "kaggle_tfrecords" and task == DIAGNOSIS:
+        raise ValueError(
+            "task diagnosis: records of kaggle_tfrecords are used as they are, with targets 0 and "
+            "1: use task melanoma, or the pictures themselves (source siim2020)"
+        )
     images = set_task(_read(source, folder, columns, rows, seed, missing), task)
     return sample_rows(images, rows, seed) if rows else images
-
-
-def set_task(images: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Return the table with the targets of a task.
-
-    Task `melanoma` keeps melanoma and calls every other class `other`; images without a target
-    stay without. Where the classes are malignant and benign, the diagnosis tells.
-
-    Raises:
-        ValueError: There is no such task, or nothing tells which images are melanoma.
-    """
-    if task == "native":
-        return images
-    if task != MELANOMA:
-        raise ValueError(f"no task {task!r} (tasks: native, {MELANOMA})")
-    classes = set(images["target"].dropna())
-    named = images["diagnosis" if "malignant" in classes else "target"]
-    labelled = images["target"].notna()
-    if labelled.any() and not (named[labelled] == MELANOMA).any():
-        raise ValueError(
-            f"task melanoma: none of {labelled.sum()} labelled images is named melanoma (classes: "
-            f"{sorted(classes)}): use task native, or map the column diagnosis"
-        )
-    target = pd.Series(np.where(named == MELANOMA, MELANOMA, OTHER), images.index, dtype=object)
-    return images.assign(target=target.where(labelled))
 
 
 def class_order(images: pd.DataFrame) -> tuple[str, ...]:
