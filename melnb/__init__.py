@@ -7,13 +7,14 @@ The main line is six notebooks; each reads only what an earlier one wrote:
     03_train      one run, one fold: model.keras  history.csv  predictions.csv
     04_predict    many views of every image: predictions.csv (out of fold)  test.csv
     05_ensemble   joined by image id: predictions.csv  weights.csv
+      05b_ablation  what each technique brings, beyond noise: ablation.csv
     06_report     how good, how sure, for whom: metrics.csv  figures/  report.html  report_card.md
       06c_choose  which threshold, by hand: operating_point.json
 
 The modules behind them, in the order in which they may import (a line imports only lines above it):
 
     diagnoses  files  checks  tables         the agreements, without TensorFlow: what a class is
-    parameters  params                       called, what a table holds, what a stage takes,
+    parameters  stages/  params              called, what a table holds, what a stage takes,
     provenance  folders  runs  archive       where a run writes and what it records
     data/                                    from files to batches of tensors
     models/                                  from batches to predictions

@@ -44,6 +44,27 @@ def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path
     return {number: find_run(stage, f"{run}/fold{number}", outputs) for number in numbers}
 
 
+def find_seeds(run: str, outputs: str | Path = "") -> dict[int, list[Path]]:
+    """Return seed and out-of-fold predictions, a file a fold, of the runs `<run>-s<seed>`.
+
+    Raises:
+        FileNotFoundError: Not one fold of one seed is finished.
+    """
+    home = outputs_root(outputs) / "03_train"
+    seeds = sorted(
+        int(m[1]) for m in map(re.compile(f"{re.escape(run)}-s(\\d+)").fullmatch, _names(home)) if m
+    )
+    if not seeds:
+        raise FileNotFoundError(f"no 03_train/{run}-s<seed> in {home.parent}: run 03_train first")
+    return {
+        seed: [
+            folder / "predictions.csv"
+            for folder in find_folds("03_train", f"{run}-s{seed}", outputs).values()
+        ]
+        for seed in seeds
+    }
+
+
 def find_tables(names: Iterable[str], outputs: str | Path = "") -> dict[str, list[Path]]:
     """Return the prediction files that texts name, by a label for each.
 

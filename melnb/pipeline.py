@@ -5,11 +5,13 @@
       - 02_prepare: params/02_prepare.demo.yaml
       - 03_train: {file: params/03_train.demo.yaml, folds: all, with: {run: small}}
       - 04_predict: {with: {run: small}}
+      - 03_train: {folds: all, seeds: [0, 1], each: {plain: {}, focal: {loss: focal}}}
 
 A value comes from the class default, then the stage's file, then `set`, then `with`, then
 `key=value` for all stages, then `stage.key=value`: the later wins. A fold makes one job; `folds` is
 their number, a list, or `all` that the pipeline's own 02_prepare cuts of the dataset. What a job
-needs is read off its parameters, so the order of the lines is the reader's alone.
+needs is read off its parameters, so the order of the lines is the reader's alone. `each` names runs
+and what sets them apart; `seeds` makes `<run>-s<seed>` of each.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "03_train": ("02_prepare/{dataset}",),
     "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
     "05_ensemble": ("{members}",),
+    "05b_ablation": ("03_train/{techniques}-s*/*",),
     "06_report": ("{predictions}", "02_prepare/{dataset}"),
     "06c_choose": ("06_report/{report}",),
 }
@@ -93,8 +96,9 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
     _reach(shared, stages, f"{path}: set")
     _reach(for_all, stages, "key=value")
     given = [
-        (stage, line, _values(stage, line, shared, for_all, for_one.get(stage, {})))
+        (stage, line, values)
         for stage, line in lines
+        for values in _values(stage, line, shared, for_all, for_one.get(stage, {}))
     ]
     cut = {v["dataset"]: v["n_folds"] for _, _, v in given if {"dataset", "n_folds"} <= set(v)}
     jobs = [
@@ -126,15 +130,35 @@ def _values(
     shared: Mapping[str, Any],
     for_all: Mapping[str, Any],
     for_one: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the values that reach a line, the class defaults among them for what counts folds."""
+) -> list[dict[str, Any]]:
+    """Return the values of each run of a line, among them the defaults that name or count runs."""
     fields = stage_class(stage).model_fields
-    values: dict[str, Any] = {n: fields[n].default for n in ("dataset", "n_folds") if n in fields}
+    names = [name for name in ("dataset", "n_folds", "run") if name in fields]
+    values: dict[str, Any] = {name: fields[name].default for name in names}
     values |= read_yaml(located(line["file"])) if line.get("file") else {}
     values |= {key: value for key, value in shared.items() if key in fields}
     values |= dict(line.get("with") or {})
-    values |= {key: value for key, value in for_all.items() if key in fields}
-    return values | dict(for_one)
+    last = {key: value for key, value in for_all.items() if key in fields} | dict(for_one)
+    return [{**variant, **last} for variant in _variants(stage, line, values)]
+
+
+def _variants(
+    stage: str, line: Mapping[str, Any], values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the values of each technique and each seed that a line asks for."""
+    each, seeds = line.get("each", {"": {}}), line.get("seeds", [None])
+    if not isinstance(each, dict) or not each or not isinstance(seeds, list) or not seeds:
+        raise ParameterError(
+            f"{stage}: each is {each!r} and seeds {seeds!r}: write each: {{plain: {{}}, focal: "
+            "{loss: focal}} and seeds: [0, 1], say"
+        )
+    made = []
+    for name, given in each.items():
+        run = name or values.get("run", "")
+        for seed in seeds:
+            own = {} if seed is None else {"run": f"{run}-s{seed}", "seed": seed}
+            made.append({**values, **({"run": run} if name else {}), **(given or {}), **own})
+    return made
 
 
 def _expand(
@@ -168,7 +192,7 @@ def _line(line: Any, path: Path) -> tuple[str, dict[str, Any]]:
         given = {"file": given}
     if not isinstance(given, dict):
         raise ParameterError(f"{path}: {stage} has {given!r}: give a file or {{file, folds, with}}")
-    _known(given, ("file", "folds", "with"), f"{path}: {stage}")
+    _known(given, ("file", "folds", "with", "each", "seeds"), f"{path}: {stage}")
     return str(stage), given
 
 

@@ -32,6 +32,20 @@ def test_folds_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         archive.find_folds("03_train", "c", tmp_path)
 
 
+def test_seeds_of_a_technique_are_found_with_their_folds(tmp_path: Path) -> None:
+    homes = [
+        write_run("03_train", f"{name}/fold{fold}", tmp_path, file="predictions.csv")
+        for name in ("focal-s2", "focal-s10", "focal-second-s1", "focal")
+        for fold in (0, 1)
+    ]
+    assert archive.find_seeds("focal", tmp_path) == {
+        2: [home / "predictions.csv" for home in homes[:2]],
+        10: [home / "predictions.csv" for home in homes[2:4]],
+    }
+    with pytest.raises(FileNotFoundError, match=r"no 03_train/plain-s<seed> in .*: run 03_train"):
+        archive.find_seeds("plain", tmp_path)
+
+
 def test_tables_are_found_by_run_and_by_path(tmp_path: Path) -> None:
     home = write_run("04_predict", "b", tmp_path, file="test.csv")
     foreign = tmp_path / "theirs.csv"

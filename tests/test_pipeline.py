@@ -166,3 +166,23 @@ def test_what_a_stage_reads_is_named_by_its_parameters() -> None:
     assert needed(Predict(dataset="d", run="r", train_run="t"))[1] == "03_train/t/*"
     assert needed(Ensemble(members=["04_predict/a", "b.csv"])) == ["04_predict/a", "b.csv"]
     assert needed(Report(predictions=["04_predict/a"], dataset="")) == ["04_predict/a"]
+
+
+def test_techniques_and_seeds_make_runs(project: Path) -> None:
+    line = "{folds: 2, seeds: [3, 4], each: {plain: {}, focal: {loss: focal}}, with: {epochs: 7}}"
+    after = "{with: {run: t, techniques: [plain, focal]}}"
+    path = write(
+        project, f"stages:\n  - 02_prepare\n  - 03_train: {line}\n  - 05b_ablation: {after}\n"
+    )
+    pipeline = read_pipeline(path)
+    trained = [job for job in pipeline.jobs if job.stage == "03_train"]
+    assert [job.key for job in trained if job.key.endswith("fold0")] == [
+        "03_train/plain-s3/fold0", "03_train/plain-s4/fold0",
+        "03_train/focal-s3/fold0", "03_train/focal-s4/fold0",
+    ]  # fmt: skip
+    assert values(pipeline, "loss")["03_train/focal-s4/fold1"] == "focal"
+    assert values(pipeline, "seed")["03_train/focal-s4/fold1"] == 4
+    assert set(pipeline.jobs[-1].needs) == {job.key for job in trained}
+    assert values(read_pipeline(path, ["03_train.epochs=1"]), "epochs")[trained[0].key] == 1
+    with pytest.raises(ParameterError, match=r"03_train: each is \{'': \{\}\} and seeds 2"):
+        read_pipeline(write(project, "stages:\n  - 02_prepare\n  - 03_train: {seeds: 2}\n"))

@@ -10,6 +10,7 @@ No module here knows how a prediction was made: models are strangers.
     metrics       curves, and the areas under them
     classes       the same for many classes
     comparisons   is one run, fold or leaderboard entry better than another?
+    ablations     what does each technique bring, beyond the noise of images and of training?
     summaries     short tables for a reader
     intervals     closed forms: areas (DeLong), proportions (Wilson), means
     counts        what four counts say of a test

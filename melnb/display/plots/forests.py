@@ -72,3 +72,11 @@ def member_contribution(
     figure = marks.interval_figure(drawn, "member", "difference", title=title, axis=axis)
     figure.add_vline(x=0, line=marks.CHANCE)
     return figure
+
+
+def ablation_table(table: pd.DataFrame, *, title: str = "What each technique brings") -> go.Figure:
+    """Draw `ablations.ablation_table`: right of 0 a technique helps, the best on top."""
+    ranked = table.sort_values("difference", ascending=False, kind="stable")
+    axis = "AUC with the technique − AUC of the base"
+    figure = marks.interval_figure(ranked, "technique", "difference", title=title, axis=axis)
+    return figure.add_vline(0, line=marks.CHANCE)

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from melnb import diagnoses, params
+from melnb import diagnoses
 from melnb.data.sources import catalogue
 from melnb.data.sources.catalogue import class_order, read_source, sample_rows, set_task
+from melnb.stages import preparing
 
 
 def images(*targets, diagnosis=None, split=None):
@@ -18,7 +19,7 @@ def images(*targets, diagnosis=None, split=None):
 
 
 def test_the_parameter_class_knows_the_same_sources():
-    assert set(get_args(params.Source)) == set(catalogue.SOURCES)
+    assert set(get_args(preparing.Source)) == set(catalogue.SOURCES)
 
 
 @pytest.mark.parametrize(

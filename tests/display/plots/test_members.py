@@ -77,3 +77,17 @@ def test_folds_stand_about_their_mean(make: Callable[..., pd.DataFrame]) -> None
     empty = metrics.metrics_by_fold(make().head(0), positive="melanoma")
     nothing = forests.fold_dispersion(comparisons.fold_dispersion(empty), empty)
     assert len(nothing.data[0].x) == 0
+
+
+def test_techniques_stand_with_the_best_on_top() -> None:
+    table = pd.DataFrame(
+        {
+            "technique": ["focal", "hairs"], "difference": [-0.01, 0.02],
+            "low": [-0.02, 0.01], "high": [0.0, 0.03], "n": [100, 100],
+        }
+    )  # fmt: skip
+    figure = forests.ablation_table(table)
+    assert figure.layout.title.text == "What each technique brings"
+    assert figure.layout.xaxis.title.text == "AUC with the technique − AUC of the base"
+    assert list(figure.data[0].y) == ["hairs", "focal"]
+    assert len(figure.layout.shapes) == 1

@@ -1,0 +1,63 @@
+"""What 01_explore and 02_prepare take."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from melnb.parameters import Name, Parameters
+
+Source = Literal[
+    "synthetic", "isic2016", "isic2017", "isic2018", "ham10000", "isic2019",
+    "siim2020", "isic2024", "ph2", "csv", "kaggle_tfrecords",
+]  # fmt: skip
+
+
+class Explore(Parameters):
+    """01_explore: what is in the data?"""
+
+    stage: ClassVar[str] = "01_explore"
+    dataset: Name = Field("demo", description="name of the data")
+    source: Source = Field("synthetic", description="layout of the raw files")
+    folder: str = Field("", description="raw files; empty: made (synthetic only)")
+    columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
+    rows: int = Field(600, ge=0, description="images to use; 0: all")
+    missing: Literal["error", "drop", "keep"] = Field(
+        "error", description="rows whose picture is not there; keep: tables alone"
+    )
+    seed: int = Field(0, ge=0, description="of every random choice")
+    task: Literal["native", "melanoma"] = Field(
+        "melanoma", description="the source's own classes, or melanoma against other"
+    )
+    image_size: int = Field(128, ge=16, le=1024, description="pixels on a side of shown pictures")
+    per_class: int = Field(6, ge=1, le=50, description="sample pictures of each class")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+
+class Prepare(Parameters):
+    """02_prepare: one table, patient-safe folds, TFRecords."""
+
+    stage: ClassVar[str] = "02_prepare"
+    dataset: Name = Field("demo", description="name of the result")
+    source: Source = Field("synthetic", description="layout of the raw files")
+    folder: str = Field("", description="raw files; empty: made (synthetic only)")
+    columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
+    rows: int = Field(600, ge=0, description="images to use; 0: all")
+    missing: Literal["error", "drop", "keep"] = Field(
+        "error", description="rows whose picture is not there; keep: tables alone"
+    )
+    seed: int = Field(0, ge=0, description="of every random choice")
+    task: Literal["native", "melanoma"] = Field(
+        "melanoma", description="the source's own classes, or melanoma against other"
+    )
+    n_folds: int = Field(3, ge=2, le=50, description="folds, never splitting a patient or lesion")
+    fold_column: str = Field("", description="a column of the source that gives the fold as it is")
+    image_sizes: list[int] = Field([64], min_length=1, description="pixels on a side, one or more")
+    fit: Literal["crop", "squash", "pad"] = Field("crop", description="how a picture gets square")
+    quality: int = Field(95, ge=50, le=100, description="of the JPEGs written")
+    shard_size: int = Field(512, ge=1, description="images in a shard")
+    measure: bool = Field(True, description="skin tone and colours of each picture")
+    skip_unreadable: bool = Field(False, description="list unreadable images and go on")
+    workers: int = Field(0, ge=0, description="processes; 0: one for each core")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")

@@ -1,0 +1,66 @@
+"""What 06_report and 06c_choose take."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from melnb.parameters import Name, Parameters
+
+
+class Report(Parameters):
+    """06_report: ROC, PR, calibration, operating point, subgroups, errors."""
+
+    stage: ClassVar[str] = "06_report"
+    run: Name = Field("demo", description="name of the result")
+    predictions: list[str] = Field(
+        ["05_ensemble/demo", "04_predict/demo"],
+        min_length=1,
+        description="runs (stage/run) or CSV files: the first is reported, others compared",
+    )
+    dataset: str = Field("demo", description="of 02_prepare, for pictures and people; empty: none")
+    positive: str = Field("melanoma", description="the class that is looked for")
+    # calibration
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the training, to be undone")
+    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+        "none", description="fitted out of fold, applied before all else"
+    )
+    # the operating point
+    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
+        "sensitivity", description="how the operating point is chosen"
+    )
+    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
+    chosen: str = Field("", description="operating_point.json of the explorer; wins over choose")
+    prevalence: float = Field(0.0, ge=0, lt=1, description="where it will be used; 0: the data's")
+    # the rest
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
+    error_rate: float = Field(0.1, gt=0, lt=0.5, description="of conformal prediction sets")
+    n_errors: int = Field(12, ge=0, le=100, description="worst errors shown")
+    submission: Literal[
+        "none", "isic2016", "isic2017", "isic2018", "isic2019", "siim2020", "isic2024"
+    ] = Field("none", description="challenge whose measures and file are wanted")
+    seed: int = Field(0, ge=0, description="of resampling")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _at_fits(self) -> Self:
+        if self.choose not in ("cost", "youden") and self.at > 1:
+            raise ValueError(f"at is {self.at}: a wanted {self.choose} is a share of at most 1")
+        if self.choose == "cost" and self.at == 0:
+            raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
+        return self
+
+
+class Choose(Parameters):
+    """06c_choose: by hand, with everything in view, which threshold?"""
+
+    stage: ClassVar[str] = "06c_choose"
+    run: Name = Field("demo", description="name of the result")
+    report: Name = Field("demo", description="of 06_report, whose predictions are shown")
+    groups: list[str] = Field(
+        ["sex", "age", "site", "skin_tone"], description="compared, where known"
+    )
+    picture_size: int = Field(96, ge=16, le=512, description="pixels on a side of the worst errors")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
