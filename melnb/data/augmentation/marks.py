@@ -1,0 +1,185 @@
+"""Marks of the instrument and of the hand: dark rim, gel bubbles, ruler, surgical ink.
+
+Each is drawn in the share of images that `probability` says, from one uniform draw an image: 0 is
+the identity, 1 draws always. What a model could learn from such marks instead of the lesion is no
+small thing: Winkler et al. 2019, JAMA Dermatology 155:1135 (ink); Bissoto et al. 2019, arXiv
+1904.08818 (rulers, dark corners, bubbles).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from melnb.data.augmentation.canvas import (
+    angle_of,
+    between,
+    clouds,
+    column,
+    cover,
+    happens,
+    places,
+    reach,
+    side,
+    turned,
+)
+from melnb.data.augmentation.draws import spread
+
+BUBBLES = 10  # at most
+
+_VIOLET = np.array([1.15, 1.45, 0.45], "float32")  # absorbance of gentian violet at full amount
+_BLUE = np.array([1.60, 1.10, 0.35], "float32")
+
+
+def microscope(images: Any, draw: Any, probability: float) -> Any:
+    """Darken what lies outside the round field of view, and a little what lies near its rim.
+
+    Args:
+        images: batch x height x width x 3, float32, 0-255.
+        draw: One uniform draw an image.
+        probability: Share of images.
+
+    Returns:
+        Images as given, 0-255.
+    """
+    if not probability:
+        return images
+    of_all = spread(draw, (6,), salt=1)
+    corner = math.hypot(*reach(images)) / 2
+    x, y = places(images)
+    left, top = (column(between(-0.05, 0.05, of_all[:, k])) for k in (0, 1))
+    radius = corner * column(between(0.66, 0.96, of_all[:, 2]))
+    away = ops.sqrt(ops.square(x - left) + ops.square(y - top))
+    soft = column(ops.maximum(between(0.006, 0.07, ops.square(of_all[:, 3])), 1 / side(images)))
+    beyond = ops.clip((away - radius) / soft + 0.5, 0.0, 1.0)
+    beyond = beyond * beyond * (3 - 2 * beyond)  # no edge where the darkness begins or ends
+    fall = column(between(0.0, 0.4, of_all[:, 4])) * ops.square(ops.square(away / radius))
+    chosen = happens(draw, probability)
+    images = images * (1 - chosen * ops.clip(fall, 0.0, 0.6))[..., None]
+    black = between(2.0, 16.0, of_all[:, 5:6]) * np.array([[1.0, 0.95, 1.0]], "float32")
+    return cover(images, chosen * beyond, black)
+
+
+def bubbles(images: Any, draw: Any, probability: float) -> Any:
+    """Draw 1 to BUBBLES air bubbles in the gel: dark outline, bright rim, lighter inside, a glint.
+
+    Args and returns: as `microscope`.
+    """
+    if not probability:
+        return images
+    of_all, own = spread(draw, (4,), salt=1), spread(draw, (4, BUBBLES), salt=2)
+    width, height = reach(images)
+    number = ops.floor(of_all[:, 0:1] * BUBBLES) + 1
+    there = ops.cast(np.arange(BUBBLES, dtype="float32") < number, "float32")
+    there = there * between(0.4, 1.0, own[:, 3])
+    # They gather about a place: gel is squeezed in from a side.
+    wide = between(0.25, 1.1, of_all[:, 3:4])
+    right = ((of_all[:, 1:2] - 0.5) * (1.1 - wide) + (own[:, 0] - 0.5) * wide) * width
+    down = ((of_all[:, 2:3] - 0.5) * (1.1 - wide) + (own[:, 1] - 0.5) * wide) * height
+    radius = between(0.008, 0.075, own[:, 2] ** 3)
+    light, dark = 0.0, 0.0
+    for k in range(BUBBLES):
+        one = (right[:, k], down[:, k], radius[:, k])
+        bright, outline = _bubble(images, one, of_all[:, 3])
+        light = ops.maximum(light, bright * column(there[:, k]))
+        dark = ops.maximum(dark, outline * column(there[:, k]))
+    chosen = happens(draw, probability)
+    images = images * (1 - 0.2 * chosen * dark)[..., None]
+    return cover(images, 0.75 * chosen * light, ops.ones_like(images[:, 0, 0]) * 252.0)
+
+
+def ruler(images: Any, draw: Any, probability: float) -> Any:
+    """Draw a scale's ticks, longer every fifth and tenth, along a side or aslant.
+
+    Args and returns: as `microscope`.
+    """
+    if not probability:
+        return images
+    of_all, pixels = spread(draw, (14,), salt=1), side(images)
+    along, across = _beside(images, of_all)
+    step = column(between(0.022, 0.07, of_all[:, 4]))
+    count = ops.round(along / step)
+    length = column(between(0.016, 0.04, of_all[:, 5]))
+    fifth, tenth = (ops.cast(ops.equal(ops.mod(count, n), 0), "float32") for n in (5.0, 10.0))
+    length = length * (1 + 0.5 * fifth + 0.4 * tenth)
+    thick = between(0.0011, 0.003, of_all[:, 6]) * pixels
+    half = column(ops.maximum(thick, 0.5))
+    across = across * ops.where(column(of_all[:, 7]) < 0.5, -1.0, 1.0)
+    tick = _inside(half - pixels * ops.abs(along - count * step))
+    tick = tick * _inside(pixels * ops.minimum(across, length - across))
+    line = _inside(half - pixels * ops.abs(across)) * column(of_all[:, 8] < 0.35)
+    ends = column(between(0.15, 0.6, of_all[:, 9])), column(between(0.15, 0.6, of_all[:, 10]))
+    within = _inside(pixels * ops.minimum(along + ends[0], ends[1] - along))
+    faint = ops.minimum(thick / 0.5, 1.0) * between(0.55, 1.0, of_all[:, 11])
+    amount = ops.maximum(tick, line) * within * column(faint) * happens(draw, probability)
+    tone = between(0.08, 0.45, ops.square(of_all[:, 12:13]))
+    return cover(images, amount, tone * ops.mean(images, axis=(1, 2)))
+
+
+def ink(images: Any, draw: Any, probability: float) -> Any:
+    """Draw a surgical pen's stroke or dots near the border: violet to blue, uneven, see-through.
+
+    Args and returns: as `microscope`.
+    """
+    if not probability:
+        return images
+    of_all = spread(draw, (14,), salt=1)
+    along, across = _beside(images, of_all)
+    bend = column(between(-0.9, 0.9, of_all[:, 4]))
+    step = column(between(0.09, 0.2, of_all[:, 5]))
+    dotted = column(of_all[:, 6]) < 0.35
+    first, last = (column(between(0.1, 0.6, of_all[:, k])) for k in (9, 10))
+    spot = along - step * ops.clip(
+        ops.round(along / step), -ops.floor(first / step), ops.floor(last / step)
+    )
+    past = ops.maximum(ops.maximum(-first - along, along - last), 0.0)
+    past = ops.where(dotted, spot, past)  # from the nearest dot, or the nearer end of the stroke
+    distance = ops.sqrt(ops.square(across + bend * ops.square(along)) + ops.square(past))
+    ragged, grain = clouds(images, draw, 12, salt=2), clouds(images, draw, 90, salt=3)
+    wide = column(between(0.014, 0.036, of_all[:, 7])) * (0.5 + ragged)
+    soft = column(between(0.010, 0.030, of_all[:, 8]))
+    amount = ops.clip((wide - distance + 0.02 * (grain - 0.5)) / soft + 0.5, 0.0, 1.0)
+    # More where the skin is dry enough to take it, less in its furrows.
+    dry = ops.clip(column(between(0.5, 1.3, of_all[:, 13])) + 0.9 * (grain - 0.5), 0.15, 1.2)
+    amount = amount * dry * (0.5 + ragged) * column(between(0.35, 1.0, of_all[:, 11]))
+    taken = between(_VIOLET, _BLUE, of_all[:, 12:13])
+    taken = ops.reshape(taken, (-1, 1, 1, 3)) * (amount * happens(draw, probability))[..., None]
+    return images * ops.exp(-taken)
+
+
+def _beside(images: Any, of_all: Any) -> tuple[Any, Any]:
+    """Place a line beside the middle, mostly along a side: how far pixels lie along and across."""
+    quarter = 0.25 * ops.floor(4 * of_all[:, 0])
+    tilt = of_all[:, 1] - 0.5
+    tilt = ops.where(of_all[:, 2] < 0.3, tilt, 0.08 * tilt)  # shares of the circle
+    angle = angle_of(quarter + tilt)
+    width, height = reach(images)
+    away = between(0.33, 0.48, of_all[:, 3])
+    place = (-ops.sin(angle) * away * width, ops.cos(angle) * away * height)
+    return turned(images, angle, place)
+
+
+def _bubble(images: Any, bubble: tuple[Any, Any, Any], light: Any) -> tuple[Any, Any]:
+    """Return the brightness and the outline of one bubble, both batch x height x width, 0-1."""
+    x, y = places(images)
+    left, top, radius = (column(value) for value in bubble)
+    x, y = (x - left) / radius, (y - top) / radius
+    away = ops.sqrt(ops.square(x) + ops.square(y))
+    pixel = 1 / (radius * side(images))  # so that an edge is never sharper than a pixel
+    soft = ops.maximum(pixel, 0.1)
+    rim = ops.clip(1 - ops.abs(away - 0.82) / (0.10 + soft), 0.0, 1.0)
+    turn = column(angle_of(light))
+    lit = ops.clip(0.55 + 0.45 * (x * ops.cos(turn) + y * ops.sin(turn)), 0.0, 1.0)
+    spot = ops.square(x - 0.45 * ops.cos(turn)) + ops.square(y - 0.45 * ops.sin(turn))
+    glint = ops.clip(1.2 - spot / ops.square(0.16 + 0.5 * pixel), 0.0, 1.0)
+    inside = ops.clip((1 - away) / soft + 0.5, 0.0, 1.0)
+    bright = ops.maximum(inside * (0.07 + 0.6 * rim * lit * lit), 0.9 * glint * inside)
+    return bright, ops.clip(1 - ops.abs(away - 1.0) / (0.05 + soft), 0.0, 1.0)
+
+
+def _inside(pixels: Any) -> Any:
+    """Cover a pixel by how far it lies inside an edge: half on it, wholly half a pixel within."""
+    return ops.clip(pixels + 0.5, 0.0, 1.0)
