@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
@@ -62,3 +63,27 @@ def train(blobs: list[Path]) -> Callable[..., list[int]]:
         return [int(word) for word in done.stdout.splitlines()[-1].split()]
 
     return run
+
+
+@pytest.fixture
+def gradient() -> Callable[[Callable[[Any], Any], np.ndarray], np.ndarray]:
+    """The gradient of a number by a tensor, on either backend."""
+
+    def find(function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+        at = np.asarray(at, "float32")
+        if keras.backend.backend() == "jax":
+            import jax
+
+            return np.asarray(jax.jit(jax.grad(function))(at))
+        import tensorflow as tf
+
+        @tf.function(jit_compile=True)
+        def slope(x: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = function(x)
+            return tape.gradient(y, x)
+
+        return np.asarray(slope(tf.constant(at)))
+
+    return find
