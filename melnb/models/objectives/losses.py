@@ -13,7 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-_EPSILON = 1e-7  # the smallest probability whose logarithm is taken
+# The smallest probability whose logarithm is taken: below it nothing is learnt, and with a margin
+# (ArcFace) the true class begins at 1e-8 and may lie at 1e-29.
+_EPSILON = 1e-30
 CLASS_WEIGHTS = ("ones", "balanced", "balanced-sqrt")
 
 
