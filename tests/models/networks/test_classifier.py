@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from melnb.models.networks.classifier import GeM, make_classifier, read_classifier
+from melnb.models.networks.classifier import make_classifier, read_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIDE = 32
@@ -30,7 +30,9 @@ def values(tensor: object) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "gem"])
-@pytest.mark.parametrize(("head", "classes"), [("softmax", THREE), ("sigmoid", TWO)])
+@pytest.mark.parametrize(
+    ("head", "classes"), [("softmax", THREE), ("sigmoid", TWO), ("arcface", THREE)]
+)
 def test_rows_of_probability_sum_to_one(pooling: str, head: str, classes: tuple[str, ...]) -> None:
     model = make_classifier(classes=classes, image_size=SIDE, head=head, pooling=pooling)
     p = values(model(pixels()))
@@ -40,7 +42,7 @@ def test_rows_of_probability_sum_to_one(pooling: str, head: str, classes: tuple[
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("head", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", "arcface"])
 def test_probabilities_are_float32_under_mixed_precision(
     precision: str, head: str, policy: None
 ) -> None:
@@ -56,58 +58,6 @@ def test_probabilities_are_float32_under_mixed_precision(
     assert p == pytest.approx(values(plain(pixels())), abs=0.05)
 
 
-@pytest.mark.parametrize(
-    ("head", "priors"),
-    [("softmax", [0.7, 0.2, 0.1]), ("softmax", [0.98, 0.02]), ("sigmoid", [980, 20])],
-)
-def test_a_head_that_sees_nothing_gives_the_priors(head: str, priors: list[float]) -> None:
-    classes = THREE[: len(priors)]
-    model = make_classifier(classes=classes, image_size=SIDE, head=head, priors=priors)
-    dense = model.get_layer("probability")
-    dense.kernel.assign(np.zeros(dense.kernel.shape))
-    expected = np.tile(np.array(priors) / np.sum(priors), (3, 1))
-    assert values(model(pixels())) == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_sigmoid_is_the_softmax_of_its_difference() -> None:
-    sigmoid = make_classifier(classes=TWO, image_size=SIDE, head="sigmoid")
-    softmax = make_classifier(classes=TWO, image_size=SIDE, head="softmax")
-    *body, kernel, bias = sigmoid.get_weights()
-    both = np.concatenate([np.zeros_like(kernel), kernel], axis=1)
-    softmax.set_weights([*body, both, np.concatenate([[0], bias])])
-    assert values(softmax(pixels())) == pytest.approx(values(sigmoid(pixels())), abs=1e-6)
-
-
-def test_gem_is_the_formula_between_the_mean_and_the_maximum() -> None:
-    x = np.random.default_rng(0).uniform(0, 4, (2, 5, 3, 7)).astype("float32")
-    x[0, 0, 0] = -1  # below nothing counts as nothing
-    positive = np.maximum(x, 1e-6)
-    expected = (positive**3).mean(axis=(1, 2)) ** (1 / 3)
-    assert values(GeM()(x)) == pytest.approx(expected, rel=1e-5)
-    assert values(GeM(p=1)(x)) == pytest.approx(positive.mean(axis=(1, 2)), rel=1e-5)
-    assert values(GeM(p=60)(x)) == pytest.approx(x.max(axis=(1, 2)), rel=0.06)
-
-
-def test_gem_learns_its_power() -> None:
-    model = keras.Sequential([keras.Input((3, 3, 1)), GeM()])
-    model.compile(keras.optimizers.SGD(0.1), "mse")
-    x = np.random.default_rng(0).uniform(0, 1, (4, 3, 3, 1)).astype("float32")
-    model.train_on_batch(x, x.max(axis=(1, 2)))  # asks for the maximum: a greater power
-    assert 3 < float(values(model.layers[0].p)) < 4
-
-
-def test_dropout_is_for_training_alone() -> None:
-    model = make_classifier(classes=TWO, image_size=SIDE, dropout=0.5)
-    assert np.array_equal(values(model(pixels())), values(model(pixels())))
-    # The features of one picture, twice: batch normalisation cannot tell them apart.
-    same = np.repeat(pixels(1), 2, axis=0)
-    first, second = values(model(same, training=True))
-    assert not np.array_equal(first, second)
-    assert "dropout" not in [
-        layer.name for layer in make_classifier(classes=TWO, image_size=SIDE, dropout=0).layers
-    ]
-
-
 def test_the_backbone_and_its_map_can_be_had_by_name() -> None:
     model = make_classifier(classes=TWO, image_size=SIDE)
     features = model.get_layer("features").output
@@ -118,11 +68,17 @@ def test_the_backbone_and_its_map_can_be_had_by_name() -> None:
     assert values(maps) == pytest.approx(values(model.get_layer("backbone")(pixels())), rel=1e-5)
 
 
-@pytest.mark.parametrize(("backbone", "pooling"), [("VGG16", "avg"), ("tiny", "gem")])
-def test_a_saved_model_reads_back_to_the_bit(backbone: str, pooling: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "pooling", "head", "samples"),
+    [("VGG16", "avg", "sigmoid", 1), ("tiny", "gem", "sigmoid", 1), ("tiny", "max", "arcface", 5)],
+)
+def test_a_saved_model_reads_back_to_the_bit(
+    backbone: str, pooling: str, head: str, samples: int, tmp_path: Path
+) -> None:
     model = make_classifier(
-        classes=TWO, image_size=SIDE, backbone=backbone, pooling=pooling, head="sigmoid"
-    )
+        classes=TWO, image_size=SIDE, backbone=backbone, pooling=pooling, head=head,
+        dropout_samples=samples,
+    )  # fmt: skip
     model.save(tmp_path / "model.keras")
     again = read_classifier(tmp_path / "model.keras")
     assert np.array_equal(values(again(pixels())), values(model(pixels())))
@@ -139,6 +95,11 @@ def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
         ({"classes": THREE, "head": "sigmoid"}, "sigmoid' is for two classes, but there are 3"),
         ({"classes": THREE, "head": "linear"}, "head is 'linear'"),
         ({"classes": THREE, "pooling": "mean"}, "pooling is 'mean'"),
+        ({"classes": THREE, "head": "arcface", "priors": [1, 1, 1]}, "has no bias for priors"),
+        ({"classes": TWO, "arcface_margin": 1.6}, "arcface_margin 1.6"),
+        ({"classes": TWO, "arcface_scale": 0}, "arcface_scale is 0"),
+        ({"classes": TWO, "dropout_samples": 0}, "dropout_samples is 0"),
+        ({"classes": TWO, "dropout_samples": 5, "dropout": 0}, "5 and dropout 0"),
         ({"classes": ("melanoma",)}, "two or more are needed"),
         ({"classes": THREE, "priors": [0.5, 0.5]}, "give 3 shares above 0"),
         ({"classes": TWO, "priors": [1.0, 0.0]}, "give 2 shares above 0"),
