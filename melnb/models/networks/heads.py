@@ -44,10 +44,14 @@ class ArcFace(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, vector: Any, truth: Any = None) -> Any:
         """Return n x classes probabilities; those to learn from, if the one-hot truth is given."""
-        cosines = ops.matmul(_unit(vector, axis=-1), _unit(self.kernel, axis=0))
+        cosines = self.cosines(vector)
         if truth is not None:
             cosines = truth * self.widen(cosines) + (1 - truth) * cosines
         return ops.softmax(self.scale * cosines)
+
+    def cosines(self, vector: Any) -> Any:
+        """Return the cosine of the angle to each class, n x classes."""
+        return ops.matmul(_unit(vector, axis=-1), _unit(self.kernel, axis=0))
 
     def widen(self, cosines: Any) -> Any:
         """Return phi, the cosines of the angles made wider by the margin."""
