@@ -8,7 +8,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from melnb.data.metadata import Cells
 from melnb.models.networks.backbones import make_backbone
+from melnb.models.networks.fusion import fuse, make_cells
 from melnb.models.networks.heads import drop_out, make_head
 from melnb.models.networks.pooling import pool
 from melnb.models.networks.weights import read_weights
@@ -27,12 +29,17 @@ def make_classifier(
     arcface_scale: float = 30.0,
     arcface_margin: float = 0.5,
     priors: Sequence[float] | np.ndarray | None = None,
+    metadata: int | Cells = 0,
+    fusion: str = "concat",
+    metadata_units: Sequence[int] = (64, 32),
+    metadata_dropout: float = 0.1,
     name: str = "classifier",
 ) -> keras.Model:
     """Make an untrained classifier on top of a backbone.
 
-    The model takes n x image_size x image_size x 3 float32 pixels, 0-255, and gives n x classes
-    float32 probabilities whose rows sum to one, under mixed precision too. Its layers `backbone`,
+    The model takes n x image_size x image_size x 3 float32 pixels, 0-255, or with metadata a dict
+    of these, `image`, and of n x cells float32, `metadata`. It gives n x classes float32
+    probabilities whose rows sum to one, under mixed precision too. Its layers `backbone`,
     `features` (the map before the pooling), `vector` (what the head sees, before dropout) and
     `probability` (the head) can be had by name. What is trained is its `heads.training_view`.
 
@@ -50,6 +57,10 @@ def make_classifier(
         arcface_margin: See `ArcFace`, in radians.
         priors: Share of each class in training: the untrained head then gives about these, which
             spares a rare class a long beginning (Lin et al. 2017, section 3.3).
+        metadata: Cells of an encoder of what else is known of an image, or their number; 0: none.
+        fusion: How the metadata meets the vector: `concat` or `gated`, see `fusion.fuse`.
+        metadata_units: Widths of the layers that the metadata passes.
+        metadata_dropout: Probability of each column of metadata to be missing in training.
         name: Of the model.
 
     Raises:
@@ -59,13 +70,20 @@ def make_classifier(
     pixels = keras.Input((image_size, image_size, 3), name="image")
     body = make_backbone(backbone, image_size=image_size)
     features = keras.layers.Activation("linear", name="features")(body(pixels))
-    vector = keras.layers.Activation("linear", name="vector")(pool(features, pooling))
+    vector, inputs = pool(features, pooling), pixels
+    if metadata:
+        cells = make_cells(metadata)
+        words = keras.Input((len(cells.column),), name="metadata")
+        vector = fuse(vector, words, cells=cells, fusion=fusion, units=metadata_units,
+                      dropout=metadata_dropout)  # fmt: skip
+        inputs = {"image": pixels, "metadata": words}
+    vector = keras.layers.Activation("linear", name="vector")(vector)
     probabilities = make_head(
         drop_out(vector, rate=dropout, samples=dropout_samples), classes=classes, head=head,
         priors=priors, arcface_scale=arcface_scale, arcface_margin=arcface_margin,
     )  # fmt: skip
     read_weights(body, backbone=backbone, weights=weights)  # last: it takes long and may fetch
-    return keras.Model(pixels, probabilities, name=name)
+    return keras.Model(inputs, probabilities, name=name)
 
 
 def read_classifier(path: str | Path) -> keras.Model:
