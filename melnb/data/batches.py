@@ -1,8 +1,9 @@
-"""Shards to batches of tensors, by tf.data: shuffled for training, in file order for prediction.
+"""Shards to batches of tensors, by tf.data: by plan for training, in file order for prediction.
 
 All that is random is a function of (seed, epoch, position): a run that was killed and is taken up
-at an epoch sees the very pictures that it would have seen. Nothing holds the data set in memory,
-only a window of encoded pictures while shuffling.
+at an epoch sees the very pictures that it would have seen. A training record is read when its turn
+comes, at its place in its shard, so that nothing holds the data set in memory, and what a plan
+leaves out is not read at all.
 
 The batches feed TensorFlow and JAX alike: JAX takes them as NumPy arrays.
 """
@@ -14,13 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from melnb.data.augmentation.draws import DRAWS
+from melnb.data.rows import Rows
+from melnb.data.sampling import NATURAL, Sampling, plan_epoch
+from melnb.data.sampling import count_steps as count_planned
+from melnb.data.shards.access import ShardFiles
 from melnb.data.shards.examples import count_examples
 
-WINDOW = 2048  # encoded pictures in the shuffle buffer: a size, never the seed
-SHARDS_AT_ONCE = 16  # read in turn, one picture of each
 _COUNT = re.compile(r"-(\d+)\.[^./]+$")
 _MOST_SEED = 2**31
 
@@ -50,58 +54,73 @@ def count_steps(paths: Sequence[str | Path], *, batch_size: int) -> int:
 
 
 def train_batches(
-    paths: Sequence[str | Path],
+    rows: Rows,
     *,
     image_size: int,
     batch_size: int,
-    n_classes: int,
     seed: int,
     epochs: int,
     first_epoch: int = 0,
+    sampling: Sampling = NATURAL,
 ) -> Any:
     """Make the batches of epochs first_epoch to epochs - 1, one after another.
 
-    Each epoch shuffles the shards, reads several in turn, and shuffles a window of pictures; the
-    images that do not fill a last batch are other ones each time.
+    Each epoch follows its plan (`sampling.plan_epoch`), and no record is read that is not in it.
+    The images that do not fill a last batch are other ones each time.
 
     Args:
-        paths: Training shards; their targets are indices of classes.
+        rows: To learn from.
         image_size: Pixels on a side; pictures of another size are resized.
         batch_size: Images in a batch, over all replicas.
-        n_classes: Columns of the truth.
         seed: Of every random choice, 0 to 2^31 - 1.
         epochs: Where to end, from the start of the run.
         first_epoch: Where to begin, from 0.
+        sampling: Which rows an epoch is made of.
 
     Returns:
-        A tf.data.Dataset of ({"image": batch x size x size x 3 float32 0-255, "draws": batch x
-        DRAWS float32}, batch x n_classes float32 one-hot), `count_steps` batches an epoch.
+        A tf.data.Dataset, `count_steps(rows, ...)` batches an epoch, of {"image": batch x size x
+        size x 3 float32 0-255, "draws": batch x DRAWS float32, "truth": batch x classes float32,
+        "row": batch int32, the number in `rows`} and, if rows have metadata, "metadata": batch x M
+        float32.
 
     Raises:
-        ValueError: There are fewer images than a batch, or the seed is out of bounds.
-        tf.errors.OpError: (While reading) a name tells a wrong count, a picture is damaged or has
-            no label.
+        ValueError: There are fewer images than a batch, truth is unknown, or the seed is out of
+            bounds.
+        tf.errors.OpError: (While reading) a record or a picture is damaged, or a shard is gone.
     """
-    steps = count_steps(paths, batch_size=batch_size)
-    names = _names(paths, seed)
+    steps = count_planned(rows, batch_size=batch_size, sampling=sampling)
+    _check_seed(seed)
+    _check_truth(rows)
+    files = ShardFiles()
+    # TensorFlow crashes on columns of no width.
+    kinds = [tf.string, tf.float32, *([tf.float32] if rows.metadata.shape[1] else [])]
+
+    def plan(epoch: np.ndarray) -> np.ndarray:
+        chosen = plan_epoch(rows, sampling=sampling, seed=seed, epoch=int(epoch))
+        return chosen[: steps * batch_size].reshape(steps, batch_size)
+
+    def read(numbers: np.ndarray) -> tuple[np.ndarray, ...]:
+        places = zip(rows.shard[numbers], rows.offset[numbers], rows.length[numbers], strict=True)
+        messages = [files.read_message(rows.paths[s], int(o), int(n)) for s, o, n in places]
+        told = [rows.truth[numbers], rows.metadata[numbers]][: len(kinds) - 1]
+        return np.array(messages, object), *told
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        tf.random.set_seed(1)  # of this traced function: the order must not hang on the global seed
         key = _key(seed, epoch)
-        order = tf.random.stateless_uniform([], [key, -2], maxval=_MOST_SEED, dtype=tf.int64)
-        shards = tf.random.experimental.stateless_shuffle(names, seed=[key, -1])
-        records = tf.data.Dataset.from_tensor_slices(shards).interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=min(SHARDS_AT_ONCE, len(names)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        records = records.shuffle(WINDOW, seed=order, reshuffle_each_iteration=False)
-        rows = records.enumerate().map(
-            lambda place, record: _training_row(record, key, place, image_size, n_classes),
+        numbers = tf.ensure_shape(tf.numpy_function(plan, [epoch], tf.int64), [steps, batch_size])
+        chunks = tf.data.Dataset.from_tensor_slices(numbers).map(
+            lambda n: (n, *tf.numpy_function(read, [n], kinds)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        batches = rows.batch(batch_size, drop_remainder=True)
+        planned = (
+            chunks.unbatch()
+            .enumerate()
+            .map(
+                lambda place, row: _training_row(row, _draws(key, place), rows, image_size),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+        )
+        batches = planned.batch(batch_size, drop_remainder=True)
         return batches.apply(tf.data.experimental.assert_cardinality(steps))
 
     every = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
@@ -160,24 +179,37 @@ def predict_batches(
 def _names(paths: Sequence[str | Path], seed: int) -> list[str]:
     if not paths:
         raise ValueError("no shards to read: are there any of this fold and image size?")
-    if not 0 <= seed < _MOST_SEED:
-        raise ValueError(f"seed is {seed}; use 0 to {_MOST_SEED - 1}")
+    _check_seed(seed)
     return [str(path) for path in paths]
 
 
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < _MOST_SEED:
+        raise ValueError(f"seed is {seed}; use 0 to {_MOST_SEED - 1}")
+
+
+def _check_truth(rows: Rows) -> None:
+    unknown = ~np.isfinite(rows.truth).all(axis=1)
+    if unknown.any():
+        raise ValueError(
+            f"{rows.image_id[int(unknown.argmax())]} has no label ({unknown.sum()} of {len(rows)} "
+            "training rows): leave such rows out"
+        )
+
+
 def _training_row(
-    record: tf.Tensor, key: tf.Tensor, place: tf.Tensor, image_size: int, n_classes: int
-) -> Any:
-    example = _parse(record, {"image": tf.string, "target": tf.int64})
-    target = example["target"]
-    known = tf.debugging.Assert(
-        (target >= 0) & (target < n_classes),
-        ["a training record has no label, or one beyond the classes: target is", target],
-    )
-    with tf.control_dependencies([known]):
-        truth = tf.one_hot(target, n_classes)
-    image = _picture(example["image"], image_size)
-    return {"image": image, "draws": _draws(key, place)}, truth
+    row: tuple[tf.Tensor, ...], draws: tf.Tensor, rows: Rows, image_size: int
+) -> dict[str, tf.Tensor]:
+    number, message, truth, *metadata = row
+    fields = {
+        "image": _picture(_parse(message, {"image": tf.string})["image"], image_size),
+        "draws": draws,
+        "truth": tf.ensure_shape(truth, [rows.n_classes]),
+        "row": tf.cast(number, tf.int32),
+    }
+    if metadata:
+        fields["metadata"] = tf.ensure_shape(metadata[0], [rows.metadata.shape[1]])
+    return fields
 
 
 def _parse(record: tf.Tensor, keys: dict[str, Any]) -> dict[str, tf.Tensor]:

@@ -19,8 +19,8 @@ import google_crc32c
 
 from melnb.data.shards.messages import Example, RecordError, decode_example, encode_example
 
-_HEADER = struct.Struct("<QI")
-_CRC = struct.Struct("<I")
+HEADER = struct.Struct("<QI")
+CRC = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def read_frames(path: str | Path, check: bool = True) -> Iterator[Frame]:
         size = os.fstat(file.fileno()).st_size
         for record, (offset, length) in enumerate(_headers(file, size, path)):
             data = file.read(length)
-            (crc,) = _CRC.unpack(file.read(_CRC.size))
-            yield Frame(record, offset, data, not check or crc == _masked_crc(data))
+            (crc,) = CRC.unpack(file.read(CRC.size))
+            yield Frame(record, offset, data, not check or crc == masked_crc(data))
 
 
 def read_examples(
@@ -112,9 +112,9 @@ def read_example(
         raise RecordError(f"{path}: no record {record}, only 0 to {len(frames) - 1}")
     offset, length = frames[record]
     with Path(path).open("rb") as file:
-        file.seek(offset + _HEADER.size)
-        data, crc = file.read(length), file.read(_CRC.size)
-    if crc != _CRC.pack(_masked_crc(data)):
+        file.seek(offset + HEADER.size)
+        data, crc = file.read(length), file.read(CRC.size)
+    if crc != CRC.pack(masked_crc(data)):
         raise RecordError(_place(path, record, offset, "CRC error: damaged data"))
     return decode_example(data, keys)
 
@@ -153,8 +153,8 @@ class ShardWriter:
         """Append one example."""
         data = encode_example(example)
         length = struct.pack("<Q", len(data))
-        head = length + _CRC.pack(_masked_crc(length))
-        for part in (head, data, _CRC.pack(_masked_crc(data))):
+        head = length + CRC.pack(masked_crc(length))
+        for part in (head, data, CRC.pack(masked_crc(data))):
             self._file.write(part)
             self._crc = google_crc32c.extend(self._crc, part)
         self.count += 1
@@ -222,15 +222,15 @@ def _headers(file: BinaryIO, size: int, path: str | Path) -> Iterator[tuple[int,
     record, offset = 0, 0
     while offset < size:
         file.seek(offset)
-        head = file.read(_HEADER.size)
-        if len(head) < _HEADER.size:
+        head = file.read(HEADER.size)
+        if len(head) < HEADER.size:
             raise RecordError(_place(path, record, offset, "truncated: the file ends in a header"))
-        length, crc = _HEADER.unpack(head)
-        if crc != _masked_crc(head[:8]):
+        length, crc = HEADER.unpack(head)
+        if crc != masked_crc(head[:8]):
             packed = head[:2] == b"\x1f\x8b"
             reason = "gzip file: unpack it first" if packed else "CRC error: damaged header"
             raise RecordError(_place(path, record, offset, reason))
-        end = offset + _HEADER.size + length + _CRC.size
+        end = offset + HEADER.size + length + CRC.size
         if end > size:
             lost = f"truncated: the file ends {end - size} bytes short of this record's end"
             raise RecordError(_place(path, record, offset, lost))
@@ -238,7 +238,7 @@ def _headers(file: BinaryIO, size: int, path: str | Path) -> Iterator[tuple[int,
         record, offset = record + 1, end
 
 
-def _masked_crc(data: bytes) -> int:
+def masked_crc(data: bytes) -> int:
     # TFRecord rotates and shifts the CRC, since a CRC of data that holds its own CRC is weak.
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

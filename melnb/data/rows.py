@@ -1,0 +1,170 @@
+"""Rows: what is learnt from, one number an image, and no picture held.
+
+A row knows where its record lies, so that a picture is read when its turn comes and only then.
+Nothing here needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from melnb.data.shards.examples import read_frames
+from melnb.data.shards.messages import RecordError, decode_example
+
+OWN, EXTERNAL, PSEUDO = 0, 1, 2  # groups of rows; other numbers are free
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images to learn from: where their records lie, and what is to be learnt of each.
+
+    Attributes:
+        paths: Shards.
+        shard: n numbers into `paths`, int32.
+        offset: n bytes at which a record's frame begins, int64.
+        length: n bytes of a record's message, int32.
+        image_id: n names.
+        truth: n x classes, float32: one-hot, or shares that sum to one; NaN where unknown.
+        metadata: n x M, float32; M = 0: none.
+        group: n numbers, int32: `OWN`, `EXTERNAL`, `PSEUDO` …
+    """
+
+    paths: tuple[str, ...]
+    shard: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    image_id: np.ndarray
+    truth: np.ndarray
+    metadata: np.ndarray
+    group: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths."""
+        columns = {k: v for k, v in vars(self).items() if k != "paths"}
+        counts = {name: len(column) for name, column in columns.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"the columns of rows have different lengths: {counts}")
+        if self.truth.ndim != 2 or self.metadata.ndim != 2:
+            raise ValueError(
+                f"truth is {self.truth.shape} and metadata {self.metadata.shape}: give n x classes "
+                "and n x M (M = 0 for none)"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.shard)
+
+    @property
+    def n_classes(self) -> int:
+        """Return the number of classes."""
+        return int(self.truth.shape[1])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Return n class numbers: of soft truth the greatest share's."""
+        return np.asarray(self.truth.argmax(axis=1))
+
+    def take(self, numbers: np.ndarray) -> Rows:
+        """Return some rows, by number or by n booleans."""
+        columns = {k: v[numbers] for k, v in vars(self).items() if k != "paths"}
+        return Rows(self.paths, **columns)
+
+
+def read_rows(
+    paths: Iterable[str | Path], *, n_classes: int, group: int = OWN, labelled: bool = True
+) -> Rows:
+    """Read where the records of shards lie and what their labels are; no picture stays in memory.
+
+    Args:
+        paths: Shards, ours or Kaggle's.
+        n_classes: Columns of the truth.
+        group: Of all these rows.
+        labelled: Whether every record must have a label. If not, truth is NaN where none is.
+
+    Returns:
+        Rows in file order, without metadata.
+
+    Raises:
+        RecordError: A shard is damaged.
+        ValueError: There are no shards, or a record has no label or one beyond the classes.
+    """
+    names = tuple(str(path) for path in paths)
+    if not names:
+        raise ValueError("no shards to read: are there any of this fold and image size?")
+    found = [(k, *row) for k, name in enumerate(names) for row in _read_shard(name)]
+    shard, offset, length, image_id, target = zip(*found, strict=True) if found else [()] * 5
+    targets = np.array(target, "int64")
+    _check_targets(targets, image_id, n_classes, labelled)
+    truth = np.full((len(targets), n_classes), np.nan, "float32")
+    truth[targets >= 0] = np.eye(n_classes, dtype="float32")[targets[targets >= 0]]
+    return Rows(
+        paths=names,
+        shard=np.array(shard, "int32"),
+        offset=np.array(offset, "int64"),
+        length=np.array(length, "int32"),
+        image_id=np.array(image_id, object),
+        truth=truth,
+        metadata=np.zeros((len(targets), 0), "float32"),
+        group=np.full(len(targets), group, "int32"),
+    )
+
+
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Put rows one after another.
+
+    Raises:
+        ValueError: They differ in classes or metadata, or an image stands in two of them.
+    """
+    shapes = {(part.n_classes, part.metadata.shape[1]) for part in parts}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"rows of {sorted(shapes)} (classes, metadata columns) cannot be joined: "
+            "give one or more rows of the same classes and metadata"
+        )
+    paths = tuple(dict.fromkeys(path for part in parts for path in part.paths))
+    number = {path: k for k, path in enumerate(paths)}
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("offset", "length", "image_id", "truth", "metadata", "group")
+    }
+    renumbered = [np.array([number[p] for p in part.paths], "int32")[part.shard] for part in parts]
+    ids, counts = np.unique(columns["image_id"].astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            f"image_id {ids[counts > 1][0]!r} stands in {counts.max()} rows "
+            f"({(counts > 1).sum()} such ids): leave it out of one of the parts"
+        )
+    return Rows(paths, shard=np.concatenate(renumbered), **columns)
+
+
+def _read_shard(path: str) -> list[tuple[int, int, str, int]]:
+    """Return offset, length, image id and target of each record."""
+    rows = []
+    # Checksums are left to the reading of the pictures: here they would double the time.
+    for frame in read_frames(path, check=False):
+        try:
+            example = decode_example(frame.data, ("image_name", "target"))
+        except RecordError as error:
+            where = f"{path}: record {frame.record} at byte {frame.offset}"
+            raise RecordError(f"{where}: {error}") from None
+        name = example.get("image_name", b"")
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        target = example.get("target", -1)
+        rows.append((frame.offset, len(frame.data), text or f"{path}::{frame.record}", int(target)))
+    return rows
+
+
+def _check_targets(
+    targets: np.ndarray, image_id: Sequence[str], n_classes: int, labelled: bool
+) -> None:
+    wrong = (targets >= n_classes) | (labelled & (targets < 0))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"{image_id[first]} has no label, or one beyond the {n_classes} classes: target is "
+            f"{targets[first]} ({wrong.sum()} of {len(targets)} records)"
+        )
