@@ -1,7 +1,16 @@
 """Augmentation: pictures as they might have been taken, as pure functions of uniform draws.
 
-    draws       where every random number comes from
-    augment     what moves pixels, and what changes colours
+    draws         where every random number comes from
+    augment       every operation in the order in which a picture comes about, masks beside it
+    geometry      what moves pixels: one map of coordinates, one resampling
+    distortions   how far a bent grid and an elastic sheet carry them
+    colour        brightness, contrast, saturation, hue; autocontrast, sharpness
+    filters       blur and noise
+    equalisation  CLAHE
+    compression   JPEG
+    holes         cutout
+    policies      RandAugment and AugMix
+    mixing        mixup and CutMix, of pictures, truths and metadata alike
 
 The room's law: nothing here draws a random number. An operation takes a batch of images and one
 uniform draw an image (or more), so that a picture can be made again from (seed, epoch, position);

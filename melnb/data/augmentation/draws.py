@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from keras import ops
+from scipy.special import ndtri
 
 NAMES = (
     "flip_x", "flip_y", "rotation", "shear", "zoom", "shift_x", "shift_y",
@@ -30,6 +31,11 @@ def draw_of(draws: Any, name: str) -> Any:
     return draws[:, NAMES.index(name)]
 
 
+def per_image(values: Any) -> Any:
+    """Stand one number an image beside its pixels: batch x 1 x 1 x 1."""
+    return ops.reshape(values, (-1, 1, 1, 1))
+
+
 def spread(draw: Any, shape: tuple[int, ...], salt: int = 0) -> Any:
     """Make many uniform numbers of one draw an image.
 
@@ -41,12 +47,27 @@ def spread(draw: Any, shape: tuple[int, ...], salt: int = 0) -> Any:
     Returns:
         batch x shape, float32, in [0, 1).
     """
-    first = ops.cast(ops.floor(draw * _SIZE), "int32") + salt * _STRIDE
+    return _look_up(_uniform(), draw, shape, salt)
+
+
+def spread_normal(draw: Any, shape: tuple[int, ...], salt: int = 0) -> Any:
+    """Make many numbers of the standard normal distribution of one draw an image: see `spread`."""
+    return _look_up(_normal(), draw, shape, salt)
+
+
+def _look_up(table: np.ndarray, draw: Any, shape: tuple[int, ...], salt: int) -> Any:
+    first = ops.mod(ops.cast(ops.floor(draw * _SIZE), "int32") + salt * _STRIDE, _SIZE)
     place = np.arange(math.prod(shape), dtype="int32") % _SIZE
-    index = ops.mod(ops.reshape(first, (-1, 1)) + place, _SIZE)
-    return ops.reshape(ops.take(_table(), index, axis=0), (-1, *shape))
+    return ops.reshape(ops.take(table, ops.reshape(first, (-1, 1)) + place, axis=0), (-1, *shape))
 
 
 @cache
-def _table() -> np.ndarray:
-    return np.random.default_rng(20_201_117).random(_SIZE, dtype="float32")
+def _uniform() -> np.ndarray:
+    """Return the table twice over, so that no place in it has to be brought back."""
+    return np.tile(np.random.default_rng(20_201_117).random(_SIZE, dtype="float32"), 2)
+
+
+@cache
+def _normal() -> np.ndarray:
+    half = 0.5**25  # half a step of the uniform numbers: 0 has no quantile
+    return np.asarray(ndtri(_uniform().astype("float64") + half), "float32")

@@ -1,0 +1,105 @@
+"""Colour: brightness, contrast, saturation and hue as one 3 x 3 matrix and one offset an image.
+
+Keras' layers of these names draw their own numbers, and clip between one change and the next.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from melnb.data.augmentation.draws import draw_of, per_image
+
+LUMA = np.array([0.299, 0.587, 0.114], "float32")  # Rec. 601
+
+_YIQ = np.array([LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+# A quarter turn of the hue: I to Q and Q to -I, grey staying what it is.
+_TURN = (np.linalg.inv(_YIQ) @ [[0, 0, 0], [0, 0, -1], [0, 1, 0]] @ _YIQ).astype("float32")
+
+
+def tint(
+    images: Any,
+    draws: Any,
+    *,
+    brightness: float = 0.0,
+    contrast: float = 0.0,
+    saturation: float = 0.0,
+    hue: float = 0.0,
+) -> Any:
+    """Change the light and the colours of a batch of pictures.
+
+    Takes the strengths of `augment`.
+
+    Args:
+        images: batch x height x width x 3, float32, 0-255.
+        draws: batch x DRAWS.
+    """
+    if not (brightness or contrast or saturation or hue):
+        return images
+    signed = {name: 2 * draw_of(draws, name) - 1 for name in _NAMES}
+    return recolour(
+        images,
+        255 * brightness * signed["brightness"],
+        1 + contrast * signed["contrast"],
+        1 + saturation * signed["saturation"],
+        2 * math.pi * hue * signed["hue"],
+    )
+
+
+_NAMES = ("brightness", "contrast", "saturation", "hue")
+
+
+def recolour(images: Any, light: Any, contrast: Any, saturation: Any, hue: Any) -> Any:
+    """Change light, contrast, saturation and hue by one matrix, then clip.
+
+    With Y the luminance and c = x - Y the colour, x becomes
+    contrast (Y + saturation (cos hue c + sin hue turned c)) + light + (1 - contrast) mean Y.
+
+    Args:
+        images: batch x height x width x 3, float32, 0-255.
+        light: Added, 0-255; one number an image, as are the others.
+        contrast: Factor.
+        saturation: Factor.
+        hue: Radians.
+    """
+    keep = ops.reshape(saturation * ops.cos(hue), (-1, 1, 1))
+    turn = ops.reshape(saturation * ops.sin(hue), (-1, 1, 1))
+    grey = np.ones((3, 1), "float32") * LUMA
+    matrix = keep * np.eye(3, dtype="float32") + (1 - keep) * grey + turn * _TURN
+    matrix = ops.transpose(matrix * ops.reshape(contrast, (-1, 1, 1)), (0, 2, 1))
+    mean = ops.sum(ops.mean(images, axis=(1, 2)) * LUMA, axis=-1)
+    height, width = images.shape[1:3]
+    flat = ops.matmul(ops.reshape(images, (-1, height * width, 3)), matrix)
+    images = ops.reshape(flat, (-1, height, width, 3))
+    return ops.clip(images + per_image(light + (1 - contrast) * mean), 0.0, 255.0)
+
+
+def autocontrast(images: Any, share: Any) -> Any:
+    """Stretch each channel to 0-255 (as Pillow's `ImageOps`), a share of the way for each image."""
+    low, high = (f(images, axis=(1, 2), keepdims=True) for f in (ops.min, ops.max))
+    varied = high > low
+    stretched = (images - low) * (255 / ops.where(varied, high - low, 1.0))
+    whole = ops.where(varied, ops.clip(stretched, 0.0, 255.0), images)
+    return images + per_image(share) * (whole - images)
+
+
+def sharpen(images: Any, amount: Any) -> Any:
+    """Move away from the picture smoothed 3 x 3 by an amount for each image; -1 is that picture.
+
+    As Pillow's `ImageEnhance.Sharpness`, its factor being 1 + amount, but up to the very edge.
+    """
+    box = images
+    for axis in (1, 2):
+        box = box + _next(box, axis, -1) + _next(box, axis, 1)
+    smooth = (4 * images + box) / 13
+    return ops.clip(images + per_image(amount) * (images - smooth), 0.0, 255.0)
+
+
+def _next(images: Any, axis: int, step: int) -> Any:
+    """Return the picture moved by one pixel, its edge repeated."""
+    last = images.shape[axis] - 1
+    index = np.clip(np.arange(last + 1) + step, 0, last).astype("int32")
+    return ops.take(images, index, axis=axis)
