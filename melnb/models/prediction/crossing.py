@@ -2,11 +2,12 @@
 
 What is finished of a run that is killed stays: a fold's predictions are written as soon as they
 are made, and read again. Call these under the accelerator's scope: there the networks are read.
+A network that takes metadata gets it as its training did: its folder says how it is encoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from melnb.data import metadata
 from melnb.data.datasets import Dataset
+from melnb.data.records import read_index
 from melnb.models.networks import classifier  # noqa: F401  (its layers must be known to read a model)
+from melnb.models.networks.fusion import input_sizes
 from melnb.models.prediction.predicting import average_views, predict_views, sample_views
-from melnb.tables import TEST, read_predictions, write_predictions
+from melnb.tables import TEST, read_images, read_predictions, write_predictions
 
 Trained = Mapping[int, Path]
 
@@ -33,6 +37,30 @@ def read_model(folder: Path) -> keras.Model:
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: run 03_train for this fold first")
     return keras.saving.load_model(path, compile=False)
+
+
+def encode_images(
+    model: keras.Model, home: Path, data: Dataset, paths: Sequence[Path]
+) -> np.ndarray | None:
+    """Encode what a network is to know of images besides their pixels.
+
+    Args:
+        model: The network.
+        home: The folder of its `model.keras` and, if it takes metadata, `metadata.json`.
+        data: The dataset, whose `images.csv` tells of the images.
+        paths: Shards of it.
+
+    Returns:
+        n x cells float32 in file order; None for a network that takes pictures alone.
+
+    Raises:
+        FileNotFoundError: `metadata.json` or `images.csv` is not there.
+        ValueError: An image is not in `images.csv`.
+    """
+    if not input_sizes(model)[1]:
+        return None
+    encoder = metadata.read_encoder(home / metadata.FILE)
+    return encoder.rows_for(read_index(paths)["image_id"], read_images(data.folder / "images.csv"))
 
 
 def predict_out_of_fold(
@@ -111,7 +139,7 @@ def predict_test(
 def sample_looks(trained: Trained, data: Dataset, **looks: Any) -> list[np.ndarray]:
     """Return the looks at the first held-out image, as the network gets them (uint8)."""
     fold, home = next(iter(trained.items()))
-    size = read_model(home).input_shape[1]
+    size = input_sizes(read_model(home))[0]
     path = data.paths(fold, size, exact=False)[0]
     seen = sample_views(path, image_size=size, **looks)
     return list(np.clip(np.rint(seen), 0, 255).astype("uint8"))
@@ -121,9 +149,12 @@ def _look(
     home: Path, data: Dataset, fold: int, batch_size: int, looks: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     model = read_model(home)
-    size = model.input_shape[1]
+    size = input_sizes(model)[0]
     paths = data.paths(fold, size, exact=False)
-    return predict_views(model, paths, image_size=size, batch_size=batch_size, **looks)
+    told = encode_images(model, home, data, paths)
+    return predict_views(
+        model, paths, image_size=size, batch_size=batch_size, metadata=told, **looks
+    )
 
 
 def _words(looks: Mapping[str, Any]) -> str:

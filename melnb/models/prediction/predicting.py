@@ -21,6 +21,7 @@ from melnb.data.augmentation.draws import DRAWS
 from melnb.data.batches import count_images, predict_batches
 from melnb.data.records import read_index
 from melnb.models.accelerator import choose_jit, scope_of
+from melnb.models.networks.fusion import input_sizes
 
 LOOKS = ("none", "dihedral", "random")
 AVERAGES = ("probability", "logit")
@@ -38,11 +39,12 @@ def predict_images(
     average: str = "probability",
     seed: int = 0,
     augmentation: Mapping[str, Any] | None = None,
+    metadata: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict every image of shards, averaged over its views.
 
     Args:
-        model: From pixels (0-255) to n x classes probabilities.
+        model: From pixels (0-255), and metadata if it takes any, to n x classes probabilities.
         paths: Shards, labelled or not.
         image_size: Pixels on a side.
         batch_size: Rows in a batch, over all replicas.
@@ -52,18 +54,21 @@ def predict_images(
         average: See `average_views`.
         seed: Of views random, which are a function of (seed, view, position).
         augmentation: Of views random: strengths of `augment`.
+        metadata: n x cells in file order, for a model that takes it (`Encoder.rows_for`); it is
+            the same in every view of an image.
 
     Returns:
         The index of the shards (`read_index`: image_id, target …) and n x classes probabilities
         (float64), both in file order.
 
     Raises:
-        ValueError: A choice is unknown, shards hold other than their names say, or the model gives
-            no numbers.
+        ValueError: A choice is unknown, shards hold other than their names say, the model gives
+            no numbers, or metadata is given to a model that takes none, or other or none to one
+            that does.
     """
     index, looks = predict_views(
         model, paths, image_size=image_size, batch_size=batch_size, views=views, n_views=n_views,
-        seed=seed, augmentation=augmentation,
+        seed=seed, augmentation=augmentation, metadata=metadata,
     )  # fmt: skip
     return index, average_views(looks, average)
 
@@ -78,6 +83,7 @@ def predict_views(
     n_views: int = 8,
     seed: int = 0,
     augmentation: Mapping[str, Any] | None = None,
+    metadata: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict every image of shards, each view by itself.
 
@@ -92,10 +98,12 @@ def predict_views(
             f"the {len(paths)} shards hold {len(index)} images, but by their names "
             f"{count_images(paths)}: they are damaged or renamed; run 02_prepare again"
         )
+    _check_metadata(model, metadata, len(index))
     viewer = make_viewer(model, image_size=image_size, views=views, augmentation=augmentation)
     count = count_views(views, n_views)
+    more: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
     batches = predict_batches(
-        paths, image_size=image_size, batch_size=batch_size, n_views=count, seed=seed
+        paths, image_size=image_size, batch_size=batch_size, n_views=count, seed=seed, **more
     )
     return index, predict_rows(viewer, batches, len(index) * count).reshape(len(index), count, -1)
 
@@ -166,13 +174,21 @@ def make_viewer(
     views: str = "none",
     augmentation: Mapping[str, Any] | None = None,
 ) -> keras.Model:
-    """Put the making of the views before a model: it then takes `predict_batches`' batches."""
+    """Put the making of the views before a model: it then takes `predict_batches`' batches.
+
+    With metadata, if the model takes any; that passes as it is.
+    """
+    cells = input_sizes(model)[1]
     with scope_of(model):
         image = keras.Input((image_size, image_size, 3), name="image")
         draws = keras.Input((DRAWS,), name="draws")
         view = keras.Input((), dtype="int32", name="view")
         seen = _Look(views, dict(augmentation or {}), name="look")(image, draws, view)
-        viewer = keras.Model({"image": image, "draws": draws, "view": view}, model(seen))
+        inputs, given = {"image": image, "draws": draws, "view": view}, seen
+        if cells:
+            inputs["metadata"] = keras.Input((cells,), name="metadata")
+            given = {"image": seen, "metadata": inputs["metadata"]}
+        viewer = keras.Model(inputs, model(given))
     if choose_jit() is False:  # an uncompiled model would predict by XLA
         viewer.jit_compile = False
     return viewer
@@ -195,6 +211,22 @@ def predict_rows(viewer: keras.Model, batches: Any, rows: int) -> np.ndarray:
             f"{int(np.argmax(lost))}): its weights are broken, or the precision is too low"
         )
     return np.asarray(found)
+
+
+def _check_metadata(model: keras.Model, metadata: np.ndarray | None, images: int) -> None:
+    cells = input_sizes(model)[1]
+    if metadata is None and cells:
+        raise ValueError(
+            f"metadata is not given, but this network takes {cells} cells of it: encode the images "
+            "with the metadata.json beside its model.keras"
+        )
+    if metadata is not None and not cells:
+        raise ValueError("metadata is given, but this network takes pictures alone: leave it out")
+    if metadata is not None and metadata.shape != (images, cells):
+        raise ValueError(
+            f"metadata has the shape {metadata.shape}, but {(images, cells)} is wanted, a row for "
+            "each image of the shards: encode it with the metadata.json beside model.keras"
+        )
 
 
 class _Look(keras.layers.Layer):  # type: ignore[misc]
