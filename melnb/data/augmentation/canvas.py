@@ -18,7 +18,7 @@ from melnb.data.augmentation.draws import spread
 
 def side(images: Any) -> int:
     """Return the shorter side of images, pixels."""
-    return min(images.shape[1:3])
+    return int(min(images.shape[1:3]))
 
 
 def reach(images: Any) -> tuple[float, float]:
@@ -40,7 +40,7 @@ def column(values: Any) -> Any:
     return ops.reshape(values, (-1, 1, 1))
 
 
-def between(low: float, high: float, share: Any) -> Any:
+def between(low: Any, high: Any, share: Any) -> Any:
     """Return the number a share of the way from low to high."""
     return low + (high - low) * share
 
@@ -89,5 +89,4 @@ def angle_of(share: Any) -> Any:
 
 def _weights(length: int, cells: int) -> np.ndarray:
     place = np.linspace(0, cells - 1, length)[:, None]
-    weights = np.clip(1 - np.abs(place - np.arange(cells)), 0, 1)
-    return weights.astype("float32")
+    return np.asarray(np.clip(1 - np.abs(place - np.arange(cells)), 0, 1), "float32")

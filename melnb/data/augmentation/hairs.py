@@ -46,17 +46,16 @@ def hairs(images: Any, draw: Any, most: int) -> Any:
         return images
     of_all = spread(draw, (7,), salt=1)
     strands = _strands(images, draw, of_all, most)
-    inked, nearest = None, None
+    inked: Any = 0.0
+    nearest: Any = -_NOWHERE
     for k in range(most):
         depth = _depth(images, {name: value[:, k] for name, value in strands.items()})
         amount = ops.clip(depth + 0.5, 0.0, 1.0) * column(strands["opacity"][:, k])
-        inked = amount if inked is None else ops.maximum(inked, amount)
-        nearest = depth if nearest is None else ops.maximum(nearest, depth)
+        inked, nearest = ops.maximum(inked, amount), ops.maximum(nearest, depth)
     blur = max(1.0, 0.012 * side(images))  # pixels over which the shade fades
     shade = ops.square(ops.clip(1 + nearest / blur, 0.0, 1.0))
     shade = shade * column(between(0.0, 0.3, of_all[:, 5]))
-    tone = ops.take(_COLOURS, ops.cast(of_all[:, 6] * len(_COLOURS), "int32"), axis=0)
-    colour = tone * ops.mean(images, axis=(1, 2))
+    colour = _tone(of_all[:, 6]) * ops.mean(images, axis=(1, 2))
     images = images * ((1 - shade) * (1 - inked))[..., None]
     painted = images + inked[..., None] * ops.reshape(colour, (-1, 1, 1, 3))
     return ops.clip(painted, 0.0, 255.0)
@@ -93,3 +92,10 @@ def _depth(images: Any, strand: dict[str, Any]) -> Any:
     bend, thick = column(strand["bend"]), column(strand["thick"])
     distance = ops.abs(across * side(images) - bend + bend * square)
     return (thick - column(strand["away"])) - thick * ops.square(square) - distance
+
+
+def _tone(draw: Any) -> Any:
+    """Choose a row of the colours: a product, for XLA would repeat a look-up at every pixel."""
+    number = ops.floor(ops.reshape(draw, (-1, 1)) * len(_COLOURS))
+    chosen = ops.equal(number, np.arange(len(_COLOURS), dtype="float32"))
+    return ops.matmul(ops.cast(chosen, "float32"), _COLOURS)
