@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from melnb import diagnoses
 from melnb.data.sources import catalogue
-from melnb.data.sources.catalogue import class_order, read_source, sample_rows, set_task
+from melnb.data.sources.catalogue import class_order, read_source, sample_rows
 from melnb.stages import preparing
 
 
@@ -42,32 +42,6 @@ def test_the_order_of_classes_is_by_name(targets, order):
 def test_without_a_target_there_are_no_classes():
     with pytest.raises(ValueError, match="no image has a target"):
         class_order(images(None, None))
-
-
-def test_melanoma_against_other():
-    native = images("melanoma", "nevus", "unknown", None)
-    assert set_task(native, "native") is native
-    found = set_task(native, "melanoma")["target"]
-    assert found.tolist()[:3] == ["melanoma", "other", "other"]
-    assert pd.isna(found[3])
-    assert native["target"][1] == "nevus"
-
-
-def test_malignant_is_not_melanoma_the_diagnosis_tells():
-    table = images(
-        "malignant",
-        "malignant",
-        "benign",
-        diagnosis=["basal_cell_carcinoma", "melanoma", "unknown"],
-    )
-    assert set_task(table, "melanoma")["target"].tolist() == ["other", "melanoma", "other"]
-
-
-def test_a_task_that_cannot_be_set():
-    with pytest.raises(ValueError, match=r"none of 2 .*\['sick', 'well'\].*task native"):
-        set_task(images("sick", "well"), "melanoma")
-    with pytest.raises(ValueError, match="no task 'nevus'"):
-        set_task(images("nevus"), "nevus")
 
 
 @given(

@@ -24,6 +24,32 @@ def repeated(**counts):
     return images(*(name for name, n in counts.items() for _ in range(n)))
 
 
+def test_melanoma_against_other():
+    native = images("melanoma", "nevus", "unknown", None)
+    assert set_task(native, "native") is native
+    found = set_task(native, "melanoma")["target"]
+    assert found.tolist()[:3] == ["melanoma", "other", "other"]
+    assert pd.isna(found[3])
+    assert native["target"][1] == "nevus"
+
+
+def test_malignant_is_not_melanoma_the_diagnosis_tells():
+    table = images(
+        "malignant",
+        "malignant",
+        "benign",
+        diagnosis=["basal_cell_carcinoma", "melanoma", "unknown"],
+    )
+    assert set_task(table, "melanoma")["target"].tolist() == ["other", "melanoma", "other"]
+
+
+def test_a_task_that_cannot_be_set():
+    with pytest.raises(ValueError, match=r"none of 2 .*\['sick', 'well'\].*task native"):
+        set_task(images("sick", "well"), "melanoma")
+    with pytest.raises(ValueError, match="no task 'nevus'"):
+        set_task(images("nevus"), "nevus")
+
+
 def test_the_diagnosis_is_the_target_and_unknown_is_a_class():
     table = images(
         "other", "melanoma", "other", "other", None,
