@@ -139,8 +139,9 @@ def check_balance(images: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
         if (counts[name] == 0).any():
             raise FoldError(
                 f"fold {counts[name].idxmin()} of {len(counts)} holds no image of class {name!r} "
-                f"({counts[name].sum()} images in all folds): use fewer folds (n_folds), or "
-                "task melanoma if the class itself does not matter"
+                f"({counts[name].sum()} images in all folds): use fewer folds (n_folds), "
+                "task diagnosis with a greater rarest, which merges rare classes, or task melanoma "
+                "if the class itself does not matter"
             )
     return folds
 
