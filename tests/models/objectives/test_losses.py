@@ -1,13 +1,11 @@
-"""The losses: published values, exact for each image, weights that cannot be lost."""
+"""The losses by name: weights that cannot be lost, files, fits and refusals."""
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from keras import ops
 
-from melnb.models.objectives.losses import CrossEntropy, Focal, class_weights, make_loss
+from melnb.models.objectives.losses import LOSSES, class_weights, make_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 rng = np.random.default_rng(0)
@@ -28,76 +26,35 @@ def each(loss: keras.losses.Loss, truth: np.ndarray, p: np.ndarray) -> np.ndarra
     return np.asarray(ops.convert_to_numpy(loss.call(truth, p)))
 
 
-@pytest.mark.parametrize(
-    ("p", "y", "expected"),
-    [(0.9, 1, 0.000263), (0.9, 0, 1.39882), (0.1, 1, 0.466273), (0.5, 1, 0.043322)],
-)
-def test_focal_of_two_classes_has_the_published_values(p: float, y: int, expected: float) -> None:
-    loss = make_loss("focal", n_classes=2)
-    assert each(loss, one_hot([y], 2), [[1 - p, p]]) == pytest.approx([expected], rel=2e-3)
+PER_IMAGE = ("cross_entropy", "focal", "margin_focal")
+BATCH = ("soft_f1", "auc_pairs", "auc_margin")
 
 
-def test_focal_is_modulated_before_the_mean() -> None:
-    loss = make_loss("focal", n_classes=2)
-    both = float(loss(one_hot([1, 1], 2), np.array([[0.1, 0.9], [0.9, 0.1]], "float32")))
-    assert both == pytest.approx((0.000263 + 0.466273) / 2, rel=1e-3)
-    mean = -(np.log(0.9) + np.log(0.1)) / 2  # and not of the mean, as was seen in the field
-    assert both != pytest.approx(0.25 * (1 - np.exp(-mean)) ** 2 * mean, rel=0.1)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_image_is_weighted_by_its_class(name: str, n_classes: int) -> None:
+    weights = [0.5, 4.0, 1.0][:n_classes]
+    p, truth = table(12, n_classes), one_hot(rng.integers(0, n_classes, 12), n_classes)
+    plain = each(make_loss(name, n_classes=n_classes, label_smoothing=0.1), truth, p)
+    loss = make_loss(name, n_classes=n_classes, label_smoothing=0.1, class_weights=weights)
+    assert plain.shape == (12,)
+    assert np.all(plain > 0)
+    assert each(loss, truth, p) == pytest.approx(plain * (truth @ np.array(weights)), rel=1e-5)
 
 
-def test_focal_of_many_classes_is_the_formula_and_leaves_alpha_to_the_class_weights() -> None:
-    p, targets = table(6, 7), rng.integers(0, 7, 6)
-    true = p[np.arange(6), targets]
-    for alpha in (0.0, 0.25):
-        loss = make_loss("focal", n_classes=7, focal_gamma=1.5, focal_alpha=alpha)
-        expected = -((1 - true) ** 1.5) * np.log(true)
-        assert each(loss, one_hot(targets, 7), p) == pytest.approx(expected, rel=1e-5)
-
-
-def test_focal_without_gamma_and_alpha_is_cross_entropy() -> None:
-    p, truth = table(5, 2), one_hot([0, 1, 1, 0, 1], 2)
-    focal = make_loss("focal", n_classes=2, focal_gamma=0, focal_alpha=0, label_smoothing=0.1)
-    plain = make_loss("cross_entropy", n_classes=2, label_smoothing=0.1)
-    assert each(focal, truth, p) == pytest.approx(each(plain, truth, p), rel=1e-6)
-
-
-def test_smoothing_of_two_classes_is_the_binary_form_whose_least_loss_is_known() -> None:
-    loss = make_loss("cross_entropy", n_classes=2, label_smoothing=0.05)
-    p = np.linspace(0.01, 0.99, 99)
-    losses = each(loss, one_hot([1] * 99, 2), np.stack([1 - p, p], axis=1))
-    y = 1 * (1 - 0.05) + 0.05 / 2
-    assert losses == pytest.approx(-y * np.log(p) - (1 - y) * np.log(1 - p), rel=1e-4)
-    least = each(loss, one_hot([1], 2), [[0.025, 0.975]])
-    assert least == pytest.approx([0.116907], abs=1e-6)
-    assert losses.min() >= least[0]
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(2, 8), st.floats(0, 0.9))
-def test_smoothed_cross_entropy_is_the_formula_and_never_below_the_entropy(
-    classes: int, smoothing: float
-) -> None:
-    p, targets = table(4, classes), rng.integers(0, classes, 4)
-    loss = make_loss("cross_entropy", n_classes=classes, label_smoothing=smoothing)
-    smoothed = np.full((4, classes), smoothing / classes)
-    smoothed[np.arange(4), targets] += 1 - smoothing
-    losses = each(loss, one_hot(targets, classes), p)
-    assert losses == pytest.approx(-(smoothed * np.log(p)).sum(axis=1), rel=1e-4)
-    entropy = -(smoothed * np.log(np.maximum(smoothed, 1e-30))).sum(axis=1)
-    assert np.all(losses >= entropy - 1e-5)
-
-
-@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
-def test_each_image_is_weighted_by_its_class_however_it_is_batched(name: str) -> None:
-    weights = [0.5, 1.0, 4.0]
+@pytest.mark.parametrize("name", PER_IMAGE)
+def test_an_image_is_worth_the_same_however_it_is_batched(name: str) -> None:
     p, truth = table(12, 3), one_hot(rng.integers(0, 3, 12), 3)
-    plain = each(make_loss(name, n_classes=3, label_smoothing=0.1), truth, p)
-    loss = make_loss(name, n_classes=3, label_smoothing=0.1, class_weights=weights)
-    expected = plain * (truth @ np.array(weights))
-    assert each(loss, truth, p) == pytest.approx(expected, rel=1e-5)
-    order = rng.permutation(12)
-    batches = [float(loss(truth[b], p[b])) for b in np.split(order, 4)]
-    assert np.mean(batches) == pytest.approx(expected.mean(), rel=1e-5)
+    loss = make_loss(name, n_classes=3, label_smoothing=0.1, class_weights=[0.5, 1, 4])
+    batches = [float(loss(truth[b], p[b])) for b in np.split(rng.permutation(12), 4)]
+    assert np.mean(batches) == pytest.approx(each(loss, truth, p).mean(), rel=1e-5)
+
+
+def test_what_is_for_one_image_alone_is_not_for_a_batch() -> None:
+    p, truth = table(12, 2), one_hot([0, 1] * 6, 2)
+    for name in BATCH:
+        plain, smoothed = (make_loss(name, n_classes=2, label_smoothing=e) for e in (0, 0.1))
+        assert np.array_equal(each(plain, truth, p), each(smoothed, truth, p))
 
 
 def test_a_mixed_truth_has_the_mean_of_its_weights() -> None:
@@ -118,21 +75,30 @@ def test_a_class_of_weight_zero_teaches_nothing_in_a_fit() -> None:
     assert not np.array_equal(before[0], model.get_weights()[0])
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
-def test_certainty_costs_much_but_not_infinity(name: str) -> None:
-    loss = make_loss(name, n_classes=2, label_smoothing=0.05)
-    losses = each(loss, one_hot([1, 0], 2), [[1.0, 0.0], [1.0, 0.0]])
-    assert np.all(np.isfinite(losses))
-    assert losses[0] > losses[1] >= 0
-
-
-@pytest.mark.parametrize("kind", [CrossEntropy, Focal])
-def test_a_loss_comes_back_from_its_configuration(kind: type[CrossEntropy]) -> None:
-    loss = kind(label_smoothing=0.1, class_weights=[1, 2, 3])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_comes_back_from_its_configuration(name: str) -> None:
+    loss = make_loss(
+        name, n_classes=3, label_smoothing=0.1, focal_gamma=1.5, focal_alpha=0.4, auc_gap=0.6,
+        class_weights=[1, 2, 3],
+    )  # fmt: skip
     again = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert type(again) is kind
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
     p, truth = table(3, 3), one_hot([0, 1, 2], 3)
     assert np.array_equal(each(loss, truth, p), each(again, truth, p))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_teaches_a_network_in_a_compiled_fit(name: str) -> None:
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", make_loss(name, n_classes=3), jit_compile=True)
+    model.optimizer.learning_rate = 0.1
+    targets = np.arange(24) % 3
+    x = (np.eye(4)[targets] + rng.normal(0, 0.1, (24, 4))).astype("float32")
+    history = model.fit(x, one_hot(targets, 3), batch_size=12, epochs=12, verbose=0)
+    losses = history.history["loss"]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_class_weights() -> None:
@@ -144,15 +110,24 @@ def test_class_weights() -> None:
     assert class_weights(counts, "balanced-sqrt") == pytest.approx(np.sqrt(balanced))
 
 
+def test_class_weights_by_name_are_put_in_the_order_of_the_classes() -> None:
+    named = {"melanoma": 5, "nevus": 0.5}
+    assert class_weights([90, 10], named, ["nevus", "melanoma"]).tolist() == [0.5, 5]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "focus"}, "'focus'"),
+        ({"name": "focus"}, "'focus'; use one of"),
         ({"name": "focal", "label_smoothing": 1.0}, "label_smoothing is 1.0"),
         ({"name": "focal", "focal_gamma": -1}, "focal_gamma is -1"),
         ({"name": "focal", "focal_alpha": 1.5}, "focal_alpha 1.5"),
         ({"name": "focal", "class_weights": [1, 2]}, "give 3 weights"),
         ({"name": "focal", "class_weights": [1, 2, float("nan")]}, "give 3 weights"),
+        ({"name": "focal", "class_weights": [1, 2, float("inf")]}, "give 3 weights"),
+        ({"name": "soft_f1", "class_weights": [0, 0, 0]}, "one at least must be above 0"),
+        ({"name": "auc_pairs", "auc_gap": 0}, "auc_gap is 0"),
+        ({"name": "auc_margin", "auc_gap": 1.5}, "auc_gap is 1.5"),
     ],
 )
 def test_refusals(arguments: dict, message: str) -> None:
@@ -166,3 +141,18 @@ def test_class_weights_refuse_an_absent_class_and_an_unknown_mode() -> None:
     assert class_weights([3, 0], "ones").tolist() == [1, 1]
     with pytest.raises(ValueError, match="'equal'"):
         class_weights([3, 1], "equal")
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"nevus": 1, "melanom": 5}, r"\['melanom'\] are not classes and \['melanoma'\] have no"),
+        ({"nevus": 1}, r"\['melanoma'\] have no weight; give one weight for each of"),
+        ({"nevus": 1, "melanoma": 2, "wart": 1}, r"\['wart'\] are not classes; give"),
+        ({"nevus": 1, "melanoma": -2}, "give 2 weights of 0 or more"),
+        ({"nevus": 0, "melanoma": 0}, "one at least must be above 0"),
+    ],
+)
+def test_class_weights_by_name_say_which_name_is_wrong(named: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        class_weights([90, 10], named, ["nevus", "melanoma"])
