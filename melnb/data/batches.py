@@ -11,7 +11,7 @@ The batches feed TensorFlow and JAX alike: JAX takes them as NumPy arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,36 +91,23 @@ def train_batches(
     steps = count_planned(rows, batch_size=batch_size, sampling=sampling)
     _check_seed(seed)
     _check_truth(rows)
-    files = ShardFiles()
-    # TensorFlow crashes on columns of no width.
-    kinds = [tf.string, tf.float32, *([tf.float32] if rows.metadata.shape[1] else [])]
+    read = _make_reader(rows)
 
     def plan(epoch: np.ndarray) -> np.ndarray:
         chosen = plan_epoch(rows, sampling=sampling, seed=seed, epoch=int(epoch))
         return chosen[: steps * batch_size].reshape(steps, batch_size)
 
-    def read(numbers: np.ndarray) -> tuple[np.ndarray, ...]:
-        places = zip(rows.shard[numbers], rows.offset[numbers], rows.length[numbers], strict=True)
-        messages = [files.read_message(rows.paths[s], int(o), int(n)) for s, o, n in places]
-        told = [rows.truth[numbers], rows.metadata[numbers]][: len(kinds) - 1]
-        return np.array(messages, object), *told
-
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         key = _key(seed, epoch)
-        numbers = tf.ensure_shape(tf.numpy_function(plan, [epoch], tf.int64), [steps, batch_size])
-        chunks = tf.data.Dataset.from_tensor_slices(numbers).map(
-            lambda n: (n, *tf.numpy_function(read, [n], kinds)),
+        # Both NumPy functions are pure, and say so: else op determinism would read in one thread.
+        numbers = tf.numpy_function(plan, [epoch], tf.int64, stateful=False)
+        chunks = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(numbers, [steps, batch_size]))
+        records = chunks.map(read, num_parallel_calls=tf.data.AUTOTUNE).unbatch().enumerate()
+        images = records.map(
+            lambda place, record: _training_row(record, _draws(key, place), image_size),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        planned = (
-            chunks.unbatch()
-            .enumerate()
-            .map(
-                lambda place, row: _training_row(row, _draws(key, place), rows, image_size),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
-        )
-        batches = planned.batch(batch_size, drop_remainder=True)
+        batches = images.batch(batch_size, drop_remainder=True)
         return batches.apply(tf.data.experimental.assert_cardinality(steps))
 
     every = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
@@ -134,6 +121,7 @@ def predict_batches(
     batch_size: int,
     n_views: int = 1,
     seed: int = 0,
+    metadata: np.ndarray | None = None,
 ) -> Any:
     """Make the batches of one pass in file order, every image n_views times in a row.
 
@@ -147,30 +135,36 @@ def predict_batches(
         batch_size: Rows in a batch, over all replicas.
         n_views: Rows for each image.
         seed: Of the draws, which are a function of (seed, view, position of the image).
+        metadata: n x M numbers of the images, in file order; None: none.
 
     Returns:
         A tf.data.Dataset of {"image": batch x size x size x 3 float32 0-255, "draws": batch x
-        DRAWS float32, "view": batch int32 from 0 to n_views - 1}.
+        DRAWS float32, "view": batch int32 from 0 to n_views - 1} and, if given, "metadata": batch
+        x M float32.
+
+    Raises:
+        ValueError: There are no shards, or not as many rows of metadata as images.
     """
     names = _names(paths, seed)
-    images = tf.data.TFRecordDataset(names).map(
+    known = _known(metadata, count_images(paths))
+    pictures = tf.data.TFRecordDataset(names).map(
         lambda record: _picture(_parse(record, {"image": tf.string})["image"], image_size),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
+    images = tf.data.Dataset.zip({"image": pictures, **known})
 
-    def views_of(place: tf.Tensor, image: tf.Tensor) -> tf.data.Dataset:
+    def views_of(place: tf.Tensor, image: dict[str, tf.Tensor]) -> tf.data.Dataset:
         return tf.data.Dataset.range(n_views).map(
             lambda view: {
-                "image": image,
+                **image,
                 "draws": _draws(_key(seed, view), place),
                 "view": tf.cast(view, tf.int32),
             }
         )
 
     rows = count_images(paths) * n_views
-    filled = (
-        images.enumerate().flat_map(views_of).concatenate(_black(-rows % batch_size, image_size))
-    )
+    views = images.enumerate().flat_map(views_of)
+    filled = views.concatenate(_black(-rows % batch_size, views.element_spec))
     batches = filled.batch(batch_size, drop_remainder=True)
     known = tf.data.experimental.assert_cardinality(-(-rows // batch_size))
     return _ordered(batches).apply(known).prefetch(tf.data.AUTOTUNE)
@@ -197,19 +191,35 @@ def _check_truth(rows: Rows) -> None:
         )
 
 
+def _make_reader(rows: Rows) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Return what reads the records of n row numbers, and all that is known of them."""
+    files = ShardFiles()
+    known = {"truth": rows.truth, "metadata": rows.metadata}
+    known = {name: column for name, column in known.items() if column.shape[1]}
+
+    def read(numbers: np.ndarray) -> list[np.ndarray]:
+        places = zip(rows.shard[numbers], rows.offset[numbers], rows.length[numbers], strict=True)
+        messages = [files.read_message(rows.paths[s], int(o), int(n)) for s, o, n in places]
+        return [np.array(messages, object), *(column[numbers] for column in known.values())]
+
+    def read_tensors(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        kinds = [tf.string, *(tf.float32 for _ in known)]
+        messages, *columns = tf.numpy_function(read, [numbers], kinds, stateful=False)
+        told = {
+            name: tf.ensure_shape(column, [None, known[name].shape[1]])
+            for name, column in zip(known, columns, strict=True)
+        }
+        return {"message": tf.ensure_shape(messages, [None]), "row": numbers, **told}
+
+    return read_tensors
+
+
 def _training_row(
-    row: tuple[tf.Tensor, ...], draws: tf.Tensor, rows: Rows, image_size: int
+    record: dict[str, tf.Tensor], draws: tf.Tensor, image_size: int
 ) -> dict[str, tf.Tensor]:
-    number, message, truth, *metadata = row
-    fields = {
-        "image": _picture(_parse(message, {"image": tf.string})["image"], image_size),
-        "draws": draws,
-        "truth": tf.ensure_shape(truth, [rows.n_classes]),
-        "row": tf.cast(number, tf.int32),
-    }
-    if metadata:
-        fields["metadata"] = tf.ensure_shape(metadata[0], [rows.metadata.shape[1]])
-    return fields
+    image = _parse(record.pop("message"), {"image": tf.string})["image"]
+    row = tf.cast(record.pop("row"), tf.int32)
+    return {"image": _picture(image, image_size), "draws": draws, "row": row, **record}
 
 
 def _parse(record: tf.Tensor, keys: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -238,12 +248,19 @@ def _draws(key: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([DRAWS], tf.stack([key, place]), alg="philox")
 
 
-def _black(rows: int, image_size: int) -> tf.data.Dataset:
-    row = {
-        "image": tf.zeros([image_size, image_size, 3]),
-        "draws": tf.zeros([DRAWS]),
-        "view": tf.zeros([], tf.int32),
-    }
+def _known(metadata: np.ndarray | None, images: int) -> dict[str, tf.data.Dataset]:
+    if metadata is None:
+        return {}
+    if len(metadata) != images:
+        raise ValueError(
+            f"metadata has {len(metadata)} rows for {images} images: give one for each, in file "
+            "order"
+        )
+    return {"metadata": tf.data.Dataset.from_tensor_slices(metadata.astype("float32"))}
+
+
+def _black(rows: int, specification: dict[str, tf.TensorSpec]) -> tf.data.Dataset:
+    row = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in specification.items()}
     return tf.data.Dataset.from_tensors(row).repeat(rows)
 
 

@@ -135,7 +135,7 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
     ids, counts = np.unique(columns["image_id"].astype(str), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"image_id {ids[counts > 1][0]!r} stands in {counts.max()} rows "
+            f"image_id {str(ids[counts > 1][0])!r} stands in {counts.max()} rows "
             f"({(counts > 1).sum()} such ids): leave it out of one of the parts"
         )
     return Rows(paths, shard=np.concatenate(renumbered), **columns)

@@ -87,12 +87,17 @@ def make_sampling(
     """
     named = dict(times or {})
     if unknown := sorted(set(named) - set(classes)):
-        raise ValueError(f"oversample names {unknown}, none of the classes {list(classes)}")
+        raise ValueError(f"times names {unknown}, none of the classes {list(classes)}")
+    if bool(named) != (kind == "oversample"):
+        raise ValueError(
+            f"sampling is {kind!r} with times {named}: name the classes to repeat, "
+            "such as {'melanoma': 7}, with sampling oversample, and with no other"
+        )
     shares = {EXTERNAL: external_share, PSEUDO: pseudo_share}
     return Sampling(
         kind=kind,
         balance=balance,
-        times=tuple(named.get(name, 1) for name in classes) if kind == "oversample" else (),
+        times=tuple(named.get(name, 1) for name in classes) if named else (),
         shares=tuple((group, share) for group, share in shares.items() if share),
     )
 
@@ -118,7 +123,7 @@ def plan_epoch(rows: Rows, *, sampling: Sampling = NATURAL, seed: int, epoch: in
     parts = []
     for pool, count in _pools(rows, sampling):
         if sampling.kind == "balanced":
-            parts.append(_draw_balanced(random, rows.truth[pool], count, sampling.balance, pool))
+            parts.append(_draw_balanced(random, pool, count, rows.truth[pool], sampling.balance))
         else:
             parts.append(_draw_passes(random, pool, count))
     return random.permutation(np.concatenate(parts))
@@ -172,15 +177,16 @@ def _repeated(rows: Rows, numbers: np.ndarray, sampling: Sampling) -> np.ndarray
 
 def _draw_passes(random: np.random.Generator, pool: np.ndarray, count: int) -> np.ndarray:
     """Take the pool as often as it goes into the count, and a part of it chosen anew."""
-    passes, rest = divmod(count, max(len(pool), 1))
+    passes, rest = divmod(count, len(pool)) if count else (0, 0)
     return np.concatenate([np.tile(pool, passes), random.permutation(pool)[:rest]])
 
 
 def _draw_balanced(
-    random: np.random.Generator, truth: np.ndarray, count: int, balance: float, pool: np.ndarray
+    random: np.random.Generator, pool: np.ndarray, count: int, truth: np.ndarray, balance: float
 ) -> np.ndarray:
+    """Draw with replacement, each class of n images in proportion to n^(1 - balance)."""
     images = truth.sum(axis=0, dtype="float64")
-    weights = np.where(images > 0, np.maximum(images, 1e-12) ** -balance, 0)
+    weights = np.power(images, -balance, out=np.zeros_like(images), where=images > 0)
     edges = np.cumsum(truth @ weights)
-    drawn = np.searchsorted(edges, random.random(count) * edges[-1], side="right")
-    return pool[np.minimum(drawn, len(pool) - 1)]
+    drawn = np.searchsorted(edges / edges[-1:], random.random(count), side="right")
+    return np.asarray(pool[np.minimum(drawn, len(pool) - 1)])

@@ -51,7 +51,7 @@ class _OpenFile:
     """A file that closes when nobody reads it any more."""
 
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("rb", buffering=0)
+        self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (it stays open)
         self._lock = Lock()
 
     def read(self, offset: int, size: int) -> bytes:
