@@ -1,34 +1,121 @@
-"""The optimizers, with the schedule's momentum inside the step.
+"""The optimizers: Keras' steps, steered.
 
-A momentum that moves is computed from the optimizer's own step counter, inside the compiled step.
-A callback that sets `beta_1` does nothing there: the number was baked in when the step was traced.
+What moves with the run is computed from the optimizer's own counter, inside the compiled step: a
+callback that sets `beta_1` does nothing there, for the number was baked in when the step was
+traced. What Keras does beside the step (weight decay, the average of the weights) is done in the
+step here, so that a rate of one's own holds for the decay too, and so that gathering gradients
+over several batches leaves both alone until the weights move.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from melnb.models.optimization.plateau import Plateau
 from melnb.models.optimization.schedules import Schedule
 
+OPTIMIZERS = ("adam", "adamw", "nadam", "lion", "rmsprop", "sgd")
 
-class _Cycled:
-    """Take the momentum from the schedule at the optimizer's own step."""
+
+class _Steered:
+    """What all optimizers here do around the step of Keras'.
+
+    Args:
+        ema: Largest share of the average of the weights that stays at a step; 0: no average.
+        rate_of: Factor of the learning rate of a variable, by its path; None: 1 for all.
+        keywords: Of Keras' optimizer.
+    """
 
     _learning_rate: Any
+    built: bool
+    gradient_accumulation_steps: int | None
     iterations: Any
+    weight_decay: float | None
+    assign: Callable[[Any, Any], None]
+    assign_sub: Callable[[Any, Any], None]
+
+    def __init__(
+        self,
+        *,
+        ema: float = 0.0,
+        rate_of: Callable[[str], float] | None = None,
+        **keywords: Any,
+    ) -> None:
+        if isinstance(rate_of, str):
+            raise ValueError(
+                f"rates by block ({rate_of}) hang on a model, and are not part of a configuration: "
+                "make the optimizer with its rate_of again"
+            )
+        super().__init__(**keywords)
+        self.ema = ema
+        self.rate_of = rate_of
+
+    def build(self, var_list: list[Any]) -> None:
+        """Make the optimizer's variables for these weights; averages begin as the weights are."""
+        if self.built:
+            return
+        super().build(var_list)  # type: ignore[misc]
+        rate_of = self.rate_of or (lambda path: 1.0)
+        self._factors = tuple(float(rate_of(v.path)) for v in var_list)
+        self._averages = [self._average_of(v) for v in var_list] if self.ema else []
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Decay one weight, move it by its gradient, and take it into its average."""
+        index = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self._factors[index] != 1:
+            rate = rate * self._factors[index]
+        if self.weight_decay and len(variable.shape) > 1:
+            self.assign_sub(variable, variable * self.weight_decay * rate)
+        self.move(gradient, variable, rate)
+        if self.ema:
+            self._take_in(self._averages[index], variable)
+
+    def move(self, gradient: Any, variable: Any, rate: Any) -> None:
+        """Move one weight by its gradient."""
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the same optimizer again, but for rates by variable."""
+        rates = None if self.rate_of is None else str(self.rate_of)
+        return {**super().get_config(), "ema": self.ema, "rate_of": rates}  # type: ignore[misc]
+
+    def _average_of(self, variable: Any) -> Any:
+        return self.add_variable_from_reference(  # type: ignore[attr-defined]
+            variable, name="average", initializer=lambda shape, dtype: ops.copy(variable)
+        )
+
+    def _take_in(self, average: Any, variable: Any) -> None:
+        done = ops.cast(self.iterations, variable.dtype)
+        kept = ops.minimum(ops.cast(self.ema, variable.dtype), done / (done + 9))
+        self.assign(average, variable + (average - variable) * kept)
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        """Leave it to the step."""
+
+    def _place(self) -> Any:
+        """Return the first batch, counted from 0, of those whose gradients move the weights now."""
+        return self.iterations * (self.gradient_accumulation_steps or 1)
+
+    def _get_current_learning_rate(self) -> Any:
+        schedule = self._learning_rate
+        if isinstance(schedule, Schedule):
+            return schedule(self._place())
+        return super()._get_current_learning_rate()  # type: ignore[misc]
 
     def _scheduled(self, fixed: float) -> Any:
+        """Return the schedule's momentum at this step, or the fixed one."""
         schedule = self._learning_rate
-        moving = schedule.momentum(self.iterations) if isinstance(schedule, Schedule) else None
+        moving = schedule.momentum(self._place()) if isinstance(schedule, Schedule) else None
         return fixed if moving is None else moving
 
 
-@keras.saving.register_keras_serializable("melnb")
-class Adam(_Cycled, keras.optimizers.Adam):  # type: ignore[misc]
-    """Adam whose `beta_1` follows its schedule's momentum."""
+class _Averaging(_Steered):
+    """An optimizer whose momentum is the decay of a mean gradient, `beta_1`."""
 
     @property
     def beta_1(self) -> Any:
@@ -40,32 +127,60 @@ class Adam(_Cycled, keras.optimizers.Adam):  # type: ignore[misc]
         self._fixed = value
 
     def get_config(self) -> dict[str, Any]:
-        """Return what is needed to make the same optimizer again."""
+        """Return what is needed to make the same optimizer again, but for rates by variable."""
         return {**super().get_config(), "beta_1": self._fixed}
 
 
 @keras.saving.register_keras_serializable("melnb")
-class AdamW(Adam):
+class Adam(_Averaging, keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam (Kingma & Ba 2015)."""
+
+
+@keras.saving.register_keras_serializable("melnb")
+class AdamW(_Averaging, keras.optimizers.Adam):  # type: ignore[misc]
     """Adam with decoupled weight decay, of kernels only (Loshchilov & Hutter 2019).
 
     Biases and the scales of normalisation (vectors) are left alone.
     """
 
-    def build(self, var_list: list[Any]) -> None:
-        """Make the optimizer's variables for these weights."""
-        if not self.built:
-            self.exclude_from_weight_decay(var_list=[v for v in var_list if len(v.shape) < 2])
-        super().build(var_list)
+
+@keras.saving.register_keras_serializable("melnb")
+class Nadam(_Averaging, keras.optimizers.Nadam):  # type: ignore[misc]
+    """Adam with Nesterov's momentum (Dozat 2016)."""
 
 
 @keras.saving.register_keras_serializable("melnb")
-class SGD(_Cycled, keras.optimizers.SGD):  # type: ignore[misc]
-    """Gradient descent with Nesterov's momentum, which follows its schedule."""
+class Lion(_Averaging, keras.optimizers.Lion):  # type: ignore[misc]
+    """The sign of a mean gradient, with decoupled decay of kernels (Chen et al. 2023).
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    Its rate is to be 3 to 10 times smaller than AdamW's, and its decay as much greater.
+    """
+
+
+@keras.saving.register_keras_serializable("melnb")
+class RMSprop(_Steered, keras.optimizers.RMSprop):  # type: ignore[misc]
+    """Gradients over their root mean square, with momentum (Hinton 2012; Tan & Le 2019)."""
+
+    def move(self, gradient: Any, variable: Any, rate: Any) -> None:
+        """Move one weight by its gradient."""
+        gradient = ops.cast(gradient, variable.dtype)
+        momentum = ops.cast(self._scheduled(self.momentum), variable.dtype)
+        index = self._get_variable_index(variable)
+        square, velocity = self._velocities[index], self._momentums[index]
+        self.assign(square, square * self.rho + ops.square(gradient) * (1 - self.rho))
+        step = rate * gradient / ops.sqrt(square + self.epsilon)
+        self.assign(velocity, velocity * momentum + step)
+        self.assign_sub(variable, velocity)
+
+
+@keras.saving.register_keras_serializable("melnb")
+class SGD(_Steered, keras.optimizers.SGD):  # type: ignore[misc]
+    """Gradient descent with Nesterov's momentum (Sutskever et al. 2013)."""
+
+    def move(self, gradient: Any, variable: Any, rate: Any) -> None:
         """Move one weight by its gradient."""
         momentum = ops.cast(self._scheduled(self.momentum), variable.dtype)
-        step = ops.cast(learning_rate, variable.dtype) * ops.cast(gradient, variable.dtype)
+        step = rate * ops.cast(gradient, variable.dtype)
         velocity = self.momentums[self._get_variable_index(variable)]
         self.assign(velocity, velocity * momentum - step)
         self.assign_add(variable, velocity * momentum - step)
@@ -78,27 +193,57 @@ def make_optimizer(
     momentum: float = 0.9,
     weight_decay: float = 0.01,
     clip_norm: float = 0.0,
+    accumulate: int = 1,
+    ema: float = 0.0,
+    rate_of: Callable[[str], float] | None = None,
 ) -> keras.optimizers.Optimizer:
     """Make an optimizer that follows a schedule.
 
     Args:
-        name: `adam`, `adamw` or `sgd`.
-        schedule: The learning rate of each step, or one rate for all.
-        momentum: Where the schedule leaves it alone (adam, adamw: beta_1).
-        weight_decay: adamw: share of each kernel taken off a step, times the learning rate.
+        name: One of `OPTIMIZERS`.
+        schedule: The learning rate of each batch, or one rate for all. Of a `Plateau` the optimizer
+            gets the first rate, as a variable.
+        momentum: Where the schedule leaves it alone (beta_1, where that is its name).
+        weight_decay: adamw, lion: share of each kernel taken off a step, times the learning rate.
         clip_norm: Largest norm of all gradients together; 0 for no limit.
+        accumulate: Batches whose mean gradient moves the weights once. Rate and momentum are those
+            of the first of them, and the norm that of the mean. Batches left over at the end of an
+            epoch count towards the first move of the next one; at the end of a run they are lost.
+        ema: Share of the average of the weights that stays when they move; 0: no average is kept.
+            At move t, from 0, it is min(ema, t / (t + 9)), so that the average soon forgets where
+            the weights began (as TensorFlow's ExponentialMovingAverage with its counter).
+        rate_of: Factor of the learning rate of a variable (its decay's too) by the variable's path,
+            as `blocks.block_rates` gives it; None: 1.
 
     Raises:
-        ValueError: The name is unknown, or the momentum is not between 0 and 1.
+        ValueError: The name is unknown, or a number is out of bounds.
     """
-    if not 0 < momentum < 1:
-        raise ValueError(f"momentum is {momentum}; use one between 0 and 1")
-    shared: dict[str, Any] = {"learning_rate": schedule, "global_clipnorm": clip_norm or None}
+    _check(momentum=momentum, accumulate=accumulate, ema=ema)
+    rate = schedule.learning_rate if isinstance(schedule, Plateau) else schedule
+    shared: dict[str, Any] = {
+        "learning_rate": rate, "global_clipnorm": clip_norm or None, "ema": ema,
+        "gradient_accumulation_steps": accumulate if accumulate > 1 else None, "rate_of": rate_of,
+    }  # fmt: skip
     match name:
         case "adam":
             return Adam(beta_1=momentum, **shared)
         case "adamw":
             return AdamW(beta_1=momentum, weight_decay=weight_decay, **shared)
+        case "nadam":
+            return Nadam(beta_1=momentum, **shared)
+        case "lion":
+            return Lion(beta_1=momentum, weight_decay=weight_decay, **shared)
+        case "rmsprop":
+            return RMSprop(momentum=momentum, **shared)
         case "sgd":
             return SGD(momentum=momentum, nesterov=True, **shared)
-    raise ValueError(f"optimizer is {name!r}; use one of ['adam', 'adamw', 'sgd']")
+    raise ValueError(f"optimizer is {name!r}; use one of {list(OPTIMIZERS)}")
+
+
+def _check(*, momentum: float, accumulate: int, ema: float) -> None:
+    if not 0 < momentum < 1:
+        raise ValueError(f"momentum is {momentum}; use one between 0 and 1")
+    if accumulate < 1:
+        raise ValueError(f"accumulate is {accumulate}; use 1 batch or more")
+    if not 0 <= ema < 1:
+        raise ValueError(f"ema is {ema}; use a share from 0 to below 1, such as 0.999")
