@@ -1,15 +1,17 @@
 """Small training runs, each in a process of its own: `python training_run.py <json of orders>`.
 
-An order names shards, the folder of the run, and where the process is to kill itself, if anywhere.
-TensorFlow takes ten seconds to import, so it is imported once, and every run is a fork of this
-process, which itself computes nothing.
+An order names shards, the folder of the run, which techniques it uses, and where the process is to
+kill itself, if anywhere. TensorFlow takes ten seconds to import, so it is imported once, and every
+run is a fork of this process, which itself computes nothing.
 """
 
+import dataclasses
 import json
 import os
 import signal
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,52 @@ import tensorflow as tf
 
 from melnb.data.augmentation.augment import augment
 from melnb.data.augmentation.draws import DRAWS
-from melnb.data.batches import count_steps
+from melnb.data.sampling import Rows, Sampling, count_steps, read_rows
 from melnb.models import accelerator
 from melnb.models.networks.classifier import make_classifier
 from melnb.models.objectives.losses import make_loss
+from melnb.models.optimization.blocks import block_rates, blocks_of, find_backbone_of
 from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.optimization.schedules import make_schedule
 from melnb.models.prediction import predicting
-from melnb.models.training import checkpoints, fitting
+from melnb.models.training import finishing, fitting, phases
+from melnb.models.training.recipe import Recipe
+from melnb.models.training.state import checkpoints, record
 
 SIDE, BATCH = 32, 16
 STRENGTHS = {"rotation": 180.0, "zoom": 0.1, "shift": 0.05, "flips": True, "contrast": 0.1}
+CYCLES = {"name": "cosine_restarts", "cycles": 2, "ramp_epochs": 0}
+TECHNIQUES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "sizes": {"phases": {"sizes": [24], "size_epochs": [2], "scale_batch": True}},
+    "freeze": {"phases": {"frozen_epochs": 2, "unfreeze_blocks": 2}},
+    "rates": {"rates": 0.5},
+    "ema": {"optimizer": {"ema": 0.9}},
+    "accumulate": {"optimizer": {"accumulate": 4}},
+    "swa": {"recipe": {"swa_start": 2, "keep": "swa"}},
+    "snapshots": {"schedule": CYCLES, "recipe": {"snapshots": True, "keep": "snapshots"}},
+    "plateau": {"schedule": {"name": "plateau", "plateau_patience": 1}},
+    "mining": {"recipe": {"hard_share": 0.4}},
+    "mixing": {"recipe": {"mixup": 0.4, "cutmix": 0.4}},
+    "balanced": {"sampling": {"kind": "balanced"}},
+    "arcface": {"network": {"head": "arcface"}},
+    "metadata": {"network": {"metadata": 3, "fusion": "gated"}},
+    "everything": {
+        "phases": {
+            "sizes": [24], "size_epochs": [2], "scale_batch": True, "frozen_epochs": 1,
+            "unfreeze_blocks": 3,
+        },
+        "rates": 0.5,
+        "optimizer": {"ema": 0.9, "accumulate": 2, "clip_norm": 1.0},
+        "schedule": CYCLES,
+        "recipe": {
+            "swa_start": 3, "snapshots": True, "keep": "swa", "hard_share": 0.6, "mixup": 0.3,
+            "cutmix": 0.3,
+        },
+        "sampling": {"kind": "balanced"},
+        "network": {"metadata": 3, "fusion": "concat", "dropout_samples": 2},
+    },
+}  # fmt: skip
 
 
 def kill() -> None:
@@ -52,8 +89,8 @@ class _KillAtStep(keras.callbacks.Callback):
 
 
 def set_trap(where: str, epoch: int) -> list[keras.callbacks.Callback]:
-    """Have this process killed at a step, in the midst of writing the state, or right after it."""
-    savez, write_table = np.savez, fitting.write_table
+    """Have this process killed at a step, while or after the state is written, or at the end."""
+    savez, write_table = np.savez, record.write_table
 
     def half_written(file: Any, **arrays: Any) -> None:
         note = str(arrays["note"])
@@ -69,18 +106,21 @@ def set_trap(where: str, epoch: int) -> list[keras.callbacks.Callback]:
     if where == "write":
         checkpoints.np.savez = half_written
     if where == "between":
-        fitting.write_table = never_written
+        record.write_table = never_written
+    if where == "end":
+        finishing.update_batch_norm = lambda *given: kill()
     return [_KillAtStep(epoch)] if where == "step" else []
 
 
 def make_plain() -> keras.Model:
     """A network without batch statistics or dropout: replicas have each their own of these."""
-    image = keras.Input((SIDE, SIDE, 3))
+    image = keras.Input((SIDE, SIDE, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, -1)(image)
     for filters in (8, 16):
         x = keras.layers.Conv2D(filters, 3, 2, "same", activation="relu")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(image, keras.layers.Dense(2, activation="softmax", dtype="float32")(x))
+    head = keras.layers.Dense(2, activation="softmax", dtype="float32", name="probability")
+    return keras.Model(image, head(x))
 
 
 def make_devices(count: int) -> None:
@@ -92,41 +132,67 @@ def make_devices(count: int) -> None:
         tf.config.set_logical_device_configuration(cpu, logical)
 
 
+def tell(rows: Rows, cells: int) -> Rows:
+    """Return rows with metadata that says something of the truth."""
+    told = np.random.default_rng(0).normal(rows.truth[:, [1]], 1.0, (len(rows), cells))
+    return dataclasses.replace(rows, metadata=told.astype("float32"))
+
+
+def fit(order: dict[str, Any]) -> tuple[fitting.Fitted, np.ndarray | None]:
+    """Fit as an order says; return what came out, and the metadata of the held-out rows."""
+    paths, epochs = order["shards"], order.get("epochs", 4)
+    chosen = TECHNIQUES[order.get("with", "nothing")]
+    network = {"dropout": 0.3, **chosen.get("network", {})}
+    cells = network.get("metadata", 0)
+    rows, held_out = (tell(read_rows(p, n_classes=2), cells) for p in (paths[1:], paths[:1]))
+    remake = partial(make_classifier, classes=("other", "melanoma"), backbone="tiny", **network)
+    model = make_plain() if order.get("plain") else remake(image_size=SIDE)
+    blocks = 0 if order.get("plain") else len(blocks_of(find_backbone_of(model)))
+    plan = phases.plan_phases(
+        epochs=epochs, image_size=SIDE, batch_size=BATCH, n_blocks=blocks,
+        **chosen.get("phases", {}),
+    )  # fmt: skip
+    sampling = Sampling(**chosen.get("sampling", {}))
+    steps = [count_steps(rows, batch_size=p.batch_size, sampling=sampling) for p in plan]
+    schedule = make_schedule(
+        **{"name": "one_cycle", **chosen.get("schedule", {})}, steps_per_epoch=steps[-1],
+        epochs=epochs, learning_rate=3e-3, phases=phases.stretches(plan, steps),
+    )  # fmt: skip
+    rates = block_rates(model, chosen["rates"]) if "rates" in chosen else None
+    fitted = fitting.fit_classifier(
+        model, rows=rows, valid_paths=paths[:1], sampling=sampling, remake=remake,
+        loss=make_loss("cross_entropy", n_classes=2, label_smoothing=0.05), schedule=schedule,
+        recipe=Recipe(plan, augmentation=STRENGTHS, seed=3, **chosen.get("recipe", {})),
+        optimizer=make_optimizer("adam", schedule, rate_of=rates, **chosen.get("optimizer", {})),
+        metadata=held_out.metadata if cells else None, folder=order["folder"],
+        callbacks=set_trap(order.get("kill", ""), order.get("epoch", 0)), verbose=0,
+    )  # fmt: skip
+    return fitted, held_out.metadata if cells else None
+
+
 def run(order: dict[str, Any]) -> None:
     """Set up, fit, predict, and write what came out."""
     make_devices(order.get("devices", 1))
     machine = accelerator.setup(seed=5, precision=order.get("precision", "auto"))
-    paths, epochs = order["shards"], order.get("epochs", 4)
-    steps = count_steps(paths[1:], batch_size=BATCH)
-    schedule = make_schedule("one_cycle", steps_per_epoch=steps, epochs=epochs, learning_rate=3e-3)
     with machine.scope():
-        model = (
-            make_plain()
-            if order.get("plain")
-            else make_classifier(
-                classes=("other", "melanoma"), image_size=SIDE, backbone="tiny", dropout=0.3
-            )
-        )
-        optimizer = make_optimizer("adam", schedule)
-    folder = Path(order["folder"])
-    history = fitting.fit_classifier(
-        model, train_paths=paths[1:], valid_paths=paths[:1], image_size=SIDE, n_classes=2,
-        batch_size=BATCH, epochs=epochs, seed=3, folder=folder, augmentation=STRENGTHS,
-        loss=make_loss("cross_entropy", n_classes=2, label_smoothing=0.05), optimizer=optimizer,
-        callbacks=set_trap(order.get("kill", ""), order.get("epoch", 0)), verbose=0,
-    )  # fmt: skip
-    result = {f"weight{k:03d}": checkpoints.to_array(w) for k, w in enumerate(model.weights)}
+        fitted, metadata = fit(order)
+    model, folder = fitted.model, Path(order["folder"])
+    result = {
+        f"weight{k:03d}": np.array(keras.ops.convert_to_numpy(w))
+        for k, w in enumerate(model.weights)
+    }
     for views in order.get("views", ["random"]):
         _, result[views] = predicting.predict_images(
-            model, paths[:1], image_size=SIDE, batch_size=BATCH, views=views, n_views=3, seed=1,
-            augmentation=STRENGTHS,
+            model, order["shards"][:1], image_size=SIDE, batch_size=BATCH, views=views, n_views=3,
+            seed=1, augmentation=STRENGTHS, metadata=metadata,
         )  # fmt: skip
     rng = np.random.default_rng(0)
     pixels, draws = rng.uniform(0, 255, (4, 20, 20, 3)), rng.random((4, DRAWS))
     every = {**STRENGTHS, "shear": 10.0, "brightness": 0.1, "saturation": 0.3, "hue": 0.1}
     seen = augment(pixels.astype("float32"), draws.astype("float32"), **every, cutout=0.2)
     result["augmented"] = keras.ops.convert_to_numpy(seen)
-    history.drop(columns="seconds").to_csv(folder / "returned.csv", index=False)
+    fitted.history.drop(columns="seconds").to_csv(folder / "returned.csv", index=False)
+    fitted.results.to_csv(folder / "results.csv", index=False)
     np.savez(folder / "result.npz", **result)
     (folder / "machine.json").write_text(json.dumps([str(machine), machine.replicas]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,6 +28,7 @@ class Validation:
         image_size: Pixels on a side.
         n_classes: Columns of the probabilities.
         batch_size: Images in a batch, over all replicas.
+        metadata: n x M, in file order, for a classifier that takes it.
 
     Raises:
         ValueError: No row has a label.
@@ -40,12 +42,15 @@ class Validation:
         image_size: int,
         n_classes: int,
         batch_size: int,
+        metadata: np.ndarray | None = None,
     ) -> None:
+        self.model = model
         self.index = read_index(paths)
         self.targets = self.index["target"].to_numpy()
-        self.n_classes = n_classes
+        self.n_classes, self.batch_size = n_classes, batch_size
+        more: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
         self._viewer = make_viewer(model, image_size=image_size)
-        self._batches = predict_batches(paths, image_size=image_size, batch_size=batch_size)
+        self._batches = predict_batches(paths, image_size=image_size, batch_size=batch_size, **more)
         labelled = self.targets[self.targets >= 0]
         if not len(labelled) or labelled.max() >= n_classes:
             raise ValueError(
@@ -59,17 +64,29 @@ class Validation:
         return len(set(self.targets[self.targets >= 0])) > 1
 
     def measure(self, loss: keras.losses.Loss) -> dict[str, float]:
-        """Predict every row and return `val_loss` and `val_auc`.
+        """Predict every row with the weights as they are; see `score`."""
+        return self.score(self.predict(), loss)
+
+    def predict(self) -> np.ndarray:
+        """Return n x classes probabilities of every row, float64."""
+        return predict_rows(self._viewer, self._batches, len(self.targets))
+
+    def score(self, probabilities: np.ndarray, loss: keras.losses.Loss) -> dict[str, float]:
+        """Return `val_loss` and `val_auc` of probabilities of every row.
 
         The loss is the one that is trained with, its smoothing and class weights included, so that
-        its curve lies beside the training curve's. The AUC is NaN if it cannot be estimated.
+        its curve lies beside the training curve's. It is taken in parts of a batch's size, for
+        some losses compare the images of a batch. The AUC is NaN if it cannot be estimated.
         """
-        probabilities = predict_rows(self._viewer, self._batches, len(self.targets))
         rows = self.targets >= 0
         truth = np.eye(self.n_classes, dtype="float32")[self.targets[rows]]
-        losses = keras.ops.convert_to_numpy(loss.call(truth, probabilities[rows].astype("float32")))
+        said = probabilities[rows].astype("float32")
+        losses = [
+            keras.ops.convert_to_numpy(loss.call(truth[k:end], said[k:end]))
+            for k, end in _parts(len(said), self.batch_size)
+        ]
         return {
-            "val_loss": float(losses.mean(dtype="float64")),
+            "val_loss": float(np.concatenate(losses).mean(dtype="float64")),
             "val_auc": macro_auc(self.targets[rows], probabilities[rows]),
         }
 
@@ -89,3 +106,9 @@ def macro_auc(targets: np.ndarray, probabilities: np.ndarray) -> float:
         return float("nan")
     columns = [1] if probabilities.shape[1] == 2 else sorted(present)
     return float(np.mean([roc_auc_score(targets == k, probabilities[:, k]) for k in columns]))
+
+
+def _parts(rows: int, size: int) -> list[tuple[int, int]]:
+    """Cut rows into parts of a size; what is left over goes to the last one."""
+    starts = list(range(0, max(rows - size, 0) + 1, size))
+    return list(zip(starts, [*starts[1:], rows], strict=True))

@@ -1,5 +1,6 @@
 """Fitting: killed at any moment, a run ends bit for bit where an uninterrupted one ends."""
 
+import dataclasses
 import json
 import signal
 from collections.abc import Callable
@@ -11,10 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from melnb.data.sampling import plan_epoch, read_rows
 from melnb.data.shards.examples import read_examples, write_shard
 from melnb.models.objectives.losses import make_loss
-from melnb.models.training.checkpoints import CheckpointError, to_array
-from melnb.models.training.fitting import COLUMNS, TrainingError, best_epoch, fit_classifier
+from melnb.models.training.failures import TrainingError
+from melnb.models.training.fitting import Fitted, best_epoch, fit_classifier
+from melnb.models.training.phases import Phase
+from melnb.models.training.recipe import Recipe
+from melnb.models.training.state.checkpoints import CheckpointError
+from melnb.models.training.state.record import COLUMNS
+from melnb.models.training.state.tensors import to_array
 
 SIDE = 32
 
@@ -93,18 +100,24 @@ def test_two_replicas_learn_what_one_learns(ends: Path) -> None:
 def make_parts(rate: Any = 0.01, units: int = 4) -> dict[str, Any]:
     """A network that takes no time, its loss and its optimizer."""
     keras.utils.set_random_seed(1)
-    image = keras.Input((SIDE, SIDE, 3))
+    image = keras.Input((SIDE, SIDE, 3), name="image")
     x = keras.layers.Rescaling(1 / 255)(keras.layers.AveragePooling2D(8)(image))
     x = keras.layers.Dense(units)(keras.layers.Flatten()(x))
-    model = keras.Model(image, keras.layers.Dense(2, activation="softmax")(x))
+    head = keras.layers.Dense(2, activation="softmax", name="probability")
     loss = make_loss("cross_entropy", n_classes=2)
-    return {"model": model, "loss": loss, "optimizer": keras.optimizers.SGD(rate)}
+    return {
+        "model": keras.Model(image, head(x)), "loss": loss, "optimizer": keras.optimizers.SGD(rate)
+    }  # fmt: skip
 
 
-def fit(blobs: list[Path], folder: Path, parts: dict[str, Any], **more: Any) -> pd.DataFrame:
+def fit(
+    blobs: list[Path], folder: Path, parts: dict[str, Any], epochs: int = 4, **more: Any
+) -> Fitted:
+    named = {k: more.pop(k) for k in ("monitor", "patience", "seed") if k in more}
+    recipe = Recipe((Phase(0, epochs, SIDE, 24),), **named)
     given = {
-        "train_paths": blobs[:2], "valid_paths": blobs[2:3], "image_size": SIDE, "n_classes": 2,
-        "batch_size": 24, "epochs": 4, "folder": folder, "verbose": 0, **parts, **more,
+        "rows": read_rows(blobs[:2], n_classes=2), "valid_paths": blobs[2:3], "recipe": recipe,
+        "folder": folder, "verbose": 0, **parts, **more,
     }  # fmt: skip
     return fit_classifier(**given)
 
@@ -117,13 +130,10 @@ def test_without_a_gain_it_stops_and_keeps_the_first_of_equals(
     blobs: list[Path], tmp_path: Path
 ) -> None:
     drawn: list[int] = []
-    parts = make_parts(rate=0.0)
     more = {
-        "monitor": "val_loss",
-        "patience": 2,
-        "on_epoch": lambda table: drawn.append(len(table)),
-    }
-    history = fit(blobs, tmp_path, parts, **more)
+        "monitor": "val_loss", "patience": 2, "on_epoch": lambda table: drawn.append(len(table))
+    }  # fmt: skip
+    history = fit(blobs, tmp_path, make_parts(rate=0.0), **more).history
     assert drawn == [1, 2, 3]
     assert history["val_loss"].nunique() == 1
     assert best_epoch(history, "val_loss") == 1
@@ -134,12 +144,13 @@ def test_without_a_gain_it_stops_and_keeps_the_first_of_equals(
 
 
 def test_a_finished_run_is_not_trained_again(blobs: list[Path], tmp_path: Path) -> None:
-    parts = make_parts()
-    history = fit(blobs, tmp_path, parts, epochs=2)
+    first = fit(blobs, tmp_path, make_parts(), epochs=2)
     again = make_parts()
     again["model"].layers[-1].bias.assign([9.0, -9.0])
-    pd.testing.assert_frame_equal(history, fit(blobs, tmp_path, again, epochs=2))
-    for ours, theirs in zip(parts["model"].weights, again["model"].weights, strict=True):
+    second = fit(blobs, tmp_path, again, epochs=2)
+    pd.testing.assert_frame_equal(first.history, second.history)
+    pd.testing.assert_frame_equal(first.results, second.results)
+    for ours, theirs in zip(first.model.weights, second.model.weights, strict=True):
         np.testing.assert_array_equal(to_array(ours), to_array(theirs))
 
 
@@ -147,11 +158,41 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_epoch(
     blobs: list[Path], tmp_path: Path
 ) -> None:
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.01, 1e30])
-    with pytest.raises(TrainingError, match=r"nan at epoch 3, step 2 of 2: lower learning_rate"):
+    with pytest.raises(
+        TrainingError, match=r"nan at epoch 3, step 2 of 2: lower learning_rate"
+    ) as e:
         fit(blobs, tmp_path, make_parts(rate))
     assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1, 2]
     with np.load(tmp_path / "checkpoint" / "state.npz") as state:
         assert all(np.isfinite(state[name]).all() for name in state.files if name != "note")
+    assert "The checkpoint of epoch 2 is kept" in str(e.value)
+    assert len(set(e.value.image_ids)) == 24
+    assert all(name in str(e.value) for name in e.value.image_ids)
+    assert e.value.image_ids == ids_of_batch(blobs, epoch=2, step=1)
+
+
+def ids_of_batch(blobs: list[Path], epoch: int, step: int) -> tuple[str, ...]:
+    """Which images a batch holds, both counted from 0, by the plan of the epoch."""
+    rows = read_rows(blobs[:2], n_classes=2)
+    numbers = plan_epoch(rows, seed=0, epoch=epoch)[24 * step : 24 * (step + 1)]
+    return tuple(rows.image_id[numbers])
+
+
+def test_an_image_that_brings_no_numbers_is_named(blobs: list[Path], tmp_path: Path) -> None:
+    rows = read_rows(blobs[:2], n_classes=2)
+    inputs = {"image": keras.Input((SIDE, SIDE, 3), name="image")}
+    inputs["metadata"] = keras.Input((2,), name="metadata")
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs["image"])
+    both = keras.layers.Concatenate()([pooled, inputs["metadata"]])
+    parts = make_parts()
+    head = keras.layers.Dense(2, activation="softmax", name="probability")
+    parts["model"] = keras.Model(inputs, head(both))
+    metadata = np.zeros((48, 2), "float32")
+    metadata[7, 1] = np.nan
+    told = dataclasses.replace(rows, metadata=metadata)
+    with pytest.raises(TrainingError, match=r"the metadata of image0_7 \(1 images\) hold NaN"):
+        fit(blobs, tmp_path, parts, rows=told, metadata=np.zeros((24, 2), "float32"))
+    assert not (tmp_path / "checkpoint" / "state.npz").exists()
 
 
 def test_the_checkpoint_of_another_run_is_refused(blobs: list[Path], tmp_path: Path) -> None:
@@ -161,6 +202,8 @@ def test_the_checkpoint_of_another_run_is_refused(blobs: list[Path], tmp_path: P
         fit(blobs, tmp_path, make_parts(), seed=7)
     with pytest.raises(CheckpointError, match=r"learning_rate"):
         fit(blobs, tmp_path, make_parts(rate=0.02))
+    with pytest.raises(CheckpointError, match=r"written with rows '48 images, .* not '24 images"):
+        fit(blobs, tmp_path, make_parts(), rows=read_rows(blobs[:1], n_classes=2))
     with pytest.raises(CheckpointError, match=r"\(48, 4\) and \(48, 5\)"):
         fit(blobs, tmp_path, make_parts(units=5))
     (tmp_path / "checkpoint" / "state.npz").write_bytes(b"PK half a file")
@@ -173,17 +216,19 @@ def test_a_run_that_was_interrupted_goes_on_under_mixed_precision(
 ) -> None:
     keras.config.set_dtype_policy("mixed_float16")  # whose loss scale is part of the state too
     try:
-        whole, parted = make_parts(), make_parts()
-        history = fit(blobs, tmp_path / "whole", whole, epochs=3)
+        whole = fit(blobs, tmp_path / "whole", make_parts(), epochs=3)
         with pytest.raises(KeyboardInterrupt):
-            fit(blobs, tmp_path / "parted", parted, epochs=3, on_epoch=interrupt)
-        parted = make_parts()
-        again = fit(blobs, tmp_path / "parted", parted, epochs=3, verbose=2)
+            fit(blobs, tmp_path / "parted", make_parts(), epochs=3, on_epoch=interrupt)
+        with np.load(tmp_path / "parted" / "checkpoint" / "state.npz") as state:
+            assert state["optimizer.dynamic_scale.0"] > 1
+        parted = fit(blobs, tmp_path / "parted", make_parts(), epochs=3, verbose=2)
     finally:
         keras.config.set_dtype_policy("float32")
     assert "1 of 3 epochs are done" in capsys.readouterr().out
-    pd.testing.assert_frame_equal(history.iloc[:, :-1], again.iloc[:, :-1], rtol=1e-5)
-    for ours, theirs in zip(whole["model"].weights, parted["model"].weights, strict=True):
+    pd.testing.assert_frame_equal(
+        whole.history.iloc[:, :-1], parted.history.iloc[:, :-1], rtol=1e-5
+    )
+    for ours, theirs in zip(whole.model.weights, parted.model.weights, strict=True):
         np.testing.assert_allclose(to_array(ours), to_array(theirs), atol=1e-6)
 
 
@@ -192,7 +237,6 @@ def test_an_area_that_cannot_be_estimated_is_no_monitor(blobs: list[Path], tmp_p
     write_shard(path, [example for example in read_examples(blobs[0]) if not example["target"]])
     with pytest.raises(ValueError, match=r"all 12 validation rows are of one class: set monitor"):
         fit(blobs, tmp_path, make_parts(), valid_paths=[path])
-    with pytest.raises(ValueError, match=r"monitor is 'auc'; use one of"):
-        fit(blobs, tmp_path, make_parts(), monitor="auc")
-    history = fit(blobs, tmp_path, make_parts(), valid_paths=[path], monitor="val_loss", epochs=1)
-    assert history["val_auc"].isna().all()
+    fitted = fit(blobs, tmp_path, make_parts(), valid_paths=[path], monitor="val_loss", epochs=1)
+    assert fitted.history["val_auc"].isna().all()
+    assert fitted.results[["weights", "kept"]].values.tolist() == [["best", True]]

@@ -61,8 +61,26 @@ def test_rows_without_a_label_are_left_out_and_the_loss_is_the_one_trained_with(
     assert found["val_auc"] == pytest.approx(pairs(p[truth == 1, 1], p[truth == 0, 1]))
 
 
+def test_a_loss_of_whole_batches_is_measured_in_batches(blobs: list[Path]) -> None:
+    """24 rows in batches of 10: the last batch is of 14, for one of 4 would be too small."""
+    image = keras.Input((32, 32, 3), name="image")
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    validation = Validation(model, blobs[:1], image_size=32, n_classes=2, batch_size=10)
+    p = np.random.default_rng(0).dirichlet([1, 1], 24)
+    truth = np.eye(2)[np.arange(24) % 2]
+    loss = make_loss("auc_pairs", n_classes=2)
+    expected = []
+    for part in (slice(0, 10), slice(10, 24)):
+        y, score = truth[part], p[part]
+        gaps = score[y[:, 1] == 1, 1][:, None] - score[y[:, 1] == 0, 1]
+        expected.append(np.mean(np.maximum(1 - gaps, 0) ** 2) * len(y))
+    found = validation.score(p, loss)
+    assert found["val_loss"] == pytest.approx(sum(expected) / 24, rel=1e-5)
+
+
 def test_rows_that_cannot_be_measured_are_refused(blobs: list[Path], tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D()])
+    image = keras.Input((32, 32, 3), name="image")
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
     unlabelled = tmp_path / "test-00-2.tfrec"
     examples = [dict(example) for example in read_examples(blobs[0])][:2]
     write_shard(unlabelled, [{k: v for k, v in e.items() if k != "target"} for e in examples])

@@ -1,0 +1,136 @@
+"""The course of a run: what it is made of, and what each of its phases is trained with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from melnb.data.batches import train_batches
+from melnb.data.rows import Rows
+from melnb.data.sampling import Sampling, count_steps
+from melnb.models.networks.heads import training_view
+from melnb.models.optimization.blocks import freeze
+from melnb.models.optimization.curves import Schedule
+from melnb.models.training.failures import TrainingError, explain_failure
+from melnb.models.training.phases import Phase
+from melnb.models.training.recipe import Recipe
+from melnb.models.training.state.checkpoints import State
+from melnb.models.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a run is made of; see `fitting.fit_classifier`."""
+
+    model: keras.Model
+    rows: Rows
+    sampling: Sampling
+    recipe: Recipe
+    loss: keras.losses.Loss
+    optimizer: keras.optimizers.Optimizer
+    schedule: Schedule | None
+    remake: Callable[..., keras.Model] | None
+
+    def __post_init__(self) -> None:
+        """Refuse what lacks a part."""
+        sizes = [p.image_size for p in self.recipe.phases if p.image_size != self.recipe.image_size]
+        if sizes and self.remake is None:
+            raise ValueError(f"phases at {sizes} pixels need remake, which makes the network anew")
+        if self.recipe.snapshots and not self.cycle_ends:
+            raise ValueError(
+                "snapshots is True, but the schedule has no cycles: cosine_restarts has"
+            )
+
+    @property
+    def cycle_ends(self) -> tuple[int, ...]:
+        """Return the epochs, from 1, at whose end a snapshot is kept."""
+        wanted = self.recipe.snapshots and self.schedule is not None
+        return self.schedule.cycle_ends() if wanted and self.schedule is not None else ()
+
+    def steps(self, phase: Phase) -> int:
+        """Return the steps of an epoch of a phase."""
+        return count_steps(self.rows, batch_size=phase.batch_size, sampling=self.sampling)
+
+    def steps_before(self, phase: Phase) -> int:
+        """Return the steps of all the phases before one."""
+        return sum(
+            before.epochs * self.steps(before)
+            for before in self.recipe.phases
+            if before.first_epoch < phase.first_epoch
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it this run and no other, as plain values."""
+        phases = self.recipe.phases
+        return {
+            **self.recipe.plain(), "rows": _digest(self.rows), "sampling": asdict(self.sampling),
+            "steps_per_epoch": [self.steps(phase) for phase in phases],
+            "loss": _config(self.loss), "optimizer": _config(self.optimizer),
+            "schedule": None if self.schedule is None else _config(self.schedule),
+        }  # fmt: skip
+
+    def batches(self, phase: Phase, *, first_epoch: int, epochs: int) -> Any:
+        """Return the batches of epochs first_epoch to epochs - 1, of the kind of a phase."""
+        return train_batches(
+            self.rows, image_size=phase.image_size, batch_size=phase.batch_size,
+            seed=self.recipe.seed, first_epoch=first_epoch, epochs=epochs, sampling=self.sampling,
+        )  # fmt: skip
+
+    def prepare(self, phase: Phase) -> tuple[keras.Model, Trainer]:
+        """Return a classifier for a phase, and what trains it, compiled."""
+        classifier = self.model
+        if phase.image_size != self.recipe.image_size and self.remake is not None:
+            classifier = self.remake(image_size=phase.image_size)
+        if any(each.frozen for each in self.recipe.phases):
+            freeze(classifier, phase.frozen)
+        last = self.recipe.phases[-1]
+        trainer = Trainer(
+            training_view(classifier), loss=self.loss, augmentation=self.recipe.augmentation,
+            mix=self.recipe.mix, mine=self.recipe.mine,
+            steps=self.steps_before(last) + last.epochs * self.steps(last),
+        )  # fmt: skip
+        trainer.prepare(self._optimizer(classifier), jit_compile=self.recipe.jit_compile)
+        return classifier, trainer
+
+    def _optimizer(self, classifier: keras.Model) -> keras.optimizers.Optimizer:
+        """Return the optimizer, made again for each of several phases: it is for one of them."""
+        given = self.optimizer
+        if len(self.recipe.phases) == 1:
+            return given
+        config = given.get_config()
+        rates = config.pop("rate_of", None) and given.rate_of
+        made = type(given).from_config(config)
+        if rates:  # they go by the paths of the classifier, which another one has not
+            pairs = zip(classifier.weights, self.model.weights, strict=True)
+            names = {theirs.path: ours.path for theirs, ours in pairs}
+            made.rate_of = lambda path: rates(names.get(path, path))
+        return made
+
+    def explain(
+        self, phase: Phase, state: State, loss: float, epoch: int, step: int
+    ) -> TrainingError:
+        """Return the error of a loss that is no number at an epoch and a step, from 1."""
+        batches = self.batches(phase, first_epoch=epoch - 1, epochs=epoch)
+        return explain_failure(
+            batches, self.rows, loss=loss, epoch=epoch, step=step, steps=self.steps(phase),
+            kept=state.epoch,
+        )  # fmt: skip
+
+
+def _digest(rows: Rows) -> str:
+    """Tell rows from others: by their names, their truth and what is known of them."""
+    digest = hashlib.sha256("\n".join(map(str, rows.image_id)).encode())
+    for column in (rows.truth, rows.metadata, rows.group):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return f"{len(rows)} images, {digest.hexdigest()[:12]}"
+
+
+def _config(thing: Any) -> dict[str, Any]:
+    """Return what a loss, a schedule or an optimizer is, without the name that Keras numbers."""
+    config = {k: v for k, v in thing.get_config().items() if k != "name"}
+    return {"class": type(thing).__name__, **config}

@@ -1,0 +1,146 @@
+"""Checkpoints: everything a run needs to go on to the bit, and the weights that are kept.
+
+A folder holds `state.npz`, the last finished epoch whole, and the weights that this state names:
+`best-<epoch>.npz`, `snapshot-<epoch>.npz`, `swa-<epoch>.npz`. Each is written under a temporary
+name, flushed and renamed, the state last; so whenever the process is killed, the folder holds one
+complete state and the weights it names. Plain NumPy arrays: written and read alike on every
+backend, replica and precision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STATE = "state.npz"
+_KINDS = ("best", "snapshot", "swa")
+Arrays = dict[str, np.ndarray]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint belongs to another run, or cannot be read; the message says what to do."""
+
+
+@dataclass
+class State:
+    """Where a run stands after an epoch, apart from its tensors.
+
+    Attributes:
+        epoch: Finished epochs.
+        best_epoch: The one whose weights are kept, from 1; 0 before the first.
+        best: Its value of the monitored number.
+        trained: Whether there is no epoch left to train.
+        done: Whether there is nothing left to do at all.
+        averaged: Epochs in the mean of stochastic weight averaging.
+        snapshots: Epochs whose weights are kept for an ensemble, from 1.
+        rows: The history, one row an epoch.
+        results: What the run could end with, one row for each choice of weights.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best: float = float("nan")
+    trained: bool = False
+    done: bool = False
+    averaged: int = 0
+    snapshots: list[int] = field(default_factory=list)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def files(self) -> set[str]:
+        """Return the names of the weights that count."""
+        names = {f"best-{self.best_epoch}.npz", *(f"snapshot-{k}.npz" for k in self.snapshots)}
+        return names | {f"swa-{self.epoch}.npz"} if self.averaged else names
+
+
+def write_state(
+    folder: Path, state: State, run: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> Path:
+    """Write the state of a run, then remove weights that it does not name.
+
+    Of a run that is done the arrays are not kept: nothing is to go on, and they are large.
+
+    Args:
+        folder: Of the checkpoint.
+        state: Where the run stands.
+        run: What makes it this run and no other; plain values.
+        arrays: All its tensors, by name.
+    """
+    note = json.dumps({"state": vars(state), "run": dict(run)})
+    path = _write(folder / STATE, {} if state.done else arrays, note)
+    for kind in _KINDS:
+        for left in folder.glob(f"{kind}-*.npz"):
+            if left.name not in state.files:
+                left.unlink()
+    return path
+
+
+def read_state(folder: Path, run: Mapping[str, Any]) -> tuple[State, Arrays]:
+    """Read where a run stands and its tensors; a fresh State and none if it has not begun.
+
+    Raises:
+        CheckpointError: The checkpoint is another run's, or not readable.
+    """
+    path = folder / STATE
+    if not path.exists():
+        return State(), {}
+    note, arrays = _read(path)
+    kept = json.loads(note)
+    now = json.loads(json.dumps(dict(run)))
+    for key in sorted(now.keys() | kept["run"].keys()):
+        if now.get(key) != kept["run"].get(key):
+            raise CheckpointError(
+                f"{path} was written with {key} {kept['run'].get(key)!r}, not {now.get(key)!r}: "
+                "give this run another folder, or delete that one"
+            )
+    return State(**kept["state"]), arrays
+
+
+def write_weights(folder: Path, kind: str, epoch: int, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write weights that are to be kept; `write_state` makes them count.
+
+    Args:
+        folder: Of the checkpoint.
+        kind: `best`, `snapshot` or `swa`.
+        epoch: From 1.
+        arrays: By name.
+    """
+    return _write(folder / f"{kind}-{epoch}.npz", arrays, "")
+
+
+def read_weights(folder: Path, kind: str, epoch: int) -> Arrays:
+    """Read weights that were kept.
+
+    Raises:
+        CheckpointError: They cannot be read.
+    """
+    return _read(folder / f"{kind}-{epoch}.npz")[1]
+
+
+def _write(path: Path, arrays: Mapping[str, Any], note: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, note=np.array(note), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary.replace(path)
+
+
+def _read(path: Path) -> tuple[str, Arrays]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files if key != "note"}
+            return str(file["note"]), arrays
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): delete its folder and train anew"
+        ) from error
