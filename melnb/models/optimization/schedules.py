@@ -1,13 +1,14 @@
 """The learning rate of each step, and the momentum that goes with it.
 
 A schedule is a pure function of the step, so that a run that is taken up again goes on exactly
-where it stood. It takes one step or an array of steps, as a number or as a tensor.
+where it stood. It takes one step or an array of steps, as a number or as a tensor. A step is one
+batch, whether or not gradients of several are gathered before the weights move.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,133 +16,99 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-SCHEDULES = ("ramp_decay", "one_cycle", "cosine", "constant")
+from melnb.models.optimization.curves import (
+    Constant,
+    Cosine,
+    CosineRestarts,
+    OneCycle,
+    RampDecay,
+    Stairs,
+    piece,
+)
+from melnb.models.optimization.curves import Schedule as Schedule
+from melnb.models.optimization.plateau import Plateau
+
+SCHEDULES = (
+    "ramp_decay", "one_cycle", "cosine", "cosine_restarts", "step", "plateau", "constant",
+)  # fmt: skip
 
 
-class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """What all schedules share: their length, and a configuration that makes them again."""
+@keras.saving.register_keras_serializable("melnb")
+class Stretched(Schedule):
+    """A schedule over a run whose epochs differ in length, as under progressive resizing.
 
-    def __init__(self, *, steps_per_epoch: int, epochs: int, learning_rate: float) -> None:
-        self.steps_per_epoch = int(steps_per_epoch)
-        self.epochs = int(epochs)
-        self.learning_rate = float(learning_rate)
+    A step is taken to the same share of its epoch in the schedule below, so that every schedule
+    rises, falls and restarts at the same epochs as before; the rate is multiplied by its phase's
+    factor (the batch's growth, say: Goyal et al. 2017).
+
+    Args:
+        schedule: Of as many epochs as the phases together.
+        phases: (epochs, steps_per_epoch, rate_factor) of each.
+    """
+
+    def __init__(self, schedule: Schedule, phases: Sequence[tuple[int, int, float]]) -> None:
+        self.schedule = schedule
+        self.phases = [(int(n), int(steps), float(factor)) for n, steps, factor in phases]
+        epochs = sum(n for n, _, _ in self.phases)
+        if epochs != schedule.epochs or any(min(phase) <= 0 for phase in self.phases):
+            raise ValueError(
+                f"phases (epochs, steps_per_epoch, rate_factor) are {self.phases} for a run of "
+                f"{schedule.epochs} epochs: their epochs must add up, and all be above 0"
+            )
+        super().__init__(
+            steps_per_epoch=schedule.steps_per_epoch, epochs=epochs,
+            learning_rate=schedule.learning_rate,
+        )  # fmt: skip
+        lengths, per_epoch, self._factors = (np.array(x) for x in zip(*self.phases, strict=True))
+        self._first_epochs = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype("int32")
+        self._first_steps = np.concatenate([[0], np.cumsum(lengths * per_epoch)]).astype("int32")
+        self._per_epoch = per_epoch.astype("int32")
 
     @property
     def steps(self) -> int:
         """Return the length of the whole run in steps."""
-        return self.steps_per_epoch * self.epochs
+        return int(self._first_steps[-1])
 
     def __call__(self, step: Any) -> Any:
         """Return the learning rate of a step, counted from 0."""
-        raise NotImplementedError
+        return self.schedule(self._stretched(step)) * self._of_phase(
+            self._factors.astype("float32"), step
+        )
 
     def momentum(self, step: Any) -> Any:
         """Return the momentum of a step; None where it does not change."""
-        return None
+        return self.schedule.momentum(self._stretched(step))
+
+    def epoch_of(self, step: Any) -> Any:
+        """Return how many epochs lie before a step, with their fraction."""
+        return self._stretched(step) / self.steps_per_epoch
+
+    def cycle_ends(self) -> tuple[int, ...]:
+        """Return the epochs (from 1) that end a cycle; () for none."""
+        return self.schedule.cycle_ends()
 
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the same schedule again."""
-        return dict(vars(self))
+        inner = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": inner, "phases": [list(phase) for phase in self.phases]}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Stretched:
+        """Make the schedule again."""
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["phases"])
 
-@keras.saving.register_keras_serializable("melnb")
-class Constant(Schedule):
-    """One rate for every step."""
+    def _stretched(self, step: Any) -> Any:
+        """Return the step of the schedule below; whole epochs in whole numbers, to the step."""
+        step = ops.cast(step, "int32")
+        per_epoch = self._of_phase(self._per_epoch, step)
+        since = step - self._of_phase(self._first_steps[:-1], step)
+        epoch = self._of_phase(self._first_epochs, step) + since // per_epoch
+        share = ops.cast(since % per_epoch, "float32") / ops.cast(per_epoch, "float32")
+        whole = ops.cast(epoch * self.steps_per_epoch, "float32")
+        return whole + share * self.steps_per_epoch
 
-    def __call__(self, step: Any) -> Any:
-        """Return the learning rate of a step, counted from 0."""
-        return self.learning_rate * ops.ones_like(_number(step))
-
-
-@keras.saving.register_keras_serializable("melnb")
-class RampDecay(Schedule):
-    """A staircase of one stair an epoch: a straight rise, a plateau, an exponential fall.
-
-    It is the schedule of the Kaggle melanoma notebooks on TPUs, often miscalled "1cycle".
-    """
-
-    def __init__(
-        self,
-        *,
-        start_rate: float,
-        final_rate: float,
-        ramp_epochs: int,
-        sustain_epochs: int,
-        decay: float,
-        **shared: Any,
-    ) -> None:
-        super().__init__(**shared)
-        if start_rate > self.learning_rate:
-            raise ValueError(
-                f"start_rate {start_rate} is above learning_rate {self.learning_rate}: "
-                "ramp_decay rises from the one to the other, so lower start_rate"
-            )
-        self.start_rate = float(start_rate)
-        self.final_rate = float(final_rate)
-        self.ramp_epochs = int(ramp_epochs)
-        self.sustain_epochs = int(sustain_epochs)
-        self.decay = float(decay)
-
-    def __call__(self, step: Any) -> Any:
-        """Return the learning rate of a step, counted from 0."""
-        epoch = _number(ops.cast(step, "int32") // self.steps_per_epoch)
-        share = epoch / max(self.ramp_epochs, 1)
-        rise = self.start_rate + (self.learning_rate - self.start_rate) * share
-        falls = ops.maximum(epoch - self.ramp_epochs - self.sustain_epochs, 0.0)
-        fall = self.final_rate + (self.learning_rate - self.final_rate) * self.decay**falls
-        return ops.where(epoch < self.ramp_epochs, rise, fall)
-
-
-@keras.saving.register_keras_serializable("melnb")
-class OneCycle(Schedule):
-    """One cosine up, one cosine down, and the momentum the other way (Smith 2018; fastai).
-
-    Over the first 30 % of the steps the rate rises from a 25th of its height; then it falls to a
-    100,000th. Meanwhile the momentum goes from 0.95 to 0.85 and back.
-    """
-
-    rise = 0.3
-    start_factor, final_factor = 1 / 25, 1e-5
-    high_momentum, low_momentum = 0.95, 0.85
-
-    def __call__(self, step: Any) -> Any:
-        """Return the learning rate of a step, counted from 0."""
-        low, last = self.start_factor, self.final_factor
-        return self.learning_rate * self._cycle(step, low, 1.0, last)
-
-    def momentum(self, step: Any) -> Any:
-        """Return the momentum of a step, counted from 0."""
-        return self._cycle(step, self.high_momentum, self.low_momentum, self.high_momentum)
-
-    def _cycle(self, step: Any, first: float, middle: float, last: float) -> Any:
-        done = ops.minimum(_number(step) / self.steps, 1.0)
-        up = _cosine(first, middle, done / self.rise)
-        down = _cosine(middle, last, (done - self.rise) / (1 - self.rise))
-        return ops.where(done < self.rise, up, down)
-
-
-@keras.saving.register_keras_serializable("melnb")
-class Cosine(Schedule):
-    """A straight warm-up from a tenth of the rate, then half a cosine (Loshchilov & Hutter 2017).
-
-    The rise by ten is that of the winners of SIIM-ISIC 2020 (Ha et al. 2020).
-    """
-
-    start_factor = 0.1
-
-    def __init__(self, *, final_rate: float, ramp_epochs: int, **shared: Any) -> None:
-        super().__init__(**shared)
-        self.final_rate = float(final_rate)
-        self.ramp_epochs = int(ramp_epochs)
-
-    def __call__(self, step: Any) -> Any:
-        """Return the learning rate of a step, counted from 0."""
-        ramp = self.ramp_epochs * self.steps_per_epoch
-        step = _number(step)
-        share = self.start_factor + (1 - self.start_factor) * step / max(ramp, 1)
-        done = ops.minimum((step - ramp) / max(self.steps - ramp, 1), 1.0)
-        fall = _cosine(self.learning_rate, self.final_rate, done)
-        return ops.where(step < ramp, self.learning_rate * share, fall)
+    def _of_phase(self, values: Any, step: Any) -> Any:
+        return piece(values, ops.cast(step, "int32"), self._first_steps[1:-1])
 
 
 def make_schedule(
@@ -155,45 +122,79 @@ def make_schedule(
     ramp_epochs: int = 2,
     sustain_epochs: int = 0,
     decay: float = 0.7,
+    step_epochs: int = 2,
+    cycles: int = 3,
+    cycle_growth: float = 1.0,
+    plateau_patience: int = 2,
+    phases: Sequence[tuple[int, int, float]] = (),
 ) -> Schedule:
     """Make a schedule of the learning rate.
 
     Args:
-        name: `ramp_decay`, `one_cycle`, `cosine` or `constant`.
+        name: One of `SCHEDULES`.
         steps_per_epoch: Batches in one pass.
         epochs: Passes.
         learning_rate: The highest rate.
         start_rate: ramp_decay: where it begins.
-        final_rate: ramp_decay, cosine: where it tends to.
-        ramp_epochs: ramp_decay, cosine: epochs of rise.
+        final_rate: ramp_decay, cosine, cosine_restarts, step, plateau: where it tends to.
+        ramp_epochs: ramp_decay, cosine, cosine_restarts, step: epochs of rise.
         sustain_epochs: ramp_decay: epochs at the highest rate.
-        decay: ramp_decay: factor of each later epoch.
+        decay: ramp_decay, step, plateau: factor of each fall.
+        step_epochs: step: epochs between two falls.
+        cycles: cosine_restarts: how many.
+        cycle_growth: cosine_restarts: length of a cycle, in cycles before it.
+        plateau_patience: plateau: epochs without a gain before a fall.
+        phases: (epochs, steps_per_epoch, rate_factor) of each phase, where a run's batches
+            change; `steps_per_epoch` is then not looked at.
 
     Raises:
         ValueError: The name is unknown, or lengths or rates make no schedule.
     """
-    shared: dict[str, Any] = {
-        "steps_per_epoch": steps_per_epoch, "epochs": epochs, "learning_rate": learning_rate,
-    }  # fmt: skip
+    if phases:
+        steps_per_epoch = max(steps for _, steps, _ in phases)
     if min(steps_per_epoch, epochs) < 1:
         raise ValueError(
             f"steps_per_epoch is {steps_per_epoch} and epochs {epochs}; each must be 1 or more"
         )
+    shared: dict[str, Any] = {
+        "steps_per_epoch": steps_per_epoch, "epochs": epochs, "learning_rate": learning_rate,
+    }  # fmt: skip
+    warmed = {**shared, "final_rate": final_rate, "ramp_epochs": ramp_epochs}
+    schedule: Schedule
     match name:
         case "constant":
-            return Constant(**shared)
+            schedule = Constant(**shared)
         case "one_cycle":
-            return OneCycle(**shared)
+            schedule = OneCycle(**shared)
         case "cosine":
-            return Cosine(final_rate=final_rate, ramp_epochs=ramp_epochs, **shared)
+            schedule = Cosine(**warmed)
+        case "cosine_restarts":
+            schedule = CosineRestarts(cycles=cycles, growth=cycle_growth, **warmed)
+        case "step":
+            schedule = Stairs(decay=decay, step_epochs=step_epochs, **warmed)
+        case "plateau":
+            schedule = Plateau(
+                final_rate=final_rate, decay=decay, patience=plateau_patience, **shared
+            )
         case "ramp_decay":
-            return RampDecay(
-                start_rate=start_rate, final_rate=final_rate, ramp_epochs=ramp_epochs,
-                sustain_epochs=sustain_epochs, decay=decay, **shared,
-            )  # fmt: skip
-    near = difflib.get_close_matches(name, SCHEDULES, n=1, cutoff=0.3)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"no schedule {name!r}{hint} (schedules: {', '.join(SCHEDULES)})")
+            schedule = RampDecay(
+                start_rate=start_rate, sustain_epochs=sustain_epochs, decay=decay, **warmed
+            )
+        case _:
+            raise ValueError(_unknown(name))
+    if not phases:
+        return schedule
+    if name == "plateau":
+        raise ValueError(
+            "schedule 'plateau' follows what is monitored, which a change of size or batch moves: "
+            "use another schedule, or one phase"
+        )
+    return Stretched(schedule, phases)
+
+
+def cycle_ends(schedule: Schedule) -> tuple[int, ...]:
+    """Return the epochs (from 1) at whose end a snapshot is taken; () where nothing restarts."""
+    return schedule.cycle_ends()
 
 
 def schedule_table(schedule: Schedule, *, rows: int = 1000) -> pd.DataFrame:
@@ -207,16 +208,14 @@ def schedule_table(schedule: Schedule, *, rows: int = 1000) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "step": steps.astype(int),
-            "epoch": steps / schedule.steps_per_epoch,
+            "epoch": ops.convert_to_numpy(schedule.epoch_of(steps)),
             "learning_rate": ops.convert_to_numpy(schedule(steps)),
             "momentum": np.nan if momentum is None else ops.convert_to_numpy(momentum),
         }
     )
 
 
-def _number(step: Any) -> Any:
-    return ops.cast(step, "float32")
-
-
-def _cosine(first: float, last: float, share: Any) -> Any:
-    return last + (first - last) * (1 + ops.cos(math.pi * share)) / 2
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, SCHEDULES, n=1, cutoff=0.3)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no schedule {name!r}{hint} (schedules: {', '.join(SCHEDULES)})"
