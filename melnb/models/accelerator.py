@@ -14,7 +14,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,65 @@ def choose_jit() -> bool | str:
         return "auto"
     tensorflow = importlib.import_module("tensorflow")
     return "auto" if tensorflow.config.list_physical_devices("GPU") else False
+
+
+def make_gradient(model: Any) -> Callable[[Sequence[Any], Any], tuple[Any, list[Any]]]:
+    """Make what gives a model's outputs and their gradient by its inputs, on either backend.
+
+    The model's weights are read at each call, so that they may change between calls.
+
+    Args:
+        model: From a list of float tensors to n x k outputs.
+
+    Returns:
+        A function of the inputs and n x k weights: the outputs (no training, so that dropout is
+        off), and for each input the gradient of sum(weights x outputs); nothing is 0, not None.
+        Calls with the same shapes are compiled once.
+    """
+    if importlib.import_module("keras").backend.backend() == "jax":
+        return _make_jax_gradient(model)
+    import tensorflow as tf
+
+    def gradient(inputs: Any, weights: Any) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            outputs = model(inputs, training=False)
+        zero = tf.UnconnectedGradients.ZERO
+        return outputs, tape.gradient(outputs, inputs, weights, unconnected_gradients=zero)
+
+    compiled = tf.function(gradient)
+
+    def call(inputs: Sequence[Any], weights: Any) -> tuple[Any, list[Any]]:
+        tensors = [tf.convert_to_tensor(tensor, tf.float32) for tensor in inputs]
+        outputs, gradients = compiled(tensors, tf.convert_to_tensor(weights, tf.float32))
+        return outputs, gradients
+
+    return call
+
+
+def _make_jax_gradient(model: Any) -> Callable[[Sequence[Any], Any], tuple[Any, list[Any]]]:
+    import jax
+    import jax.numpy as jnp
+
+    def gradient(trainable: Any, fixed: Any, inputs: Any, weights: Any) -> Any:
+        outputs, pull_back = jax.vjp(
+            lambda tensors: model.stateless_call(trainable, fixed, tensors, training=False)[0],
+            inputs,
+        )
+        return outputs, pull_back(weights)[0]
+
+    compiled = jax.jit(gradient)
+
+    def call(inputs: Sequence[Any], weights: Any) -> tuple[Any, list[Any]]:
+        tensors = [jnp.asarray(tensor, jnp.float32) for tensor in inputs]
+        states = [
+            [variable.value for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables)
+        ]
+        outputs, gradients = compiled(*states, tensors, jnp.asarray(weights, jnp.float32))
+        return outputs, gradients
+
+    return call
 
 
 def _find_jax(deterministic: bool) -> tuple[str, str, int, float, Any]:

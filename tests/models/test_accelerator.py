@@ -18,6 +18,7 @@ from melnb.models.accelerator import (
     choose_backend,
     choose_precision,
     has_tpu,
+    make_gradient,
     scope_of,
     setup,
 )
@@ -127,3 +128,25 @@ def test_both_backends_augment_alike(ends: Path) -> None:
     )  # fmt: skip
     there = np.load(ends / "one" / "result.npz")["augmented"]
     np.testing.assert_allclose(keras.ops.convert_to_numpy(here), there, atol=5e-3)
+
+
+def test_a_gradient_is_of_the_weights_as_they_are_and_of_every_input() -> None:
+    first, second, unused = (keras.Input((n,)) for n in (2, 3, 4))
+    dense = keras.layers.Dense(2, use_bias=False)
+    outputs = dense(keras.layers.Concatenate()([first, keras.ops.square(second)]))
+    gradient = make_gradient(keras.Model([first, second, unused], outputs))
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(5, n)).astype("float32") for n in (2, 3, 4)]
+    weights = rng.normal(size=(5, 2)).astype("float32")
+    for _ in range(2):  # what was compiled the first time has not kept the weights
+        kernel = rng.normal(size=(5, 2)).astype("float32")
+        dense.set_weights([kernel])
+        found, slopes = gradient(inputs, weights)
+        whole = np.concatenate([inputs[0], inputs[1] ** 2], axis=1)
+        np.testing.assert_allclose(np.asarray(found), whole @ kernel, rtol=1e-4, atol=1e-5)
+        pulled = weights @ kernel.T
+        np.testing.assert_allclose(np.asarray(slopes[0]), pulled[:, :2], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            np.asarray(slopes[1]), pulled[:, 2:] * 2 * inputs[1], rtol=1e-4, atol=1e-5
+        )
+        assert not np.asarray(slopes[2]).any()
