@@ -6,6 +6,7 @@
     optimization/  the rate of each step, the step itself, and what becomes of its weights
     prediction/    one or many looks at every image
     training/      one run, one fold
+    saliency/      where in a picture a prediction comes from
 
 The room's law: a network takes float32 pixels, height x width x 3, 0-255, and scales them itself;
 it gives one column of probability for each class, whatever its head. All is written in Keras 3, so

@@ -1,0 +1,72 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from melnb.models.saliency.anatomy import dissect
+from melnb.models.saliency.batching import run_rows
+from melnb.models.saliency.gradcam import grad_cam
+from melnb.models.saliency.samples import Sample
+
+Make = Callable[..., keras.Model]
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid"])
+def test_over_a_mean_pooling_it_is_the_class_activation_map(
+    make: Make, sample: Sample, head: str
+) -> None:
+    """There the weights are the head's own, over the cells (Selvaraju et al., section 3.1)."""
+    model = make(("a", "b"), head=head)
+    plain = replace(sample, metadata=None)
+    anatomy = dissect(model)
+    classes = np.array([0, 1, 0, 1, 1, 0])
+    drawn, signed = grad_cam(anatomy, plain, classes=classes, batch_size=4)
+    features = run_rows(anatomy.below, [sample.images], 6)
+    kernel = model.get_layer("probability").get_weights()[0]
+    columns = np.hstack([-kernel, kernel]) if head == "sigmoid" else kernel
+    cells = features.shape[1] * features.shape[2]
+    small = np.einsum("nhwc,cn->nhw", features, columns[:, classes]) / cells
+    for k, plane in enumerate(small):
+        for made, cell in ((signed[k], plane), (drawn[k], np.maximum(plane, 0))):
+            wanted = Image.fromarray(cell.astype("float32")).resize((32, 32), Image.BILINEAR)
+            np.testing.assert_allclose(made, np.asarray(wanted), rtol=1e-3, atol=1e-5)
+    assert drawn.max() > 0
+    assert signed.min() < 0
+    assert drawn.min() == 0
+
+
+def test_the_gradient_is_the_slope(fused: keras.Model, sample: Sample) -> None:
+    """Through a gate, by a picture and metadata, against finite differences."""
+    anatomy = dissect(fused)
+    features = run_rows(anatomy.below, sample.tensors, 6)
+    wanted = np.zeros((6, 3), "float32")
+    wanted[:, 2] = 1
+    _, slopes = anatomy.by_map([features, *sample.tensors], wanted)
+    step = np.random.default_rng(0).normal(size=features.shape).astype("float32") * 1e-2
+    ahead, behind = (
+        run_rows(anatomy.above, [features + sign * step, *sample.tensors], 6)[:, 2]
+        for sign in (1, -1)
+    )
+    rise = (np.asarray(slopes[0]) * step).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose((ahead - behind) / 2, rise, rtol=2e-2, atol=1e-5)
+    assert np.abs(rise).max() > 1e-4
+    assert not np.asarray(slopes[1]).any()  # the map hides the picture, and nothing is None
+    assert np.asarray(slopes[2]).any()
+
+
+def test_batches_change_nothing(make: Make, sample: Sample) -> None:
+    plain, anatomy = replace(sample, metadata=None), dissect(make())
+    classes = np.full(6, 2)
+    one, _ = grad_cam(anatomy, plain, classes=classes, batch_size=1)
+    all_, _ = grad_cam(anatomy, plain, classes=classes, batch_size=64)
+    assert one.shape == (6, 32, 32)
+    np.testing.assert_allclose(one, all_, rtol=1e-4, atol=1e-6)
+
+
+def test_a_class_beyond_the_columns_is_refused(make: Make, sample: Sample) -> None:
+    plain = replace(sample, metadata=None)
+    with pytest.raises(ValueError, match="classes go from 3 to 3, but there are 3"):
+        grad_cam(dissect(make()), plain, classes=np.full(6, 3))
