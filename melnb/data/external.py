@@ -1,0 +1,215 @@
+"""External data: images of another prepared dataset, to be learnt from beside one's own.
+
+What could tell a network of an image that it will be judged on is left out: the same image, a
+picture of the same patient or lesion, and the same picture under another name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from melnb.data.datasets import Dataset
+from melnb.data.duplicates import find_identical
+from melnb.data.records import read_index
+from melnb.data.rows import EXTERNAL, Rows, join_rows, read_rows
+from melnb.data.shards.examples import read_examples
+from melnb.diagnoses import OTHER, find_diagnosis
+from melnb.tables import TEST, read_images
+
+
+def add_external(
+    rows: Rows,
+    datasets: Sequence[Dataset],
+    *,
+    own: Dataset,
+    fold: int,
+    image_size: int,
+    drop: Collection[str] = (),
+) -> tuple[Rows, pd.DataFrame]:
+    """Add what may be learnt from other datasets to the training rows of one's own.
+
+    Args:
+        rows: Training rows of `own`.
+        datasets: None, one or several; an image that stands in two is taken from the first.
+        own: See `external_rows`, also for what follows.
+        fold: Held out.
+        image_size: Pixels on a side.
+        drop: Classes left out on purpose; not every dataset need have them.
+
+    Returns:
+        All rows, and a table of what became of the images: dataset, reason, images.
+
+    Raises:
+        ValueError: As `external_rows`; or a class to drop is in none of the datasets.
+    """
+    there = {name for dataset in datasets for name in dataset.classes}
+    if unknown := sorted(set(drop) - there):
+        raise ValueError(f"drop names {unknown}, none of the external classes {sorted(there)}")
+    tables = [pd.DataFrame(columns=["dataset", "reason", "images"])]
+    for dataset in datasets:
+        part, table = external_rows(
+            dataset, own=own, fold=fold, image_size=image_size,
+            drop=set(drop) & set(dataset.classes), taken=rows.image_id,
+        )  # fmt: skip
+        tables.append(table.assign(dataset=dataset.dataset)[[*tables[0].columns]])
+        rows = join_rows([rows, part])
+    return rows, pd.concat(tables, ignore_index=True)
+
+
+def external_rows(
+    dataset: Dataset,
+    *,
+    own: Dataset,
+    fold: int,
+    image_size: int,
+    drop: Collection[str] = (),
+    taken: Collection[str] = (),
+    group: int = EXTERNAL,
+) -> tuple[Rows, pd.DataFrame]:
+    """Read what may be learnt from another dataset while a fold of one's own is held out.
+
+    Args:
+        dataset: The other dataset, prepared by 02_prepare; its test images stay unseen.
+        own: The dataset that is judged on; its classes are the ones learnt.
+        fold: Of `own`, held out.
+        image_size: Pixels on a side; the next larger size that is there serves too.
+        drop: Classes of the other dataset that are left out on purpose.
+        taken: Images that an earlier dataset gave already.
+        group: Of the rows.
+
+    Returns:
+        The rows, and a table of what became of every image: reason, images (the row `kept` first).
+
+    Raises:
+        ValueError: A class of the other dataset is none of one's own, or nothing is left.
+    """
+    matched = match_classes(dataset.classes, own.classes, drop=drop)
+    folds = sorted({shard.fold for shard in dataset.shards} - {TEST})
+    paths = dataset.paths(folds, image_size, exact=False)
+    rows = read_rows(paths, n_classes=len(dataset.classes), group=group, labelled=False)
+    unlabelled = np.isnan(rows.truth).any(axis=1)
+    dropped = np.array([name not in matched for name in dataset.classes])[rows.labels]
+    reasons = {
+        "no label": unlabelled,
+        "class left out": dropped & ~unlabelled,
+        **_meeting(read_index(paths), own, fold, image_size),
+        "in a dataset before": np.isin(rows.image_id, [*taken]),
+        "same picture": np.isin(rows.image_id, [*_identical(dataset, paths, own, image_size)]),
+    }
+    table, kept = _count(reasons)
+    if not kept.any():
+        raise ValueError(
+            f"nothing is left of the {len(rows)} images of {dataset.dataset!r}: "
+            f"{dict(table.to_numpy().tolist())}"
+        )
+    return _translate(rows.take(kept), dataset.classes, own.classes, matched), table
+
+
+def match_classes(
+    theirs: Sequence[str], ours: Sequence[str], *, drop: Collection[str] = ()
+) -> dict[str, str]:
+    """Match the classes of another dataset with one's own, by name and never by position.
+
+    A class is its namesake, or the class of the same diagnosis (`seborrheic_keratosis` is
+    `benign_keratosis`); a diagnosis without a class is `other`, where there is such a class.
+
+    Args:
+        theirs: Classes of the other dataset.
+        ours: Classes of one's own.
+        drop: Of theirs, left out on purpose.
+
+    Returns:
+        Their name to ours, without those dropped.
+
+    Raises:
+        ValueError: Classes of theirs are none of ours; all are listed.
+    """
+    if unknown := sorted(set(drop) - set(theirs)):
+        raise ValueError(f"drop names {unknown}, none of the classes {list(theirs)}")
+    by_diagnosis = {_diagnosis(name): name for name in ours}
+    matched, lost = {}, []
+    for name in theirs:
+        diagnosis = _diagnosis(name)
+        found = name if name in ours else by_diagnosis.get(diagnosis) if diagnosis else None
+        if found is None and diagnosis and OTHER in ours:
+            found = OTHER
+        if name not in drop:
+            matched[name] = found or ""
+            lost += [] if found else [name]
+    if lost:
+        raise ValueError(
+            f"external classes {lost} are none of {list(ours)}: name them in drop, or prepare "
+            "both datasets with the same task"
+        )
+    return matched
+
+
+def _diagnosis(name: str) -> str:
+    try:
+        return find_diagnosis(name)
+    except ValueError:
+        return ""
+
+
+def _meeting(index: pd.DataFrame, own: Dataset, fold: int, size: int) -> dict[str, np.ndarray]:
+    """Return which images stand in one's own dataset, or whose patient or lesion is judged on."""
+    every = read_index(own.paths(None, size, exact=False))
+    judged_on = [fold, TEST] if own.has_test else [fold]
+    judged = read_index(own.paths(judged_on, size, exact=False))
+    found = {"image in the dataset": index["image_id"].isin(every["image_id"]).to_numpy()}
+    for name in ("patient", "lesion"):
+        ids = judged[f"{name}_id"].dropna()
+        found[f"{name} held out or in test"] = index[f"{name}_id"].isin(ids).to_numpy()
+    return found
+
+
+def _identical(dataset: Dataset, paths: Sequence[Path], own: Dataset, size: int) -> set[str]:
+    """Return the images that one's own dataset holds too: as raw files, or as records."""
+    ours = _digests(own.paths(None, size, exact=False))
+    found = {name for digest, names in _digests(paths).items() if digest in ours for name in names}
+    tables = [one.folder / "images.csv" for one in (dataset, own)]
+    if all(table.is_file() for table in tables):
+        theirs, mine = (read_images(table) for table in tables)
+        renamed = {f"{k} theirs": image_id for k, image_id in enumerate(theirs["image_id"])}
+        theirs["image_id"], mine["image_id"] = [*renamed], "ours"
+        same = find_identical(pd.concat([theirs, mine], ignore_index=True))
+        shared = same.loc[same["image_id"] == "ours", "identical"]
+        both = same[same["identical"].isin(shared) & (same["image_id"] != "ours")]
+        found |= {renamed[name] for name in both["image_id"]}
+    return found
+
+
+def _digests(paths: Sequence[Path]) -> dict[bytes, list[str]]:
+    """Return the images of each picture, by a hash of its encoded bytes."""
+    found: dict[bytes, list[str]] = {}
+    for path in paths:
+        for example in read_examples(path, keys=("image_name", "image"), check=False):
+            digest = hashlib.blake2b(example["image"], digest_size=16).digest()
+            found.setdefault(digest, []).append(example.get("image_name", b"").decode())
+    return found
+
+
+def _count(reasons: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Count each image at its first reason, and tell which have none."""
+    left_out = np.array([*reasons.values()])
+    first = left_out & (np.cumsum(left_out, axis=0) == 1)
+    kept = np.asarray(~left_out.any(axis=0))
+    counts = {"kept": int(kept.sum())} | {
+        name: int(row.sum()) for name, row in zip(reasons, first, strict=True)
+    }
+    return pd.DataFrame({"reason": [*counts], "images": [*counts.values()]}), kept
+
+
+def _translate(
+    rows: Rows, theirs: Sequence[str], ours: Sequence[str], matched: dict[str, str]
+) -> Rows:
+    table = np.zeros((len(theirs), len(ours)), "float32")
+    for name, own in matched.items():
+        table[theirs.index(name), ours.index(own)] = 1
+    return replace(rows, truth=rows.truth @ table)
