@@ -101,10 +101,10 @@ def predict_views(
     _check_metadata(model, metadata, len(index))
     viewer = make_viewer(model, image_size=image_size, views=views, augmentation=augmentation)
     count = count_views(views, n_views)
-    more: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
     batches = predict_batches(
-        paths, image_size=image_size, batch_size=batch_size, n_views=count, seed=seed, **more
-    )
+        paths, image_size=image_size, batch_size=batch_size, n_views=count, seed=seed,
+        metadata=metadata,
+    )  # fmt: skip
     return index, predict_rows(viewer, batches, len(index) * count).reshape(len(index), count, -1)
 
 

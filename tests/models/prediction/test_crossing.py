@@ -7,7 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from melnb import tables
+from melnb.data import metadata
 from melnb.data.datasets import Dataset
+from melnb.data.pictures import read_picture
+from melnb.data.records import read_index
 from melnb.data.shards.examples import Shard
 from melnb.models.networks.classifier import make_classifier
 from melnb.models.prediction import crossing
@@ -83,6 +87,79 @@ def test_a_fold_that_is_finished_is_not_predicted_again(
     (tmp_path / "folds" / "fold1-averaged.csv").unlink()  # killed between its two files
     with pytest.raises(FileNotFoundError, match=r"model.keras: run 03_train for this fold first"):
         crossing.predict_out_of_fold(nowhere, data, **how)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> pd.DataFrame:
+    """What is known of the images of all four shards."""
+    ids = [f"image{k}_{n}" for k in range(4) for n in range(24)]
+    ages = np.linspace(20, 80, len(ids))
+    table = pd.DataFrame({"image_id": ids, "age": ages, "sex": ["male", "female", np.nan] * 32})
+    table = table.reindex(columns=tables.IMAGE_COLUMNS)
+    tables.write_images(table.sample(frac=1, random_state=0), tmp_path / "prepared" / "images.csv")
+    return table
+
+
+@pytest.fixture
+def informed(people: pd.DataFrame, tmp_path: Path) -> dict[int, Path]:
+    """Two networks that take metadata, each encoded by its own training fold."""
+    homes = {}
+    for fold in (0, 1):
+        keras.utils.set_random_seed(fold)
+        homes[fold] = tmp_path / f"fold{fold}"
+        learnt = people[people["image_id"].str.startswith(f"image{1 - fold}_")]
+        encoder = metadata.fit_encoder(learnt, ["age", "sex"])
+        metadata.write_encoder(encoder, homes[fold] / metadata.FILE)
+        model = make_classifier(classes=CLASSES, image_size=SIDE, metadata=encoder.cells)
+        model.save(homes[fold] / "model.keras")
+    return homes
+
+
+def test_metadata_is_encoded_as_each_networks_folder_says(
+    informed: dict[int, Path], people: pd.DataFrame, data: Dataset, tmp_path: Path
+) -> None:
+    data = Dataset(**{**vars(data), "folder": tmp_path / "prepared"})
+    how = {"run": "r", "batch_size": 24, "folder": tmp_path / "run"}
+    single, _ = crossing.predict_out_of_fold(informed, data, views="dihedral", **how)
+    encoders = {
+        fold: metadata.read_encoder(home / metadata.FILE) for fold, home in informed.items()
+    }
+    assert encoders[0] != encoders[1]
+    for fold in (0, 1):
+        model = crossing.read_model(informed[fold])
+        pixels = [image for _, image in _pictures(data.paths(fold))]
+        ids = [name for name, _ in _pictures(data.paths(fold))]
+        given = {"image": np.stack(pixels), "metadata": encoders[fold].rows_for(ids, people)}
+        expected = keras.ops.convert_to_numpy(model(given))
+        own = single.loc[single["fold"] == fold]
+        assert own["image_id"].tolist() == ids
+        np.testing.assert_allclose(own[["p_other", "p_melanoma"]], expected, atol=1e-5)
+    test = crossing.predict_test(informed, data, **how)
+    assert len(test) == 24
+    assert len(crossing.sample_looks(informed, data, views="dihedral")) == 8
+
+
+def test_a_network_of_metadata_without_its_encoder_says_so(
+    informed: dict[int, Path], data: Dataset, tmp_path: Path
+) -> None:
+    data = Dataset(**{**vars(data), "folder": tmp_path / "prepared"})
+    how = {"run": "r", "batch_size": 24, "folder": tmp_path / "run"}
+    (informed[1] / metadata.FILE).unlink()
+    with pytest.raises(FileNotFoundError, match=r"no metadata.json in .*fold1, which says how"):
+        crossing.predict_out_of_fold(informed, data, **how)
+    known = tables.read_images(data.folder / "images.csv")
+    known = known[known["image_id"] != "image0_3"]
+    tables.write_images(known, data.folder / "images.csv")
+    with pytest.raises(ValueError, match=r"no row for 'image0_3' .* images.csv"):
+        crossing.predict_out_of_fold({0: informed[0]}, data, **{**how, "folder": tmp_path / "b"})
+
+
+def _pictures(paths: list[Path]) -> list[tuple[str, np.ndarray]]:
+    """Return name and pixels of every record, read without the code under test."""
+    index = read_index(paths)
+    return [
+        (row.image_id, np.asarray(read_picture(row.path), "float32")) for row in index.itertuples()
+    ]
 
 
 def test_looks_are_shown_as_pictures(trained: dict[int, Path], data: Dataset) -> None:

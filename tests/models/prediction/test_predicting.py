@@ -40,6 +40,23 @@ def pixels(blobs: list[Path]) -> np.ndarray:
     return np.asarray(next(batches)["image"])
 
 
+@pytest.fixture(scope="module")
+def informed() -> keras.Model:
+    """A network of picture and metadata, to which both matter."""
+    keras.utils.set_random_seed(1)
+    image, words = keras.Input((SIDE, SIDE, 3), name="image"), keras.Input((2,), name="metadata")
+    x = keras.layers.AveragePooling2D(4)(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(x), words])
+    x = keras.layers.Dense(3, activation="softmax")(x)
+    return keras.Model({"image": image, "metadata": words}, x)
+
+
+@pytest.fixture(scope="module")
+def words() -> np.ndarray:
+    """Metadata of the 48 pictures: each has its own."""
+    return np.linspace(-3, 3, 96).reshape(48, 2).astype("float32")
+
+
 def looks(model: keras.Model, blobs: list[Path], **more: Any) -> np.ndarray:
     given = {"image_size": SIDE, "batch_size": 20, **more}
     return predict_views(model, blobs[:2], **given)[1]
@@ -88,6 +105,35 @@ def test_the_views_that_are_shown_are_those_that_are_predicted(
     assert shown.shape == (3, SIDE, SIDE, 3)
     expected = keras.ops.convert_to_numpy(model(shown))
     np.testing.assert_allclose(looks(model, blobs, **choices)[0], expected, atol=1e-5)
+
+
+def test_metadata_goes_with_its_picture_into_every_view(
+    informed: keras.Model, blobs: list[Path], pixels: np.ndarray, words: np.ndarray
+) -> None:
+    found = looks(informed, blobs, views="dihedral", metadata=words)
+    for view in range(8):
+        turned = keras.ops.convert_to_numpy(dihedral(pixels, view))
+        given = {"image": turned, "metadata": words}
+        expected = keras.ops.convert_to_numpy(informed(given))
+        np.testing.assert_allclose(found[:, view], expected, atol=1e-6)
+    strong = {"views": "random", "n_views": 3, "augmentation": {"rotation": 90.0}}
+    random = looks(informed, blobs, **strong, metadata=words)
+    np.testing.assert_allclose(random[:, 0], found[:, 0], atol=1e-6)
+    other = looks(informed, blobs, **strong, metadata=words[::-1].copy())
+    assert np.abs(other - random).max(axis=(1, 2)).min() > 1e-4  # every row hangs on its own
+    _, mean = predict_images(informed, blobs[:2], image_size=SIDE, batch_size=20, metadata=words)
+    np.testing.assert_array_equal(mean, found[:, 0])
+
+
+def test_metadata_that_does_not_fit_the_network_is_refused(
+    model: keras.Model, informed: keras.Model, blobs: list[Path], words: np.ndarray
+) -> None:
+    with pytest.raises(ValueError, match=r"takes 2 cells of it: encode .* metadata.json"):
+        looks(informed, blobs)
+    with pytest.raises(ValueError, match="takes pictures alone: leave it out"):
+        looks(model, blobs, metadata=words)
+    with pytest.raises(ValueError, match=r"shape \(47, 2\), but \(48, 2\) is wanted"):
+        looks(informed, blobs, metadata=words[1:])
 
 
 def test_predict_images_averages_the_views(model: keras.Model, blobs: list[Path]) -> None:
