@@ -1,5 +1,6 @@
 """Fusion: metadata beside the picture, in both ways, on either backend, saved and read back."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -8,14 +9,20 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import ops
 
 from melnb.data.metadata import Cells
+from melnb.data.rows import read_rows
 from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.networks.fusion import FUSIONS, MetadataDropout, fuse, input_sizes, make_cells
 from melnb.models.networks.heads import training_view
 from melnb.models.networks.pooling import pool
+from melnb.models.objectives.losses import make_loss
+from melnb.models.training.fitting import fit_classifier
+from melnb.models.training.phases import plan_phases
+from melnb.models.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIDE = 32
@@ -230,6 +237,38 @@ def test_a_saved_network_says_the_same_on_the_other_backend(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert float(done.stdout.splitlines()[-1]) < 1e-5
+
+
+@pytest.mark.slow
+def test_a_run_with_metadata_taken_up_again_ends_to_the_bit(
+    blobs: list[Path], tmp_path: Path
+) -> None:
+    rows = read_rows(blobs[1:3], n_classes=2)
+    told = np.random.default_rng(0).normal(size=(72, 7)).astype("float32")
+    rows = dataclasses.replace(rows, metadata=told[24:])
+    recipe = Recipe(plan_phases(epochs=3, image_size=SIDE, batch_size=16), seed=3)
+
+    def fit(folder: str, seed: int, **more: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)  # a resumed process begins with other weights and seeds
+        model = make_classifier(classes=("a", "b"), image_size=SIDE, metadata=CELLS)
+        fitted = fit_classifier(
+            model, rows=rows, valid_paths=blobs[:1], recipe=recipe, metadata=told[:24],
+            loss=make_loss("cross_entropy", n_classes=2), optimizer=keras.optimizers.Adam(0.01),
+            folder=tmp_path / folder, verbose=0, **more,
+        )  # fmt: skip
+        return [values(weight) for weight in fitted.model.weights]
+
+    def stop(history: pd.DataFrame) -> None:
+        if len(history) == 2:
+            raise InterruptedError
+
+    whole = fit("whole", seed=0)
+    with pytest.raises(InterruptedError):
+        fit("stopped", seed=0, on_epoch=stop)
+    resumed = fit("stopped", seed=1)
+    for one, other in zip(whole, resumed, strict=True):
+        assert np.array_equal(one, other)
+    assert not np.array_equal(whole[-1], fit("other", seed=1)[-1])
 
 
 @pytest.mark.parametrize(
