@@ -115,10 +115,10 @@ def check_shapes(arrays: Mapping[str, np.ndarray], variables: Mapping[str, Any])
     ours = {n: tuple(v.shape) for n, v in variables.items() if n.startswith(WEIGHT)}
     differ = [n for n in ours if n in theirs and ours[n] != theirs[n]]
     if differ or ours.keys() != theirs.keys():
-        shapes = f", the first that differ {theirs[differ[0]]} and {ours[differ[0]]}"
+        first = differ[0] if differ else ""
+        words = f", the first that differ {theirs[first]} and {ours[first]}" if differ else ""
         raise ValueError(
-            f"{len(theirs)} arrays for {len(ours)} weights{shapes if differ else ''}: "
-            "they are another network's"
+            f"{len(theirs)} arrays for {len(ours)} weights{words}: they are another network's"
         )
 
 

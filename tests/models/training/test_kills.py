@@ -1,0 +1,109 @@
+"""Kills: whatever a run uses, and whenever it is killed, it ends as an uninterrupted run ends."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+DIED = -signal.SIGKILL
+TECHNIQUES = (
+    "sizes", "freeze", "rates", "ema", "accumulate", "swa", "snapshots", "plateau", "mining",
+    "mixing", "balanced", "arcface", "metadata",
+)  # fmt: skip
+
+
+def run(train: Callable[..., list[int]], folder: Path, orders: list[dict[str, Any]]) -> list[int]:
+    full = [{"views": ["none"], **o, "folder": str(folder / o["folder"])} for o in orders]
+    return train(full, keras.backend.backend())
+
+
+def check_equal(folder: Path, whole: str, killed: str) -> None:
+    """All weights, predictions, histories and results, to the bit."""
+    one, other = (np.load(folder / name / "result.npz") for name in (whole, killed))
+    assert set(one.files) == set(other.files)
+    for name in one.files:
+        assert np.array_equal(one[name], other[name]), name
+    for table in ("returned.csv", "results.csv"):
+        assert (folder / whole / table).read_text() == (folder / killed / table).read_text(), table
+
+
+EVERYTHING = {"with": "everything"}
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int]]) -> Path:
+    """All techniques at once; killed exactly at a border, and when only the end is left to do."""
+    folder = tmp_path_factory.mktemp("everything")
+    orders = [
+        {**EVERYTHING, "folder": "whole"},
+        {**EVERYTHING, "folder": "killed", "kill": "between", "epoch": 2},
+        {**EVERYTHING, "folder": "killed", "kill": "end"},
+        {**EVERYTHING, "folder": "killed"},
+    ]
+    assert run(train, folder, orders) == [0, DIED, DIED, 0]
+    return folder
+
+
+def test_a_run_of_every_technique_survives_kills(ends: Path) -> None:
+    check_equal(ends, "whole", "killed")
+
+
+@pytest.mark.slow
+def test_it_survives_a_kill_at_every_other_moment_too(
+    ends: Path, train: Callable[..., list[int]]
+) -> None:
+    """Within the first epoch, at the first border, while a state is written, in the last epoch."""
+    again = {**EVERYTHING, "folder": "again"}
+    kills = [("step", 1), ("between", 1), ("write", 2), ("step", 3), ("write", 4)]
+    orders = [*({**again, "kill": where, "epoch": epoch} for where, epoch in kills), again]
+    assert run(train, ends, orders) == [DIED] * len(kills) + [0]
+    check_equal(ends, "whole", "again")
+
+
+def test_its_history_tells_of_its_phases_and_its_results_of_its_choices(ends: Path) -> None:
+    history = pd.read_csv(ends / "killed" / "history.csv")
+    assert history["image_size"].tolist() == [24, 24, 32, 32]
+    assert history["batch_size"].tolist() == [28, 28, 16, 16]
+    results = pd.read_csv(ends / "killed" / "results.csv")
+    assert results["weights"].tolist() == ["best", "swa", "snapshots"]
+    assert results["kept"].tolist() == [False, True, False]
+    assert results["epochs"].tolist() == [1, 2, 2]
+
+
+def test_the_folder_keeps_the_weights_that_the_state_names(ends: Path) -> None:
+    folder = ends / "killed" / "checkpoint"
+    with np.load(folder / "state.npz") as state:
+        assert state.files == ["note"]
+        best = json.loads(str(state["note"]))["state"]["best_epoch"]
+    names = {"state", f"best-{best}", "swa-4", "snapshot-2", "snapshot-4"}
+    left = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert left == {f"{name}.npz" for name in names}
+
+
+@pytest.fixture(scope="module")
+def each(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int]]) -> Path:
+    """Each technique by itself: whole, and killed between two epochs and within one."""
+    folder = tmp_path_factory.mktemp("each")
+    orders: list[dict[str, Any]] = []
+    for name in TECHNIQUES:
+        one = {"with": name, "folder": f"{name}-killed"}
+        orders += [
+            {"with": name, "folder": f"{name}-whole"},
+            {**one, "kill": "between", "epoch": 2},
+            {**one, "kill": "step", "epoch": 4},
+            one,
+        ]
+    assert run(train, folder, orders) == [0, DIED, DIED, 0] * len(TECHNIQUES)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_each_technique_survives_a_kill_by_itself(each: Path, name: str) -> None:
+    check_equal(each, f"{name}-whole", f"{name}-killed")
