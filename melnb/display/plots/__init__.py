@@ -13,5 +13,6 @@ sees: `metrics.roc_curve` makes a table, `curves.roc_curve` draws it.
     grids        squares of cells
     census       what is in the data
     training     how a fit went
+    labels       which scores of pseudo-labels are learnt from
     marks        the strokes that they share
 """
