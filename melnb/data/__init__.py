@@ -4,7 +4,8 @@ The room's law:
 
 - Raw files are only read; what is made here is written under a temporary name, then renamed.
 - Every table is one of `melnb.tables`; every join is by `image_id`.
-- A patient, a lesion, or a picture that is there twice lies in one fold.
+- A patient, a lesion, or a picture that is there twice lies in one fold; what is learnt from
+  beside the folds holds none that is judged on.
 - Pixels leave as float32, height x width x 3, 0-255; scaling belongs to the backbone.
 - TensorFlow is imported in `batches` alone; everything before it needs Pillow and NumPy.
 
@@ -17,5 +18,7 @@ A line imports only lines above it:
     duplicates  folds            the images table to the folds table
     shards/  records             both tables to shards, and shards to an index
     datasets  doctor             dataset.json: which shard holds what; what ails a shard
-    augmentation/  batches       shards to tensors
+    rows  external  pseudo/      what is learnt from: one's own images, others', unlabelled ones
+    sampling                     rows to the plan of an epoch
+    augmentation/  batches       shards to tensors, by plan
 """

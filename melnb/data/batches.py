@@ -20,8 +20,7 @@ import tensorflow as tf
 
 from melnb.data.augmentation.draws import DRAWS
 from melnb.data.rows import Rows
-from melnb.data.sampling import NATURAL, Sampling, plan_epoch
-from melnb.data.sampling import count_steps as count_planned
+from melnb.data.sampling import NATURAL, Sampling, count_steps, plan_epoch
 from melnb.data.shards.access import ShardFiles
 from melnb.data.shards.examples import count_examples
 
@@ -36,21 +35,6 @@ def count_images(paths: Sequence[str | Path]) -> int:
     """
     counts = [(path, _COUNT.search(str(path))) for path in paths]
     return sum(int(found[1]) if found else count_examples(path) for path, found in counts)
-
-
-def count_steps(paths: Sequence[str | Path], *, batch_size: int) -> int:
-    """Count the whole batches in one pass over training shards.
-
-    Raises:
-        ValueError: There is not even one.
-    """
-    images = count_images(paths)
-    if images < batch_size:
-        raise ValueError(
-            f"batch_size is {batch_size} over all replicas, but the {len(paths)} training shards "
-            f"hold {images} images: lower batch_size, for training batches are whole"
-        )
-    return images // batch_size
 
 
 def train_batches(
@@ -88,7 +72,7 @@ def train_batches(
             bounds.
         tf.errors.OpError: (While reading) a record or a picture is damaged, or a shard is gone.
     """
-    steps = count_planned(rows, batch_size=batch_size, sampling=sampling)
+    steps = count_steps(rows, batch_size=batch_size, sampling=sampling)
     _check_seed(seed)
     _check_truth(rows)
     read = _make_reader(rows)
