@@ -38,7 +38,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         return None
 
     def epoch_of(self, step: Any) -> Any:
-        """Return how many epochs lie before a step, with their fraction."""
+        """Return how many epochs lie before a step or an array of steps, with their fraction."""
         return step / self.steps_per_epoch
 
     def cycle_ends(self) -> tuple[int, ...]:

@@ -81,7 +81,9 @@ class Stretched(Schedule):
 
     def epoch_of(self, step: Any) -> Any:
         """Return how many epochs lie before a step, with their fraction."""
-        return self._stretched(step) / self.steps_per_epoch
+        phase = np.searchsorted(self._first_steps[1:-1], step, side="right")
+        since = step - self._first_steps[phase]
+        return self._first_epochs[phase] + since / self._per_epoch[phase]
 
     def cycle_ends(self) -> tuple[int, ...]:
         """Return the epochs (from 1) that end a cycle; () for none."""
@@ -208,7 +210,7 @@ def schedule_table(schedule: Schedule, *, rows: int = 1000) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "step": steps.astype(int),
-            "epoch": ops.convert_to_numpy(schedule.epoch_of(steps)),
+            "epoch": schedule.epoch_of(steps),
             "learning_rate": ops.convert_to_numpy(schedule(steps)),
             "momentum": np.nan if momentum is None else ops.convert_to_numpy(momentum),
         }
