@@ -1,4 +1,4 @@
-"""Figures of a run in training: its learning curves and its learning rate."""
+"""Figures of a run in training: its learning curves, its learning rate, and how that was found."""
 
 from __future__ import annotations
 
@@ -55,6 +55,38 @@ def schedule_table(table: pd.DataFrame, *, title: str = "Learning rate") -> go.F
         x=table["epoch"], y=table["learning_rate"], mode="lines", name="learning rate"
     )
     return figure.update_yaxes(exponentformat="e", rangemode="tozero")
+
+
+def range_test(
+    table: pd.DataFrame, rates: Mapping[str, float], *, title: str = "Range test"
+) -> go.Figure:
+    """Draw `finder.range_test`: the loss by rate, and the rates that it suggests.
+
+    The heights are those of the smoothed loss; single losses and a burst may go beyond.
+
+    Args:
+        table: One row a step.
+        rates: Suggested rates by rule, each marked by a line.
+        title: Of the figure.
+    """
+    figure = go.Figure(layout=theme.layout(title, "Learning rate", "Loss", height=theme.HEIGHT))
+    for column, name, width, colour in (
+        ("loss", "each batch", 1, theme.SKY), ("smoothed", "smoothed", 3, theme.BLUE),
+    ):  # fmt: skip
+        figure.add_scatter(
+            x=table["learning_rate"], y=table[column], mode="lines", name=name,
+            line={"width": width, "color": colour}, opacity=0.6 if width == 1 else 1,
+        )  # fmt: skip
+    low, start = table["smoothed"].min(), table["smoothed"].iloc[0]
+    span = max(table["smoothed"].iloc[: len(table) * 3 // 4].max(), start) - low
+    heights = [low - span / 4, low + 1.5 * span] if span > 0 else None
+    for (rule, rate), colour in zip(rates.items(), theme.SERIES[1:], strict=False):
+        figure.add_scatter(
+            x=[rate, rate], y=heights or [low - 1, low + 1], mode="lines",
+            name=f"{rule} {rate:.1e}", line={"color": colour, "dash": "dash"},
+        )  # fmt: skip
+    figure.update_xaxes(type="log", exponentformat="e", dtick=1)
+    return figure.update_yaxes(range=heights)
 
 
 def _add_run(

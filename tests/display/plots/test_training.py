@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -41,3 +42,24 @@ def test_schedule_table() -> None:
     figure = training.schedule_table(table)
     assert figure.layout.title.text == "Learning rate"
     assert list(figure.data[0].y) == [1e-3, 1e-4]
+
+
+def test_range_test_marks_what_is_suggested_and_keeps_a_burst_out_of_the_scale() -> None:
+    rates = np.geomspace(1e-6, 1, 50)
+    smoothed = np.where(np.arange(50) < 45, np.linspace(1.0, 0.5, 50), 400.0)
+    table = pd.DataFrame({"learning_rate": rates, "loss": smoothed + 0.1, "smoothed": smoothed})
+    figure = training.range_test(table, {"valley": 1e-3, "steepest": 2e-2})
+    names = [trace.name for trace in figure.data]
+    assert names == ["each batch", "smoothed", "valley 1.0e-03", "steepest 2.0e-02"]
+    assert [list(t.x) for t in figure.data[2:]] == [[1e-3] * 2, [2e-2] * 2]
+    assert figure.layout.xaxis.type == "log"
+    low, high = figure.layout.yaxis.range
+    assert low < smoothed.min()
+    assert 1.0 < high < 2.0
+
+
+def test_range_test_of_a_loss_that_stands_still() -> None:
+    table = pd.DataFrame({"learning_rate": [1e-3, 1e-2], "loss": 0.7, "smoothed": 0.7})
+    figure = training.range_test(table, {"valley": 1e-3})
+    assert figure.layout.yaxis.range is None
+    assert len(figure.data) == 3
