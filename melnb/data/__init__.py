@@ -15,6 +15,7 @@ A line imports only lines above it:
     processes                    workers that begin and end as they should
     sources/  synthetic/         raw files to the images table
     appearance/                  the images table to the measures table: tone, colours, sizes
+    metadata                     the images table to rows of numbers, for a network
     duplicates  folds            the images table to the folds table
     shards/  records             both tables to shards, and shards to an index
     datasets  doctor             dataset.json: which shard holds what; what ails a shard
