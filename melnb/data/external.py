@@ -59,7 +59,7 @@ def add_external(
         )  # fmt: skip
         tables.append(table.assign(dataset=dataset.dataset)[[*tables[0].columns]])
         rows = join_rows([rows, part])
-    return rows, pd.concat(tables, ignore_index=True)
+    return rows, pd.concat(tables, ignore_index=True).astype({"images": "int64"})
 
 
 def external_rows(
