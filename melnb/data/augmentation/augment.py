@@ -39,8 +39,8 @@ __all__ = [
 # Strengths at which each operation shows well in a gallery of pictures of some 200 pixels.
 SHOWN = {
     "flips": True, "transpose": True, "rotation": 180.0, "shear": 20.0, "zoom": 0.3, "shift": 0.15,
-    "grid_distortion": 0.5, "elastic": 0.06, "brightness": 0.2, "contrast": 0.3, "saturation": 0.5,
-    "hue": 0.05, "blur": 3.0, "noise": 25.0, "clahe": 4.0, "jpeg": 0.95, "cutout": 0.3,
+    "grid_distortion": 0.5, "elastic": 0.08, "brightness": 0.2, "contrast": 0.3, "saturation": 0.5,
+    "hue": 0.05, "blur": 3.0, "noise": 25.0, "clahe": 3.0, "jpeg": 0.9, "cutout": 0.3,
     "randaugment": 2, "randaugment_magnitude": 0.5, "augmix": 0.5, "hairs": 20, "ruler": 1.0,
     "ink": 1.0, "bubbles": 1.0, "microscope": 1.0, "constancy": 1.0,
 }  # fmt: skip

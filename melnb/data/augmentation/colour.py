@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -71,10 +72,18 @@ def recolour(images: Any, light: Any, contrast: Any, saturation: Any, hue: Any) 
     matrix = keep * np.eye(3, dtype="float32") + (1 - keep) * grey + turn * _TURN
     matrix = ops.transpose(matrix * ops.reshape(contrast, (-1, 1, 1)), (0, 2, 1))
     mean = ops.sum(ops.mean(images, axis=(1, 2)) * LUMA, axis=-1)
+    images = multiply(images, matrix)
+    return ops.clip(images + per_image(light + (1 - contrast) * mean), 0.0, 255.0)
+
+
+def multiply(images: Any, matrix: Any) -> Any:
+    """Multiply the three channels of each pixel by a matrix, 1 or batch x 3 x 3."""
+    if keras.backend.backend() == "jax":  # on a CPU 20 times as fast, and a TPU keeps 32 bits
+        rows = (ops.reshape(matrix[:, k], (-1, 1, 1, 3)) for k in range(3))
+        return sum(images[..., k : k + 1] * row for k, row in enumerate(rows))
     height, width = images.shape[1:3]
     flat = ops.matmul(ops.reshape(images, (-1, height * width, 3)), matrix)
-    images = ops.reshape(flat, (-1, height, width, 3))
-    return ops.clip(images + per_image(light + (1 - contrast) * mean), 0.0, 255.0)
+    return ops.reshape(flat, (-1, height, width, 3))
 
 
 def autocontrast(images: Any, share: Any) -> Any:
@@ -84,22 +93,3 @@ def autocontrast(images: Any, share: Any) -> Any:
     stretched = (images - low) * (255 / ops.where(varied, high - low, 1.0))
     whole = ops.where(varied, ops.clip(stretched, 0.0, 255.0), images)
     return images + per_image(share) * (whole - images)
-
-
-def sharpen(images: Any, amount: Any) -> Any:
-    """Move away from the picture smoothed 3 x 3 by an amount for each image; -1 is that picture.
-
-    As Pillow's `ImageEnhance.Sharpness`, its factor being 1 + amount, but up to the very edge.
-    """
-    box = images
-    for axis in (1, 2):
-        box = box + _next(box, axis, -1) + _next(box, axis, 1)
-    smooth = (4 * images + box) / 13
-    return ops.clip(images + per_image(amount) * (images - smooth), 0.0, 255.0)
-
-
-def _next(images: Any, axis: int, step: int) -> Any:
-    """Return the picture moved by one pixel, its edge repeated."""
-    last = images.shape[axis] - 1
-    index = np.clip(np.arange(last + 1) + step, 0, last).astype("int32")
-    return ops.take(images, index, axis=axis)

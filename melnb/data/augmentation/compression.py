@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation.colour import LUMA
+from melnb.data.augmentation.colour import LUMA, multiply
 
 _SIDE = 8
 _YCC = np.array([LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
@@ -52,25 +52,32 @@ def compress(images: Any, quality: Any) -> Any:
         if blocks * _SIDE != images.shape[axis]:  # filled up with the last row or column
             places = np.minimum(np.arange(blocks * _SIDE), images.shape[axis] - 1)
             images = ops.take(images, places.astype("int32"), axis=axis)
-    parts = ops.matmul(images, _YCC.T.astype("float32")) - np.array([128, 0, 0], "float32")
+    parts = multiply(images, _YCC.T[None].astype("float32")) - np.array([128, 0, 0], "float32")
     parts = ops.reshape(parts, (-1, down, _SIDE, right, _SIDE, 3))
     blocks = ops.reshape(ops.transpose(parts, (0, 1, 3, 5, 2, 4)), (-1, down * right, 3, _SIDE**2))
-    steps = _steps(quality)
-    waves = ops.round(ops.matmul(blocks, _cosines()) / steps) * steps
+    step = ops.reshape(steps(quality), (-1, 1, 3, _SIDE**2))
+    waves = ops.round(ops.matmul(blocks, _cosines()) / step) * step
     blocks = ops.reshape(ops.matmul(waves, _cosines().T), (-1, down, right, 3, _SIDE, _SIDE))
     parts = ops.transpose(blocks, (0, 1, 4, 2, 5, 3))
     parts = ops.reshape(parts, (-1, down * _SIDE, right * _SIDE, 3))
-    back = np.linalg.inv(_YCC).T.astype("float32")
-    images = ops.matmul(parts + np.array([128, 0, 0], "float32"), back)
+    back = np.linalg.inv(_YCC).T[None].astype("float32")
+    images = multiply(parts + np.array([128, 0, 0], "float32"), back)
     return ops.clip(images[:, :height, :width], 0.0, 255.0)
 
 
-def _steps(quality: Any) -> Any:
-    """Return the multiples that waves are rounded to: batch x 1 x 3 x 64."""
+def steps(quality: Any) -> Any:
+    """Return what waves are rounded to multiples of, as libjpeg scales the tables of Annex K.
+
+    Args:
+        quality: 1-100, one an image.
+
+    Returns:
+        batch x 3 (luminance and the two differences) x 64 (row by row, slow waves first).
+    """
+    # A hundredth more than whole, so that no way of computing falls below it.
     scale = ops.where(quality < 50, ops.floor(5000.01 / quality), 200 - 2 * quality)
-    # A tenth off a whole number, so that no way of computing falls below it.
-    steps = ops.floor((_TABLES * ops.reshape(scale, (-1, 1, 1, 1)) + 50.1) / 100)
-    return ops.clip(steps, 1.0, 255.0)
+    rounded = ops.floor((_TABLES * ops.reshape(scale, (-1, 1, 1)) + 50.1) / 100)
+    return ops.clip(rounded, 1.0, 255.0)
 
 
 def _cosines() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Filters: what a lens out of focus and a sensor in the dark make of a picture.
+"""Filters: what a lens out of focus, a sensor in the dark and a program make of a picture.
 
 Each image has a strength of its own: `keras.ops.image.gaussian_blur` has one deviation for a whole
 batch, and Keras' layers that blur or add noise draw their own numbers.
@@ -27,13 +27,10 @@ def blur(images: Any, draw: Any, most: float) -> Any:
     """
     if not most:
         return images
-    height, width, channels = images.shape[1:]
+    height, width = images.shape[1:3]
     deviation = ops.maximum(draw * most, 1e-3)  # so narrow that a pixel stays what it is
-    flat = ops.reshape(images, (-1, height, width * channels))
-    down = ops.reshape(ops.matmul(_weights(deviation, height), flat), (-1, height, width, channels))
-    flat = ops.reshape(ops.transpose(down, (0, 2, 1, 3)), (-1, width, height * channels))
-    both = ops.reshape(ops.matmul(_weights(deviation, width), flat), (-1, width, height, channels))
-    return ops.clip(ops.transpose(both, (0, 2, 1, 3)), 0.0, 255.0)
+    blurred = _along_sides(images, _gaussian(deviation, height), _gaussian(deviation, width))
+    return ops.clip(blurred, 0.0, 255.0)
 
 
 def noise(images: Any, draw: Any, most: float) -> Any:
@@ -51,7 +48,35 @@ def noise(images: Any, draw: Any, most: float) -> Any:
     return ops.clip(images + per_image(draw * most) * grain, 0.0, 255.0)
 
 
-def _weights(deviation: Any, length: int) -> Any:
+def sharpen(images: Any, amount: Any) -> Any:
+    """Move each image away from itself smoothed 3 x 3, by an amount; -1 gives the smoothed one.
+
+    As Pillow's `ImageEnhance.Sharpness`, its factor being 1 + amount, but up to the very edge,
+    where the last pixels are repeated.
+    """
+    height, width = images.shape[1:3]
+    smooth = (4 * images + _along_sides(images, _three(height), _three(width))) / 13
+    return ops.clip(images + per_image(amount) * (images - smooth), 0.0, 255.0)
+
+
+def _along_sides(images: Any, down: Any, right: Any) -> Any:
+    """Multiply columns and rows of images by matrices (1 or batch, what comes x what goes in)."""
+    height, width, channels = images.shape[1:]
+    flat = ops.reshape(images, (-1, height, width * channels))
+    done = ops.reshape(ops.matmul(down, flat), (-1, height, width, channels))
+    flat = ops.reshape(ops.transpose(done, (0, 2, 1, 3)), (-1, width, height * channels))
+    both = ops.reshape(ops.matmul(right, flat), (-1, width, height, channels))
+    return ops.transpose(both, (0, 2, 1, 3))
+
+
+def _three(length: int) -> np.ndarray:
+    """Return what sums each place and the two beside it: 1 x length x length."""
+    place, same = np.arange(length), np.eye(length, dtype="float32")
+    before, behind = (np.clip(place + step, 0, length - 1) for step in (-1, 1))
+    return (same + same[before] + same[behind])[None]
+
+
+def _gaussian(deviation: Any, length: int) -> Any:
     """Return how much each place takes of each: batch x length x length, rows summing to 1."""
     place = np.arange(length, dtype="float32")
     here, there = place[:, None], place[None, :]

@@ -17,18 +17,21 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation.colour import autocontrast, recolour, sharpen
+from melnb.data.augmentation.colour import autocontrast, recolour
 from melnb.data.augmentation.draws import per_image, spread
+from melnb.data.augmentation.filters import sharpen
 from melnb.data.augmentation.geometry import Affine, multiply, transform
 
 # The value of each at magnitude 1, either way; most are those of the papers.
 OPERATIONS = {
     "shift_x": 0.3, "shift_y": 0.3,  # shares of the sides
     "rotation": math.radians(30), "shear_x": 0.3, "shear_y": 0.3, "zoom": math.log(1.3),
+    "sharpness": 0.9,
     "brightness": 0.3,  # share of the range
     "contrast": 0.9, "saturation": 0.9,  # shares of what there is
-    "hue": math.radians(36), "autocontrast": 1.0, "sharpness": 0.9,
+    "hue": math.radians(36), "autocontrast": 1.0,
 }  # fmt: skip
+_MIXED = {name: most for name, most in OPERATIONS.items() if name != "sharpness"}  # by AugMix
 MAGNITUDE = 0.3  # of RandAugment, unless said otherwise
 WIDTH = 3  # chains of AugMix
 _DEPTH = 3  # operations of a chain at most
@@ -53,7 +56,8 @@ def rand_augment(draw: Any, number: int, magnitude: float) -> dict[str, Any]:
         return {}
     if not 0 < number <= len(OPERATIONS):
         raise ValueError(f"randaugment is {number}; use 1 to {len(OPERATIONS)} operations, or 0")
-    return _choose(draw, float(number), magnitude, salt=0)
+    value, _ = _choose(draw, OPERATIONS, number, salt=0)
+    return _named(OPERATIONS, value * magnitude)
 
 
 def affine_of(images: Any, chosen: dict[str, Any]) -> Affine | None:
@@ -71,11 +75,13 @@ def recolour_by(images: Any, chosen: dict[str, Any]) -> Any:
     """Do the chosen operations that change colours."""
     if not chosen:
         return images
+    if "sharpness" in chosen:
+        images = sharpen(images, chosen["sharpness"])
     images = recolour(
         images, 255 * chosen["brightness"], 1 + chosen["contrast"], 1 + chosen["saturation"],
         chosen["hue"],
     )  # fmt: skip
-    return sharpen(autocontrast(images, ops.abs(chosen["autocontrast"])), chosen["sharpness"])
+    return autocontrast(images, ops.abs(chosen["autocontrast"]))
 
 
 def aug_mix(images: Any, draw: Any, severity: float) -> Any:
@@ -100,20 +106,27 @@ def aug_mix(images: Any, draw: Any, severity: float) -> Any:
     weight = weight / ops.sum(weight, axis=-1, keepdims=True)
     mixed = 0.0
     for chain in range(WIDTH):
-        chosen = _choose(draw, depth[:, chain : chain + 1], severity, salt=chain + 2, varied=True)
+        value, size = _choose(draw, _MIXED, depth[:, chain : chain + 1], salt=chain + 2)
+        chosen = _named(_MIXED, value * size * severity)
         view = recolour_by(transform(images, affine_of(images, chosen)), chosen)
         mixed = mixed + per_image(weight[:, chain]) * view
     mixed = images + per_image(shares[:, -1]) * (mixed - images)
     return ops.clip(mixed, 0.0, 255.0)  # as far as rounding leads beyond
 
 
-def _choose(
-    draw: Any, number: Any, magnitude: float, *, salt: int, varied: bool = False
-) -> dict[str, Any]:
-    """Return the values of the operations: those with the lowest of their numbers are chosen."""
-    order, side, size = ops.unstack(spread(draw, (3, len(OPERATIONS)), 10 + salt), 3, axis=1)
+def _choose(draw: Any, operations: dict[str, float], number: Any, *, salt: int) -> tuple[Any, Any]:
+    """Choose operations for each image.
+
+    Returns:
+        Values at magnitude 1, of either sign, 0 of what is not chosen, and a uniform number for
+        each; both batch x operations.
+    """
+    order, side, size = ops.unstack(spread(draw, (3, len(operations)), 10 + salt), 3, axis=1)
     before = ops.cast(order[:, None, :] < order[:, :, None], "float32")
     chosen = ops.cast(ops.sum(before, axis=-1) < number, "float32")
-    value = chosen * ops.where(side < 0.5, -magnitude, magnitude) * (size if varied else 1.0)
-    most = np.array(list(OPERATIONS.values()), "float32")
-    return dict(zip(OPERATIONS, ops.unstack(value * most, len(OPERATIONS), axis=1), strict=True))
+    most = np.array(list(operations.values()), "float32")
+    return chosen * ops.where(side < 0.5, -1.0, 1.0) * most, size
+
+
+def _named(operations: dict[str, float], values: Any) -> dict[str, Any]:
+    return dict(zip(operations, ops.unstack(values, len(operations), axis=1), strict=True))
