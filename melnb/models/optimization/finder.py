@@ -119,8 +119,9 @@ def suggestions(table: pd.DataFrame) -> dict[str, float]:
 
     `valley`: in the middle of the longest fall of the smoothed loss, its longest decreasing
     subsequence (fastai, which takes it for as many rows as it is long). `steepest`: where the
-    smoothed loss falls fastest by the logarithm of the rate (Smith 2017). The first tenth, where
-    the mean has not settled, and the last rows, where the loss bursts, are passed by (fastai).
+    smoothed loss falls fastest by the logarithm of the rate, as a line through a tenth of the rows
+    does. The first tenth, where the mean has not settled, and the last rows, where the loss
+    bursts, are passed by (fastai).
 
     Raises:
         ValueError: There are too few rows to tell.
@@ -132,10 +133,9 @@ def suggestions(table: pd.DataFrame) -> dict[str, float]:
             "lower the lowest rate"
         )
     rates, losses = rows["learning_rate"].to_numpy(), rows["smoothed"].to_numpy()
-    slopes = np.diff(losses) / np.diff(np.log(rates))
     return {
         "valley": float(rates[_valley(losses)]),
-        "steepest": float(rates[int(slopes.argmin())]),
+        "steepest": float(rates[_steepest(losses)]),
     }
 
 
@@ -207,3 +207,14 @@ def _valley(losses: np.ndarray) -> int:
             lengths[k], begins[k] = lengths[before] + 1, begins[before]
     end = int(lengths.argmax())
     return int(begins[end] + end) // 2
+
+
+def _steepest(losses: np.ndarray) -> int:
+    """Return the row in the middle of the window whose line of least squares falls fastest.
+
+    The rates are evenly spaced by their logarithm, so the row's number stands for it; from one row
+    to the next the greatest fall is a single batch's chance.
+    """
+    half = 1 + len(losses) // 20
+    slopes = np.correlate(losses, np.arange(-half, half + 1), mode="valid")
+    return half + int(slopes.argmin())

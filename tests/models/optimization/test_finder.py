@@ -170,6 +170,14 @@ def test_the_steepest_rate_is_where_the_loss_falls_fastest_by_its_logarithm() ->
     assert found["valley"] < 0.1
 
 
+def test_one_batch_with_a_small_loss_is_not_the_steepest_fall() -> None:
+    place = np.linspace(-6, 0, 121)
+    losses = 1 - 0.5 * np.tanh(2 * (place + 3))
+    losses[25] -= 0.3
+    found = finder.suggestions(make_table(losses.tolist()))
+    assert math.log10(found["steepest"]) == pytest.approx(-3, abs=0.2)
+
+
 def test_what_is_chosen_is_written_and_read(tmp_path: Path) -> None:
     table = make_table(np.linspace(1, 0.2, 40).tolist())
     for rule in finder.SUGGESTIONS:
