@@ -1,15 +1,16 @@
 """Weights: what a backbone knows before it starts, and where its file comes from.
 
-Every tensor is matched by the name and the shape of its layer, or by Keras' own strict loader: a
-file that fits only in part stops with the names, for Keras' `load_weights(by_name=True)` takes
-such a file without a word.
+Every tensor is matched by the name of its layer and by its shape: a file that fits only in part
+stops with the names of all tensors that do not, for Keras' `load_weights(by_name=True)` takes such
+a file without a word.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import warnings
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module, util
 from pathlib import Path
@@ -26,13 +27,10 @@ from melnb.models.networks.backbones import (
     find_backbone,
     set_normalization,
 )
+from melnb.models.networks.layouts import WeightsError as WeightsError
+from melnb.models.networks.layouts import assign_layers, compare_tensors, misfit, read_layers
 
-_TOPS = {"probs", "predictions"}  # the last layer of files with a top: not a backbone's
-Layers = dict[str, list[np.ndarray]]
-
-
-class WeightsError(ValueError):
-    """Weights are not published, not there, not whole or not for this backbone."""
+Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,10 @@ def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
         )
     if path.suffix == ".keras":
         _read_classifier(network, path)
-    elif backbone in EFFICIENTNETS and not path.name.endswith(".weights.h5"):
-        _read_efficientnet(network, path)
+    elif path.name.endswith(".weights.h5"):
+        _read_saved(network, path)
     else:
-        _read_by_order(network, path)
+        _read_published(network, path, efficientnet=backbone in EFFICIENTNETS)
 
 
 def find_weights(backbone: str, weights: str) -> WeightsFile:
@@ -137,75 +135,79 @@ def _read_classifier(network: keras.Model, path: Path) -> None:
         saved = keras.saving.load_model(path, compile=False).get_layer("backbone")
     except ValueError as error:
         raise WeightsError(f"{path} does not read as a classifier of 03_train: {error}") from error
-    wanted, given = ([tuple(w.shape) for w in m.weights] for m in (network, saved))
-    if wanted != given:
-        raise WeightsError(
-            f"{path} holds another backbone: {len(given)} tensors where {len(wanted)} of other "
-            "shapes are wanted; name the backbone that it was trained with"
-        )
+    _check_shapes(
+        [(w.path, tuple(w.shape)) for w in network.weights],
+        [(w.path, tuple(w.shape)) for w in saved.weights],
+        path,
+    )
     network.set_weights(saved.get_weights())
 
 
-def _read_by_order(network: keras.Model, path: Path) -> None:
+def _check_shapes(wanted: Shapes, given: Shapes, path: Path) -> None:
+    """Compare two backbones tensor by tensor; their numbered layers may count from elsewhere."""
+    if [shape for _, shape in wanted] == [shape for _, shape in given]:
+        return
+    lines = compare_tensors("backbone", wanted, given)
+    raise WeightsError(
+        f"{misfit(path, lines)}\nIt holds {len(given)} tensors where {len(wanted)} are wanted: "
+        "name the backbone that it was trained with"
+    )
+
+
+def _read_saved(network: keras.Model, path: Path) -> None:
+    """Read what `network.save_weights` of Keras 3 wrote, or name all that does not fit."""
     try:
-        with warnings.catch_warnings():
-            # Keras only warns when layers "retain their freshly-initialized weights".
-            warnings.simplefilter("error", UserWarning)
-            network.load_weights(path)
-    except (ValueError, KeyError, OSError, UserWarning) as error:
+        with h5py.File(path) as file:
+            given = _stored(file)
+    except OSError as error:
         raise WeightsError(f"{path} does not fit this backbone: {error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / "own.weights.h5"
+        network.save_weights(own)
+        with h5py.File(own) as file:
+            wanted = _stored(file)
+    problems = [f"{name}: not in the file" for name in wanted.keys() - given.keys()]
+    problems += [f"{name}: only in the file" for name in given.keys() - wanted.keys()]
+    problems += [
+        f"{name}: {given[name]} in the file, {wanted[name]} in the network"
+        for name in wanted.keys() & given.keys()
+        if wanted[name] != given[name]
+    ]
+    if problems:
+        raise WeightsError(misfit(path, problems))
+    network.load_weights(path)
 
 
-def _read_efficientnet(network: keras.Model, path: Path) -> None:
+def _stored(file: h5py.File) -> dict[str, tuple[int, ...]]:
+    """Return the name and shape of every tensor that Keras 3 stored."""
+    found: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = tuple(item.shape)
+
+    file.visititems(note)
+    return found
+
+
+def _read_published(network: keras.Model, path: Path, *, efficientnet: bool) -> None:
     """Read a file of Keras or of the efficientnet package: the same layers, but two scalings.
 
     The package scales pixels to (x - mean) / deviation, in front of the network. Keras does so in
     the network, and then divides by the root of the deviation once more, in a layer that it adds
     for `weights="imagenet"` alone (tensorflow issue 49930); here that goes into the variance.
     """
-    source = _published_layers(path)
-    scaling = [name for name in source if name.startswith("normalization")]
-    mean, variance = np.array(IMAGENET_MEAN), np.square(IMAGENET_DEVIATION)
-    if scaling:
-        mean, variance = source.pop(scaling[0])[:2]
-        variance = variance * np.array(IMAGENET_DEVIATION)
-    layers = {
-        layer.name: layer
+    source = read_layers(path)
+    scaling = source.pop("normalization number 1", None) if efficientnet else None
+    layers = [
+        layer
         for layer in network.layers
-        if layer.weights and not isinstance(layer, keras.layers.Normalization)
-    }
-    _check_match(layers, source, path)
-    for name, layer in layers.items():
-        layer.set_weights(source[name])
-    set_normalization(network, mean, variance)
-
-
-def _published_layers(path: Path) -> Layers:
-    """Return the weights of each layer of an HDF5 file as Keras 2 wrote it, less the top."""
-    try:
-        with h5py.File(path) as file:
-            group = file if "layer_names" in file.attrs else file["model_weights"]
-            names = [_text(name) for name in group.attrs["layer_names"]]
-            layers = {
-                name: [np.asarray(group[name][_text(w)]) for w in group[name].attrs["weight_names"]]
-                for name in names
-            }
-    except (OSError, KeyError) as error:
-        raise WeightsError(f"{path} does not read as a Keras weights file: {error}") from error
-    return {name: tensors for name, tensors in layers.items() if tensors and name not in _TOPS}
-
-
-def _check_match(layers: dict[str, Any], source: Layers, path: Path) -> None:
-    problems = [f"{name}: not in the file" for name in layers if name not in source]
-    problems += [f"{name}: only in the file" for name in source if name not in layers]
-    for name in layers.keys() & source.keys():
-        wanted = [tuple(w.shape) for w in layers[name].weights]
-        given = [w.shape for w in source[name]]
-        if wanted != given:
-            problems.append(f"{name}: {given} in the file, {wanted} in the network")
-    if problems:
-        raise WeightsError(f"{path} does not fit this backbone:\n" + "\n".join(sorted(problems)))
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+        if layer.weights and not (efficientnet and isinstance(layer, keras.layers.Normalization))
+    ]
+    assign_layers(layers, source, path)
+    if efficientnet:
+        mean, variance = np.array(IMAGENET_MEAN), np.square(IMAGENET_DEVIATION)
+        if scaling:
+            mean, variance = (tensor.values for tensor in scaling[:2])
+            variance = variance * np.array(IMAGENET_DEVIATION)
+        set_normalization(network, mean, variance)

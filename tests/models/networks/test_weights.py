@@ -1,6 +1,7 @@
 """Weights: published files land tensor by tensor where they belong, or stop with the names."""
 
 import hashlib
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,8 +15,14 @@ import pytest
 from keras import ops
 
 from melnb.models.networks import weights as module
-from melnb.models.networks.backbones import BACKBONES, make_backbone, set_normalization
+from melnb.models.networks.backbones import (
+    BACKBONES,
+    make_backbone,
+    scale_pixels,
+    set_normalization,
+)
 from melnb.models.networks.classifier import make_classifier
+from melnb.models.networks.layouts import layer_keys
 from melnb.models.networks.weights import WeightsError, WeightsFile, fetch_weights, find_weights
 from melnb.models.networks.weights import read_weights as read
 
@@ -56,7 +63,8 @@ def randomize(network: keras.Model, x: np.ndarray) -> None:
     rng = np.random.default_rng(1)
     layers = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
     for layer in layers:
-        layer.gamma.assign(rng.uniform(0.7, 1.3, layer.gamma.shape))
+        if layer.scale:
+            layer.gamma.assign(rng.uniform(0.7, 1.3, layer.gamma.shape))
         layer.beta.assign(rng.normal(0, 0.1, layer.beta.shape))
         layer.momentum = 0.0
     network(x, training=True)
@@ -269,9 +277,12 @@ def test_every_tensor_that_does_not_match_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         read(ours, backbone="EfficientNetB0", weights=str(path))
     assert str(caught.value).splitlines()[1:] == [
-        "block3b_bn: not in the file",
-        "extra_conv: only in the file",
-        "top_conv: [(1, 1, 320, 1279)] in the file, [(1, 1, 320, 1280)] in the network",
+        "block3b_bn/beta: not in the file",
+        "block3b_bn/gamma: not in the file",
+        "block3b_bn/moving_mean: not in the file",
+        "block3b_bn/moving_variance: not in the file",
+        "extra_conv/weight0: only in the file",
+        "top_conv/kernel: (1, 1, 320, 1279) in the file, (1, 1, 320, 1280) in the network",
     ]
     assert all(np.array_equal(a, b) for a, b in zip(before, ours.get_weights(), strict=True))
 
@@ -283,6 +294,105 @@ def test_a_top_is_left_out(tmp_path: Path) -> None:
     path = write_h5(tmp_path / "top.h5", {**tensors, "probs": [np.zeros((1280, 1000))]})
     read(ours, backbone="EfficientNetB0", weights=str(path))
     assert np.array_equal(ours.get_layer("stem_conv").get_weights()[0], tensors["stem_conv"][0])
+
+
+# As Keras 1 and 2 named it
+
+MOBILE = {
+    r"squeeze_excite_conv": "squeeze_excite/Conv",
+    r"^(expanded_conv(_\d+)?)_": r"\1/",
+    r"_bn$": "/BatchNorm",
+    r"^conv": "Conv",
+}
+NUMBERED = re.compile(r"(conv2d|batch_normalization|layer_normalization)(_\d+)?")
+
+
+def old_names(backbone: str, network: keras.Model) -> dict[str, str]:
+    """Return what the layers of a network are called in its published file."""
+    found, counts = {}, {"": 0}
+    for name in (layer.name for layer in network.layers if layer.weights):
+        old = name
+        if numbered := NUMBERED.fullmatch(name):  # counted on from an earlier network
+            counts[numbered[1]] = counts.get(numbered[1], 94) + 1
+            old = f"{numbered[1]}_{counts[numbered[1]]}"
+        elif backbone.startswith("DenseNet") and name in ("conv1_conv", "conv1_bn"):
+            old = name.replace("_", "/")
+        elif backbone.startswith("MobileNet"):
+            for pattern, text in MOBILE.items():
+                old = re.sub(pattern, text, old)
+        found[name] = old
+    return found
+
+
+def write_old(path: Path, network: keras.Model, names: Mapping[str, str], version: str) -> Path:
+    """Write a file as Keras 1 (`W_1`, `b_1`) or 2 (`kernel`, `bias`) did, layers without too."""
+    with h5py.File(path, "w") as file:
+        names = {layer.name: names.get(layer.name, layer.name) for layer in network.layers}
+        file.attrs["layer_names"] = [name.encode() for name in names.values()]
+        if version != "1":
+            file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", version.encode()
+        for layer in network.layers:
+            old = names[layer.name]
+            group = file.create_group(old)
+            keys = [f"{old}/{w.name}:0" for w in layer.weights]
+            if version == "1":
+                keys = [f"{old}_{letter}_1:0" for letter in "Wb"[: len(keys)]]
+            group.attrs["weight_names"] = [key.encode() for key in keys]
+            for key, array in zip(keys, layer.get_weights(), strict=True):
+                group[key] = array
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n in ("VGG16", "MobileNetV3Small") else pytest.param(n, marks=pytest.mark.slow)
+        for n in (
+            "VGG16", "MobileNetV3Small", "DenseNet121", "ResNet50", "InceptionV3", "Xception",
+            "EfficientNetV2B0", "ConvNeXtTiny",
+        )
+    ],
+)  # fmt: skip
+def test_files_of_older_keras_come_in_by_name_and_give_the_same(name: str, tmp_path: Path) -> None:
+    side = 80 if name in ("InceptionV3", "Xception") else SIDE
+    row = BACKBONES[name]
+    image = keras.Input((side, side, 3))
+    body = getattr(keras.applications, name)(
+        weights=None, include_top=False, input_tensor=scale_pixels(image, row.scaling)
+    )
+    theirs = keras.Model(image, body.output)
+    randomize(theirs, pixels(side, n=8))
+    names = old_names(name, theirs)
+    if name in ("VGG16", "ResNet50"):
+        assert all(new == old for new, old in names.items())
+    else:
+        assert any(new != old for new, old in names.items()) or name == "EfficientNetV2B0"
+    path = write_old(tmp_path / "old.h5", theirs, names, "1" if name == "VGG16" else "2.1.6")
+    ours = make_backbone(name, image_size=side)
+    assert difference(ours(pixels(side)), theirs(pixels(side))) > 1e-3
+    read(ours, backbone=name, weights=str(path))
+    assert difference(ours(pixels(side)), theirs(pixels(side))) < 1e-5
+
+
+def test_names_of_every_age_are_one() -> None:
+    assert layer_keys(["conv1/bn", "Conv/BatchNorm", "conv2d_95", "block1_conv1", "conv2d_97"]) == [
+        "conv1_bn", "conv_bn", "conv2d number 1", "block1_conv1", "conv2d number 2",
+    ]  # fmt: skip
+    assert layer_keys(["expanded_conv/squeeze_excite/Conv_1"]) == [
+        "expanded_conv_squeeze_excite_conv_1"
+    ]
+
+
+def test_a_list_too_long_for_one_attribute_is_read_whole(tmp_path: Path) -> None:
+    network = make_backbone("tiny", image_size=SIDE)
+    path = write_old(tmp_path / "long.h5", network, {}, "2.4.0")
+    with h5py.File(path, "a") as file:
+        names = file.attrs["layer_names"]
+        file.attrs["layer_names0"], file.attrs["layer_names1"] = names[:5], names[5:]
+        del file.attrs["layer_names"]
+    ours = make_backbone("tiny", image_size=SIDE)
+    read(ours, backbone="tiny", weights=str(path))
+    assert np.array_equal(values(ours(pixels())), values(network(pixels())))
 
 
 # A run to go on from
@@ -317,15 +427,39 @@ def test_files_of_another_backbone_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.h5").write_bytes(b"not HDF5")
     (tmp_path / "broken.keras").write_bytes(b"not a zip")
     small = make_backbone("small", image_size=SIDE)
-    with pytest.raises(WeightsError, match="holds another backbone: 20 tensors"):
+    with pytest.raises(WeightsError, match=r"(?s)16\) in the file.*It holds 20 tensors where"):
         read(small, backbone="small", weights=str(tmp_path / "model.keras"))
-    for name in ("body.weights.h5", "body.h5", "broken.h5"):
-        with pytest.raises(WeightsError, match=f"{name} does not fit this backbone"):
+    for name, words in (
+        ("body.weights.h5", "fit this backbone"),
+        ("body.h5", "fit this backbone"),
+        ("broken.h5", "read as a Keras weights file"),
+    ):
+        with pytest.raises(WeightsError, match=f"{name} does not {words}"):
             read(small, backbone="small", weights=str(tmp_path / name))
     with pytest.raises(WeightsError, match="does not read as a classifier"):
         read(small, backbone="small", weights=str(tmp_path / "broken.keras"))
     with pytest.raises(WeightsError, match="there is no such file: use none, imagenet"):
         read(small, backbone="small", weights="imagent")
+
+
+def test_every_tensor_of_a_saved_file_that_does_not_match_is_named(tmp_path: Path) -> None:
+    saved, ours = make_backbone("tiny", image_size=SIDE), make_backbone("tiny", image_size=SIDE)
+    path = tmp_path / "body.weights.h5"
+    saved.save_weights(path)
+    before = ours.get_weights()
+    with h5py.File(path, "a") as file:
+        layers = file["layers"]
+        del layers["batch_normalization"]["vars"]["1"]
+        layers["dense"] = layers["conv2d"]
+        del layers["conv2d_1"]["vars"]["0"]
+        layers["conv2d_1"]["vars"]["0"] = np.zeros((3, 3, 16, 31))
+    with pytest.raises(WeightsError) as caught:
+        read(ours, backbone="tiny", weights=str(path))
+    assert str(caught.value).splitlines()[1:] == [
+        "layers/batch_normalization/vars/1: not in the file",
+        "layers/conv2d_1/vars/0: (3, 3, 16, 31) in the file, (3, 3, 16, 32) in the network",
+    ]
+    assert all(np.array_equal(a, b) for a, b in zip(before, ours.get_weights(), strict=True))
 
 
 def test_a_broken_efficientnet_file_is_refused(tmp_path: Path) -> None:
