@@ -53,7 +53,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "metadata": {"network": {"metadata": 3, "fusion": "gated"}},
     "everything": {
         "phases": {
-            "sizes": [24], "size_epochs": [2], "scale_batch": True, "frozen_epochs": 1,
+            "sizes": [24], "size_epochs": [2], "scale_batch": True, "frozen_epochs": 2,
             "unfreeze_blocks": 3,
         },
         "rates": 0.5,
