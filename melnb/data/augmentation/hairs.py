@@ -54,7 +54,9 @@ def hairs(images: Any, draw: Any, most: int) -> Any:
         inked, nearest = ops.maximum(inked, amount), ops.maximum(nearest, depth)
     blur = max(1.0, 0.012 * side(images))  # pixels over which the shade fades
     shade = ops.square(ops.clip(1 + nearest / blur, 0.0, 1.0))
-    shade = shade * column(between(0.0, 0.3, of_all[:, 5]))
+    # As faint as the hairs themselves where they are thinner than a pixel.
+    faint = ops.minimum(side(images) * between(0.0025, 0.0068, of_all[:, 4]), 1.0)
+    shade = shade * column(between(0.0, 0.3, of_all[:, 5]) * faint)
     colour = _tone(of_all[:, 6]) * ops.mean(images, axis=(1, 2))
     images = images * ((1 - shade) * (1 - inked))[..., None]
     painted = images + inked[..., None] * ops.reshape(colour, (-1, 1, 1, 3))
@@ -91,7 +93,8 @@ def _depth(images: Any, strand: dict[str, Any]) -> Any:
     square = ops.square(along / column(strand["half"]))
     bend, thick = column(strand["bend"]), column(strand["thick"])
     distance = ops.abs(across * side(images) - bend + bend * square)
-    return (thick - column(strand["away"])) - thick * ops.square(square) - distance
+    # At the ends of the curve no pixel is covered any more.
+    return (thick - column(strand["away"])) - (thick + 0.5) * ops.square(square) - distance
 
 
 def _tone(draw: Any) -> Any:

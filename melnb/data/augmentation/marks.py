@@ -88,7 +88,7 @@ def bubbles(images: Any, draw: Any, probability: float) -> Any:
         dark = ops.maximum(dark, outline * column(there[:, k]))
     chosen = happens(draw, probability)
     images = images * (1 - 0.2 * chosen * dark)[..., None]
-    return cover(images, 0.75 * chosen * light, ops.ones_like(images[:, 0, 0]) * 252.0)
+    return cover(images, 0.85 * chosen * light, ops.ones_like(images[:, 0, 0]) * 252.0)
 
 
 def ruler(images: Any, draw: Any, probability: float) -> Any:
@@ -176,7 +176,7 @@ def _bubble(images: Any, bubble: tuple[Any, Any, Any], light: Any) -> tuple[Any,
     spot = ops.square(x - 0.45 * ops.cos(turn)) + ops.square(y - 0.45 * ops.sin(turn))
     glint = ops.clip(1.2 - spot / ops.square(0.16 + 0.5 * pixel), 0.0, 1.0)
     inside = ops.clip((1 - away) / soft + 0.5, 0.0, 1.0)
-    bright = ops.maximum(inside * (0.07 + 0.6 * rim * lit * lit), 0.9 * glint * inside)
+    bright = ops.maximum(inside * (0.06 + 0.53 * rim * lit * lit), glint * inside)
     return bright, ops.clip(1 - ops.abs(away - 1.0) / (0.05 + soft), 0.0, 1.0)
 
 
