@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from melnb.data.appearance.cleaning import Cleaning
 from melnb.data.pictures import Fit, read_picture
 from melnb.data.shards.examples import Shard, count_examples, file_crc, read_examples
 from melnb.data.shards.files import UNKNOWN, WORDS, Settings, ShardReport
@@ -74,6 +75,7 @@ def make_records(
     image_sizes: Sequence[int],
     fit: Fit = "crop",
     quality: int = 95,
+    cleaning: Cleaning = "none",
     shard_size: int = 512,
     seed: int = 0,
     workers: int = 0,
@@ -94,6 +96,8 @@ def make_records(
         image_sizes: Pixels on a side, one or more; all from one decoding.
         fit: How a picture gets square: `crop`, `squash`, `pad`.
         quality: Of the JPEGs. A JPEG that has the size already is stored as it is.
+        cleaning: What is done to a picture first: `none`, `hairs` (dark ones are removed),
+            `constancy` (shades of grey) or `both`; then no JPEG is stored as it is.
         shard_size: The most images in a shard; the shards of a fold are of equal size.
         seed: Of the order of images within a fold.
         workers: Processes; 0: one for each core; 1: this one.
@@ -109,8 +113,8 @@ def make_records(
     """
     table = _join(images, folds, classes)
     folder = Path(folder)
-    settings = Settings(tuple(classes), tuple(sorted(set(image_sizes))), fit, quality)
-    settle(folder, {**asdict(settings), "shard_size": shard_size, "seed": seed})
+    settings = Settings(tuple(classes), tuple(sorted(set(image_sizes))), fit, quality, cleaning)
+    settle(folder, {**settings.plain(), "shard_size": shard_size, "seed": seed})
     places = plan_shards(table, shard_size, seed)
     plans = (take_rows(table, place) for place in places)
     n_workers = count_workers(workers, len(places))

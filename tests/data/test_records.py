@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import signal
 import subprocess
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from melnb.data.appearance.cleaning import clean_picture
 from melnb.data.pictures import decode_picture, encode_jpeg, fit_picture, read_picture
 from melnb.data.records import (
     Records,
@@ -195,7 +197,7 @@ def test_finished_shards_are_kept_and_missing_or_damaged_ones_made(cohort, tmp_p
 @pytest.mark.parametrize(
     "change",
     [{"quality": 60}, {"image_sizes": [24]}, {"fit": "pad"}, {"shard_size": 2}, {"seed": 5},
-     {"classes": ("melanoma", "other")}],
+     {"classes": ("melanoma", "other")}, {"cleaning": "constancy"}],
 )  # fmt: skip
 def test_shards_of_other_settings_are_not_kept(cohort, tmp_path, change):
     make(cohort, tmp_path / "records")
@@ -203,6 +205,49 @@ def test_shards_of_other_settings_are_not_kept(cohort, tmp_path, change):
     make(cohort, tmp_path / "fresh", **change)
     assert changed.kept == 0
     assert content(tmp_path / "records") == content(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("cleaning", ["hairs", "constancy", "both"])
+def test_pictures_are_cleaned_before_they_are_made_small(cohort, tmp_path, cleaning):
+    images, _ = cohort
+    image = Image.new("RGB", (300, 260), (205, 160, 140))
+    ImageDraw.Draw(image).line([(0, 40), (299, 200)], (40, 25, 20), 3)
+    image.save(images["path"][0], quality=95)
+    records = make(cohort, tmp_path / "records", cleaning=cleaning, image_sizes=[64])
+    stored = [e for s in records.shards for e in read_examples(s.path) if e["image_name"] == b"i00"]
+    wanted = clean_picture(read_picture(images["path"][0]), cleaning, 64)
+    assert stored[0]["image"] == encode_jpeg(fit_picture(wanted, 64))
+    assert (stored[0]["width"], stored[0]["height"]) == (300, 260)
+    darkest = np.asarray(Image.open(io.BytesIO(stored[0]["image"]))).max(axis=2).min()
+    assert (darkest > 120) == (cleaning != "constancy")
+
+
+def test_no_jpeg_that_is_to_be_cleaned_is_stored_as_it_is(tmp_path):
+    images, folds = make_cohort(tmp_path, n=4, side=16)
+    images, folds = images.iloc[:1], folds.iloc[:1]
+    Image.new("RGB", (16, 16), (200, 100, 80)).save(images["path"].iloc[0], quality=70)
+    shard = make((images, folds), tmp_path / "records", cleaning="constancy").shards[0]
+    pixels = np.asarray(Image.open(io.BytesIO(next(read_examples(shard.path))["image"])))
+    assert np.ptp(pixels.reshape(-1, 3).mean(axis=0)) < 2  # grey
+
+
+def test_records_from_before_there_was_cleaning_are_kept(cohort, tmp_path):
+    folder = tmp_path / "records"
+    first = make(cohort, folder)
+    settings = json.loads((folder / "settings.json").read_text())
+    assert list(settings) == ["classes", "image_sizes", "fit", "quality", "shard_size", "seed"]
+    assert make(cohort, folder, cleaning="none").kept == len(first.shards)
+    make(cohort, folder, cleaning="hairs")
+    assert json.loads((folder / "settings.json").read_text())["cleaning"] == "hairs"
+    assert make(cohort, folder, cleaning="hairs").kept == len(first.shards)
+
+
+def test_a_strange_cleaning_is_refused_before_anything_is_swept_away(cohort, tmp_path):
+    make(cohort, tmp_path / "records")
+    whole = content(tmp_path / "records")
+    with pytest.raises(ValueError, match="cleaning is 'soap': use none, hairs, constancy, both"):
+        make(cohort, tmp_path / "records", cleaning="soap")
+    assert content(tmp_path / "records") == whole
 
 
 def test_shards_of_other_rows_are_not_kept(cohort, tmp_path):

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from melnb.data.appearance.cleaning import FINE, Cleaning, check_cleaning, clean_picture
 from melnb.data.pictures import (
     Fit,
     PictureError,
@@ -55,12 +56,25 @@ class Settings:
         image_sizes: Pixels on a side.
         fit: How a picture gets square.
         quality: Of the JPEGs.
+        cleaning: What is done to a picture first.
     """
 
     classes: tuple[str, ...]
     image_sizes: tuple[int, ...]
     fit: Fit
     quality: int
+    cleaning: Cleaning = "none"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no cleaning."""
+        check_cleaning(self.cleaning)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings by name; no cleaning is not named, as before there was any."""
+        settings = asdict(self)
+        if self.cleaning == "none":
+            del settings["cleaning"]
+        return settings
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,7 @@ def make_shard(
 def make_examples(row: Row, settings: Settings) -> dict[int, dict[str, Value]]:
     """Make the example of one image at every size, from one decoding.
 
-    A JPEG that already has a size is stored as it is, byte for byte.
+    A JPEG that already has a size is stored as it is, byte for byte, unless it is to be cleaned.
 
     Raises:
         PictureError: The picture or its mask cannot be read.
@@ -126,7 +140,10 @@ def make_examples(row: Row, settings: Settings) -> dict[int, dict[str, Value]]:
     path, fit = row["path"], settings.fit
     if path is None:
         raise PictureError("no path")
-    picture = decode_picture(read_bytes(path), path, size=max(settings.image_sizes), fit=fit)
+    cleaned, largest = settings.cleaning != "none", max(settings.image_sizes)
+    size = max(largest, FINE) if cleaned else largest
+    picture = decode_picture(read_bytes(path), path, size=size, fit=fit)
+    pixels = clean_picture(picture.pixels, settings.cleaning, largest)
     common: dict[str, Value] = {key: _word(row[column]) for key, column in WORDS.items()}
     common["age_approx"] = UNKNOWN if row["age"] is None else round(row["age"])
     target = row["target"]
@@ -134,8 +151,9 @@ def make_examples(row: Row, settings: Settings) -> dict[int, dict[str, Value]]:
     common |= {"width": picture.width, "height": picture.height}
     examples = {}
     for size in settings.image_sizes:
-        stored = picture.jpeg if (picture.width, picture.height) == (size, size) else b""
-        image = stored or encode_jpeg(fit_picture(picture.pixels, size, fit), settings.quality)
+        as_it_is = (picture.width, picture.height) == (size, size) and not cleaned
+        stored = picture.jpeg if as_it_is else b""
+        image = stored or encode_jpeg(fit_picture(pixels, size, fit), settings.quality)
         examples[size] = {**common, "image": image}
         if row.get("mask_path") is not None:
             shape = {"width": picture.width, "height": picture.height}
@@ -187,7 +205,7 @@ def _kept_shards(certificate: Path, digest: str, folder: Path) -> ShardReport | 
 
 
 def _digest(plan: ShardPlan, settings: Settings) -> str:
-    made_of = json.dumps([plan.fold, asdict(settings), [dict(row) for row in plan.rows]])
+    made_of = json.dumps([plan.fold, settings.plain(), [dict(row) for row in plan.rows]])
     return hashlib.blake2b(made_of.encode(), digest_size=16).hexdigest()
 
 

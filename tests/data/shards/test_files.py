@@ -1,5 +1,6 @@
 """One shard: made once, kept while it is whole, made anew when anything differs."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,16 @@ def test_another_row_or_setting_makes_it_anew(plan, tmp_path):
     assert not make_shard(other_rows, tmp_path, SETTINGS, skip_unreadable=False).kept
     other = replace(SETTINGS, quality=70)
     assert not make_shard(other_rows, tmp_path, other, skip_unreadable=False).kept
+
+
+def test_without_cleaning_a_shard_is_certified_as_before_there_was_any(plan, tmp_path):
+    make_shard(plan, tmp_path, SETTINGS, skip_unreadable=False)
+    told = json.loads((tmp_path / ".parts" / "fold2-00.json").read_text())["made_of"]
+    old = {"classes": ["other", "melanoma"], "image_sizes": [8, 16], "fit": "crop", "quality": 90}
+    made_of = json.dumps([2, old, plan.rows]).encode()
+    assert told == hashlib.blake2b(made_of, digest_size=16).hexdigest()
+    cleaned = replace(SETTINGS, cleaning="constancy")
+    assert not make_shard(plan, tmp_path, cleaned, skip_unreadable=False).kept
 
 
 def test_sizes_come_from_one_decoding(plan, monkeypatch):
