@@ -8,6 +8,10 @@
     filters       blur and noise
     equalisation  CLAHE
     compression   JPEG
+    constancy     colours as under white light
+    canvas        where pixels lie, and how paint covers them
+    hairs         strands along Bézier curves
+    marks         dark rim, gel bubbles, ruler, surgical ink
     holes         cutout
     policies      RandAugment and AugMix
     mixing        mixup and CutMix, of pictures, truths and metadata alike
