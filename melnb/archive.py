@@ -95,6 +95,12 @@ def find_images(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
     return read_images(find_run("02_prepare", dataset, outputs) / "images.csv")
 
 
+def join_images(folders: Iterable[Path]) -> pd.DataFrame:
+    """Return the images of prepared datasets in one table; one that is in two is the first's."""
+    tables = [read_images(folder / "images.csv") for folder in folders]
+    return pd.concat(tables, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
+
+
 def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
     """Return what was measured in the pictures of a prepared dataset; None where nothing was.
 

@@ -19,15 +19,20 @@ from melnb.parameters import read_yaml as read_yaml
 from melnb.stages.blending import Ablation as Ablation
 from melnb.stages.blending import Ensemble as Ensemble
 from melnb.stages.predicting import Predict as Predict
+from melnb.stages.predicting import PseudoLabel as PseudoLabel
 from melnb.stages.preparing import Explore as Explore
 from melnb.stages.preparing import Prepare as Prepare
 from melnb.stages.reporting import Choose as Choose
 from melnb.stages.reporting import Report as Report
+from melnb.stages.training import FindLr as FindLr
 from melnb.stages.training import Train as Train
 
 STAGES: dict[str, type[Parameters]] = {
-    c.stage: c for c in (Explore, Prepare, Train, Predict, Ensemble, Ablation, Report, Choose)
-}
+    c.stage: c
+    for c in (
+        Explore, Prepare, Train, FindLr, Predict, PseudoLabel, Ensemble, Ablation, Report, Choose,
+    )
+}  # fmt: skip
 
 
 def stage_class(stage: str) -> type[Parameters]:

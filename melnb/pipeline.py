@@ -31,8 +31,16 @@ from melnb.runs import find_table, located, outputs_root, run_name
 
 # The runs that each stage reads, as its parameters name them; `*` stands for every fold.
 NEEDS: dict[str, tuple[str, ...]] = {
-    "03_train": ("02_prepare/{dataset}",),
+    "02_prepare": ("{relabel}",),
+    "03_train": (
+        "02_prepare/{dataset}",
+        "02_prepare/{external}",
+        "03b_find_lr/{find_lr}",
+        "04b_pseudo_label/{pseudo}",
+    ),
+    "03b_find_lr": ("02_prepare/{dataset}",),
     "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
+    "04b_pseudo_label": ("02_prepare/{dataset}", "04_predict/{predict_runs}"),
     "05_ensemble": ("{members}",),
     "05b_ablation": ("03_train/{techniques}-s*/*",),
     "06_report": ("{predictions}", "02_prepare/{dataset}"),

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from melnb import archive, runs, tables
@@ -82,3 +83,15 @@ def test_measures_lie_beside_the_images(tmp_path: Path) -> None:
     assert found.to_dict("records") == [{"image_id": "007", "ita": 41.5}]
     (home / "measures.csv").write_text("image_id,ita\n")
     assert archive.find_measures("d", tmp_path) is None
+
+
+def test_images_of_several_datasets_make_one_table(tmp_path: Path) -> None:
+    for name, ids in (("a", ["i1", "i2"]), ("b", ["i2", "i3"])):
+        table = pd.DataFrame({"image_id": ids, "site": name, "target": "other"})
+        for column in tables.IMAGE_COLUMNS:
+            table[column] = table.get(column)
+        (tmp_path / name).mkdir()
+        tables.write_images(table[[*tables.IMAGE_COLUMNS]], tmp_path / name / "images.csv")
+    both = archive.join_images([tmp_path / "a", tmp_path / "b"])
+    assert both["image_id"].tolist() == ["i1", "i2", "i3"]
+    assert both["site"].tolist() == ["a", "a", "b"]

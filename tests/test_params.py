@@ -20,7 +20,7 @@ def test_the_later_wins(tmp_path: Path) -> None:
         ("epoch=3", r"unknown parameter 'epoch'; did you mean 'epochs'\?"),
         ("zzz=3", "unknown parameter 'zzz'; known: dataset"),
         ("epochs=0", r"epochs: .*greater than or equal to 1 \(received 0\)"),
-        ("loss=focl", r"loss: .*'cross_entropy' or 'focal' \(received 'focl'\)"),
+        ("loss=focl", r"loss: .*'cross_entropy', 'focal', .* \(received 'focl'\)"),
         ("run=../../x", r"run: .*match pattern"),
         ("final_rate=1", "final_rate 1.0 is above learning_rate"),
         ("fold", "'fold' is not key=value"),

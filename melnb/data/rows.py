@@ -7,7 +7,7 @@ Nothing here needs TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,10 @@ class Rows:
     def labels(self) -> np.ndarray:
         """Return n class numbers: of soft truth the greatest share's."""
         return np.asarray(self.truth.argmax(axis=1))
+
+    def with_metadata(self, metadata: np.ndarray) -> Rows:
+        """Return the rows with n x M numbers of what is known of them besides their pictures."""
+        return replace(self, metadata=np.asarray(metadata, dtype="float32"))
 
     def take(self, numbers: np.ndarray) -> Rows:
         """Return some rows, by number or by n booleans."""

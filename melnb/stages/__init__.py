@@ -6,7 +6,7 @@
     blending    05_ensemble, 05b_ablation
     reporting   06_report, 06c_choose
 
-The room's law: fields are flat and hold plain values, so that papermill can pass each; every one has
+The room's law: fields are flat and hold plain values, so that papermill can pass them; each has
 bounds and a line that says what it is. An empty string, an empty list or 0 means "not given":
 papermill has no way to say None. The order and the defaults are those of the notebook's cell.
 """

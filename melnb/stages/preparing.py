@@ -27,8 +27,8 @@ class Explore(Parameters):
         "error", description="rows whose picture is not there; keep: tables alone"
     )
     seed: int = Field(0, ge=0, description="of every random choice")
-    task: Literal["native", "melanoma"] = Field(
-        "melanoma", description="the source's own classes, or melanoma against other"
+    task: Literal["native", "melanoma", "diagnosis"] = Field(
+        "melanoma", description="the source's own classes, melanoma or other, or diagnoses"
     )
     image_size: int = Field(128, ge=16, le=1024, description="pixels on a side of shown pictures")
     per_class: int = Field(6, ge=1, le=50, description="sample pictures of each class")
@@ -48,12 +48,19 @@ class Prepare(Parameters):
         "error", description="rows whose picture is not there; keep: tables alone"
     )
     seed: int = Field(0, ge=0, description="of every random choice")
-    task: Literal["native", "melanoma"] = Field(
-        "melanoma", description="the source's own classes, or melanoma against other"
+    task: Literal["native", "melanoma", "diagnosis"] = Field(
+        "melanoma", description="the source's own classes, melanoma or other, or diagnoses"
     )
+    rarest: int = Field(10, ge=0, description="task diagnosis: fewest images of a class; 0: any")
+    relabel: str = Field("", description="predictions that name unknown images; empty: none")
+    relabel_as: str = Field("nevus", description="the diagnosis given to them")
+    relabel_percentile: float = Field(5.0, ge=0, le=100, description="of the score of known ones")
     n_folds: int = Field(3, ge=2, le=50, description="folds, never splitting a patient or lesion")
     fold_column: str = Field("", description="a column of the source that gives the fold as it is")
     image_sizes: list[int] = Field([64], min_length=1, description="pixels on a side, one or more")
+    cleaning: Literal["none", "hairs", "constancy", "both"] = Field(
+        "none", description="hairs removed, colours as in white light, or both"
+    )
     fit: Literal["crop", "squash", "pad"] = Field("crop", description="how a picture gets square")
     quality: int = Field(95, ge=50, le=100, description="of the JPEGs written")
     shard_size: int = Field(512, ge=1, description="images in a shard")

@@ -121,3 +121,11 @@ def test_columns_of_rows_are_of_one_length(shards: list[Path]) -> None:
     with pytest.raises(ValueError, match="give n x classes"):
         replace(rows, metadata=np.zeros(8, "float32"))
     assert isinstance(replace(rows, metadata=np.zeros((8, 2), "float32")), Rows)
+
+
+def test_metadata_goes_with_its_rows(shards: list[Path]) -> None:
+    rows = read_rows(shards, n_classes=3).with_metadata(np.arange(16.0).reshape(8, 2))
+    assert rows.metadata.dtype == np.dtype("float32")
+    assert rows.take(np.array([7, 0])).metadata.tolist() == [[14, 15], [0, 1]]
+    with pytest.raises(ValueError, match="different lengths"):
+        rows.with_metadata(np.zeros((7, 2)))
