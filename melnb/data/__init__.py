@@ -14,7 +14,7 @@ A line imports only lines above it:
     pictures  survey             bytes of a picture: decode, fit to a square, encode; their sizes
     processes                    workers that begin and end as they should
     sources/  synthetic/         raw files to the images table
-    appearance/                  the images table to the measures table; hairs removed, light made white
+    appearance/                  the measures table; hairs removed, light made white
     metadata                     the images table to rows of numbers, for a network
     duplicates  folds            the images table to the folds table
     shards/  records             both tables to shards, and shards to an index

@@ -110,7 +110,8 @@ def ruler(images: Any, draw: Any, probability: float) -> Any:
     across = across * ops.where(column(of_all[:, 7]) < 0.5, -1.0, 1.0)
     tick = _inside(half - pixels * ops.abs(along - count * step))
     tick = tick * _inside(pixels * ops.minimum(across, length - across))
-    line = _inside(half - pixels * ops.abs(across)) * column(of_all[:, 8] < 0.35)
+    lined = ops.where(column(of_all[:, 8]) < 0.35, 1.0, 0.0)  # no product of booleans
+    line = _inside(half - pixels * ops.abs(across)) * lined
     ends = column(between(0.15, 0.6, of_all[:, 9])), column(between(0.15, 0.6, of_all[:, 10]))
     within = _inside(pixels * ops.minimum(along + ends[0], ends[1] - along))
     faint = ops.minimum(thick / 0.5, 1.0) * between(0.55, 1.0, of_all[:, 11])
