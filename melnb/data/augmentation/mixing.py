@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 from scipy.special import betaincinv
 
-from melnb.data.augmentation.draws import draw_of, per_image, spread
+from melnb.data.augmentation.draws import DRAWS, draw_of, per_image, spread
 
 NONE, MIXUP, CUTMIX = 0, 1, 2
 _STEPS = 1024  # of a table of quantiles
@@ -113,6 +113,27 @@ def cutmix(
     height, width = images.shape[1:3]
     mix = plan(draws, height=height, width=width, cutmix=share, cutmix_alpha=alpha)
     return mix_images(images, mix), blend(truth, mix)
+
+
+def sample_mixes(pictures: Any, *, seed: int = 0) -> dict[str, list[np.ndarray]]:
+    """Show pictures mixed with one another by mixup (half and half) and by CutMix.
+
+    Args:
+        pictures: batch x height x width x 3, 0-255; at least two.
+        seed: Of the draws.
+
+    Returns:
+        Name of the mixing to as many pictures, uint8.
+    """
+    images = np.asarray(pictures, "float32")
+    draws = np.random.default_rng(seed).random((len(images), DRAWS)).astype("float32")
+    nothing = np.zeros((len(images), 1), "float32")
+    made = {
+        "mixup": mixup(images, nothing, draws, alpha=20.0)[0],
+        "cutmix": cutmix(images, nothing, draws)[0],
+    }
+    whole = {name: np.rint(ops.convert_to_numpy(seen)) for name, seen in made.items()}
+    return {name: list(np.clip(seen, 0, 255).astype("uint8")) for name, seen in whole.items()}
 
 
 def _check(mixup: float, cutmix: float, mixup_alpha: float, cutmix_alpha: float) -> None:
