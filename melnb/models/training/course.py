@@ -25,7 +25,18 @@ from melnb.models.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Course:
-    """What a run is made of; see `fitting.fit_classifier`."""
+    """What a run is made of.
+
+    Attributes:
+        model: From pixels (0-255) to probabilities, made in the accelerator's scope.
+        rows: To learn from.
+        sampling: Which of them an epoch is made of.
+        recipe: How; its last phase has the model's image size.
+        loss: Its `call` gives one number an image.
+        optimizer: Made in the accelerator's scope.
+        schedule: That the optimizer follows, where it has cycles or follows a plateau.
+        remake: Called with `image_size`, makes the network anew; for phases of another size.
+    """
 
     model: keras.Model
     rows: Rows

@@ -66,20 +66,11 @@ def fit_classifier(
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
     verbose: int = 2,
 ) -> Fitted:
-    """Fit a classifier, or go on fitting it.
+    """Fit a classifier, or go on fitting it; see `Course` for what it is made of.
 
     Args:
-        model: From pixels (0-255) to probabilities, made in the accelerator's scope.
-        rows: To learn from.
-        valid_paths: Shards to be measured on.
-        recipe: How; its last phase has the model's image size.
-        loss: Its `call` gives one number an image.
-        optimizer: Made in the accelerator's scope.
+        valid_paths: Shards to be measured on; `metadata` is theirs, n x M in file order.
         folder: Gets `history.csv` and `checkpoint/`.
-        schedule: That the optimizer follows, where it has cycles or follows a plateau.
-        sampling: Which rows an epoch is made of.
-        metadata: Of the validation rows, n x M in file order, for a model that takes it.
-        remake: Called with `image_size`, makes the network anew; for phases of another size.
         callbacks: More of Keras'; their own state is not kept when a run is taken up again.
         on_epoch: Called with the history after every epoch, to draw it.
         verbose: 0 silent, 1 a bar, 2 a line an epoch.
@@ -90,14 +81,10 @@ def fit_classifier(
         ValueError: There is less than a batch to train on, nothing to monitor, or a part lacks.
     """
     course = Course(model, rows, sampling, recipe, loss, optimizer, schedule, remake)
-    validation = Validation(
-        model, valid_paths, image_size=recipe.image_size, n_classes=rows.n_classes,
-        batch_size=recipe.batch_size, metadata=metadata,
-    )  # fmt: skip
-    _check_monitor(recipe.monitor, validation)
     record = Record(Path(folder), recipe, course.identity())
-    record.resume(verbose)
     with scope_of(model):
+        validation = _make_validation(course, valid_paths, metadata)
+        record.resume(verbose)
         for phase in recipe.phases:
             if record.state.epoch < phase.end and not record.state.trained:
                 _fit_phase(course, phase, record, validation, callbacks, on_epoch, verbose)
@@ -144,9 +131,17 @@ def _fit_phase(
     )  # fmt: skip
 
 
-def _check_monitor(monitor: str, validation: Validation) -> None:
-    if monitor == "val_auc" and not validation.estimable:
+def _make_validation(
+    course: Course, paths: Sequence[str | Path], metadata: np.ndarray | None
+) -> Validation:
+    recipe = course.recipe
+    validation = Validation(
+        course.model, paths, image_size=recipe.image_size, n_classes=course.rows.n_classes,
+        batch_size=recipe.batch_size, metadata=metadata,
+    )  # fmt: skip
+    if recipe.monitor == "val_auc" and not validation.estimable:
         raise ValueError(
             f"monitor is 'val_auc', but all {len(validation.targets)} validation rows are of one "
             "class: set monitor to val_loss, or hold out another fold"
         )
+    return validation

@@ -54,11 +54,9 @@ def plan_phases(
         epochs: Of the run.
         image_size: Pixels on a side, of the last phase and of the classifier.
         batch_size: Images in a batch of that size, over all replicas.
-        sizes: Pixels on a side to begin with, one after another (progressive resizing; Howard et
-            al. 2018, DAWNBench).
+        sizes: Pixels on a side to begin with (progressive resizing; Howard 2018, DAWNBench).
         size_epochs: Epochs at each of these.
-        scale_batch: Whether smaller pictures come in batches larger by the ratio of areas. The
-            learning rate then grows with the batch (Goyal et al. 2017).
+        scale_batch: Whether smaller pictures come in batches larger by the ratio of areas.
         frozen_epochs: Epochs at the beginning with blocks that do not learn.
         frozen_blocks: How many of the first blocks these are; 0: the whole backbone.
         unfreeze_blocks: How many of the last blocks learn afterwards; 0: all.
@@ -70,16 +68,14 @@ def plan_phases(
     """
     _check_sizes(epochs, sizes, size_epochs)
     _check_blocks(epochs, frozen_epochs, frozen_blocks, unfreeze_blocks, n_blocks)
-    first = frozen_blocks or n_blocks
-    later = n_blocks - unfreeze_blocks if unfreeze_blocks else 0
-    ends = [sum(size_epochs[: k + 1]) for k in range(len(size_epochs))]
-    starts = sorted({0, *ends, *([frozen_epochs] if 0 < frozen_epochs < epochs else [])})
+    resting = (frozen_blocks or n_blocks, n_blocks - unfreeze_blocks if unfreeze_blocks else 0)
+    steps = [(size, sum(size_epochs[: k + 1])) for k, size in enumerate(sizes)]
+    starts = sorted({0, *(end for _, end in steps), frozen_epochs} - {epochs})
     phases = []
     for start, end in zip(starts, [*starts[1:], epochs], strict=True):
-        size = next((s for s, e in zip(sizes, ends, strict=True) if start < e), image_size)
+        size = next((size for size, until in steps if start < until), image_size)
         batch = _scaled(batch_size, image_size / size, replicas) if scale_batch else batch_size
-        frozen = first if start < frozen_epochs else later
-        phases.append(Phase(start, end - start, size, batch, frozen))
+        phases.append(Phase(start, end - start, size, batch, resting[start >= frozen_epochs]))
     return tuple(phases)
 
 
