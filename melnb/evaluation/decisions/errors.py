@@ -1,4 +1,4 @@
-"""The errors worth looking at."""
+"""The errors worth looking at, and what was called rightly beside them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,42 @@ def worst_errors(
         made.append(worst.assign(error=error))
     columns = ["error", "image_id", "fold", "truth", "score"]
     return pd.concat(made, ignore_index=True)[columns]
+
+
+def surest_calls(
+    predictions: pd.DataFrame, *, positive: str, threshold: float, n: int = 6
+) -> pd.DataFrame:
+    """Return the n most confident hits, misses and false alarms.
+
+    Returns:
+        `call` (`hit`, `miss`, `false alarm`), `image_id`, `fold`, `truth` (the class), `score`;
+        the surest first within each.
+    """
+    wrong = worst_errors(predictions, positive=positive, threshold=threshold, n=n)
+    names = {"false negative": "miss", "false positive": "false alarm"}
+    rows = predictions.assign(score=predictions[f"p_{positive}"], call="hit")
+    found = rows[(rows["truth"] == positive) & (rows["score"] >= threshold)]
+    hits = found.sort_values(["score", "image_id"], ascending=[False, True]).head(n)
+    errors = wrong.assign(call=wrong["error"].map(names))
+    columns = ["call", "image_id", "fold", "truth", "score"]
+    return pd.concat([hits[columns], errors[columns]], ignore_index=True)
+
+
+def drawn_calls(
+    predictions: pd.DataFrame, *, positive: str, n: int = 100, seed: int = 0
+) -> pd.DataFrame:
+    """Draw n images with a truth, half of them positive as far as there are.
+
+    Returns:
+        Columns ending in `_id`, `fold`, `truth` and `group` (the positive class, or `rest`), in
+        the order of the predictions.
+    """
+    known = predictions[predictions["truth"].notna()]
+    group = known["truth"].where(known["truth"] == positive, "rest")
+    rare = int((group == positive).sum())
+    take = {positive: min(rare, max(n // 2, n - (len(known) - rare)))}
+    take["rest"] = min(len(known) - rare, n - take[positive])
+    drawn = [known[group == name].sample(count, random_state=seed) for name, count in take.items()]
+    rows = pd.concat(drawn).sort_index()
+    ids = [column for column in rows.columns if str(column).endswith("_id")]
+    return rows[[*ids, "fold", "truth"]].assign(group=group).reset_index(drop=True)
