@@ -13,6 +13,7 @@ sees: `metrics.roc_curve` makes a table, `curves.roc_curve` draws it.
     grids        squares of cells
     census       what is in the data
     training     how a fit went
+    saliency     maps over their pictures, and how the maps score
     labels       which scores of pseudo-labels are learnt from
     marks        the strokes that they share
 """
