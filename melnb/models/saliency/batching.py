@@ -11,8 +11,9 @@ from keras import ops
 
 
 def batches_of(tensors: Sequence[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
-    """Yield rows in batches; the last is filled up with copies of its last row."""
+    """Yield rows in batches of one size; the last is filled up with copies of its last row."""
     rows = len(tensors[0])
+    batch_size = min(batch_size, rows) or 1
     for start in range(0, rows, batch_size):
         places = np.minimum(np.arange(start, start + batch_size), rows - 1)
         yield [tensor[places] for tensor in tensors]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from melnb.models.saliency.anatomy import Anatomy
 from melnb.models.saliency.batching import run_rows
@@ -67,3 +68,34 @@ def explain(
     signed = dict(zip(METHODS, (signed_cam, found.maps), strict=True))
     maps = dict(zip(METHODS, (cam, np.maximum(found.maps, 0)), strict=True))
     return Explanation(columns, chosen, maps, signed, found)
+
+
+def metadata_table(
+    explanation: Explanation, sample: Sample, columns: Sequence[str], cells: Sequence[int]
+) -> pd.DataFrame:
+    """Return what each column of metadata adds to the score of each picture.
+
+    Args:
+        explanation: Of the sample.
+        sample: n pictures.
+        columns: Names of the columns.
+        cells: The column that each cell of a row belongs to, from 0.
+
+    Returns:
+        A row per picture and column: `image_id`, `column`, `attribution` (the sum over its cells)
+        and `size` (without its sign); none if the network takes no metadata.
+    """
+    found = explanation.attributions.metadata
+    names = ["image_id", "column", "attribution", "size"]
+    if found is None:
+        return pd.DataFrame(columns=names)
+    sums = np.zeros((len(sample), len(columns)))
+    np.add.at(sums.T, np.asarray(cells, dtype=int), found.T)
+    table = pd.DataFrame(
+        {
+            "image_id": np.repeat(sample.image_id, len(columns)),
+            "column": np.tile(np.asarray(columns, dtype=object), len(sample)),
+            "attribution": sums.ravel(),
+        }
+    )
+    return table.assign(size=table["attribution"].abs())

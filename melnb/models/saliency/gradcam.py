@@ -38,11 +38,13 @@ def grad_cam(
     size = sample.images.shape[1]
     signed = np.zeros((*maps.shape[:3], 1), "float32")
     tensors = [maps, *sample.tensors, one_hot(classes, anatomy.classes)]
-    for k, batch in enumerate(batches_of(tensors, batch_size)):
+    done = 0
+    for batch in batches_of(tensors, batch_size):
         _, by_input = anatomy.by_map(batch[:-1], batch[-1])
         weights = to_array(by_input[0]).mean(axis=(1, 2), keepdims=True)
-        here = signed[k * batch_size : (k + 1) * batch_size]
+        here = signed[done : done + len(batch[0])]
         here[:] = (weights * batch[0]).sum(axis=-1, keepdims=True)[: len(here)]
+        done += len(here)
     return _resize(np.maximum(signed, 0), size), _resize(signed, size)
 
 

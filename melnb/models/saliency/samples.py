@@ -53,7 +53,8 @@ class Sample:
 
 
 def read_sample(
-    rows: pd.DataFrame,
+    index: pd.DataFrame,
+    image_ids: Sequence[str] | pd.Series,
     *,
     image_size: int,
     masks: pd.Series | None = None,
@@ -63,42 +64,43 @@ def read_sample(
     """Read pictures out of their shards, and their masks in the same geometry.
 
     Args:
-        rows: Of `records.read_index`: image_id, path, width, height.
+        index: Of `records.read_index`: image_id, path, width, height.
+        image_ids: Those wanted, in the order wanted.
         image_size: Pixels on a side, the network's.
         masks: Path of the mask by image id (`find_masks`); None: there are none.
         fit: How the dataset's pictures got square.
-        metadata: len(rows) x m for a network that takes it.
+        metadata: len(index) x m for a network that takes it.
 
     Raises:
+        ValueError: An image is not in the index.
         PictureError: A picture or a mask cannot be read, or a mask has not its picture's shape.
     """
-    images = [np.asarray(read_picture(path, image_size), "float32") for path in rows["path"]]
-    planes = None
-    known = np.zeros(len(rows), bool)
-    if masks is not None:
-        planes = np.zeros((len(rows), image_size, image_size), bool)
-        paths = rows["image_id"].map(masks)
-        known = paths.notna().to_numpy()
-        for k in np.flatnonzero(known):
-            width, height = (
-                int(v) if pd.notna(v) else 0 for v in rows.iloc[k][["width", "height"]]
-            )
-            mask = read_mask(paths.iloc[k], image_size, fit, width=width, height=height)
-            planes[k] = np.asarray(mask) > 0
-    return Sample(
-        tuple(rows["image_id"]),
-        np.stack(images) if images else np.zeros((0, image_size, image_size, 3), "float32"),
-        planes if known.any() else None,
-        known,
-        None if metadata is None else np.asarray(metadata, "float32"),
-    )
+    places = pd.Index(index["image_id"]).get_indexer(pd.Index(list(image_ids)))
+    if (places < 0).any():
+        lost = list(image_ids)[int(np.argmin(places))]
+        raise ValueError(f"{lost} is not among the {len(index)} images of these shards")
+    rows = index.iloc[places]
+    planes = np.zeros((len(rows), image_size, image_size), bool)
+    images = np.zeros((*planes.shape, 3), "float32")
+    has_mask = np.zeros(len(rows), bool)
+    for k, row in enumerate(rows.itertuples()):
+        images[k] = np.asarray(read_picture(row.path, image_size))
+        path = None if masks is None else masks.get(row.image_id)
+        if isinstance(path, str):
+            width, height = (0 if pd.isna(side) else int(side) for side in (row.width, row.height))
+            mask = read_mask(path, image_size, fit, width=width, height=height)
+            planes[k], has_mask[k] = np.asarray(mask) > 0, True
+    told = None if metadata is None else np.asarray(metadata[places], "float32")
+    known = planes if has_mask.any() else None
+    return Sample(tuple(rows["image_id"]), images, known, has_mask, told)
 
 
 def find_masks(images: pd.DataFrame, folder: str | Path = "") -> pd.Series | None:
     """Return the path of the mask of each image that has one, by image id; None if none has.
 
     Args:
-        images: Images table; its `mask_path`, if any, is used when no folder is given.
+        images: Images table; its `mask_path`, if any, is used when no folder is given. A file that
+            is gone since is no mask: an explanation is worth having without it.
         folder: Holds `<image_id>_segmentation.png`, or `<image_id>.png`.
 
     Raises:
@@ -121,4 +123,5 @@ def find_masks(images: pd.DataFrame, folder: str | Path = "") -> pd.Series | Non
     else:
         return None
     found = pd.Series(paths.to_numpy(), index=ids.to_numpy()).dropna()
+    found = found[[Path(str(path).partition("::")[0]).is_file() for path in found]]
     return found if len(found) else None

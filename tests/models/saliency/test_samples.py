@@ -31,8 +31,7 @@ def test_pictures_and_masks_get_the_same_geometry(rows: pd.DataFrame, tmp_path: 
     masks = find_masks(rows, tmp_path / "masks")
     assert masks is not None
     for fit in ("crop", "squash", "pad"):
-        paths = rows.assign(path=rows["path"])
-        found = read_sample(paths, image_size=10, masks=masks, fit=fit)  # type: ignore[arg-type]
+        found = read_sample(rows, rows["image_id"], image_size=10, masks=masks, fit=fit)  # type: ignore[arg-type]
         assert found.has_mask is not None
         assert found.masks is not None
         assert found.has_mask.tolist() == [False, True, True]
@@ -54,9 +53,11 @@ def test_masks_are_found_by_column_or_folder_or_not_at_all(
 ) -> None:
     assert find_masks(rows) is None
     assert find_masks(rows.assign(mask_path=np.nan)) is None
-    named = find_masks(rows.assign(mask_path=["a.png", np.nan, "b.png"]))
+    paths = [str(tmp_path / "masks" / f"i{k}_segmentation.png") for k in range(3)]
+    named = find_masks(rows.assign(mask_path=[paths[1], np.nan, paths[2]]))
     assert named is not None
-    assert named.to_dict() == {"i0": "a.png", "i2": "b.png"}
+    assert named.to_dict() == {"i0": paths[1], "i2": paths[2]}
+    assert find_masks(rows.assign(mask_path=paths[0])) is None  # its file is gone
     with pytest.raises(FileNotFoundError, match="which is no folder"):
         find_masks(rows, tmp_path / "lost")
     with pytest.raises(FileNotFoundError, match=r"holds no x0_segmentation\.png"):
@@ -64,9 +65,13 @@ def test_masks_are_found_by_column_or_folder_or_not_at_all(
 
 
 def test_without_any_mask_there_are_none(rows: pd.DataFrame) -> None:
-    found = read_sample(rows, image_size=8, metadata=np.ones((3, 2)))
+    told = np.arange(6.0).reshape(3, 2)
+    found = read_sample(rows, ["i2", "i0", "i1"], image_size=8, metadata=told)
     assert found.masks is None
+    assert found.metadata is not None
+    assert found.metadata.tolist() == [[4, 5], [0, 1], [2, 3]]
     assert [tensor.shape for tensor in found.tensors] == [(3, 8, 8, 3), (3, 2)]
     assert found.tensors[1].dtype == np.float32
-    empty = read_sample(rows.head(0), image_size=8)
-    assert empty.images.shape == (0, 8, 8, 3)
+    assert read_sample(rows, [], image_size=8).images.shape == (0, 8, 8, 3)
+    with pytest.raises(ValueError, match="x7 is not among the 3 images"):
+        read_sample(rows, ["i0", "x7"], image_size=8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from melnb.models.saliency.anatomy import dissect
-from melnb.models.saliency.explanations import METHODS, explain
+from melnb.models.saliency.explanations import METHODS, explain, metadata_table
 from melnb.models.saliency.samples import Sample
 from melnb.models.saliency.scores import RANDOM, energy_inside, score_maps
 
@@ -96,3 +96,18 @@ def test_a_network_that_looks_at_the_lesion_alone_is_found_out(sample: Sample, s
     np.testing.assert_allclose(table["concentration"], 4, rtol=0.02)
     assert table["deletion_gain"].min() > 0
     assert table["insertion_gain"].min() > 0
+
+
+def test_cells_of_one_column_of_metadata_are_summed(
+    fused: keras.Model, make: Make, sample: Sample
+) -> None:
+    found = explain(dissect(fused), sample, classes=0, steps=4)
+    table = metadata_table(found, sample, ["sex", "age"], [0, 1, 1])
+    shares = found.attributions.metadata
+    assert shares is not None
+    wide = table.pivot(index="image_id", columns="column", values="attribution")
+    np.testing.assert_allclose(wide["sex"], shares[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(wide["age"], shares[:, 1:].sum(axis=1), rtol=1e-5)
+    assert (table["size"] >= 0).all()
+    bare = replace(sample, metadata=None)
+    assert metadata_table(explain(dissect(make()), bare, classes=0, steps=1), bare, [], []).empty
