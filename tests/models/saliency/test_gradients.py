@@ -8,6 +8,7 @@ import pytest
 from melnb.models.saliency.anatomy import dissect
 from melnb.models.saliency.baselines import make_baseline, ring
 from melnb.models.saliency.batching import run_rows
+from melnb.models.saliency.gradcam import grad_cam
 from melnb.models.saliency.gradients import integrated_gradients
 from melnb.models.saliency.samples import Sample
 
@@ -128,3 +129,23 @@ def test_the_skin_is_found_around_the_lesion_and_not_in_the_black_corners() -> N
     assert blurred.std() < image.std() / 2
     np.testing.assert_allclose(blurred.mean(), image.mean(), rtol=0.1)
     assert not make_baseline(image[None], "black").any()
+
+
+@pytest.mark.parametrize(("fusion", "head"), [("concat", "sigmoid"), ("gated", "arcface")])
+def test_classifiers_of_picture_and_metadata_add_up(
+    make: Make, sample: Sample, fusion: str, head: str
+) -> None:
+    model = make(("a", "b"), head=head, metadata=3, fusion=fusion)
+    anatomy = dissect(model)
+    found = integrated_gradients(anatomy, sample, classes=np.ones(6, int), steps=128)
+    assert found.complete.all()
+    assert found.metadata is not None
+    assert np.abs(found.metadata).max() > 1e-3
+    told = {"image": sample.images, "metadata": sample.metadata}
+    p = np.asarray(model.predict(told, verbose=0))
+    np.testing.assert_allclose(
+        run_rows(anatomy.probabilities, sample.tensors, 6), p, rtol=1e-4, atol=1e-6
+    )
+    drawn, _ = grad_cam(anatomy, sample, classes=np.ones(6, int))
+    assert drawn.shape == (6, 32, 32)
+    assert drawn.max() > 0
