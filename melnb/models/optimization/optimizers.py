@@ -32,6 +32,7 @@ class _Steered:
 
     _learning_rate: Any
     built: bool
+    global_clipnorm: float | None
     gradient_accumulation_steps: int | None
     iterations: Any
     weight_decay: float | None
@@ -53,6 +54,11 @@ class _Steered:
         super().__init__(**keywords)
         self.ema = ema
         self.rate_of = rate_of
+        if self.gradient_accumulation_steps and self._replicas > 1:
+            raise ValueError(
+                f"accumulate is {self.gradient_accumulation_steps}, and TensorFlow cannot gather "
+                f"gradients on {self._replicas} replicas: use KERAS_BACKEND=jax, or a larger batch"
+            )
 
     def build(self, var_list: list[Any]) -> None:
         """Make the optimizer's variables for these weights; averages begin as the weights are."""
@@ -96,6 +102,19 @@ class _Steered:
 
     def _apply_weight_decay(self, variables: list[Any]) -> None:
         """Leave it to the step."""
+
+    @property
+    def _replicas(self) -> int:
+        """Return the replicas whose gradients Keras sums: on JAX they are one already."""
+        return getattr(getattr(self, "_distribution_strategy", None), "num_replicas_in_sync", 1)
+
+    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
+        """Clip the gradients of the whole batch; Keras clips those of each replica."""
+        if self._replicas == 1 or not self.global_clipnorm:
+            return list(super()._clip_gradients(gradients))  # type: ignore[misc]
+        pairs = self._all_reduce_sum_gradients([(g, None) for g in gradients])  # type: ignore[attr-defined]
+        clipped = super()._clip_gradients([g for g, _ in pairs])  # type: ignore[misc]
+        return [g / self._replicas for g in clipped]  # to be summed once more
 
     def _place(self) -> Any:
         """Return the first batch, counted from 0, of those whose gradients move the weights now."""
@@ -209,6 +228,7 @@ def make_optimizer(
         accumulate: Batches whose mean gradient moves the weights once. Rate and momentum are those
             of the first of them, and the norm that of the mean. Batches left over at the end of an
             epoch count towards the first move of the next one; at the end of a run they are lost.
+            Not for several replicas of TensorFlow.
         ema: Share of the average of the weights that stays when they move; 0: no average is kept.
             At move t, from 0, it is min(ema, t / (t + 9)), so that the average soon forgets where
             the weights began (as TensorFlow's ExponentialMovingAverage with its counter).

@@ -202,7 +202,10 @@ def greatest(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("adamw", "sgd") else pytest.param(n, marks=pytest.mark.slow) for n in OPTIMIZERS],
+)
 def test_gathering_four_batches_is_one_batch_of_four_times_the_size(name: str) -> None:
     def make(steps: int, accumulate: int) -> keras.optimizers.Optimizer:
         schedule = make_schedule("one_cycle", steps_per_epoch=steps, epochs=1, learning_rate=0.01)

@@ -22,7 +22,11 @@ Phases = list[tuple[int, int, float]]
 
 
 def rates(schedule: Schedule, steps: object) -> np.ndarray:
-    return np.asarray(ops.convert_to_numpy(schedule(np.asarray(steps))))
+    """Return the rate of every step, through arrays of few lengths: JAX compiles for each."""
+    given = np.asarray(steps)
+    filled = np.pad(given, (0, -given.size % 2048), mode="edge") if given.ndim else given
+    found = np.asarray(ops.convert_to_numpy(schedule(filled)))
+    return found[: given.size] if given.ndim else found
 
 
 def founding(batch_size: int) -> Schedule:
@@ -188,7 +192,7 @@ def test_a_stretched_schedule_is_where_the_plain_one_is_at_the_same_share_of_the
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(1, 4), st.integers(1, 997), st.just(1.0)), min_size=1, max_size=4
+        st.tuples(st.integers(1, 4), st.integers(1, 113), st.just(1.0)), min_size=1, max_size=4
     )
 )
 def test_a_stretched_staircase_falls_at_the_very_first_step_of_each_epoch(phases: Phases) -> None:
@@ -200,19 +204,22 @@ def test_a_stretched_staircase_falls_at_the_very_first_step_of_each_epoch(phases
     epoch = np.repeat(np.arange(epochs), np.repeat(*np.array([(s, n) for n, s, _ in phases]).T))
     expected = np.where(epoch < 1, 0.1, 0.5 ** np.maximum(epoch - 1, 0))
     assert rates(ours, range(ours.steps)) == pytest.approx(expected, rel=1e-6)
-    table = schedule_table(ours, rows=10**6)
-    assert np.array_equal(np.floor(table["epoch"]), epoch)
+    assert np.array_equal(np.floor(ours.epoch_of(np.arange(ours.steps))), epoch)
 
 
 def test_a_step_inside_a_compiled_function_has_the_same_rate() -> None:
-    for name in (n for n in SCHEDULES if n != "plateau"):
-        schedule = make_schedule(
-            name, steps_per_epoch=3, epochs=6, learning_rate=1.0, cycles=2, phases=PHASES
-        )
-        model = keras.Sequential([keras.Input((), dtype="int32"), keras.layers.Lambda(schedule)])
-        steps = np.arange(schedule.steps, dtype="int32")
-        compiled = model.predict(steps, batch_size=len(steps), verbose=0)
-        assert compiled == pytest.approx(rates(schedule, steps), rel=1e-5), name
+    shape = {"steps_per_epoch": 3, "epochs": 6, "learning_rate": 1.0, "cycles": 2}
+    names = [name for name in SCHEDULES if name != "plateau"]
+    schedules = [make_schedule(name, phases=PHASES, **shape) for name in names]
+
+    def every(step: object) -> object:
+        return ops.stack([schedule(step) for schedule in schedules], axis=-1)
+
+    model = keras.Sequential([keras.Input((), dtype="int32"), keras.layers.Lambda(every)])
+    steps = np.arange(schedules[0].steps, dtype="int32")
+    compiled = model.predict(steps, batch_size=len(steps), verbose=0)
+    expected = np.stack([rates(schedule, steps) for schedule in schedules], axis=-1)
+    assert compiled == pytest.approx(expected, rel=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
