@@ -5,6 +5,7 @@ No pandas here: worker processes import this module.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -52,3 +53,19 @@ def clean_picture(image: Image.Image, cleaning: Cleaning, size: int) -> Image.Im
     if cleaning != "hairs":
         pixels = shades_of_grey(pixels)
     return Image.fromarray(pixels)
+
+
+def sample_cleaned(pictures: Sequence[Image.Image | np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """Show pictures as they are and as each cleaning leaves them.
+
+    Args:
+        pictures: RGB, or height x width x 3, 0-255; of 256 pixels, below which hairs are too thin.
+
+    Returns:
+        Name of the cleaning to as many pictures, uint8.
+    """
+    images = [Image.fromarray(np.asarray(picture, dtype="uint8")) for picture in pictures]
+    return {
+        cleaning: [np.asarray(clean_picture(image, cleaning, 1)) for image in images]
+        for cleaning in get_args(Cleaning)
+    }

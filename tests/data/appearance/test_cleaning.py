@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from melnb.data.appearance.cleaning import FINE, clean_picture
+from melnb.data.appearance.cleaning import FINE, clean_picture, sample_cleaned
 from melnb.data.appearance.constancy import grey_gains, shades_of_grey
 from melnb.data.appearance.hair_removal import find_hairs, remove_hairs
 
@@ -39,3 +39,12 @@ def test_a_great_picture_is_cleaned_at_a_fraction_of_its_size(size: int, factor:
     assert made.size == (round(1300 / factor), round(1100 / factor))
     assert min(made.size) >= min(size, 1100)
     assert np.asarray(made).min() > 100  # no hair
+
+
+def test_every_cleaning_is_shown() -> None:
+    image = hairy(300, 260)
+    shown = sample_cleaned([image, np.asarray(image)])
+    assert list(shown) == ["none", "hairs", "constancy", "both"]
+    for cleaning, pictures in shown.items():
+        np.testing.assert_array_equal(pictures[0], pictures[1])
+        np.testing.assert_array_equal(pictures[0], clean_picture(image, cleaning, 1))  # type: ignore[arg-type]
