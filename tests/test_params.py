@@ -41,6 +41,47 @@ def test_a_stage_or_a_file_that_is_not_there_names_the_nearest(tmp_path: Path) -
         params.read_yaml(tmp_path / "a.yaml")
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"head": "arcface", "mixup": 0.5}, "head arcface needs one true class .* mixtures of two"),
+        ({"head": "arcface", "pseudo": "a"}, "pseudo labels are shares of all"),
+        ({"head": "arcface", "loss": "soft_f1"}, "loss soft_f1 compares the scores of images"),
+        ({"mixup": 0.6, "cutmix": 0.5}, "sum to more than 1"),
+        ({"dropout": 0.0, "dropout_samples": 2}, "nothing is dropped"),
+        ({"hard_start": 0.5, "hard_end": 0.4}, "hard_start 0.5 is after hard_end 0.4"),
+        ({"oversample": {"melanoma": 7}}, "sampling is 'natural': say oversample"),
+        ({"sampling": "oversample"}, "oversample names no class"),
+        ({"external_share": 0.1}, "external names no dataset"),
+        ({"external_drop": ["nevus"]}, "external names no dataset"),
+        ({"pseudo_share": 0.1}, "pseudo names no run"),
+        ({"sizes": [48]}, r"sizes is \[48\] and size_epochs \[\]"),
+        ({"sizes": [48], "size_epochs": [6]}, r"size_epochs \[6\] leave nothing of 6 epochs"),
+        ({"frozen_epochs": 7}, "frozen_epochs 7 is above epochs 6"),
+        ({"frozen_blocks": 1}, "frozen_blocks is given, but frozen_epochs is 0"),
+        ({"swa_start": 7}, "swa_start 7 is above epochs 6"),
+        ({"keep": "swa"}, "keep is 'swa', but swa_start is 0"),
+        ({"keep": "snapshots"}, "keep is 'snapshots', but snapshots is False"),
+        ({"snapshots": True}, "schedule is 'one_cycle'"),
+        ({"final_rate": 1.0}, "final_rate 1.0 is above learning_rate"),
+    ],
+)
+def test_switches_that_cannot_be_together_are_refused(
+    given: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(params.ParameterError, match=reason):
+        params.Train.check(given)
+
+
+def test_other_stages_refuse_what_has_no_meaning() -> None:
+    with pytest.raises(params.ParameterError, match="cleaning is 'hairs', but the shards"):
+        params.Prepare.check({"source": "kaggle_tfrecords", "cleaning": "hairs"})
+    with pytest.raises(params.ParameterError, match=r"low 0.8 is not below high 0.7"):
+        params.PseudoLabel.check({"low": 0.8})
+    with pytest.raises(params.ParameterError, match=r"lowest 1.0 is not below highest 1.0"):
+        params.FindLr.check({"lowest": 1.0})
+
+
 def test_members_and_weights_must_agree() -> None:
     with pytest.raises(params.ParameterError, match="weights has 1 values for 2 members"):
         params.Ensemble.check({"members": ["a", "b"], "method": "weighted", "weights": [1.0]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Dataset:
         fit: How pictures became square.
         images: Number of images, test ones included.
         shards: As listed.
+        cleaning: What was done to pictures first.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Dataset:
     fit: str
     images: int
     shards: tuple[Shard, ...]
+    cleaning: str = "none"
 
     @property
     def has_test(self) -> bool:
@@ -225,8 +227,9 @@ def _read_shard(shard: dict[str, Any], file: Path) -> Shard:
 
 
 def _check_keys(cls: type, content: dict[str, Any], without: str) -> None:
-    names = {field.name for field in fields(cls)}
-    for name in sorted(names - {without} - set(content)):
-        raise KeyError(name)
-    for name in sorted(set(content) - names):
+    names = {field.name: field.default for field in fields(cls)}
+    for name in sorted(name for name, default in names.items() if default is MISSING):
+        if name not in (without, *content):
+            raise KeyError(name)
+    for name in sorted(set(content) - set(names)):
         raise ValueError(f"unknown key {name!r}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from melnb.parameters import Name, Parameters
 
@@ -68,3 +68,14 @@ class Prepare(Parameters):
     skip_unreadable: bool = Field(False, description="list unreadable images and go on")
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _shards_are_used_as_they_are(self) -> Self:
+        changed = {"cleaning": self.cleaning != "none", "relabel": bool(self.relabel)}
+        if self.source == "kaggle_tfrecords" and any(changed.values()):
+            name = next(name for name, given in changed.items() if given)
+            raise ValueError(
+                f"{name} is {getattr(self, name)!r}, but the shards of kaggle_tfrecords are used "
+                "as they are: prepare the JPEG files of the source instead"
+            )
+        return self

@@ -112,7 +112,7 @@ class Train(Parameters):
     flips: bool = Field(True, description="left-right and up-down")
     transpose: bool = Field(False, description="rows for columns")
     grid_distortion: float = Field(0.0, ge=0, le=0.9, description="share a cell grows or shrinks")
-    elastic: float = Field(0.0, ge=0, le=0.5, description="share of the side; .05 is much")
+    elastic: float = Field(0.0, ge=0, le=0.09, description="share of the side; above, it folds")
     brightness: float = Field(0.1, ge=0, le=1, description="share of the range either way")
     contrast: float = Field(0.1, ge=0, le=1, description="share either way")
     saturation: float = Field(0.1, ge=0, le=1, description="share either way")

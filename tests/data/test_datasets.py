@@ -40,6 +40,14 @@ def test_a_dataset_survives_a_round_trip(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["dataset.json"]
 
 
+def test_a_dataset_of_before_cleaning_is_one_without(tmp_path):
+    path = write_dataset(make(tmp_path))
+    content = json.loads(path.read_text())
+    assert content.pop("cleaning") == "none"
+    path.write_text(json.dumps(content))
+    assert read_dataset(tmp_path).cleaning == "none"
+
+
 def test_shards_move_with_the_folder_and_those_outside_stay(tmp_path):
     outside = tmp_path / "kaggle" / "train00-5.tfrec"
     dataset = make(tmp_path / "run.partial")
