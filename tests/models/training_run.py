@@ -150,7 +150,7 @@ def fit(order: dict[str, Any]) -> tuple[fitting.Fitted, np.ndarray | None]:
     blocks = 0 if order.get("plain") else len(blocks_of(find_backbone_of(model)))
     plan = phases.plan_phases(
         epochs=epochs, image_size=SIDE, batch_size=BATCH, n_blocks=blocks,
-        **chosen.get("phases", {}),
+        replicas=order.get("replicas", 1), **chosen.get("phases", {}),
     )  # fmt: skip
     sampling = Sampling(**chosen.get("sampling", {}))
     steps = [count_steps(rows, batch_size=p.batch_size, sampling=sampling) for p in plan]

@@ -50,6 +50,7 @@ class Validation:
         self.n_classes, self.batch_size = n_classes, batch_size
         more: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
         self._viewer = make_viewer(model, image_size=image_size)
+        self._learning: list[bool] = []
         self._batches = predict_batches(paths, image_size=image_size, batch_size=batch_size, **more)
         labelled = self.targets[self.targets >= 0]
         if not len(labelled) or labelled.max() >= n_classes:
@@ -69,6 +70,10 @@ class Validation:
 
     def predict(self) -> np.ndarray:
         """Return n x classes probabilities of every row, float64."""
+        learning = [weight.trainable for weight in self.model.weights]
+        if learning != self._learning:  # JAX lays trainable weights and the others out apart
+            self._viewer.make_predict_function(force=True)
+            self._learning = learning
         return predict_rows(self._viewer, self._batches, len(self.targets))
 
     def score(self, probabilities: np.ndarray, loss: keras.losses.Loss) -> dict[str, float]:

@@ -86,6 +86,24 @@ def test_the_folder_keeps_the_weights_that_the_state_names(ends: Path) -> None:
     assert left == {f"{name}.npz" for name in names}
 
 
+@pytest.mark.slow
+def test_eight_devices_use_every_technique_as_one_does(
+    tmp_path: Path, train: Callable[..., list[int]]
+) -> None:
+    orders = [
+        {**EVERYTHING, "folder": "one", "replicas": 8, "views": ["none"]},
+        {**EVERYTHING, "folder": "eight", "replicas": 8, "devices": 8, "views": ["none"]},
+    ]
+    full = [{**order, "folder": str(tmp_path / order["folder"])} for order in orders]
+    assert train(full, "jax") == [0, 0]
+    tables = [pd.read_csv(tmp_path / name / "returned.csv") for name in ("one", "eight")]
+    assert tables[0]["batch_size"].tolist() == [24, 24, 16, 16]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-3)
+    one, eight = (np.load(tmp_path / name / "result.npz") for name in ("one", "eight"))
+    for name in one.files:
+        np.testing.assert_allclose(one[name], eight[name], atol=1e-3, err_msg=name)
+
+
 @pytest.fixture(scope="module")
 def each(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int]]) -> Path:
     """Each technique by itself: whole, and killed between two epochs and within one."""
