@@ -3,6 +3,7 @@
 anatomy        a classifier taken apart: to its last map, and from there to a score for each class
 samples        the pictures that are to be explained, and their masks
 baselines      the picture without what is looked for
+batching       rows in batches of one size
 gradcam        a map from the gradient by the last map of features
 gradients      a map from the gradients along a path that begins at a baseline
 explanations   both, for the same pictures
