@@ -5,10 +5,13 @@ The main line is six notebooks; each reads only what an earlier one wrote:
     01_explore    what is in the data?
     02_prepare    images.csv  folds.csv  dataset.json  records/
     03_train      one run, one fold: model.keras  history.csv  predictions.csv
+      03b_find_lr  how fast to learn: learning_rate.json
     04_predict    many views of every image: predictions.csv (out of fold)  test.csv
+      04b_pseudo_label  what a student may learn of unlabelled images: pseudo.csv
     05_ensemble   joined by image id: predictions.csv  weights.csv
       05b_ablation  what each technique brings, beyond noise: ablation.csv
     06_report     how good, how sure, for whom: metrics.csv  figures/  report.html  report_card.md
+      06b_explain  where the network looks: saliency.csv
       06c_choose  which threshold, by hand: operating_point.json
 
 The modules behind them, in the order in which they may import (a line imports only lines above it):

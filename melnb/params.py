@@ -23,6 +23,7 @@ from melnb.stages.predicting import PseudoLabel as PseudoLabel
 from melnb.stages.preparing import Explore as Explore
 from melnb.stages.preparing import Prepare as Prepare
 from melnb.stages.reporting import Choose as Choose
+from melnb.stages.reporting import Explain as Explain
 from melnb.stages.reporting import Report as Report
 from melnb.stages.training import FindLr as FindLr
 from melnb.stages.training import Train as Train
@@ -30,7 +31,8 @@ from melnb.stages.training import Train as Train
 STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
-        Explore, Prepare, Train, FindLr, Predict, PseudoLabel, Ensemble, Ablation, Report, Choose,
+        Explore, Prepare, Train, FindLr, Predict, PseudoLabel, Ensemble, Ablation, Report,
+        Explain, Choose,
     )
 }  # fmt: skip
 

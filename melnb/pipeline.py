@@ -44,6 +44,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "05_ensemble": ("{members}",),
     "05b_ablation": ("03_train/{techniques}-s*/*",),
     "06_report": ("{predictions}", "02_prepare/{dataset}"),
+    "06b_explain": ("03_train/{trained}",),
     "06c_choose": ("06_report/{report}",),
 }
 

@@ -1,4 +1,4 @@
-"""What 06_report and 06c_choose take."""
+"""What 06_report, 06b_explain and 06c_choose take."""
 
 from __future__ import annotations
 
@@ -51,6 +51,35 @@ class Report(Parameters):
         if self.choose == "cost" and self.at == 0:
             raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
         return self
+
+
+class Explain(Parameters):
+    """06b_explain: where do predictions come from, and what is that explanation worth?"""
+
+    stage: ClassVar[str] = "06b_explain"
+    run: Name = Field("demo", description="name of the result")
+    trained: str = Field("demo/fold0", description="of 03_train: run/fold")
+    positive: str = Field("melanoma", description="the class that is explained")
+    threshold: float = Field(0.5, gt=0, lt=1, description="called positive at or above it")
+    # the methods
+    layer: str = Field("features", description="Grad-CAM's map: a layer, or backbone/layer")
+    score: Literal["logit", "log_odds"] = Field("logit", description="what is explained")
+    baseline: Literal["skin", "blurred", "black"] = Field(
+        "skin", description="what pictures are compared with"
+    )
+    steps: int = Field(32, ge=1, le=1024, description="of the integrated gradients")
+    # what is looked at
+    n_shown: int = Field(6, ge=1, le=12, description="hits, misses and false alarms, of each")
+    n_scored: int = Field(100, ge=4, description="images scored, half of them positive")
+    cells: int = Field(16, ge=2, le=64, description="on a side of a picture, taken out whole")
+    n_checked: int = Field(12, ge=2, description="images explained anew by destroyed networks")
+    levels: int = Field(5, ge=2, le=20, description="of destruction, the first the head alone")
+    masks: str = Field("", description="folder of lesion masks; empty: the dataset's own")
+    # the rest
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    batch_size: int = Field(32, ge=1, description="pictures at a time")
+    seed: int = Field(0, ge=0, description="of every random choice")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
 
 
 class Choose(Parameters):
