@@ -11,9 +11,9 @@ from melnb import params, runs
 
 HERE = Path(__file__).parents[1]
 FINISHED = {
-    "01_explore": "demo", "02_prepare": "demo", "03_train": "demo/fold0",
-    "04_predict": "demo", "05_ensemble": "demo", "06_report": "demo",
-    "06c_choose": "demo",
+    "01_explore": "demo", "02_prepare": "demo", "03_train": "demo/fold0", "03b_find_lr": "demo",
+    "04_predict": "demo", "04b_pseudo_label": "demo", "05_ensemble": "demo",
+    "05b_ablation": "demo", "06_report": "demo", "06b_explain": "demo", "06c_choose": "demo",
 }  # fmt: skip
 IDLE = """() => {
   const book = window.jupyterapp?.shell.currentWidget;
@@ -36,7 +36,7 @@ def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(
 ) -> None:
     project = tmp_path / "project"
     shutil.copytree(HERE / "notebooks", project / "notebooks")
-    (project / "params").mkdir()
+    shutil.copytree(HERE / "params", project / "params")
     address = serve_lab(project / "notebooks", MELNB_ROOT=str(project))
     for stage, run in FINISHED.items():
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
@@ -47,6 +47,10 @@ def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(
         page.wait_for_function(ENDED, timeout=400_000)
         record = runs.read_run(project / "outputs" / stage / run)
         assert record["stage"] == stage
+        if stage == "03_train":  # two seeds of two techniques, for 05b_ablation to compare
+            for name in ("demo-s0", "demo-focal-s0"):
+                trained = project / "outputs" / "03_train"
+                shutil.copytree(trained / "demo", trained / name)
         if stage in ("06_report", "06c_choose"):
             check_explorer(page)
         page.close()

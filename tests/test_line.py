@@ -23,13 +23,31 @@ set: {dataset: line, rows: 130, n_folds: 2}
 stages:
   - 01_explore: {with: {per_class: 3}}
   - 02_prepare: {with: {shard_size: 30}}
-  - 03_train: {folds: 2, with: {run: a, epochs: 2, batch_size: 16}}
-  - 04_predict: {with: {run: a}}
+  - 03b_find_lr: {with: {run: line, train: [params/03_train.line.yaml], steps: 12}}
+  - 03_train:
+      file: params/03_train.line.yaml
+      folds: 2
+      seeds: [0]
+      each:
+        a: {}
+        b: {metadata: [sex, age, site], fusion: gated, find_lr: line, mixup: 0.3, hairs: 5,
+            sizes: [48], size_epochs: [1], scale_batch: true, sampling: balanced, ema: 0.9,
+            hard_share: 0.8, dropout_samples: 2, accumulate: 2, optimizer: adamw}
+  - 04_predict: {with: {run: a, train_run: a-s0}}
+  - 04_predict: {with: {run: b, train_run: b-s0}}
+  - 04b_pseudo_label: {with: {run: line, predict_runs: [a, b]}}
+  - 03_train:
+      file: params/03_train.line.yaml
+      folds: [0]
+      with: {run: student, pseudo: line, pseudo_share: 0.3}
+  - 05b_ablation: {with: {run: line, techniques: [a, b]}}
   - 05_ensemble: {with: {run: line, members: [04_predict/a]}}
   - 06_report: {with: {run: line, predictions: [05_ensemble/line, 04_predict/a], n_errors: 3}}
+  - 06b_explain:
+      with: {run: line, trained: b-s0/fold0, n_shown: 2, n_scored: 8, n_checked: 2, levels: 2}
   - 06c_choose: {with: {run: line, report: line}}
 """
-TRAIN = ["dataset=line", "run=a", "epochs=2", "batch_size=16"]
+TRAIN = ["dataset=line", "run=a-s0", "epochs=2", "batch_size=16"]
 
 pytestmark = pytest.mark.xdist_group("line")
 
@@ -47,6 +65,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HERE / "notebooks", root / "notebooks")
     (root / "params").mkdir()
     (root / "params" / "line.pipeline.yaml").write_text(PIPELINE)
+    (root / "params" / "03_train.line.yaml").write_text("epochs: 2\nbatch_size: 16\n")
     done = melnb("pipeline", "params/line.pipeline.yaml", root=root)
     assert done.returncode == 0, done.stdout + done.stderr
     return root
@@ -95,10 +114,46 @@ def test_tables_join_by_id_and_no_patient_is_on_both_sides(outputs: Path) -> Non
 def test_out_of_fold_rows_come_from_the_network_that_never_saw_them(outputs: Path) -> None:
     whole = tables.read_predictions(outputs / "04_predict" / "a" / "single.csv")
     for fold in (0, 1):
-        own = tables.read_predictions(outputs / "03_train" / "a" / f"fold{fold}/predictions.csv")
+        own = tables.read_predictions(outputs / "03_train" / "a-s0" / f"fold{fold}/predictions.csv")
         both = own.merge(whole, on="image_id", suffixes=("", "_later"))
         assert len(both) == len(own) == (whole["fold"] == fold).sum()
         assert (both["p_melanoma"] - both["p_melanoma_later"]).abs().max() < 1e-6
+
+
+def test_a_technique_leaves_what_later_stages_need(outputs: Path) -> None:
+    rate = json.loads((outputs / "03b_find_lr/line/learning_rate.json").read_text())
+    told = runs.read_run(outputs / "03_train/b-s0/fold0")["results"]
+    assert told["learning_rate"] == rate["learning_rate"]
+    assert (outputs / "03_train/b-s0/fold0/metadata.json").is_file()
+    history = pd.read_csv(outputs / "03_train/b-s0/fold0/history.csv")
+    assert history["image_size"].tolist() == [48, 64]
+    assert history["batch_size"].tolist() == [28, 16]
+
+
+def test_a_student_is_told_by_teachers_that_never_saw_its_fold(outputs: Path) -> None:
+    labels = pd.read_csv(outputs / "04b_pseudo_label/line/pseudo.csv")
+    test = tables.read_predictions(outputs / "04_predict/a/test.csv")
+    assert set(labels["image_id"]) == set(test["image_id"])
+    assert set(labels["teacher_fold"]) == {0, 1}
+    own = runs.read_run(outputs / "03_train/a-s0/fold0")["results"]["images"]
+    student = runs.read_run(outputs / "03_train/student/fold0")
+    kept = labels[(labels["teacher_fold"] == 0) & labels["kept"]]
+    assert student["results"]["images"] == own + len(kept)
+    held_out = tables.read_predictions(outputs / "03_train/student/fold0/predictions.csv")
+    assert not set(held_out["image_id"]) & set(labels["image_id"])
+
+
+def test_gains_and_explanations_have_intervals(outputs: Path) -> None:
+    gain = pd.read_csv(outputs / "05b_ablation/line/ablation.csv").iloc[0]
+    assert gain["technique"] == "b"
+    assert gain["low"] < gain["difference"] < gain["high"]
+    assert gain["note"].endswith("noise of training unknown: one seed")
+    home = outputs / "06b_explain/line"
+    scores = pd.read_csv(home / "saliency.csv")
+    assert scores["image_id"].nunique() == 8
+    means = pd.read_csv(home / "means.csv")
+    assert means["value"].notna().any()
+    assert list((home / "figures").glob("*.html"))
 
 
 def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
@@ -194,7 +249,7 @@ def test_plain_papermill_gives_the_same_bits(root: Path, outputs: Path, tmp_path
     )  # fmt: skip
     for file in ("predictions.csv", "history.csv"):
         own, other = (
-            pd.read_csv(home / "03_train" / "a" / "fold1" / file).drop(
+            pd.read_csv(home / "03_train" / "a-s0" / "fold1" / file).drop(
                 columns="seconds", errors="ignore"
             )
             for home in (outputs, tmp_path)
@@ -207,7 +262,7 @@ def test_a_training_killed_in_its_second_epoch_ends_where_the_other_ended(
 ) -> None:
     shutil.copytree(outputs / "02_prepare", tmp_path / "02_prepare")
     words = ["run", "03_train", *TRAIN, "fold=0", f"outputs={tmp_path}"]
-    partial = tmp_path / "03_train" / "a" / "fold0.partial"
+    partial = tmp_path / "03_train" / "a-s0" / "fold0.partial"
     process = subprocess.Popen(
         [sys.executable, "-m", "melnb", *words],
         env={**os.environ, "MELNB_ROOT": str(root)}, cwd=root, start_new_session=True,
@@ -221,10 +276,10 @@ def test_a_training_killed_in_its_second_epoch_ends_where_the_other_ended(
     process.wait()
     again = melnb(*words, root=root)
     assert again.returncode == 0, again.stderr
-    record = runs.read_run(tmp_path / "03_train" / "a" / "fold0")
+    record = runs.read_run(tmp_path / "03_train" / "a-s0" / "fold0")
     assert record["resumed"]
     own, other = (
-        pd.read_csv(home / "03_train" / "a" / "fold0" / "predictions.csv")
+        pd.read_csv(home / "03_train" / "a-s0" / "fold0" / "predictions.csv")
         for home in (outputs, tmp_path)
     )
     pd.testing.assert_frame_equal(own, other, check_exact=True)

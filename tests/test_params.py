@@ -63,6 +63,11 @@ def test_a_stage_or_a_file_that_is_not_there_names_the_nearest(tmp_path: Path) -
         ({"keep": "swa"}, "keep is 'swa', but swa_start is 0"),
         ({"keep": "snapshots"}, "keep is 'snapshots', but snapshots is False"),
         ({"snapshots": True}, "schedule is 'one_cycle'"),
+        ({"schedule": "plateau", "decay": 1.0}, "plateau falls by decay, which is 1"),
+        (
+            {"schedule": "plateau", "sizes": [48], "size_epochs": [1], "scale_batch": True},
+            "plateau has one rate for all batches",
+        ),
         ({"final_rate": 1.0}, "final_rate 1.0 is above learning_rate"),
     ],
 )

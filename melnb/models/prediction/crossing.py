@@ -22,7 +22,7 @@ from melnb.data.records import read_index
 from melnb.models.networks import classifier  # noqa: F401  (its layers must be known to read a model)
 from melnb.models.networks.fusion import input_sizes
 from melnb.models.prediction.predicting import average_views, predict_views, sample_views
-from melnb.tables import TEST, read_images, read_predictions, write_predictions
+from melnb.tables import TEST, class_names, read_images, read_predictions, write_predictions
 
 Trained = Mapping[int, Path]
 
@@ -61,6 +61,25 @@ def encode_images(
         return None
     encoder = metadata.read_encoder(home / metadata.FILE)
     return encoder.rows_for(read_index(paths)["image_id"], read_images(data.folder / "images.csv"))
+
+
+def check_classes(home: Path, data: Dataset) -> None:
+    """Refuse a network whose columns are other classes than the dataset's, or in another order.
+
+    They are those of the predictions beside it; a network without any is taken as it is.
+
+    Raises:
+        ValueError: They differ.
+    """
+    beside = home / "predictions.csv"
+    if not beside.is_file():
+        return
+    learnt = class_names(pd.read_csv(beside, nrows=0))
+    if learnt != data.classes:
+        raise ValueError(
+            f"{home} learnt {list(learnt)}, but the dataset {data.dataset!r} has "
+            f"{list(data.classes)}: predict it on a dataset prepared with the same task"
+        )
 
 
 def predict_out_of_fold(
@@ -148,6 +167,7 @@ def sample_looks(trained: Trained, data: Dataset, **looks: Any) -> list[np.ndarr
 def _look(
     home: Path, data: Dataset, fold: int, batch_size: int, looks: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, np.ndarray]:
+    check_classes(home, data)
     model = read_model(home)
     size = input_sizes(model)[0]
     paths = data.paths(fold, size, exact=False)

@@ -162,6 +162,15 @@ def _pictures(paths: list[Path]) -> list[tuple[str, np.ndarray]]:
     ]
 
 
+def test_a_network_of_other_classes_is_refused(
+    trained: dict[int, Path], data: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "predictions.csv").write_text("image_id,fold,truth,p_nevus,p_melanoma,run\n")
+    with pytest.raises(ValueError, match=r"learnt \['nevus', 'melanoma'\], but the dataset 'd'"):
+        crossing.check_classes(tmp_path, data)
+    crossing.check_classes(trained[0], data)
+
+
 def test_looks_are_shown_as_pictures(trained: dict[int, Path], data: Dataset) -> None:
     seen = crossing.sample_looks(trained, data, views="dihedral")
     assert len(seen) == 8
