@@ -200,7 +200,7 @@ class Train(Parameters):
             (self.schedule == "plateau" and self.decay == 1, "schedule plateau falls by decay, "
              "which is 1: say 0.5, for example"),
             (self.schedule == "plateau" and self.scale_batch and bool(self.sizes), "schedule "
-             "plateau has one rate for all batches, and scale_batch changes them: use another schedule"),
+             "plateau has one rate for all batches, and scale_batch changes them: use another"),
             (self.snapshots and self.schedule != "cosine_restarts", "snapshots are the ends of the "
              f"cycles of schedule cosine_restarts, but schedule is {self.schedule!r}"),
         ]  # fmt: skip
