@@ -119,3 +119,16 @@ def test_a_function_gets_the_parameters_that_it_names() -> None:
     def fit(image_size: int, *, seed: int, other: str = "") -> None: ...
 
     assert params.Train(seed=3).keywords(fit) == {"image_size": 64, "seed": 3}
+
+
+PARAMS = Path(__file__).parents[1] / "params"
+
+
+@pytest.mark.parametrize("path", sorted(PARAMS.glob("*.yaml")), ids=lambda p: p.name)
+def test_every_file_in_git_is_accepted_and_says_what_it_is_for(path: Path) -> None:
+    head = path.read_text(encoding="utf-8").split("\n\n")[0]
+    assert head.startswith("# ")
+    assert "# Command:" in head
+    assert "# Hardware:" in head
+    if not path.stem.endswith(".pipeline"):
+        params.read_parameters(path.name.split(".")[0], [path])
