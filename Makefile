@@ -20,7 +20,7 @@ test: $(VENV)/ready ## the tests, but for the slow ones
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not benchmark"
 
 test-slow: $(VENV)/ready ## the slow tests: minutes each
-	$(BIN)/python -m pytest -q -m "slow and not benchmark"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "slow and not benchmark"
 
 benchmark: $(VENV)/ready ## the resampling against a plain loop, timed and printed
 	$(BIN)/python -m pytest -q -s -m benchmark

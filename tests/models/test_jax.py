@@ -13,6 +13,7 @@ from melnb.models.networks.classifier import make_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 FOLDERS = ("networks", "objectives", "optimization")
+EVERY = (*FOLDERS, "saliency", "prediction", "training")
 TESTS = (
     "published_values or weight_zero or founding_system or takes_effect or clipped"
     " or taken_up_again or gem or reads_back_to_the_bit and tiny or sigmoid_is"
@@ -49,4 +50,19 @@ def test_models_losses_schedules_and_optimizers_hold_on_jax(tmp_path: Path) -> N
         text=True,
         timeout=600,
     )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", EVERY)
+def test_every_test_of_models_passes_on_jax(folder: str) -> None:
+    pytest.importorskip("jax")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider",
+         str(Path(__file__).with_name(folder))],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
