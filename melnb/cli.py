@@ -166,7 +166,7 @@ def explore(report: str, port: int, browser: bool) -> None:
 @_told
 def doctor(folder: Path) -> None:
     """Say what ails the shards in FOLDER; exit with 1 if something does."""
-    from melnb.data.doctor import check_records
+    from melnb.data.audit.doctor import check_records
 
     findings = check_records(folder)
     click.echo(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")

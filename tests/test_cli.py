@@ -108,7 +108,7 @@ def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) 
     records = SimpleNamespace(
         check_records=lambda folder: found if folder.name == "bad" else found[:0]
     )
-    monkeypatch.setitem(sys.modules, "melnb.data.doctor", records)
+    monkeypatch.setitem(sys.modules, "melnb.data.audit.doctor", records)
     result = call("doctor", "bad")
     assert result.exit_code == 1
     assert "fold0-00-9.tfrec" in result.output

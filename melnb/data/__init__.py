@@ -11,15 +11,14 @@ The room's law:
 
 A line imports only lines above it:
 
-    pictures  survey             bytes of a picture: decode, fit to a square, encode; their sizes
+    pictures                     bytes of a picture: decode, fit to a square, encode
     processes                    workers that begin and end as they should
     sources/  synthetic/         raw files to the images table
     appearance/                  the measures table; hairs removed, light made white
     metadata                     the images table to rows of numbers, for a network
-    duplicates  folds            the images table to the folds table
+    audit/  folds                sizes, copies and damage; the images table to the folds table
     shards/  records             both tables to shards, and shards to an index
-    datasets  doctor             dataset.json: which shard holds what; what ails a shard
-    rows  external  pseudo/      what is learnt from: one's own images, others', unlabelled ones
-    sampling                     rows to the plan of an epoch
+    datasets                     dataset.json: which shard holds what
+    epochs/  pseudo/             what is learnt from: one's own images, others', unlabelled ones
     augmentation/  batches       shards to tensors, by plan
 """

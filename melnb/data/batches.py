@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from melnb.data.augmentation.draws import DRAWS
-from melnb.data.rows import Rows
-from melnb.data.sampling import NATURAL, Sampling, count_steps, plan_epoch
+from melnb.data.epochs.rows import Rows
+from melnb.data.epochs.sampling import NATURAL, Sampling, count_steps, plan_epoch
 from melnb.data.shards.access import ShardFiles
 from melnb.data.shards.examples import count_examples
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from melnb.data.augmentation.draws import DRAWS
 from melnb.data.batches import count_images, predict_batches, train_batches
-from melnb.data.rows import Rows, read_rows
-from melnb.data.sampling import Sampling, make_sampling, plan_epoch
+from melnb.data.epochs.rows import Rows, read_rows
+from melnb.data.epochs.sampling import Sampling, make_sampling, plan_epoch
 from melnb.data.shards.examples import write_shard
 
 SIZE = 16

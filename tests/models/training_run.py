@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from melnb.data.augmentation.augment import augment
 from melnb.data.augmentation.draws import DRAWS
-from melnb.data.sampling import Rows, Sampling, count_steps, read_rows
+from melnb.data.epochs.sampling import Rows, Sampling, count_steps, read_rows
 from melnb.models import accelerator
 from melnb.models.networks.classifier import make_classifier
 from melnb.models.objectives.losses import make_loss

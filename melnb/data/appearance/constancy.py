@@ -2,7 +2,7 @@
 
 Shades of grey: Finlayson and Trezzi 2004, Color Imaging Conference 12:37; for dermoscopy Barata et
 al. 2015, IEEE Journal of Biomedical and Health Informatics 19:1146. As augmentation the same is
-`melnb.data.augmentation.constancy`.
+`melnb.data.augmentation.camera.constancy`.
 """
 
 from __future__ import annotations

@@ -2,16 +2,10 @@
 
     draws         where every random number comes from
     augment       every operation in the order in which a picture comes about, masks beside it
+    artefacts/    what lies on the skin, and the dark rim: hairs, marks
     geometry      what moves pixels: one map of coordinates, one resampling
     distortions   how far a bent grid and an elastic sheet carry them
-    colour        brightness, contrast, saturation, hue; autocontrast, sharpness
-    filters       blur and noise
-    equalisation  CLAHE
-    compression   JPEG
-    constancy     colours as under white light
-    canvas        where pixels lie, and how paint covers them
-    hairs         strands along Bézier curves
-    marks         dark rim, gel bubbles, ruler, surgical ink
+    camera/       light, lens, program and file
     holes         cutout
     policies      RandAugment and AugMix
     mixing        mixup and CutMix, of pictures, truths and metadata alike

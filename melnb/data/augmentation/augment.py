@@ -16,20 +16,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation import (
-    colour,
-    compression,
-    equalisation,
-    filters,
-    geometry,
-    holes,
-    marks,
-    policies,
-)
-from melnb.data.augmentation.constancy import colour_constancy
+from melnb.data.augmentation import geometry, holes, policies
+from melnb.data.augmentation.artefacts import marks
+from melnb.data.augmentation.artefacts.hairs import hairs as draw_hairs
+from melnb.data.augmentation.camera import colour, compression, equalisation, filters
+from melnb.data.augmentation.camera.constancy import colour_constancy
 from melnb.data.augmentation.draws import DRAWS, NAMES, draw_of
 from melnb.data.augmentation.geometry import VIEWS, dihedral, undo_dihedral
-from melnb.data.augmentation.hairs import hairs as draw_hairs
 
 __all__ = [
     "DRAWS", "NAMES", "SHOWN", "VIEWS", "Augmentation", "augment", "augment_pair", "dihedral",

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation.colour import autocontrast, recolour
+from melnb.data.augmentation.camera.colour import autocontrast, recolour
+from melnb.data.augmentation.camera.filters import sharpen
 from melnb.data.augmentation.draws import per_image, spread
-from melnb.data.augmentation.filters import sharpen
 from melnb.data.augmentation.geometry import Affine, multiply, transform
 
 # The value of each at magnitude 1, either way; most are those of the papers.

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.datasets import Dataset
-from melnb.data.rows import PSEUDO, Rows, read_rows
+from melnb.data.epochs.rows import PSEUDO, Rows, read_rows
 from melnb.tables import TEST, class_names, write_table
 
 METHODS = ("soft", "hard")

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from melnb.data.batches import train_batches
-from melnb.data.rows import Rows
-from melnb.data.sampling import Sampling, count_steps
+from melnb.data.epochs.rows import Rows
+from melnb.data.epochs.sampling import Sampling, count_steps
 from melnb.models.networks.heads import training_view
 from melnb.models.optimization.blocks import freeze
 from melnb.models.optimization.curves import Schedule

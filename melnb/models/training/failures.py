@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from melnb.data.rows import Rows
+from melnb.data.epochs.rows import Rows
 
 _SHOWN = 40
 

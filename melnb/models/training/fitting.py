@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from melnb.data.rows import Rows
-from melnb.data.sampling import NATURAL, Sampling
+from melnb.data.epochs.rows import Rows
+from melnb.data.epochs.sampling import NATURAL, Sampling
 from melnb.models.accelerator import scope_of
 from melnb.models.optimization.curves import Schedule
 from melnb.models.training.course import Course

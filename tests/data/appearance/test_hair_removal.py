@@ -11,7 +11,7 @@ from skimage.morphology import footprint_rectangle, opening
 
 from melnb.data.appearance import hair_removal
 from melnb.data.appearance.hair_removal import fill_in, find_hairs, remove_hairs
-from melnb.data.augmentation.hairs import hairs
+from melnb.data.augmentation.artefacts.hairs import hairs
 
 SKIN, LESION = np.array([205, 160, 140.0]), np.array([110, 66, 52.0])
 

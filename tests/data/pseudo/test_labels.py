@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from melnb.data.datasets import Dataset
+from melnb.data.epochs.sampling import PSEUDO, join_rows, make_sampling, plan_epoch, read_rows
 from melnb.data.pseudo.labels import (
     check_labels,
     choose_labels,
@@ -17,7 +18,6 @@ from melnb.data.pseudo.labels import (
     score_histogram,
     write_labels,
 )
-from melnb.data.sampling import PSEUDO, join_rows, make_sampling, plan_epoch, read_rows
 from melnb.data.shards.examples import Shard, write_shard
 
 CLASSES = ("other", "melanoma")

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from keras import ops
 
+from melnb.data.epochs.rows import read_rows
 from melnb.data.metadata import Cells
-from melnb.data.rows import read_rows
 from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.networks.fusion import FUSIONS, MetadataDropout, fuse, input_sizes, make_cells
 from melnb.models.networks.heads import training_view

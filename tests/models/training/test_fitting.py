@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.sampling import plan_epoch, read_rows
+from melnb.data.epochs.sampling import plan_epoch, read_rows
 from melnb.data.shards.examples import read_examples, write_shard
 from melnb.models.objectives.losses import make_loss
 from melnb.models.training.failures import TrainingError

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from melnb.data.batches import predict_batches
-from melnb.data.sampling import count_steps, read_rows
+from melnb.data.epochs.sampling import count_steps, read_rows
 from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.objectives.losses import make_loss
 from melnb.models.optimization.blocks import blocks_of
@@ -263,7 +263,7 @@ def test_a_course_knows_its_run_by_all_that_it_is_made_of(blobs: list[Path]) -> 
     loss = make_loss("cross_entropy", n_classes=2)
 
     def identity(rows: Any, recipe: Recipe, optimizer: Any) -> dict[str, Any]:
-        from melnb.data.sampling import NATURAL
+        from melnb.data.epochs.sampling import NATURAL
 
         return Course(model, rows, NATURAL, recipe, loss, optimizer, None, None).identity()
 

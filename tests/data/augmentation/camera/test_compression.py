@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from melnb.data.augmentation.compression import compress, jpeg, steps
+from melnb.data.augmentation.camera.compression import compress, jpeg, steps
 
 to_numpy = keras.ops.convert_to_numpy
 

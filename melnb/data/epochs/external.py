@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from melnb.data.audit.duplicates import find_identical
 from melnb.data.datasets import Dataset
-from melnb.data.duplicates import find_identical
+from melnb.data.epochs.rows import EXTERNAL, Rows, join_rows, read_rows
 from melnb.data.records import read_index
-from melnb.data.rows import EXTERNAL, Rows, join_rows, read_rows
 from melnb.data.shards.examples import read_examples
 from melnb.diagnoses import OTHER, find_diagnosis
 from melnb.tables import TEST, read_images

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from melnb.data.augmentation.constancy import colour_constancy
+from melnb.data.augmentation.artefacts.marks import BUBBLES, bubbles, ink, microscope, ruler
+from melnb.data.augmentation.camera.constancy import colour_constancy
 from melnb.data.augmentation.draws import spread
-from melnb.data.augmentation.marks import BUBBLES, bubbles, ink, microscope, ruler
 
 Operation = Callable[[Any, Any, float], Any]
 MARKS = [microscope, bubbles, ruler, ink]

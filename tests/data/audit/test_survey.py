@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from melnb.data.audit.survey import picture_sizes
 from melnb.data.shards.examples import write_shard
-from melnb.data.survey import picture_sizes
 
 
 def table(paths: list[str | None]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation.canvas import angle_of, between, column, reach, side, turned
+from melnb.data.augmentation.artefacts.canvas import angle_of, between, column, reach, side, turned
 from melnb.data.augmentation.draws import spread
 
 # Reflectance against the picture's mean colour: black and brown mostly, then red, blond and grey.

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 
-from melnb.data.augmentation.colour import autocontrast
-from melnb.data.augmentation.filters import blur, noise, sharpen
+from melnb.data.augmentation.camera.colour import autocontrast
+from melnb.data.augmentation.camera.filters import blur, noise, sharpen
 
 to_numpy = keras.ops.convert_to_numpy
 

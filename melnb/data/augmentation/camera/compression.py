@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation.colour import LUMA, multiply
+from melnb.data.augmentation.camera.colour import LUMA, multiply
 
 _SIDE = 8
 _YCC = np.array([LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])

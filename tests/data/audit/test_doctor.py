@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from melnb.data.audit.doctor import check_records
 from melnb.data.datasets import Dataset, write_dataset
-from melnb.data.doctor import check_records
 from melnb.data.pictures import encode_jpeg
 from melnb.data.shards.examples import Shard, file_crc, read_frames, write_shard
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation.canvas import (
+from melnb.data.augmentation.artefacts.canvas import (
     angle_of,
     between,
     clouds,

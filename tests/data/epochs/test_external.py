@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from melnb.data.datasets import Dataset
-from melnb.data.external import add_external, external_rows, match_classes
+from melnb.data.epochs.external import add_external, external_rows, match_classes
+from melnb.data.epochs.rows import read_rows
 from melnb.data.records import make_records
-from melnb.data.rows import read_rows
 from melnb.tables import IMAGE_COLUMNS, write_images
 
 TWO = ("other", "melanoma")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.duplicates import find_identical
+from melnb.data.audit.duplicates import find_identical
 from melnb.data.shards.examples import write_shard
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from melnb.data.rows import Rows
-from melnb.data.sampling import (
+from melnb.data.epochs.rows import Rows
+from melnb.data.epochs.sampling import (
     NATURAL,
     SAMPLINGS,
     Sampling,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from melnb.data.rows import EXTERNAL, PSEUDO
-from melnb.data.rows import Rows as Rows
-from melnb.data.rows import join_rows as join_rows
-from melnb.data.rows import read_rows as read_rows
+from melnb.data.epochs.rows import EXTERNAL, PSEUDO
+from melnb.data.epochs.rows import Rows as Rows
+from melnb.data.epochs.rows import join_rows as join_rows
+from melnb.data.epochs.rows import read_rows as read_rows
 
 SAMPLINGS = ("natural", "balanced", "oversample")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from melnb.data.appearance import constancy as preparing
-from melnb.data.augmentation.constancy import colour_constancy, shades_of_grey
+from melnb.data.augmentation.camera.constancy import colour_constancy, shades_of_grey
 
 
 def skin(batch: int = 3, seed: int = 0) -> np.ndarray:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
+from melnb.data.augmentation.artefacts.hairs import _strands, hairs
 from melnb.data.augmentation.draws import spread
-from melnb.data.augmentation.hairs import _strands, hairs
 
 MOST = 12
 

@@ -6,8 +6,8 @@ import pytest
 from scipy import ndimage
 from skimage import exposure
 
-from melnb.data.augmentation.colour import LUMA
-from melnb.data.augmentation.equalisation import clahe
+from melnb.data.augmentation.camera.colour import LUMA
+from melnb.data.augmentation.camera.equalisation import clahe
 
 to_numpy = keras.ops.convert_to_numpy
 WHOLLY = np.ones(1, "float32")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from melnb.data.epochs.rows import EXTERNAL, Rows, join_rows, read_rows
 from melnb.data.records import read_index
-from melnb.data.rows import EXTERNAL, Rows, join_rows, read_rows
 from melnb.data.shards.access import ShardFiles
 from melnb.data.shards.examples import read_examples, write_shard
 from melnb.data.shards.messages import RecordError, decode_example

@@ -12,7 +12,7 @@ from typing import Any
 
 from keras import ops
 
-from melnb.data.augmentation.canvas import happens
+from melnb.data.augmentation.artefacts.canvas import happens
 
 
 def shades_of_grey(images: Any, power: float = 6.0) -> Any:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from melnb.data.augmentation.colour import LUMA
+from melnb.data.augmentation.camera.colour import LUMA
 from melnb.data.augmentation.draws import per_image
 from melnb.data.augmentation.geometry import pick
 

@@ -1,0 +1,6 @@
+"""Audit: what is wrong with pictures and shards, found before anything learns from them.
+
+survey      how large pictures are
+duplicates  pictures that are there twice
+doctor      what ails a shard
+"""

@@ -1,0 +1,9 @@
+"""Epochs: what a network learns from in each pass, planned by row numbers alone.
+
+    rows      where each record lies, and what is to be learnt of it
+    sampling  which rows an epoch is made of, in what order
+    external  images of other datasets, less all that is judged
+
+The room's law: a plan is a pure function of (rows, sampling, seed, epoch); nothing that is held out
+can be in it; no picture is read for it.
+"""
