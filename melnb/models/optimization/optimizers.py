@@ -9,7 +9,7 @@ over several batches leaves both alone until the weights move.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -54,6 +54,7 @@ class _Steered:
         super().__init__(**keywords)
         self.ema = ema
         self.rate_of = rate_of
+        self.born: Mapping[str, int] = {}  # steps before a variable began to learn, by its path
         if self.gradient_accumulation_steps and self._replicas > 1:
             raise ValueError(
                 f"accumulate is {self.gradient_accumulation_steps}, and TensorFlow cannot gather "
@@ -67,6 +68,7 @@ class _Steered:
         super().build(var_list)  # type: ignore[misc]
         rate_of = self.rate_of or (lambda path: 1.0)
         self._factors = tuple(float(rate_of(v.path)) for v in var_list)
+        self._births = tuple(self.born.get(v.path, 0) for v in var_list)
         self._averages = [self._average_of(v) for v in var_list] if self.ema else []
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -152,11 +154,29 @@ class _Averaging(_Steered):
 
 @keras.saving.register_keras_serializable("melnb")
 class Adam(_Averaging, keras.optimizers.Adam):  # type: ignore[misc]
-    """Adam (Kingma & Ba 2015)."""
+    """Adam (Kingma & Ba 2015).
+
+    Its means begin at zero, which it corrects by the number of the step. A variable that was frozen
+    until lately has taken fewer: by the step of all its first ones would be some three times too
+    long, so they are corrected by its own.
+    """
+
+    def move(self, gradient: Any, variable: Any, rate: Any) -> None:
+        """Move one weight by its gradient."""
+        birth = self._births[self._get_variable_index(variable)]
+        if birth:
+            steps = ops.cast(self.iterations + 1, variable.dtype)
+            rate = rate * self._correction(steps - birth) / self._correction(steps)
+        super().move(gradient, variable, rate)
+
+    def _correction(self, steps: Any) -> Any:
+        """Return what Adam multiplies the rate by after so many steps."""
+        first, second = (ops.cast(beta, steps.dtype) for beta in (self.beta_1, self.beta_2))
+        return ops.sqrt(1 - ops.power(second, steps)) / (1 - ops.power(first, steps))
 
 
 @keras.saving.register_keras_serializable("melnb")
-class AdamW(_Averaging, keras.optimizers.Adam):  # type: ignore[misc]
+class AdamW(Adam):
     """Adam with decoupled weight decay, of kernels only (Loshchilov & Hutter 2019).
 
     Biases and the scales of normalisation (vectors) are left alone.

@@ -97,16 +97,31 @@ class Course:
         classifier = self.model
         if phase.image_size != self.recipe.image_size and self.remake is not None:
             classifier = self.remake(image_size=phase.image_size)
-        if any(each.frozen for each in self.recipe.phases):
-            freeze(classifier, phase.frozen)
+        born = self._births(classifier, phase)
         last = self.recipe.phases[-1]
         trainer = Trainer(
             training_view(classifier), loss=self.loss, augmentation=self.recipe.augmentation,
             mix=self.recipe.mix, mine=self.recipe.mine,
             steps=self.steps_before(last) + last.epochs * self.steps(last),
         )  # fmt: skip
-        trainer.prepare(self._optimizer(classifier), jit_compile=self.recipe.jit_compile)
+        optimizer = self._optimizer(classifier)
+        optimizer.born = born
+        trainer.prepare(optimizer, jit_compile=self.recipe.jit_compile)
         return classifier, trainer
+
+    def _births(self, classifier: keras.Model, phase: Phase) -> dict[str, int]:
+        """Freeze what a phase freezes; return the steps before each variable began to learn."""
+        if not any(each.frozen for each in self.recipe.phases):
+            return {}
+        gathered = self.optimizer.gradient_accumulation_steps or 1
+        born: dict[str, int] = {}
+        for each in reversed(self.recipe.phases):  # the earliest in which it learns is kept
+            if each.first_epoch <= phase.first_epoch:
+                freeze(classifier, each.frozen)
+                before = self.steps_before(each) // gathered
+                born |= {v.path: before for v in classifier.trainable_variables}
+        freeze(classifier, phase.frozen)
+        return born
 
     def _optimizer(self, classifier: keras.Model) -> keras.optimizers.Optimizer:
         """Return the optimizer, made again for each of several phases: it is for one of them."""

@@ -161,6 +161,21 @@ def test_decay_shrinks_kernels_and_leaves_vectors(name: str, moved: float) -> No
     assert bias == pytest.approx(1 - moved, rel=1e-4)  # the first step, nothing more
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_a_weight_that_was_frozen_begins_as_in_a_run_of_its_own(name: str) -> None:
+    def after(steps: int, *, born: int, begun: int) -> list[float]:
+        optimizer = make_optimizer(name, 0.01, weight_decay=0.0)
+        model = slope(optimizer)
+        optimizer.born = {model.trainable_variables[0].path: born}
+        optimizer.build(model.trainable_variables)
+        optimizer.iterations.assign(begun)
+        return path(model, steps)
+
+    own = after(5, born=0, begun=0)
+    assert after(5, born=2000, begun=2000) == pytest.approx(own, abs=1e-6)
+    assert 1 - after(1, born=0, begun=2000)[0] > 2 * (1 - own[0]), "what is corrected"
+
+
 def test_gradients_are_clipped_by_their_joint_norm() -> None:
     model = slope(make_optimizer("sgd", 0.1, momentum=0.5, clip_norm=0.01))
     assert path(model, 1) == pytest.approx([1 - (1 + 0.5) * 0.1 * 0.01])

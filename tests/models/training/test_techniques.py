@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from melnb.data.batches import predict_batches
-from melnb.data.epochs.sampling import count_steps, read_rows
+from melnb.data.epochs.sampling import NATURAL, count_steps, read_rows
 from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.objectives.losses import make_loss
 from melnb.models.optimization.blocks import blocks_of
@@ -263,8 +263,6 @@ def test_a_course_knows_its_run_by_all_that_it_is_made_of(blobs: list[Path]) -> 
     loss = make_loss("cross_entropy", n_classes=2)
 
     def identity(rows: Any, recipe: Recipe, optimizer: Any) -> dict[str, Any]:
-        from melnb.data.epochs.sampling import NATURAL
-
         return Course(model, rows, NATURAL, recipe, loss, optimizer, None, None).identity()
 
     one = identity(rows, Recipe(plan), make_optimizer("adam", 0.1))
@@ -272,3 +270,21 @@ def test_a_course_knows_its_run_by_all_that_it_is_made_of(blobs: list[Path]) -> 
     assert one != identity(rows, Recipe(plan, mixup=0.1), make_optimizer("adam", 0.1))
     assert one != identity(rows.take(np.arange(40)), Recipe(plan), make_optimizer("adam", 0.1))
     assert one != identity(rows, Recipe(plan), make_optimizer("adam", 0.1, ema=0.9))
+
+
+def test_an_optimizer_knows_when_each_block_began_to_learn(blobs: list[Path]) -> None:
+    model = make(image_size=SIDE)
+    names = [block.name for block in blocks_of(model.get_layer("backbone"))]
+    rows = read_rows(blobs[1:3], n_classes=2)
+    plan = plan_phases(
+        epochs=4, image_size=SIDE, batch_size=BATCH, frozen_epochs=2, n_blocks=len(names)
+    )
+    optimizer = make_optimizer("adam", 0.01)
+    loss = make_loss("cross_entropy", n_classes=2)
+    course = Course(model, rows, NATURAL, Recipe(plan), loss, optimizer, None, None)
+    steps = course.steps(plan[0])
+    for phase, wanted in ((plan[0], {0}), (plan[1], {0, 2 * steps})):
+        _, trainer = course.prepare(phase)
+        born = {v.path: trainer.optimizer.born[v.path] for v in trainer.trainable_variables}
+        assert set(born.values()) == wanted
+        assert {n for p, n in born.items() if p.startswith("probability")} == {0}
