@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import intervals, metrics
-from melnb.evaluation.comparisons import holm_adjusted
+from melnb.evaluation.comparisons import tested_differences
 from melnb.evaluation.rows import (
     RANKED_ALIKE,
     absent_class,
@@ -74,25 +74,17 @@ def ablation_table(
     known = (images > _NO_ERROR) & (not absent)
     se = np.where(known, np.hypot(images, np.nan_to_num(training[1:])), np.nan)
     found = contrasts @ values
-    half, z = intervals.normal_quantile(confidence) * se, found / se
-    p = np.array([intervals.two_sided_p(v) for v in z])
-    adjusted = holm_adjusted(p)
+    tested = tested_differences(found, se, confidence)
     remark = "; ".join(filter(None, (few_remark(rows, cluster), unknown)))
     made = {
         "technique": names[1:],
         "seeds": [len(tables[name]) for name in names[1:]],
         "auc": (share @ values)[1:],
         "auc_base": (share @ values)[0],
-        "difference": found,
-        "se": se,
+        **tested,
         "se_images": np.where(known, images, np.nan),
         "se_training": training[1:],
-        "low": found - half,
-        "high": found + half,
-        "z": z,
-        "p": p,
-        "p_holm": adjusted,
-        "verdict": _verdicts(found, adjusted, 1 - confidence),
+        "verdict": _verdicts(found, tested["p_holm"], 1 - confidence),
         "n": len(rows),
         "positives": int(truth.sum()),
         "note": np.where(known, remark, absent or RANKED_ALIKE),

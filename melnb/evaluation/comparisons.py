@@ -71,29 +71,41 @@ def comparison_matrix(
     variance = own[first] + own[second] - 2 * covariance[first, second]
     absent = absent_class(rows, positive) or absent_clusters(rows, cluster)
     known = (variance > 1e-18) & (not absent)  # below, rounding is all that is left
-    se = np.sqrt(np.where(known, variance, np.nan))
     difference = values[first] - values[second]
-    half, z = intervals.normal_quantile(confidence) * se, difference / se
-    p = np.array([intervals.two_sided_p(v) for v in z])
-    adjusted = holm_adjusted(p)
+    tested = tested_differences(difference, np.sqrt(np.where(known, variance, np.nan)), confidence)
     cells = {
         "first": [names[k] for k in first],
         "second": [names[k] for k in second],
         "auc_first": values[first],
         "auc_second": values[second],
-        "difference": difference,
-        "se": se,
-        "low": difference - half,
-        "high": difference + half,
-        "z": z,
-        "p": p,
-        "p_holm": adjusted,
-        "verdict": _verdicts(names, (first, second), difference, adjusted, 1 - confidence),
+        **tested,
+        "verdict": _verdicts(names, (first, second), difference, tested["p_holm"], 1 - confidence),
         "n": len(rows),
         "positives": int(truth.sum()),
         "note": np.where(known, few_remark(rows, cluster), absent or RANKED_ALIKE),
     }
     return pd.DataFrame(cells, columns=list(MATRIX_COLUMNS))
+
+
+def tested_differences(
+    difference: np.ndarray, se: np.ndarray, confidence: float
+) -> dict[str, np.ndarray]:
+    """Return differences with their intervals and p values, as columns.
+
+    Args:
+        difference: n normal estimates.
+        se: Their standard errors; NaN where one is not estimable.
+        confidence: Of the intervals, each by itself.
+
+    Returns:
+        `difference`, `se`, `low`, `high`, `z`, `p`, and `p_holm`, adjusted for their number.
+    """
+    half, z = intervals.normal_quantile(confidence) * se, difference / se
+    p = np.array([intervals.two_sided_p(v) for v in z])
+    limits = {"low": difference - half, "high": difference + half}
+    return {
+        "difference": difference, "se": se, **limits, "z": z, "p": p, "p_holm": holm_adjusted(p),
+    }  # fmt: skip
 
 
 def holm_adjusted(p: np.ndarray) -> np.ndarray:

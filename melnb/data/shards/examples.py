@@ -239,7 +239,10 @@ def _headers(file: BinaryIO, size: int, path: str | Path) -> Iterator[tuple[int,
 
 
 def masked_crc(data: bytes) -> int:
-    # TFRecord rotates and shifts the CRC, since a CRC of data that holds its own CRC is weak.
+    """Return the CRC-32C of bytes, rotated and shifted as TFRecord stores it.
+
+    A plain CRC of data that holds its own CRC is weak.
+    """
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

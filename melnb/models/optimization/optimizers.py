@@ -103,7 +103,7 @@ class _Steered:
         self.assign(average, variable + (average - variable) * kept)
 
     def _apply_weight_decay(self, variables: list[Any]) -> None:
-        """Leave it to the step."""
+        """Do not decay here, where Keras would at every batch: `update_step` does, once a move."""
 
     @property
     def _replicas(self) -> int:
