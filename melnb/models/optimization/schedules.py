@@ -154,44 +154,26 @@ def make_schedule(
     """
     if phases:
         steps_per_epoch = max(steps for _, steps, _ in phases)
-    if min(steps_per_epoch, epochs) < 1:
-        raise ValueError(
-            f"steps_per_epoch is {steps_per_epoch} and epochs {epochs}; each must be 1 or more"
-        )
-    shared: dict[str, Any] = {
-        "steps_per_epoch": steps_per_epoch, "epochs": epochs, "learning_rate": learning_rate,
-    }  # fmt: skip
-    warmed = {**shared, "final_rate": final_rate, "ramp_epochs": ramp_epochs}
-    schedule: Schedule
-    match name:
-        case "constant":
-            schedule = Constant(**shared)
-        case "one_cycle":
-            schedule = OneCycle(**shared)
-        case "cosine":
-            schedule = Cosine(**warmed)
-        case "cosine_restarts":
-            schedule = CosineRestarts(cycles=cycles, growth=cycle_growth, **warmed)
-        case "step":
-            schedule = Stairs(decay=decay, step_epochs=step_epochs, **warmed)
-        case "plateau":
-            schedule = Plateau(
-                final_rate=final_rate, decay=decay, patience=plateau_patience, **shared
-            )
-        case "ramp_decay":
-            schedule = RampDecay(
-                start_rate=start_rate, sustain_epochs=sustain_epochs, decay=decay, **warmed
-            )
-        case _:
-            raise ValueError(_unknown(name))
-    if not phases:
-        return schedule
-    if name == "plateau":
-        raise ValueError(
-            "schedule 'plateau' follows what is monitored, which a change of size or batch moves: "
-            "use another schedule, or one phase"
-        )
-    return Stretched(schedule, phases)
+    _check_lengths(steps_per_epoch, epochs)
+    warmed = {"final_rate": final_rate, "ramp_epochs": ramp_epochs}
+    ramped = {"start_rate": start_rate, "sustain_epochs": sustain_epochs, "decay": decay, **warmed}
+    waiting = {"final_rate": final_rate, "decay": decay, "patience": plateau_patience}
+    kinds: dict[str, tuple[type[Schedule], dict[str, Any]]] = {
+        "ramp_decay": (RampDecay, ramped),
+        "one_cycle": (OneCycle, {}),
+        "cosine": (Cosine, warmed),
+        "cosine_restarts": (CosineRestarts, {"cycles": cycles, "growth": cycle_growth, **warmed}),
+        "step": (Stairs, {"decay": decay, "step_epochs": step_epochs, **warmed}),
+        "plateau": (Plateau, waiting),
+        "constant": (Constant, {}),
+    }
+    if name not in kinds:
+        raise ValueError(_unknown(name))
+    kind, shape = kinds[name]
+    schedule = kind(
+        steps_per_epoch=steps_per_epoch, epochs=epochs, learning_rate=learning_rate, **shape
+    )
+    return _over_phases(schedule, phases) if phases else schedule
 
 
 def cycle_ends(schedule: Schedule) -> tuple[int, ...]:
@@ -215,6 +197,22 @@ def schedule_table(schedule: Schedule, *, rows: int = 1000) -> pd.DataFrame:
             "momentum": np.nan if momentum is None else ops.convert_to_numpy(momentum),
         }
     )
+
+
+def _check_lengths(steps_per_epoch: int, epochs: int) -> None:
+    if min(steps_per_epoch, epochs) < 1:
+        raise ValueError(
+            f"steps_per_epoch is {steps_per_epoch} and epochs {epochs}; each must be 1 or more"
+        )
+
+
+def _over_phases(schedule: Schedule, phases: Sequence[tuple[int, int, float]]) -> Stretched:
+    if isinstance(schedule, Plateau):
+        raise ValueError(
+            "schedule 'plateau' follows what is monitored, which a change of size or batch moves: "
+            "use another schedule, or one phase"
+        )
+    return Stretched(schedule, phases)
 
 
 def _unknown(name: str) -> str:
