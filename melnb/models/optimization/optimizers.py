@@ -27,6 +27,7 @@ class _Steered:
     Args:
         ema: Largest share of the average of the weights that stays at a step; 0: no average.
         rate_of: Factor of the learning rate of a variable, by its path; None: 1 for all.
+        weight_decay: Share of each kernel taken off when it moves, times its own rate.
         keywords: Of Keras' optimizer.
     """
 
@@ -35,7 +36,6 @@ class _Steered:
     global_clipnorm: float | None
     gradient_accumulation_steps: int | None
     iterations: Any
-    weight_decay: float | None
     assign: Callable[[Any, Any], None]
     assign_sub: Callable[[Any, Any], None]
 
@@ -44,6 +44,7 @@ class _Steered:
         *,
         ema: float = 0.0,
         rate_of: Callable[[str], float] | None = None,
+        weight_decay: float | None = None,
         **keywords: Any,
     ) -> None:
         if isinstance(rate_of, str):
@@ -51,7 +52,9 @@ class _Steered:
                 f"rates by block ({rate_of}) hang on a model, and are not part of a configuration: "
                 "make the optimizer with its rate_of again"
             )
+        # Keras gets no weight_decay: it would decay once more, biases too, by one rate for all.
         super().__init__(**keywords)
+        self.kernel_decay = weight_decay
         self.ema = ema
         self.rate_of = rate_of
         self.born: Mapping[str, int] = {}  # steps before a variable began to learn, by its path
@@ -77,8 +80,8 @@ class _Steered:
         rate = ops.cast(learning_rate, variable.dtype)
         if self._factors[index] != 1:
             rate = rate * self._factors[index]
-        if self.weight_decay and len(variable.shape) > 1:
-            self.assign_sub(variable, variable * self.weight_decay * rate)
+        if self.kernel_decay and len(variable.shape) > 1:
+            self.assign_sub(variable, variable * self.kernel_decay * rate)
         self.move(gradient, variable, rate)
         if self.ema:
             self._take_in(self._averages[index], variable)
@@ -90,7 +93,8 @@ class _Steered:
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the same optimizer again, but for rates by variable."""
         rates = None if self.rate_of is None else str(self.rate_of)
-        return {**super().get_config(), "ema": self.ema, "rate_of": rates}  # type: ignore[misc]
+        own = {"ema": self.ema, "rate_of": rates, "weight_decay": self.kernel_decay}
+        return {**super().get_config(), **own}  # type: ignore[misc]
 
     def _average_of(self, variable: Any) -> Any:
         return self.add_variable_from_reference(  # type: ignore[attr-defined]
@@ -101,9 +105,6 @@ class _Steered:
         done = ops.cast(self.iterations, variable.dtype)
         kept = ops.minimum(ops.cast(self.ema, variable.dtype), done / (done + 9))
         self.assign(average, variable + (average - variable) * kept)
-
-    def _apply_weight_decay(self, variables: list[Any]) -> None:
-        """Do not decay here, where Keras would at every batch: `update_step` does, once a move."""
 
     @property
     def _replicas(self) -> int:
