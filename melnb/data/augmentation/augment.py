@@ -44,36 +44,17 @@ _SETTINGS = ("randaugment_magnitude",)  # of an operation, and none themselves
 
 
 def augment(
-    images: Any,
-    draws: Any,
-    *,
-    rotation: float = 0.0,
-    shear: float = 0.0,
-    zoom: float = 0.0,
-    shift: float = 0.0,
-    flips: bool = False,
-    transpose: bool = False,
-    grid_distortion: float = 0.0,
-    elastic: float = 0.0,
-    brightness: float = 0.0,
-    contrast: float = 0.0,
-    saturation: float = 0.0,
-    hue: float = 0.0,
-    randaugment: int = 0,
-    randaugment_magnitude: float = policies.MAGNITUDE,
-    augmix: float = 0.0,
-    blur: float = 0.0,
-    noise: float = 0.0,
-    clahe: float = 0.0,
-    constancy: float = 0.0,
-    jpeg: float = 0.0,
-    cutout: float = 0.0,
-    hairs: int = 0,
-    ruler: float = 0.0,
-    ink: float = 0.0,
-    bubbles: float = 0.0,
+    images: Any, draws: Any, *,
+    rotation: float = 0.0, shear: float = 0.0, zoom: float = 0.0, shift: float = 0.0,
+    flips: bool = False, transpose: bool = False,
+    grid_distortion: float = 0.0, elastic: float = 0.0,
+    brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0,
+    randaugment: int = 0, randaugment_magnitude: float = policies.MAGNITUDE, augmix: float = 0.0,
+    blur: float = 0.0, noise: float = 0.0,
+    clahe: float = 0.0, constancy: float = 0.0, jpeg: float = 0.0, cutout: float = 0.0,
+    hairs: int = 0, ruler: float = 0.0, ink: float = 0.0, bubbles: float = 0.0,
     microscope: float = 0.0,
-) -> Any:
+) -> Any:  # fmt: skip
     """Augment a batch of images.
 
     With all strengths 0 the images come back as they are, and what has strength 0 costs nothing.
