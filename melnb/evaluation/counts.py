@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from melnb.evaluation.intervals import mean_interval, wilson_interval
 
+Estimate = tuple[float, float, float]  # value, lower and upper limit
 _PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "flagged", "accuracy", "f1")
 
 
@@ -17,7 +18,7 @@ def ratio_interval(
     *,
     confidence: float = 0.95,
     effects: tuple[float, float] = (1.0, 1.0),
-) -> tuple[float, float, float]:
+) -> Estimate:
     """Return the ratio of two independent proportions and its limits.
 
     The limits are recovered from Wilson's, so that they stand when a count is 0, where the usual
@@ -53,7 +54,7 @@ def diagnostic_intervals(
     prevalence: float = 0,
     confidence: float = 0.95,
     effects: Mapping[str, float] | None = None,
-) -> dict[str, tuple[float, float, float]]:
+) -> dict[str, Estimate]:
     """Return what four counts say of a test, each as value, lower and upper limit.
 
     At a prevalence other than the data's, predictive values follow from the likelihood ratios, and
@@ -75,69 +76,87 @@ def diagnostic_intervals(
         By name; all three are NaN where the rows that a measure needs are absent.
     """
     wide = dict.fromkeys(_PROPORTIONS, 1.0) | dict(effects or {})
-
-    def proportion(name: str, k: int, n: int) -> tuple[float, float, float]:
-        return _proportion(k, n, confidence=confidence, effect=wide[name])
-
-    sensitivity = proportion("sensitivity", tp, tp + fn)
-    specificity = proportion("specificity", tn, tn + fp)
+    found = _proportions(tp, fp, tn, fn, confidence=confidence, effects=wide)
+    sensitivity, specificity = found["sensitivity"], found["specificity"]
     ratio = partial(
         ratio_interval, confidence=confidence, effects=(wide["sensitivity"], wide["specificity"])
     )
     positive_ratio = ratio((tp, tp + fn), (fp, fp + tn))
     negative_ratio = ratio((fn, tp + fn), (tn, fp + tn))
     if prevalence:
-        ppv = _posterior(positive_ratio, prevalence)
-        npv = _complement(_posterior(negative_ratio, prevalence))
-        shares = (prevalence, 1 - prevalence)
-        flagged = _mean(sensitivity, _complement(specificity), shares)
-        accuracy = _mean(sensitivity, specificity, shares)
-    else:
-        n = tp + fp + tn + fn
-        ppv, npv = proportion("ppv", tp, tp + fp), proportion("npv", tn, tn + fn)
-        flagged, accuracy = proportion("flagged", tp + fp, n), proportion("accuracy", tp + tn, n)
+        found["ppv"] = _posterior(positive_ratio, prevalence)
+        found["npv"] = _complement(_posterior(negative_ratio, prevalence))
+        found |= _mixed(sensitivity, specificity, prevalence)
     balanced = _mean(sensitivity, specificity, (0.5, 0.5))
-    f1 = [2 * v / (1 + v) for v in proportion("f1", tp, tp + fp + fn)]
-    needed = tuple(1 / v if v else math.inf for v in (ppv[0], ppv[2], ppv[1]))
     measures = {
         "sensitivity": sensitivity,
         "specificity": specificity,
-        "ppv": ppv,
-        "npv": npv,
-        "number_needed_to_biopsy": (needed[0], needed[1], needed[2]),
+        "ppv": found["ppv"],
+        "npv": found["npv"],
+        "number_needed_to_biopsy": _number_needed(found["ppv"]),
         "likelihood_ratio_positive": positive_ratio,
         "likelihood_ratio_negative": negative_ratio,
-        "flagged": flagged,
-        "accuracy": accuracy,
+        "flagged": found["flagged"],
+        "accuracy": found["accuracy"],
         "balanced_accuracy": balanced,
-        "youden": (2 * balanced[0] - 1, 2 * balanced[1] - 1, 2 * balanced[2] - 1),
-        "f1": (f1[0], f1[1], f1[2]),
+        "youden": _each(balanced, lambda v: 2 * v - 1),
+        "f1": _each(found["f1"], lambda v: 2 * v / (1 + v)),
     }
     nothing = (math.nan, math.nan, math.nan)
     return {name: nothing if math.isnan(v[0]) else v for name, v in measures.items()}
 
 
-def _proportion(
-    k: float, n: int, *, confidence: float, effect: float = 1.0
-) -> tuple[float, float, float]:
+def _proportions(
+    tp: int, fp: int, tn: int, fn: int, *, confidence: float, effects: Mapping[str, float]
+) -> dict[str, Estimate]:
+    """Return each of `_PROPORTIONS` in the data; of F1, the J that it is made of."""
+    n = tp + fp + tn + fn
+    counts = {
+        "sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "ppv": (tp, tp + fp),
+        "npv": (tn, tn + fn), "flagged": (tp + fp, n), "accuracy": (tp + tn, n),
+        "f1": (tp, tp + fp + fn),
+    }  # fmt: skip
+    return {
+        name: _proportion(*counts[name], confidence=confidence, effect=effects[name])
+        for name in _PROPORTIONS
+    }
+
+
+def _mixed(sensitivity: Estimate, specificity: Estimate, prevalence: float) -> dict[str, Estimate]:
+    """Return the shares of all rows that are flagged and judged rightly at that prevalence."""
+    shares = (prevalence, 1 - prevalence)
+    return {
+        "flagged": _mean(sensitivity, _complement(specificity), shares),
+        "accuracy": _mean(sensitivity, specificity, shares),
+    }
+
+
+def _proportion(k: float, n: int, *, confidence: float, effect: float = 1.0) -> Estimate:
     low, high = wilson_interval(k / effect, n / effect, confidence=confidence)
     return (k / n if n else math.nan), float(low), float(high)
 
 
-def _complement(estimate: tuple[float, float, float]) -> tuple[float, float, float]:
+def _complement(estimate: Estimate) -> Estimate:
     return 1 - estimate[0], 1 - estimate[2], 1 - estimate[1]
 
 
-def _mean(
-    first: tuple[float, float, float],
-    second: tuple[float, float, float],
-    shares: tuple[float, float],
-) -> tuple[float, float, float]:
+def _number_needed(ppv: Estimate) -> Estimate:
+    """Return how many are flagged for each that is found; the limits change places."""
+    value, low, high = _each(ppv, lambda v: 1 / v if v else math.inf)
+    return value, high, low
+
+
+def _each(estimate: Estimate, rising: Callable[[float], float]) -> Estimate:
+    """Return a function of an estimate, and its limits where the function rises."""
+    return rising(estimate[0]), rising(estimate[1]), rising(estimate[2])
+
+
+def _mean(first: Estimate, second: Estimate, shares: tuple[float, float]) -> Estimate:
     values, lows, highs = zip(first, second, strict=True)
     return mean_interval(values, lows, highs, shares)
 
 
-def _posterior(ratio: tuple[float, float, float], prevalence: float) -> tuple[float, float, float]:
+def _posterior(ratio: Estimate, prevalence: float) -> Estimate:
     """Return the probabilities of disease after a result with this likelihood ratio."""
     odds = [prevalence / (1 - prevalence) * value for value in ratio]
     after = [1.0 if math.isinf(o) else o / (1 + o) for o in odds]

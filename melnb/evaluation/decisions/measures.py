@@ -12,11 +12,10 @@ import math
 import numpy as np
 
 from melnb.evaluation.bootstrap import percentile_interval, resampled_sums
-from melnb.evaluation.counts import diagnostic_intervals
+from melnb.evaluation.counts import Estimate, diagnostic_intervals
 from melnb.evaluation.proportions import design_effect
 from melnb.evaluation.rankings import quotient
 
-Estimate = tuple[float, float, float]
 _NO_SPREAD = 1e-9  # what rounding leaves of a standard error of 0
 
 
