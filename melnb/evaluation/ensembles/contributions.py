@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,8 +56,8 @@ def member_contribution(
     Args:
         members: Name and predictions of each member.
         positive: The class looked for.
-        method: See `blends.blend`; so are the next two.
-        weights: The others keep theirs when one is left out.
+        method: See `blends.blend`.
+        weights: One for each member, which keeps it when another is left out.
         rank_within_fold: See `blends.blend`.
         confidence: Of the intervals.
         cluster: A column, such as `patient_id`, whose images err together.
@@ -83,27 +84,32 @@ def member_contribution(
     made = []
     for name, table in tables.items():
         rows = binary_rows(table, positive=positive)
-        alone = auc_estimate(rows, positive=positive, confidence=confidence, cluster=cluster)
-        value, low, high, note = alone[["value", "low", "high", "note"]].iloc[0]
-        row = {"member": name, "auc": value, "auc_low": low, "auc_high": high, "note": note}
+        row = {"member": name, **_alone(rows, positive, confidence, cluster)}
         others = [other for other in tables if other != name]
         if others:
-            both = everyone.merge(
-                blended(others)[["image_id", "truth", "score"]],
-                on="image_id",
-                suffixes=("", "_second"),
-            )
-            difference = difference_row(
-                both, positive=positive, confidence=confidence, cluster=cluster
-            )
-            row |= difference | {"note": difference["note"] or note}
+            difference = _lost(everyone, blended(others), positive, confidence, cluster)
+            row |= difference | {"note": difference["note"] or row["note"]}
         else:
             row |= {"n": len(rows), "note": "not estimable: there is no other member"}
         made.append(row)
-    table = pd.DataFrame(made).rename(
-        columns={"auc_first": "auc_blend", "auc_second": "auc_without"}
-    )
+    columns = {"auc_first": "auc_blend", "auc_second": "auc_without"}
+    table = pd.DataFrame(made).rename(columns=columns)
     return table[[*table.columns.drop("note"), "note"]]
+
+
+def _alone(rows: pd.DataFrame, positive: str, confidence: float, cluster: str) -> dict[str, Any]:
+    alone = auc_estimate(rows, positive=positive, confidence=confidence, cluster=cluster)
+    value, low, high, note = alone[["value", "low", "high", "note"]].iloc[0]
+    return {"auc": value, "auc_low": low, "auc_high": high, "note": note}
+
+
+def _lost(
+    everyone: pd.DataFrame, others: pd.DataFrame, positive: str, confidence: float, cluster: str
+) -> dict[str, Any]:
+    """Return what the blend of everyone has more than that of the others, on the same images."""
+    without = others[["image_id", "truth", "score"]]
+    both = everyone.merge(without, on="image_id", suffixes=("", "_second"))
+    return difference_row(both, positive=positive, confidence=confidence, cluster=cluster)
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
