@@ -158,6 +158,10 @@ class Train(Parameters):
 
     def _contradictions(self) -> list[tuple[bool, str]]:
         """Return what cannot be together, and why."""
+        network = self._network_contradictions()
+        return [*network, *self._epoch_contradictions(), *self._fit_contradictions()]
+
+    def _network_contradictions(self) -> list[tuple[bool, str]]:
         arcface, mixed = self.head == "arcface", bool(self.mixup or self.cutmix)
         of_batch = self.loss in ("soft_f1", "auc_pairs", "auc_margin")
         return [
@@ -173,6 +177,10 @@ class Train(Parameters):
              f"{self.dropout_samples}, but dropout is 0: nothing is dropped"),
             (self.hard_start > self.hard_end, f"hard_start {self.hard_start} is after hard_end "
              f"{self.hard_end}"),
+        ]  # fmt: skip
+
+    def _epoch_contradictions(self) -> list[tuple[bool, str]]:
+        return [
             (bool(self.oversample) and self.sampling != "oversample", "oversample is given, but "
              f"sampling is {self.sampling!r}: say oversample"),
             (self.sampling == "oversample" and not self.oversample, "sampling is 'oversample', but "
@@ -183,6 +191,10 @@ class Train(Parameters):
              "external names no dataset"),
             (bool(self.pseudo_share) and not self.pseudo, "pseudo_share is given, but pseudo names "
              "no run of 04b_pseudo_label"),
+        ]  # fmt: skip
+
+    def _fit_contradictions(self) -> list[tuple[bool, str]]:
+        return [
             (len(self.sizes) != len(self.size_epochs), f"sizes is {self.sizes} and size_epochs "
              f"{self.size_epochs}: give each size its epochs"),
             (sum(self.size_epochs) >= self.epochs and bool(self.sizes), f"size_epochs "
