@@ -116,15 +116,10 @@ def result_answers(
         "numbers": _counts(known, positive),
         "discrimination": "; ".join(_estimate(r, r["metric"]) for _, r in pooled.iterrows()),
         "by_fold": "; ".join(_estimate(r, f"AUC of {r['rows']}") for _, r in by_fold.iterrows()),
-        "uncertainty": f"{_confidence(row)} intervals; "
-        + (f"images of one {cluster.removesuffix('_id')} count as one" if cluster else
-           "images count as independent: no patient and no lesion is known"),
+        "uncertainty": _uncertainty(row, cluster),
         "clusters": _clusters(known, cluster),
         "threshold_choice": _threshold(row),
-        "operating_point": "; ".join(
-            _estimate({"value": row[m], "low": row[f"{m}_low"], "high": row[f"{m}_high"]}, m)
-            for m in ("sensitivity", "specificity", "ppv", "npv")
-        ),
+        "operating_point": _operating_point(row),
         "cross_table": ", ".join(f"{n.upper()} {int(row[n]):,}" for n in ("tp", "fp", "tn", "fn")),
         "failures": "the worst errors are shown as pictures in report.html",
     }  # fmt: skip
@@ -243,8 +238,18 @@ def _threshold(row: Mapping[str, Any] | pd.Series) -> str:
     return f"{row['threshold']:.4g}, chosen by {how} on out-of-fold rows"
 
 
-def _confidence(row: Mapping[str, Any] | pd.Series) -> str:
-    return f"{row['confidence']:.0%}"
+def _operating_point(row: Mapping[str, Any] | pd.Series) -> str:
+    return "; ".join(
+        _estimate({"value": row[m], "low": row[f"{m}_low"], "high": row[f"{m}_high"]}, m)
+        for m in ("sensitivity", "specificity", "ppv", "npv")
+    )
+
+
+def _uncertainty(row: Mapping[str, Any] | pd.Series, cluster: str) -> str:
+    counted = "images count as independent: no patient and no lesion is known"
+    if cluster:
+        counted = f"images of one {cluster.removesuffix('_id')} count as one"
+    return f"{row['confidence']:.0%} intervals; {counted}"
 
 
 def _estimate(row: Mapping[str, Any] | pd.Series, name: str) -> str:
