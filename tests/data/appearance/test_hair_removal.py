@@ -125,8 +125,8 @@ def test_an_opening_by_a_line_is_scikit_images(angle: float, shape: tuple[int, i
 @given(st.floats(0, math.pi), st.integers(5, 60))
 def test_lines_are_as_long_in_every_direction(angle: float, length: int) -> None:
     steps = np.array(hair_removal._line(angle, length))
-    # Both ends are rounded: by 1 along the longer side, where a step is up to sqrt(2) long, and by
-    # 1 along the shorter, which counts by sqrt(1/2) at most.
+    # Each end is rounded twice: by half a step along the longer side, and a step is sqrt(2) of the
+    # line at most; by half a pixel along the shorter, and a pixel is sqrt(1/2) of it at most.
     most = math.sqrt(2) + math.sqrt(0.5)
     assert np.hypot(*np.ptp(steps, axis=0)) == pytest.approx(length, abs=most + 1e-9)
     assert np.abs(np.diff(steps, axis=0)).max() == 1
