@@ -22,7 +22,9 @@ class Train(Parameters):
     # the network
     backbone: str = Field("tiny", description="tiny, EfficientNetB0-B7, ResNet50, VGG19 …")
     weights: str = Field("none", description="none, imagenet, noisy-student or a path")
-    image_size: int = Field(64, ge=32, le=1024, description="pixels on a side, a size prepared")
+    image_size: int = Field(
+        64, ge=32, le=1024, description="pixels on a side, scaled from a size prepared"
+    )
     pooling: Literal["avg", "max", "gem"] = Field("avg", description="from map to vector")
     dropout: float = Field(0.2, ge=0, lt=1, description="before the last layer")
     dropout_samples: int = Field(1, ge=1, le=32, description="dropouts averaged before the head")
