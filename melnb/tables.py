@@ -26,6 +26,7 @@ IMAGE_COLUMNS = (
 OPTIONAL_IMAGE_COLUMNS = ("mask_path", "width", "height", "split", "shard")
 FOLD_COLUMNS = ("image_id", "fold")
 PREDICTION_COLUMNS = ("image_id", "fold", "truth")
+ID_COLUMNS = ("image_id", "image_name", "image", "isic_id", "id")  # as others call it
 CONSTANT_COLUMNS = ("run", "views", "kind")
 KINDS = ("probability", "score")
 

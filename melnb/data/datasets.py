@@ -33,7 +33,7 @@ class Dataset:
         task: `native`, `melanoma` or `diagnosis`.
         classes: Class names; a record's `target` is an index into them.
         n_folds: Number of folds.
-        image_sizes: Pixels on a side, as asked for.
+        image_sizes: Pixels on a side, as asked for; none: tables alone, without shards.
         fit: How pictures became square.
         images: Number of images, test ones included.
         shards: As listed.
@@ -150,6 +150,11 @@ class Dataset:
             return sizes[0]
         if image_size and not exact:
             return next((size for size in sizes if size > image_size), sizes[-1])
+        if not sizes:
+            raise DatasetError(
+                f"{self.folder / FILE} is of tables alone, without pictures to learn from: run "
+                "02_prepare with image_sizes"
+            )
         asked = f"image_size is {image_size}" if image_size else "image_size is not given"
         raise DatasetError(
             f"{asked}, but {self.folder / FILE} holds shards of {sizes} pixels: "
@@ -213,7 +218,7 @@ def read_dataset(folder: str | Path) -> Dataset:
     except (ValueError, KeyError, TypeError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{path}: {reason}: run 02_prepare again") from None
-    if not shards:
+    if content["image_sizes"] and not shards:
         raise DatasetError(f"{path}: no shards: run 02_prepare again")
     content["classes"] = tuple(content["classes"])
     content["image_sizes"] = tuple(content["image_sizes"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import KFold, StratifiedGroupKFold
 
-from melnb.tables import TEST, check_folds, check_images
+from melnb.tables import ID_COLUMNS, TEST, check_folds, check_images
 
 
 class FoldError(ValueError):
@@ -28,6 +29,7 @@ def make_folds(
     n_folds: int,
     seed: int,
     fold_column: str = "",
+    fold_file: str | Path = "",
     identical: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Assign every image to a fold.
@@ -43,6 +45,8 @@ def make_folds(
         fold_column: A column of `images` that gives the folds as they are; -1 sets an image
             aside. Where it holds more values than `n_folds` (15 published shards, say), the sorted
             values are dealt out by `KFold(n_folds, shuffle=True, random_state=seed)`.
+        fold_file: A CSV that gives them instead, in its `fold_column` (empty: `fold`), such as
+            someone's out-of-fold predictions that are to be blended with; it may hold more images.
         identical: Table of `duplicates.find_identical`.
 
     Returns:
@@ -59,6 +63,9 @@ def make_folds(
     learnt = ordered[ordered["split"].ne("test")] if "split" in ordered else ordered
     _check_targets(learnt)
     groups = make_groups(learnt, identical)
+    if fold_file:
+        fold_column = fold_column or "fold"
+        learnt = learnt.assign(**{fold_column: _read_folds(fold_file, fold_column, learnt)})
     if fold_column:
         fold = _given_folds(learnt, fold_column, n_folds, seed)
         _check_groups_whole(learnt, groups, fold, fold_column)
@@ -173,6 +180,28 @@ def _dealt_folds(images: pd.DataFrame, groups: np.ndarray, n_folds: int, seed: i
         except ValueError as error:
             raise FoldError(f"n_folds {n_folds}, rarest class {rarest!r}: {error}") from None
     return fold
+
+
+def _read_folds(file: str | Path, column: str, images: pd.DataFrame) -> pd.Series:
+    """Return a file's folds of the images, in their order."""
+    table = pd.read_csv(file, dtype=str)
+    ids = next((name for name in ID_COLUMNS if name in table), "")
+    if not ids or column not in table:
+        raise FoldError(
+            f"{file}: columns are {list(table.columns)}; an id (one of {list(ID_COLUMNS)}) and "
+            f"the fold ({column!r}, see fold_column) are needed"
+        )
+    doubled = table.loc[table[ids].duplicated(), ids]
+    if len(doubled):
+        raise FoldError(f"{file}: {doubled.iloc[0]} stands in two rows ({len(doubled)} such)")
+    given = images["image_id"].map(table.set_index(ids)[column])
+    if given.isna().any():
+        lost = images.loc[given.isna(), "image_id"]
+        raise FoldError(
+            f"{file}: no {column} for {lost.iloc[0]} ({len(lost)} of {len(images)} images): give "
+            "each one, or -1 to set it aside"
+        )
+    return given
 
 
 def _given_folds(images: pd.DataFrame, column: str, n_folds: int, seed: int) -> np.ndarray:

@@ -93,7 +93,7 @@ def make_records(
         folds: The folds table.
         folder: Where to write; shards that were not made here may not lie there.
         classes: Class names; a record's `target` is an index into them, -1 without a target.
-        image_sizes: Pixels on a side, one or more; all from one decoding.
+        image_sizes: Pixels on a side; all from one decoding. None: tables alone, no record.
         fit: How a picture gets square: `crop`, `squash`, `pad`.
         quality: Of the JPEGs. A JPEG that has the size already is stored as it is.
         cleaning: What is done to a picture first: `none`, `hairs` (dark ones are removed),
@@ -112,6 +112,8 @@ def make_records(
         OSError: The disk is full. Finished shards stay, and the same call goes on.
     """
     table = _join(images, folds, classes)
+    if not image_sizes:
+        return Records((), pd.DataFrame(columns=SKIPPED), 0)
     folder = Path(folder)
     settings = Settings(tuple(classes), tuple(sorted(set(image_sizes))), fit, quality, cleaning)
     settle(folder, {**settings.plain(), "shard_size": shard_size, "seed": seed})

@@ -57,7 +57,8 @@ class Prepare(Parameters):
     relabel_percentile: float = Field(5.0, ge=0, le=100, description="of the score of known ones")
     n_folds: int = Field(3, ge=2, le=50, description="folds, never splitting a patient or lesion")
     fold_column: str = Field("", description="a column of the source that gives the fold as it is")
-    image_sizes: list[int] = Field([64], min_length=1, description="pixels on a side, one or more")
+    fold_file: str = Field("", description="a CSV of ids and folds to use as they are")
+    image_sizes: list[int] = Field([64], description="pixels on a side; none: tables alone")
     cleaning: Literal["none", "hairs", "constancy", "both"] = Field(
         "none", description="hairs removed, colours as in white light, or both"
     )

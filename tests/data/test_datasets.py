@@ -48,6 +48,14 @@ def test_a_dataset_of_before_cleaning_is_one_without(tmp_path):
     assert read_dataset(tmp_path).cleaning == "none"
 
 
+def test_a_dataset_of_tables_alone_says_so_when_pictures_are_asked_for(tmp_path):
+    alone = replace(make(tmp_path), image_sizes=(), shards=())
+    write_dataset(alone)
+    assert read_dataset(tmp_path) == alone
+    with pytest.raises(DatasetError, match="is of tables alone, without pictures to learn from"):
+        alone.paths(0, 64)
+
+
 def test_shards_move_with_the_folder_and_those_outside_stay(tmp_path):
     outside = tmp_path / "kaggle" / "train00-5.tfrec"
     dataset = make(tmp_path / "run.partial")

@@ -164,6 +164,41 @@ def test_given_folds_that_do_not_do_are_refused():
         make_folds(images, n_folds=2, seed=0, fold_column="lost")
 
 
+def test_folds_of_a_file_are_joined_by_id(tmp_path):
+    images = lesions()
+    images["target"] = ["melanoma" if k % 7 == 0 else "other" for k in range(60)]
+    wanted = pd.Series([k // 3 % 5 for k in range(60)])
+    theirs = pd.DataFrame({"image_name": images["image_id"], "fold": wanted, "group": wanted + 1})
+    more = pd.DataFrame({"image_name": ["another"], "fold": [3], "group": [4]})
+    file = tmp_path / "oof.csv"
+    pd.concat([more, theirs.sample(frac=1, random_state=0)]).to_csv(file, index=False)
+    cut = make_folds(images, n_folds=5, seed=9, fold_file=file)
+    assert cut["fold"].tolist() == wanted.tolist()
+    assert make_folds(images, n_folds=5, seed=9, fold_file=file, fold_column="group").equals(cut)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,fold\ni0000,0\n", r"columns are \['name', 'fold'\]; an id"),
+        ("image_id,part\ni0000,0\n", r"and the fold \('fold', see fold_column\)"),
+        ("image_id,fold\ni0000,0\ni0000,1\n", "i0000 stands in two rows"),
+        ("image_id,fold\ni0000,0\n", r"no fold for i0001 \(59 of 60 images\)"),
+    ],
+)
+def test_a_file_that_does_not_give_each_image_a_fold_is_refused(tmp_path, text, said):
+    (tmp_path / "f.csv").write_text(text)
+    with pytest.raises(FoldError, match=said):
+        make_folds(lesions(), n_folds=2, seed=0, fold_file=tmp_path / "f.csv")
+
+
+def test_a_file_may_not_part_a_patient(tmp_path):
+    images = lesions()
+    images.assign(fold=[k % 2 for k in range(60)]).to_csv(tmp_path / "f.csv", index=False)
+    with pytest.raises(FoldError, match=r"puts i0000 .* into 2 folds"):
+        make_folds(images, n_folds=2, seed=0, fold_file=tmp_path / "f.csv")
+
+
 def test_images_set_aside_by_the_given_column_are_test():
     images = lesions()
     images["fold"] = [-1 if k >= 48 else k // 3 % 3 for k in range(60)]

@@ -318,6 +318,13 @@ def test_the_name_holds_the_true_count(cohort, tmp_path):
     ]  # fmt: skip
 
 
+def test_tables_alone_make_no_records(cohort, tmp_path):
+    made = make(cohort, tmp_path / "records", image_sizes=[])
+    assert made.shards == ()
+    assert made.without_skipped(cohort[0]).equals(cohort[0])
+    assert not (tmp_path / "records").exists()
+
+
 def test_a_strange_target_is_refused(cohort, tmp_path):
     cohort[0].loc[2, "target"] = "nevus"
     with pytest.raises(RecordsError, match=r"target of i02 is 'nevus', none of the classes \["):

@@ -19,13 +19,14 @@ def find_identical(images: pd.DataFrame) -> pd.DataFrame:
     cannot be read is passed over here and refused when records are made.
 
     Args:
-        images: The images table.
+        images: The images table; a row without a path has no picture to compare.
 
     Returns:
         One row per picture that is there more than once: the number of its set in `identical`,
         from 0, and its ids, target and path, so that one sees whether they agree. Give it to
         `make_folds`, so that no set lies in two folds.
     """
+    images = images[images["path"].fillna("").astype(str).ne("")]
     sizes = images["path"].map(_size)
     alike = images[sizes.notna() & sizes.duplicated(keep=False)]
     digests = alike["path"].map(_digest)

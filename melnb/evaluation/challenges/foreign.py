@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
-from melnb.tables import TEST, TableError, make_predictions, read_predictions
+from melnb.tables import ID_COLUMNS, TEST, TableError, make_predictions, read_predictions
 
-ID_COLUMNS = ("image_id", "image_name", "image", "isic_id", "id")
 PREDICTION_COLUMNS = (
     "pred", "prediction", "predictions", "probability", "prob", "confidence", "score",
 )  # fmt: skip

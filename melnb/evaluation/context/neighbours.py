@@ -7,16 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.context.outliers import outlier_factors
+from melnb.patients.groups import group_codes
+from melnb.patients.outliers import outlier_factors
+from melnb.patients.standings import FEWEST, standings
 from melnb.tables import TableError, class_names
 
-FEWEST = 3  # pictures of a patient; with fewer there is no one to be unlike
 MEASURES = (
     "lesion_share", "lesion_red", "lesion_green", "lesion_blue", "colour_spread", "contrast",
 )  # fmt: skip
-NEUTRAL = {"z": 0.0, "rank": 0.5, "difference": 0.0, "ratio": 1.0}
-
-_ALIKE = 1e-12  # of the mean: what rounding leaves of a spread of 0
 
 
 def context_scores(
@@ -54,17 +52,17 @@ def context_scores(
     classes = class_names(predictions)
     if positive not in classes:
         raise TableError(f"predictions: positive is {positive!r}, not one of {list(classes)}")
-    groups = patient_codes(predictions[patient])
+    groups = group_codes(predictions[patient])
     score = predictions[f"p_{positive}"].to_numpy(dtype=float)
     number = np.bincount(groups, minlength=1)[groups]
     made = {"image_id": predictions["image_id"].to_numpy(), "fold": predictions["fold"].to_numpy()}
     made |= {"pictures": number, "score": score}
-    standing = _standing(score, groups)
+    standing = standings(score, groups)
     made |= {f"score_{name}": of for name, of in standing.items()}
     made["score_lof"] = outlier_factors(standing["z"][:, None], groups, fewest=FEWEST)
     if measures is not None:
         own = _measured(predictions, measures, columns)
-        z = np.column_stack([_standing(v, groups)["z"] for v in own.T])
+        z = np.column_stack([standings(v, groups)["z"] for v in own.T])
         made |= {f"{name}_z": of for name, of in zip(columns, z.T, strict=True)}
         # In standard deviations of the patient, so that every measure weighs alike.
         whole = np.where(np.isnan(own).any(axis=1, keepdims=True), np.nan, z)
@@ -82,41 +80,6 @@ def check_patients(table: pd.DataFrame, patient: str) -> None:
         raise TableError(
             f"predictions: no column {patient!r}: merge it from the images table by image_id"
         )
-
-
-def patient_codes(patients: pd.Series) -> np.ndarray:
-    """Return a whole number per row, equal within a patient; an unknown patient is alone."""
-    codes, names = pd.factorize(patients)
-    unknown = codes == -1
-    return np.asarray(np.where(unknown, len(names) + np.cumsum(unknown) - 1, codes))
-
-
-def _standing(values: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
-    """Return z, rank, difference and ratio of each value among its group's; NaN is neutral."""
-    known = ~np.isnan(values)
-    size = int(groups.max(initial=-1)) + 1
-    filled = np.where(known, values, 0.0)
-    number = np.bincount(groups, weights=known, minlength=size)
-    mean = np.bincount(groups, weights=filled, minlength=size) / np.maximum(number, 1)
-    apart = np.where(known, values - mean[groups], 0.0)
-    squares = np.bincount(groups, weights=apart**2, minlength=size)
-    spread = np.sqrt(squares / np.maximum(number - 1, 1))
-    usable = known & (number >= FEWEST)[groups]
-    varied = usable & (spread > _ALIKE * np.maximum(np.abs(mean), _ALIKE))[groups]
-    level = mean[groups]
-    made = {name: np.full(len(values), neutral) for name, neutral in NEUTRAL.items()}
-    np.divide(apart, spread[groups], out=made["z"], where=varied)
-    np.copyto(made["difference"], apart, where=usable)
-    np.divide(values, level, out=made["ratio"], where=usable & (level != 0))
-    np.copyto(made["rank"], _mid_ranks(values, groups), where=usable)
-    return made
-
-
-def _mid_ranks(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the mean rank less a half as a share of the group: 0.5 where all are tied."""
-    ranked = pd.Series(values).groupby(groups).rank()
-    counts = pd.Series(values).groupby(groups).transform("count")
-    return np.asarray((ranked - 0.5) / counts.where(counts > 0))
 
 
 def _measured(

@@ -27,6 +27,11 @@ def test_copies_are_found_wherever_they_are(tmp_path):
     assert found["identical"].tolist() == [0, 0, 1, 1, 1]
 
 
+def test_a_row_without_a_picture_is_like_no_other(tmp_path):
+    (tmp_path / "a").write_bytes(b"one")
+    assert find_identical(table([np.nan, np.nan, "", "", f"{tmp_path}/a"])).empty
+
+
 def test_no_copies_give_an_empty_table(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     assert len(find_identical(table([f"{tmp_path}/a"]))) == 0
