@@ -19,6 +19,7 @@ The modules behind them, in the order in which they may import (a line imports o
     diagnoses  files  checks  tables         the agreements, without TensorFlow: what a class is
     parameters  stages/  params              called, what a table holds, what a stage takes,
     provenance  folders  runs  archive       where a run writes and what it records
+    patients/                                how a value stands within its group
     data/                                    from files to batches of tensors
     models/                                  from batches to predictions
     evaluation/                              from predictions to numbers (a stranger to models)

@@ -13,13 +13,14 @@ import melnb
 PACKAGE = Path(melnb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-AGREEMENTS = {"diagnoses", "files", "tables", "params", "runs", "archive"}
+AGREEMENTS = {"diagnoses", "files", "tables", "params", "runs", "archive", "patients"}
 ARROWS = {
     "__init__": set(),
     "diagnoses": set(),
     "files": set(),
     "checks": set(),
     "tables": {"checks", "files"},
+    "patients": set(),
     "parameters": set(),
     "stages": {"parameters"},
     "params": {"parameters", "stages"},
@@ -27,7 +28,7 @@ ARROWS = {
     "folders": {"provenance"},
     "runs": {"params", "provenance", "folders"},
     "archive": {"runs", "folders", "tables"},
-    "data": AGREEMENTS,
+    "data": AGREEMENTS | {"checks"},
     "models": AGREEMENTS | {"data"},
     "evaluation": AGREEMENTS,
     "display": AGREEMENTS | {"evaluation"},

@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def group_codes(*columns: pd.Series | np.ndarray) -> np.ndarray:
-    """Return a whole number per row from 0, equal where every column is; n numbers.
+    """Return a whole number per row from 0 without gaps, equal where every column is.
 
     A row that is unknown in any column is alone. The numbers are labels: their order says nothing.
     """
@@ -17,7 +17,7 @@ def group_codes(*columns: pd.Series | np.ndarray) -> np.ndarray:
         unknown |= own == -1
         codes, _ = pd.factorize(codes * (len(names) + 1) + own + 1)
     known = int(codes.max(initial=-1)) + 1
-    return np.asarray(np.where(unknown, known + np.cumsum(unknown) - 1, codes), dtype=np.int64)
+    return np.asarray(pd.factorize(np.where(unknown, known + np.cumsum(unknown), codes))[0])
 
 
 def first_known(images: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:

@@ -5,8 +5,7 @@ patient has fewer than three pictures, it is like its neighbours.
 
 Grob and Bonerandi 1998, Archives of Dermatology 134:103.
 
-    neighbours   how each picture stands among its patient's
-    outliers     the local outlier factor, of many small groups
+    neighbours   how each picture stands among its patient's (by the formulas of melnb.patients)
     retrieval    what is found when the k most suspicious of each patient are seen
     gain         does it help the score to know the neighbours?
 """
