@@ -16,6 +16,7 @@ A line imports only lines above it:
     sources/  synthetic/         raw files to the images table
     appearance/                  the measures table; hairs removed, light made white
     metadata                     the images table to rows of numbers, for a network
+    features/                    all that is known of each image, a row each, for a model of tables
     audit/  folds                sizes, copies and damage; the images table to the folds table
     shards/  records             both tables to shards, and shards to an index
     datasets                     dataset.json: which shard holds what

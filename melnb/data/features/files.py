@@ -1,0 +1,95 @@
+"""Feature tables of any maker: lesion features, colour statistics, measurements of a clinic."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from melnb.checks import check_ids
+from melnb.data.features.columns import feature_column, reason_against, reason_against_values
+from melnb.data.features.tables import LEFT_OUT
+from melnb.tables import TableError
+
+ID_COLUMNS = ("image_id", "image_name", "image", "isic_id")
+_PREDICTIONS = ("pred", "prediction", "predictions", "probability", "prob")
+_SUFFIX = re.compile(r"\.(jpe?g|png)$", re.IGNORECASE)
+
+
+def read_features(path: str | Path, images: pd.DataFrame) -> pd.DataFrame:
+    """Read a CSV as feature columns of a dataset's images.
+
+    Left out, with the reason in `attrs["left_out"]`, are columns that tell the truth by name or by
+    value (see `columns`), that name images or say where they lie, that are empty or the same in
+    every image of the dataset, and words of too many kinds.
+
+    Args:
+        path: A CSV with an id column (`ID_COLUMNS`), which may end in .jpg or .png.
+        images: The images table.
+
+    Returns:
+        `image_id` and the features, a row for each image of the dataset that the file knows, in
+        the order of `images`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TableError: There is no id column, an id is empty or doubled, no image of the dataset is
+            there, no feature is left, or the file holds predictions, whose folds would have to be
+            compared (see `scores`).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path.name} in {path.parent}: give the path of a CSV file")
+    table = _read_csv(path)
+    _check_no_predictions(table, path)
+    known = images[images["image_id"].isin(table["image_id"])]
+    if known.empty:
+        raise TableError(
+            f"{path} knows none of the dataset's {len(images)} images "
+            f"({images['image_id'].iloc[0]}, say): is it another dataset's, or are ids cut?"
+        )
+    table = table.set_index("image_id").loc[known["image_id"]]
+    truth = known.set_index("image_id")["target"]
+    made, left = {}, {}
+    for name in map(str, table.columns):
+        column = feature_column(table[name])
+        reason = reason_against(name) or reason_against_values(column, truth)
+        if reason:
+            left[f"{path.name}: {name}"] = reason
+        else:
+            made[name] = column
+    if not made:
+        raise TableError(f"{path} has no column that is a feature: {left}")
+    features = pd.DataFrame(made, index=table.index).rename_axis("image_id").reset_index()
+    features.attrs[LEFT_OUT] = left
+    return features
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV, its id column as `image_id` in front, in text."""
+    try:
+        header = [str(c) for c in pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns]
+        spelt = {c.strip().lower(): c for c in reversed(header)}
+        own = next((spelt[name] for name in ID_COLUMNS if name in spelt), "")
+        if not own:
+            raise TableError(f"no id among {header}: name it one of {list(ID_COLUMNS)}")
+        table = pd.read_csv(path, dtype={own: str}, encoding="utf-8-sig")
+        ids = table.pop(own).str.strip().str.replace(_SUFFIX, "", regex=True)
+        table = table.rename(columns=lambda c: str(c).strip()).drop(
+            columns="image_id", errors="ignore"
+        )
+        table.insert(0, "image_id", ids.astype(object))
+        check_ids(table, "features")
+    except (TableError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as e:
+        raise TableError(f"{path}: {e}") from e
+    return table
+
+
+def _check_no_predictions(table: pd.DataFrame, path: Path) -> None:
+    for column in map(str, table.columns):
+        if column.lower() in _PREDICTIONS or column.lower().startswith("p_"):
+            raise TableError(
+                f"{path} holds predictions (column {column!r}), whose folds must be this "
+                "dataset's: give them as scores, or rename the column if it is a measurement"
+            )
