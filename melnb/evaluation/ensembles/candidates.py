@@ -89,7 +89,7 @@ def make_candidates(
 
 
 def _whole_values(values: np.ndarray) -> np.ndarray:
-    return np.rint(values * _ONE).astype(np.int64)
+    return np.asarray(np.rint(values * _ONE), dtype=np.int64)
 
 
 def _whole_ranks(values: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -104,7 +104,7 @@ def _whole_ranks(values: np.ndarray, part: np.ndarray) -> np.ndarray:
         doubled[code == k] = np.rint(2 * midranks(values[code == k]))
     common = math.lcm(*(2 * int(size) for size in sizes))
     if common <= _ONE:
-        return doubled * (common // (2 * sizes))[code]
+        return np.asarray(doubled * (common // (2 * sizes))[code])
     return _whole_values(doubled / (2 * sizes)[code])
 
 

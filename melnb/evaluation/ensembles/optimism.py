@@ -85,7 +85,7 @@ def optimism_table(
             covariance = np.full_like(covariance, math.nan)
         for what in _APPARENT:
             row = _compared(what, values, covariance, intervals.normal_quantile(confidence))
-            row["note"] = "; ".join(text for text in (reason or row["note"], remark) if text)
+            row["note"] = "; ".join(str(t) for t in (reason or row["note"], remark) if t)
             made.append(row | {"what": what, "pairs": pairs})
     table = pd.DataFrame(made).assign(n=len(rows), positives=int(truth.sum()))
     return table[list(OPTIMISM_COLUMNS)]

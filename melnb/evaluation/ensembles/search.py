@@ -19,18 +19,20 @@ MOST_MEMBERS = 18
 _BITS = 10  # a job is 1,024 subsets: what it keeps is small, and sums begin anew
 
 
-def exhaustive_search(candidates: Candidates, *, top: int = 50, jobs: int = 1) -> Selection:
+def exhaustive_search(candidates: Candidates, *, top: int = 50, jobs: int = 2) -> Selection:
     """Return the best subset of each size, and the best of all, after looking at every one.
 
     Neighbours in Gray's order differ by one member, which is added or taken away: a subset costs
-    one sum, one sort and no library's AUC. Memory does not grow with the number of subsets.
+    one sum, one sort and no library's AUC: 15 members on 33,126 rows take half a minute of a core,
+    cross-fitting by five folds included, and each further one doubles it. Memory holds the rows
+    once, and the leaders alone of the subsets.
 
     Gray 1953, US patent 2,632,058.
 
     Args:
         candidates: 1 to 18 members.
         top: The number of best subsets to keep, whatever their size.
-        jobs: Threads. Sorting and looking up let others run.
+        jobs: Threads; they change nothing but the time, as sorting lets others run.
 
     Raises:
         ValueError: There are more members, or `top` or `jobs` is below 1.
@@ -123,16 +125,14 @@ def _subsets(duels: Duels, high: int, bits: int) -> tuple[np.ndarray, np.ndarray
     sums = duels.start.copy()
     for k in range(bits, len(duels.scores)):
         if high >> k & 1:
-            sums += duels.scores[k]
+            np.add(sums, duels.scores[k], out=sums)
     mask = high
     for k in range(size):
         if k:
             turned = (k & -k).bit_length() - 1
             mask ^= 1 << turned
-            if mask >> turned & 1:
-                sums += duels.scores[turned]
-            else:
-                sums -= duels.scores[turned]
+            change = np.add if mask >> turned & 1 else np.subtract
+            change(sums, duels.scores[turned], out=sums)
         masks[k] = mask
         aucs[k] = duels.aucs(sums)
     return masks[masks > 0], aucs[masks > 0]
@@ -178,7 +178,7 @@ def _path(
             counts[k] -= 1
         best = int(np.argmax(values))
         counts[free[best]] += 1
-        sums += duels.scores[free[best]]
+        np.add(sums, duels.scores[free[best]], out=sums)
         path.append(counts.copy())
         aucs.append(values[best])
     return np.stack(path), np.array(aucs)
