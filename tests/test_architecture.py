@@ -13,7 +13,7 @@ import melnb
 PACKAGE = Path(melnb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-AGREEMENTS = {"diagnoses", "files", "tables", "params", "runs", "archive", "patients"}
+AGREEMENTS = {"diagnoses", "files", "tables", "params", "runs", "archive", "checks", "patients"}
 ARROWS = {
     "__init__": set(),
     "diagnoses": set(),
@@ -28,7 +28,7 @@ ARROWS = {
     "folders": {"provenance"},
     "runs": {"params", "provenance", "folders"},
     "archive": {"runs", "folders", "tables"},
-    "data": AGREEMENTS | {"checks"},
+    "data": AGREEMENTS,
     "models": AGREEMENTS | {"data"},
     "evaluation": AGREEMENTS,
     "display": AGREEMENTS | {"evaluation"},
