@@ -30,9 +30,8 @@ def first_known(images: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
     Returns:
         n words, such as `patient_id IP_1`; NaN where every column is.
     """
-    named = pd.Series(np.nan, index=images.index, dtype=object)
+    named: pd.Series = pd.Series(np.nan, index=images.index, dtype=object)
     for column in (c for c in columns if c in images):
         ids = images[column].astype(object)
-        fresh = named.isna() & ids.notna()
-        named[fresh] = f"{column} " + ids[fresh].astype(str)
+        named = named.where(named.notna() | ids.isna(), [f"{column} {name}" for name in ids])
     return named

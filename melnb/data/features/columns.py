@@ -48,7 +48,7 @@ def feature_column(values: pd.Series) -> pd.Series:
         made = pd.Series(np.nan, index=values.index, dtype=object, name=values.name)
         made[words.index] = words.astype(object)
         return made
-    column = numbers.astype("float64").rename(values.name)
+    column: pd.Series = numbers.astype("float64")
     if np.isinf(column).any():
         raise TableError(
             f"feature {values.name!r} is infinite in {int(np.isinf(column).sum())} rows: "

@@ -81,7 +81,8 @@ def _relative(
     values: dict[str, np.ndarray], groups: np.ndarray, statistics: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Return each new column, in the order of columns, then of statistics."""
-    made, scaled = {}, []
+    made: dict[str, np.ndarray] = {}
+    scaled = []
     for name, own in values.items():
         standing = standings(own, groups)
         made |= {f"{name}_{s}": standing[s] for s in statistics if s in OF_EACH}
@@ -117,7 +118,8 @@ def _rows_of(table: pd.DataFrame, ids: pd.Series, name: str) -> pd.DataFrame:
             f"{name}: no row for {ids.to_numpy()[place < 0][0]!r} ({int((place < 0).sum())} such "
             "images): give the tables of one run of 02_prepare"
         )
-    return table.iloc[place].reset_index(drop=True)
+    found: pd.DataFrame = table.iloc[place].reset_index(drop=True)
+    return found
 
 
 def _check(rows: pd.DataFrame, columns: Sequence[str], statistics: Sequence[str]) -> None:
