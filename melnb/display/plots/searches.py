@@ -21,7 +21,7 @@ def path_table(table: pd.DataFrame, *, title: str = "") -> go.Figure:
         title: Of the figure; empty: how many members were chosen.
     """
     best = table[table["chosen"]]
-    said = f"Best blend of each size: {best['size'].iloc[0]} chosen" if len(best) else ""
+    said = f"Best blend of each size: that of {best['size'].iloc[0]} chosen" if len(best) else ""
     stepwise = bool((table["added"] != "").all()) and len(table) <= _NAMED
     axes = ("Member added" if stepwise else "Members in the blend", "AUC, out of fold")
     figure = go.Figure(layout=theme.layout(title or said, *axes, height=420))

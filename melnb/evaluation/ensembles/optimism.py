@@ -124,7 +124,7 @@ def path_table(
                 "chosen": k == int(np.argmax(apparent)),
                 "apparent": apparent[k],
                 "honest": honest["value"],
-                "optimism": round(apparent[k] - honest["value"], 12),  # no -1e-16
+                "optimism": round(apparent[k] - honest["value"], 12) + 0.0,  # no -1e-16, no -0
                 **honest[["low", "high", "n", "positives", "note"]],
             }
         )

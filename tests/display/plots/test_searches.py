@@ -17,7 +17,7 @@ def path() -> pd.DataFrame:
 
 def test_honest_and_apparent_areas_by_size(path: pd.DataFrame) -> None:
     figure = searches.path_table(path)
-    assert figure.layout.title.text == "Best blend of each size: 2 chosen"
+    assert figure.layout.title.text == "Best blend of each size: that of 2 chosen"
     assert figure.layout.yaxis.title.text == "AUC, out of fold"
     lines = {t.name: t for t in figure.data if t.name}
     assert list(lines["apparent: chosen by all rows"].y) == [0.8, 0.86, 0.85]
