@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.ensembles.blends import Members, Method, align, blend_aligned
+from melnb.evaluation.ensembles.alignment import Members, align
+from melnb.evaluation.ensembles.blends import blend_aligned
+from melnb.evaluation.ensembles.crossfits import Keywords
 from melnb.evaluation.intervals import normal_quantile
 from melnb.evaluation.rows import auc_estimate, binary_rows, difference_row
 
@@ -45,22 +46,19 @@ def member_contribution(
     members: Members,
     *,
     positive: str,
-    method: Method = "mean",
-    weights: Sequence[float] = (),
-    rank_within_fold: bool = False,
     confidence: float = 0.95,
     cluster: str = "",
+    **how: Unpack[Keywords],
 ) -> pd.DataFrame:
     """Return what each member does alone, and what the blend loses without it.
 
     Args:
         members: Name and predictions of each member.
         positive: The class looked for.
-        method: See `blends.blend`.
-        weights: One for each member, which keeps it when another is left out.
-        rank_within_fold: See `blends.blend`.
         confidence: Of the intervals.
         cluster: A column, such as `patient_id`, whose images err together.
+        how: As `blends.blend` takes them. Given weights stay when a member is left out; what is
+            fitted is fitted anew.
 
     Returns:
         `member`; `auc` alone with `auc_low` and `auc_high`; `auc_blend`, `auc_without`, their
@@ -68,17 +66,13 @@ def member_contribution(
         `positives`, `note`. A row per member.
     """
     tables = align(members)
-    shares = dict(zip(tables, weights, strict=True)) if method == "weighted" else {}
+    weights = how.get("weights", ())
+    shares = dict(zip(tables, weights, strict=True)) if len(weights) else {}
 
     def blended(names: list[str]) -> pd.DataFrame:
-        made = blend_aligned(
-            {name: tables[name] for name in names},
-            method=method,
-            weights=[shares[name] for name in names] if shares else (),
-            rank_within_fold=rank_within_fold,
-            positive=positive,
-        )
-        return binary_rows(made, positive=positive)
+        kept = {name: tables[name] for name in names}
+        own = Keywords(**how) | Keywords(weights=[shares[name] for name in names if shares])
+        return binary_rows(blend_aligned(kept, positive=positive, **own), positive=positive)
 
     everyone = blended(list(tables))
     made = []

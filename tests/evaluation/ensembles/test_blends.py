@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from melnb.evaluation.challenges.foreign import read_foreign
@@ -15,7 +16,7 @@ from melnb.evaluation.ensembles import blends
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]
-METHODS = ("mean", "rank", "weighted", "fitted")
+METHODS = ("mean", "rank", "weighted", "fitted", "logit", "power", "logistic")
 
 
 def members_of(binary: Make, n: int = 90, seed: int = 0) -> dict[str, pd.DataFrame]:
@@ -34,66 +35,19 @@ def members_of(binary: Make, n: int = 90, seed: int = 0) -> dict[str, pd.DataFra
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(METHODS), st.booleans())
-def test_the_order_of_rows_changes_nothing(
+def test_the_order_of_rows_and_members_changes_nothing(
     binary: Make, seed: int, method: blends.Method, within: bool
 ) -> None:
     tables = members_of(binary, n=40)
-    shuffled = {
-        n: t.sample(frac=1, random_state=seed + k) for k, (n, t) in enumerate(tables.items())
-    }
-    weights = (3, 2, 1) if method == "weighted" else ()
+    names = list(np.random.default_rng(seed).permutation(list(tables)))
+    shuffled = {n: tables[n].sample(frac=1, random_state=seed + k) for k, n in enumerate(names)}
+    shares = {"good": 3, "fair": 2, "noise": 1}
 
     def blended(members: dict[str, pd.DataFrame]) -> pd.DataFrame:
+        weights = [shares[n] for n in members] if method in ("weighted", "rank", "power") else ()
         return blends.blend(members, method=method, weights=weights, rank_within_fold=within)
 
     pd.testing.assert_frame_equal(blended(tables), blended(shuffled), check_exact=True)
-
-
-def test_missing_images_are_named_member_by_member(binary: Make) -> None:
-    tables = members_of(binary)
-    tables["good"] = tables["good"].drop(index=[3, 5])
-    tables["noise"] = tables["noise"].drop(index=7)
-    with pytest.raises(TableError) as error:
-        blends.blend(tables)
-    assert "good lacks 2 (i00003, i00005); noise lacks 1 (i00007)" in str(error.value)
-    assert "fair" not in str(error.value)
-
-
-def test_members_must_agree(binary: Make, many_classes: Make) -> None:
-    tables = members_of(binary)
-    moved = tables["fair"].assign(fold=tables["fair"]["fold"].replace({0: 1}))
-    with pytest.raises(TableError, match="member fair: fold of i00001 is 1, but 0"):
-        blends.align(tables | {"fair": moved})
-    turned = {"melanoma": "other", "other": "melanoma"}
-    lying = tables["fair"].assign(truth=tables["fair"]["truth"].replace(turned))
-    with pytest.raises(TableError, match="member fair: truth of i00001"):
-        blends.align(tables | {"fair": lying})
-    renamed = tables["fair"].rename(columns={"p_other": "p_nevus"})
-    renamed["truth"] = renamed["truth"].replace({"other": "nevus"})
-    with pytest.raises(TableError, match="member fair has the classes"):
-        blends.align(tables | {"fair": renamed})
-    broken = tables["fair"].assign(p_melanoma=np.nan)
-    with pytest.raises(TableError, match="member fair: predictions"):
-        blends.align(tables | {"fair": broken})
-    with pytest.raises(TableError, match="no members"):
-        blends.align({})
-
-
-def test_what_one_member_knows_all_know(binary: Make) -> None:
-    tables = members_of(binary)
-    known = tables["fair"].assign(truth="other", patient_id=tables["fair"]["image_id"].str[:4])
-    known["truth"] = known["truth"].where(known["fold"] == -1, tables["fair"]["truth"])
-    made = blends.blend(tables | {"fair": known.sample(frac=1, random_state=1)})
-    assert made["truth"].notna().all()
-    assert (made["patient_id"] == made["image_id"].str[:4]).all()
-
-
-def test_classes_are_joined_by_name(binary: Make) -> None:
-    tables = members_of(binary)
-    columns = list(tables["fair"].columns)
-    columns[3], columns[4] = columns[4], columns[3]
-    swapped = tables | {"fair": tables["fair"][columns]}
-    pd.testing.assert_frame_equal(blends.blend(tables), blends.blend(swapped))
 
 
 def test_mean_and_weighted(binary: Make) -> None:
@@ -122,8 +76,49 @@ def test_mean_and_weighted(binary: Make) -> None:
     ],
 )
 def test_weights_are_refused(binary: Make, weights: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        blends.blend(members_of(binary), method="weighted", weights=weights)
+    for method in ("weighted", "rank", "logit", "power"):
+        with pytest.raises(ValueError, match=message):
+            blends.blend(members_of(binary), method=method, weights=weights)
+
+
+@pytest.mark.parametrize("method", ["mean", "fitted", "logistic", "boosted"])
+def test_weights_are_not_wanted(binary: Make, method: blends.Method) -> None:
+    with pytest.raises(ValueError, match=f"method is '{method}'"):
+        blends.blend(members_of(binary), method=method, weights=[1, 1, 1])
+
+
+def test_the_mean_of_logits(binary: Make) -> None:
+    tables = members_of(binary)
+    odds = np.stack([logit(t["p_melanoma"]) for t in tables.values()])
+    made = blends.blend(tables, method="logit")
+    assert made["p_melanoma"].to_numpy() == pytest.approx(expit(odds.mean(axis=0)), abs=1e-14)
+    assert (made["kind"] == "probability").all()
+    weighted = blends.blend(tables, method="logit", weights=[2, 1, 1])["p_melanoma"]
+    assert weighted.to_numpy() == pytest.approx(expit([0.5, 0.25, 0.25] @ odds), abs=1e-14)
+    certain = binary([True, False], [1.0, 0.0])
+    assert blends.blend({"a": certain, "b": certain}, method="logit")[
+        "p_melanoma"
+    ].to_numpy() == pytest.approx([1, 0])
+
+
+@pytest.mark.parametrize("exponent", [-3.0, 0.5, 1.0, 2.0, 40.0])
+def test_the_power_mean(binary: Make, exponent: float) -> None:
+    tables = members_of(binary)
+    both = [np.stack([t[c] for t in tables.values()]) for c in ("p_melanoma", "p_other")]
+    mean = [np.average(v**exponent, axis=0, weights=[3, 2, 1]) ** (1 / exponent) for v in both]
+    made = blends.blend(tables, method="power", exponent=exponent, weights=[3, 2, 1])
+    assert made["p_melanoma"].to_numpy() == pytest.approx(mean[0] / sum(mean))
+
+
+def test_the_power_means_limits(binary: Make) -> None:
+    tables = members_of(binary)
+    for exponent, method in ((1.0, "mean"), (1e-9, "logit")):
+        power = blends.blend(tables, method="power", exponent=exponent)["p_melanoma"]
+        plain = blends.blend(tables, method=method)["p_melanoma"]  # type: ignore[arg-type]
+        assert power.to_numpy() == pytest.approx(plain.to_numpy(), abs=1e-6)
+    for exponent in (0.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"exponent is {exponent}"):
+            blends.blend(tables, method="power", exponent=exponent)
 
 
 @settings(max_examples=25, deadline=None)
@@ -154,6 +149,9 @@ def test_kinds_do_not_mix(binary: Make) -> None:
     assert (blends.blend(mixed, method="rank")["kind"] == "score").all()
     with pytest.raises(TableError, match="log-loss needs probabilities"):
         blends.blend(scores, method="fitted")
+    for method in ("logit", "power"):
+        with pytest.raises(TableError, match=f"{method} needs probabilities"):
+            blends.blend(scores, method=method)  # type: ignore[arg-type]
 
 
 def test_fitted_weights_are_the_best_of_a_grid(binary: Make) -> None:
@@ -232,11 +230,15 @@ def test_many_classes_blend_each(many_classes: Make) -> None:
         "b": many_classes(truth, generator.random((60, 3)), names),
     }
     tables = {n: t.assign(fold=np.arange(60) % 3) for n, t in tables.items()}
-    for method in ("mean", "fitted"):
+    for method in ("mean", "fitted", "logit", "power", "logistic"):
         made = blends.blend(tables, method=method)  # checked: rows sum to one
         assert made[[f"p_{n}" for n in names]].sum(axis=1).to_numpy() == pytest.approx(1)
     table = blends.weights_table(tables, method="fitted")
     assert table[table["member"] == "a"]["weight"].min() > 0.9
+    product = np.prod([t[[f"p_{n}" for n in names]] for t in tables.values()], axis=0) ** 0.5
+    wanted = product / product.sum(axis=1, keepdims=True)
+    made = blends.blend(tables, method="logit")
+    assert made[[f"p_{n}" for n in names]].to_numpy() == pytest.approx(wanted)
     ranked = blends.blend(tables, method="rank")
     for n in names:
         both = [rankdata(t[f"p_{n}"]) / 60 for t in tables.values()]

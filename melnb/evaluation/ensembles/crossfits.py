@@ -1,0 +1,151 @@
+"""How each fold is blended: as the other folds taught, and test rows as all of them did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.calibration.probabilities import truth_codes
+from melnb.evaluation.ensembles import recipes, stackers
+from melnb.evaluation.ensembles.alignment import teaching_rows
+from melnb.evaluation.ensembles.pools import Values
+from melnb.evaluation.ensembles.recipes import Method, Recipe
+from melnb.evaluation.ensembles.weights import given_weights, least_log_loss, likelihoods
+from melnb.tables import TEST, TableError, class_names
+
+Model = Recipe | stackers.Trees
+LEARNT = ("fitted", *recipes.STACKERS)  # methods that are fitted
+
+
+class Keywords(TypedDict, total=False):
+    """The keywords of blending, as `blend` explains them."""
+
+    method: Method
+    weights: Sequence[float]
+    exponent: float
+    ridge: float
+    nonnegative: bool
+    rank_within_fold: bool
+    seed: int
+
+
+class How(Keywords, total=False):
+    """The same, with the class that is looked for."""
+
+    positive: str
+
+
+def blending_values(tables: Mapping[str, pd.DataFrame], how: How) -> Values:
+    """Return what aligned members' rows count as.
+
+    Args:
+        tables: Aligned members.
+        how: See `blends.blend`.
+
+    Raises:
+        ValueError: The method is unknown.
+        TableError: Members are of kinds that the method cannot blend, or `positive` is no class.
+    """
+    method, positive = how.get("method", "mean"), how.get("positive", "")
+    classes = class_names(next(iter(tables.values())))
+    if positive and positive not in classes:
+        raise TableError(f"ensemble: positive is {positive!r}, not one of {list(classes)}")
+    if method not in recipes.METHODS:
+        raise ValueError(f"method is {method!r}: use one of {list(recipes.METHODS)}")
+    kinds = {str(kind) for table in tables.values() for kind in table["kind"].unique()}
+    if len(kinds) > 1 and method not in ("rank", *recipes.STACKERS):
+        raise TableError(
+            f"ensemble: members are of kinds {sorted(kinds)}, which have no common scale: "
+            "use method rank, or calibrate the scores first"
+        )
+    if "score" in kinds and method in ("logit", "power"):
+        raise TableError(
+            f"ensemble: members are scores, and method {method} needs probabilities: "
+            "use method rank or logistic, or calibrate the scores first"
+        )
+    return recipes.blend_values(tables, method, how.get("rank_within_fold", False))
+
+
+def fold_models(
+    tables: Mapping[str, pd.DataFrame],
+    values: Values,
+    how: How,
+    *,
+    folds: Collection[int] | None = None,
+) -> Iterator[tuple[int, np.ndarray, Model]]:
+    """Yield each fold, which rows are its own, and how they are blended.
+
+    Args:
+        tables: Aligned members.
+        values: `blending_values` of them.
+        how: See `blends.blend`.
+        folds: Those that are wanted; None: all, and that of test rows.
+
+    Raises:
+        ValueError: See `blends.blend`.
+        TableError: See `blends.blend`.
+    """
+    first = next(iter(tables.values()))
+    method = how.get("method", "mean")
+    if method in LEARNT:
+        if len(how.get("weights", ())):
+            raise ValueError(f"weights are given but method is {method!r}: use weighted")
+        parts = list(teaching_rows(first))
+    else:
+        weights = given_weights(list(tables), how.get("weights", ()), method=method)
+        fixed = _recipe(tables, how, weights)
+        fold = first["fold"].to_numpy()
+        parts = [(k, fold == k, fold != TEST) for k in sorted({TEST, *map(int, fold)})]
+    for k, own, teachers in parts:
+        if folds is None or k in folds:
+            yield k, own, _fit(tables, values, how, teachers) if method in LEARNT else fixed
+
+
+def _fit(
+    tables: Mapping[str, pd.DataFrame], values: Values, how: How, teachers: np.ndarray
+) -> Model:
+    """Return how rows are blended, as the teachers have it."""
+    method, positive = how.get("method"), how.get("positive", "")
+    if method == "fitted":
+        found = least_log_loss(likelihoods(tables, positive)[teachers])
+        return _recipe(tables, how, dict(zip(sorted(tables), found.tolist(), strict=True)))
+    first = next(iter(tables.values()))
+    classes, codes = class_names(first), truth_codes(first)[teachers]
+    own = {name: of[teachers] for name, of in values.items()}
+    nonnegative = how.get("nonnegative", False)
+    if method == "boosted":
+        seed = how.get("seed", 0)
+        return stackers.fit_boosted_stacker(own, codes, nonnegative=nonnegative, seed=seed)
+    weights, bias = stackers.fit_logistic_stacker(
+        own,
+        codes,
+        positive=classes.index(positive) if positive else -1,
+        ridge=how.get("ridge", 1.0),
+        nonnegative=nonnegative,
+    )
+    return _recipe(tables, how, weights, dict(zip(classes, bias.tolist(), strict=True)))
+
+
+def _recipe(
+    tables: Mapping[str, pd.DataFrame],
+    how: How,
+    weights: Mapping[str, float],
+    bias: Mapping[str, float] | None = None,
+) -> Recipe:
+    exponent = how.get("exponent", 2.0)
+    if how.get("method") == "power" and not (math.isfinite(exponent) and exponent):
+        raise ValueError(f"exponent is {exponent}: use a number other than 0, or method logit")
+    return Recipe(
+        method=how.get("method", "mean"),
+        members=weights,
+        kinds={name: str(table["kind"].iloc[0]) for name, table in tables.items()},
+        classes=class_names(next(iter(tables.values()))),
+        bias=bias or {},
+        exponent=exponent,
+        rank_within_fold=how.get("rank_within_fold", False),
+        positive=how.get("positive", ""),
+    )

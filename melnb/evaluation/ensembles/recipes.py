@@ -1,0 +1,185 @@
+"""A frozen blend: each member's weight by its name; written as JSON, applied to new rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.ensembles import pools
+from melnb.evaluation.ensembles.alignment import Members, align
+from melnb.files import replacing
+from melnb.tables import TableError, class_names, make_predictions
+
+Method = Literal["mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted"]
+METHODS = ("mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted")
+STACKERS = ("logistic", "boosted")
+KIND = "blend"  # the value of the key `melnb`
+
+_REMEDY = "write it again with 05_ensemble"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How members become one.
+
+    Attributes:
+        method: Of blending, any but boosted.
+        members: The weight of each.
+        kinds: Of each member's values: `probability` or `score`.
+        classes: Of the members.
+        bias: Of each class, added to its logarithm; method logistic, else empty.
+        exponent: Method power.
+        rank_within_fold: Whether ranks are those among rows of the same fold.
+        positive: The class that scores are for; may be empty.
+    """
+
+    method: Method
+    members: Mapping[str, float]
+    kinds: Mapping[str, str]
+    classes: tuple[str, ...]
+    bias: Mapping[str, float]
+    exponent: float
+    rank_within_fold: bool
+    positive: str
+
+    def apply(self, values: pools.Values) -> np.ndarray:
+        """Return the blend of members' values (`pools.member_values`), rows x classes."""
+        if self.method in ("logit", "logistic"):
+            bias = np.array([self.bias.get(name, 0.0) for name in self.classes])
+            return pools.logarithmic_pool(values, self.members, bias)
+        if self.method == "power":
+            return pools.power_pool(values, self.members, self.exponent)
+        return pools.linear_pool(values, self.members)
+
+
+def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> pd.DataFrame:
+    """Return the members' blend with frozen weights, all rows alike.
+
+    Rows that the recipe was fitted on are judged too well by it: give it others. Ranks are those
+    among the rows given.
+
+    Args:
+        recipe: `blends.fit_recipe` or `read_recipe`.
+        members: Name and predictions of each member, named as in the recipe, in any order.
+        run: The name of the result.
+
+    Raises:
+        TableError: Members are named otherwise, do not align, or are of other classes or kinds.
+    """
+    lacks, more = sorted(recipe.members.keys() - members), sorted(members.keys() - recipe.members)
+    if lacks or more:
+        raise TableError(
+            f"ensemble: the members are {sorted(members)}, and the recipe's "
+            f"{sorted(recipe.members)}: without {lacks}, and beyond it {more}: "
+            "give predictions of the same runs"
+        )
+    tables = align(members)
+    classes = class_names(next(iter(tables.values())))
+    if {*classes} != {*recipe.classes}:
+        raise TableError(
+            f"ensemble: the classes are {list(classes)}, and the recipe's {list(recipe.classes)}: "
+            "give predictions of the same task"
+        )
+    for name, table in tables.items():
+        kind = str(table["kind"].iloc[0])
+        if kind != recipe.kinds[name]:
+            raise TableError(
+                f"member {name} is of kind {kind!r}, and the recipe's {recipe.kinds[name]!r}: "
+                "give predictions on the scale that the weights were fitted on"
+            )
+    ordered = {name: table[_columns(table, recipe.classes)] for name, table in tables.items()}
+    values = blend_values(ordered, recipe.method, recipe.rank_within_fold)
+    return blended_table(ordered, recipe.apply(values), method=recipe.method, run=run)
+
+
+def blend_values(
+    tables: Mapping[str, pd.DataFrame], method: str, rank_within_fold: bool
+) -> pools.Values:
+    """Return what aligned members' rows count as in a method of blending."""
+    return pools.member_values(
+        tables, ranks=method == "rank", within_fold=rank_within_fold, centred=method in STACKERS
+    )
+
+
+def blended_table(
+    tables: Mapping[str, pd.DataFrame], values: np.ndarray, *, method: str, run: str
+) -> pd.DataFrame:
+    """Return the predictions table of blended values, rows x classes, of aligned members."""
+    first = next(iter(tables.values()))
+    views = {str(view) for table in tables.values() for view in table["views"].unique()}
+    scores = any((table["kind"] == "score").any() for table in tables.values())
+    made = make_predictions(
+        first["image_id"],
+        first["fold"],
+        first["truth"],
+        values,
+        classes=class_names(first),
+        run=run,
+        views=views.pop() if len(views) == 1 else "mixed",
+        kind="score" if method == "rank" or (scores and method not in STACKERS) else "probability",
+    )
+    ids = [c for c in first.columns if str(c).endswith("_id") and c not in made.columns]
+    return made.assign(**{str(c): first[c] for c in ids})
+
+
+def write_recipe(recipe: Recipe, path: str | Path) -> Path:
+    """Write a recipe as JSON, whole or not at all; numbers read back bit for bit."""
+    facts = {"melnb": KIND} | asdict(recipe)
+    with replacing(path) as temporary:
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TableError: It is no recipe, or a value of it is absent or wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON and of UTF-8
+        raise TableError(f"{path} is not JSON ({error}): {_REMEDY}") from error
+    if not isinstance(read, dict) or read.pop("melnb", None) != KIND:
+        raise TableError(f"{path} holds no recipe of a blend: {_REMEDY}")
+    try:
+        return _checked(read)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise TableError(f"{path}: {error}: {_REMEDY}") from error
+
+
+def _checked(read: dict[str, Any]) -> Recipe:
+    """Return a recipe of JSON's values, or raise what is wrong with them."""
+    weights = {str(name): float(value) for name, value in read["members"].items()}
+    bias = {str(name): float(value) for name, value in read["bias"].items()}
+    classes = tuple(map(str, read["classes"]))
+    made = Recipe(**read | {"members": weights, "bias": bias, "classes": classes})
+    if made.method not in METHODS or made.method == "boosted":
+        raise ValueError(f"method is {made.method!r}, not one of {[*METHODS[:-1]]}")
+    if not weights or not all(map(math.isfinite, [*weights.values(), *bias.values()])):
+        raise ValueError(f"members is {weights} and bias {bias}, not finite numbers by name")
+    if made.method != "logistic" and (min(weights.values()) < 0 or sum(weights.values()) <= 0):
+        raise ValueError(f"members is {weights}, not weights of 0 or more")
+    if made.kinds.keys() != weights.keys() or not {*bias} <= {*classes} or len(classes) < 2:
+        raise ValueError("kinds, bias and classes do not go with the members")
+    if made.method == "power" and not (math.isfinite(made.exponent) and made.exponent):
+        raise ValueError(f"exponent is {made.exponent}, not a number other than 0")
+    return made
+
+
+def _columns(table: pd.DataFrame, classes: tuple[str, ...]) -> list[str]:
+    """Return the table's columns with those of the classes in this order."""
+    names = iter(f"p_{name}" for name in classes)
+    return [next(names) if str(c).startswith("p_") else str(c) for c in table.columns]
