@@ -153,3 +153,25 @@ def mean_interval(
     below = math.sqrt(((share * (value - low)) ** 2).sum())
     above = math.sqrt(((share * (high - value)) ** 2).sum())
     return mean, mean - below, mean + above
+
+
+def difference_interval(
+    first: tuple[float, float, float], second: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """Return the difference of two independent estimates and its limits, recovered from theirs.
+
+    Zou and Donner 2008, Statistics in Medicine 27:1693; with Wilson's limits of two proportions
+    it is Newcombe's interval (1998, Statistics in Medicine 17:873).
+
+    Args:
+        first: Value, lower and upper limit.
+        second: The same of what is taken off.
+
+    Returns:
+        Difference, lower and upper limit; NaN where one of theirs is.
+    """
+    value, low, high = first
+    other, other_low, other_high = second
+    below = math.hypot(value - low, other_high - other)
+    above = math.hypot(high - value, other - other_low)
+    return value - other, value - other - below, value - other + above
