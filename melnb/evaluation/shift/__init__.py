@@ -1,0 +1,14 @@
+"""Elsewhere: what becomes of a model on images of another source.
+
+The room's law: the first table is the internal one, out-of-fold rows of the source that was learnt
+from; the others are external, rows that no network of the run has met. Sources are independent
+samples, so that variances add. Nothing is chosen or fitted on external rows but what says so.
+
+    meetings        images that stand in both, by name, lesion, patient or picture
+    sources         the tables of all sources, as two classes
+    discrimination  areas, average precisions and prevalences, and their differences
+    distances       how far the scores of a class have moved
+    recalibrations  calibration as it came, at the source's prevalence, and fitted anew
+    points          the locked threshold, elsewhere
+    strata          subgroups inside each source
+"""

@@ -1,0 +1,192 @@
+"""How far the scores of a class have moved from one source to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from melnb.diagnoses import OTHER
+from melnb.evaluation.calibration.probabilities import logit
+from melnb.evaluation.rows import binary_rows, row_clusters
+from melnb.evaluation.summaries import cluster_column
+
+ALL = "all"  # rows of both classes
+COLUMNS = (
+    "source", "class", "median_internal", "median", "ks", "ks_p", "wasserstein", "wasserstein_p",
+    "psi", "psi_p", "n_internal", "n", "note",
+)  # fmt: skip
+_CELLS = 500_000  # of a block of draws, so that memory stays bounded
+_TAIL = 0.001  # of all scores, at each end, that a histogram's outer bins take in
+
+
+def score_histogram(
+    tables: Mapping[str, pd.DataFrame], *, positive: str, bins: int = 40
+) -> pd.DataFrame:
+    """Count the log odds of each source and class, in bins that all share.
+
+    Args:
+        tables: `sources.source_tables`.
+        positive: The class looked for.
+        bins: Of equal width from the 0.1th percentile of all log odds to the 99.9th; what lies
+            beyond is in the outer ones.
+
+    Returns:
+        A row per source, class and bin: `source`, `class`, `left`, `right` (log odds), `n`,
+        `share` (of the source's rows of the class; NaN without any).
+    """
+    scores = {name: _scores(table, positive) for name, table in tables.items()}
+    pooled = np.concatenate([values for values, *_ in scores.values()]) if scores else np.array([])
+    ends = np.quantile(pooled, [_TAIL, 1 - _TAIL]) if len(pooled) else np.array([-1.0, 1.0])
+    ends = ends if np.ptp(ends) > 0 else ends + np.array([-0.5, 0.5])
+    edges = np.linspace(ends[0], ends[1], bins + 1)
+    made = []
+    for name, (values, truth, _) in scores.items():
+        for label, own in ((OTHER, ~truth), (positive, truth)):
+            counts, _ = np.histogram(np.clip(values[own], edges[0], edges[-1]), bins=edges)
+            share = counts / own.sum() if own.any() else np.full(bins, np.nan)
+            cells = {"source": name, "class": label, "left": edges[:-1], "right": edges[1:]}
+            made.append(pd.DataFrame(cells | {"n": counts, "share": share}))
+    columns = ["source", "class", "left", "right", "n", "share"]
+    return pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=columns)
+
+
+def score_shift(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    positive: str,
+    bins: int = 10,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how far the log odds of each external source lie from the internal ones, by class.
+
+    `ks`: the largest distance of the two distribution functions (Smirnov 1948, Annals of
+    Mathematical Statistics 19:279). `wasserstein`: their mean distance, the log odds that a score
+    has to be moved by on average (Ramdas et al. 2017, Entropy 19:47). `psi`: the population
+    stability index over the internal deciles, which is Jeffreys' divergence (Kullback and Leibler
+    1951, Annals of Mathematical Statistics 22:79), half a row added to each bin; 0.1 and 0.25 are
+    the usual marks of a moderate and a large shift (Siddiqi 2006, Credit Risk Scorecards).
+
+    P values are of permutations: sources are dealt out anew to whole patients, else lesions, else
+    images, for rows of one patient are alike. If only how common the class is has changed, `all`
+    moves and the classes do not.
+
+    Args:
+        tables: `sources.source_tables`; the first is the internal one.
+        positive: The class looked for.
+        bins: Of the index.
+        draws: Number of permutations.
+        seed: Of the permutations.
+
+    Returns:
+        A row per external source and class (the class looked for, `other`, `all`):
+        `median_internal`, `median` (log odds), each distance with its `…_p`, `n_internal`, `n`,
+        `note`.
+    """
+    (_, internal), *others = tables.items()
+    first = _scores(internal, positive)
+    made = []
+    for name, table in others:
+        second = _scores(table, positive)
+        for label in (positive, OTHER, ALL):
+            own, theirs = (_of_class(s, label, positive) for s in (first, second))
+            row = {"source": name, "class": label, "n_internal": len(own[0]), "n": len(theirs[0])}
+            made.append(row | _shifted(own, theirs, bins=bins, draws=draws, seed=seed))
+    return pd.DataFrame(made, columns=list(COLUMNS))
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Scores of two sources in rising order.
+
+    Attributes:
+        last: Of each row, whether it is the last of its value.
+        widths: From each distinct value to the next; 0 behind the last.
+        bins: n x bins, 1 where a row is in a bin.
+    """
+
+    last: np.ndarray
+    widths: np.ndarray
+    bins: np.ndarray
+
+    def distances(self, external: np.ndarray) -> np.ndarray:
+        """Return KS, Wasserstein and the index of draws x n marks of external rows, draws x 3."""
+        sides = [external.astype(float), (~external).astype(float)]
+        totals = [side.sum(axis=1, keepdims=True) for side in sides]
+        steps = sides[0] / totals[0] - sides[1] / totals[1]
+        apart = np.abs(np.cumsum(steps, axis=1)[:, self.last])
+        number = self.bins.shape[1]
+        shares = [
+            (side @ self.bins + 0.5) / (total + 0.5 * number)
+            for side, total in zip(sides, totals, strict=True)
+        ]
+        index = ((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum(axis=1)
+        return np.stack([apart.max(axis=1), apart @ self.widths, index], axis=1)
+
+
+def _scores(table: pd.DataFrame, positive: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log odds, truths and clusters (whole numbers) of the rows with a truth."""
+    rows = binary_rows(table, positive=positive)
+    clusters = row_clusters(rows, cluster_column(table))
+    codes = np.arange(len(rows)) if clusters is None else clusters
+    return logit(rows["score"].to_numpy(dtype=float)), rows["truth"].to_numpy(dtype=bool), codes
+
+
+def _of_class(
+    scores: tuple[np.ndarray, np.ndarray, np.ndarray], label: str, positive: str
+) -> tuple[np.ndarray, np.ndarray]:
+    values, truth, codes = scores
+    own = np.ones_like(truth) if label == ALL else truth == (label == positive)
+    return values[own], np.unique(codes[own], return_inverse=True)[1]
+
+
+def _shifted(
+    own: tuple[np.ndarray, np.ndarray],
+    theirs: tuple[np.ndarray, np.ndarray],
+    *,
+    bins: int,
+    draws: int,
+    seed: int,
+) -> dict[str, object]:
+    """Return the distances of two samples of values and clusters, and their p values."""
+    if not len(own[0]) or not len(theirs[0]):
+        return {"note": "not estimable: a source has no row of the class"}
+    number = int(own[1].max()) + 1
+    values = np.concatenate([own[0], theirs[0]])
+    codes = np.concatenate([own[1], theirs[1] + number])
+    order = np.argsort(values, kind="stable")
+    pooled = _pool(values[order], own[0], bins)
+    codes, of_cluster = codes[order], np.arange(int(codes.max()) + 1) >= number
+    found = pooled.distances(of_cluster[codes][None])[0]
+    row: dict[str, object] = {"median_internal": np.median(own[0]), "median": np.median(theirs[0])}
+    row |= dict(zip(("ks", "wasserstein", "psi"), found, strict=True))
+    if min(number, len(of_cluster) - number) < 2:
+        return row | {"note": "p not estimable: a source has one patient or row of the class"}
+    beyond = np.zeros(3)
+    for marks in _dealt(of_cluster, draws, seed, len(values)):
+        beyond += (pooled.distances(marks[:, codes]) >= found - 1e-12).sum(axis=0)
+    # The data themselves are one of the deals: Phipson and Smyth 2010, Statistical Applications
+    # in Genetics and Molecular Biology 9:39.
+    p = (beyond + 1) / (draws + 1) if draws else np.full(3, math.nan)
+    return row | dict(zip(("ks_p", "wasserstein_p", "psi_p"), p, strict=True)) | {"note": ""}
+
+
+def _pool(values: np.ndarray, internal: np.ndarray, bins: int) -> _Pooled:
+    last = np.append(values[1:] != values[:-1], True)
+    widths = np.append(np.diff(values[last]), 0.0)
+    cuts = np.unique(np.quantile(internal, np.linspace(0, 1, bins + 1)[1:-1]))
+    places = np.searchsorted(cuts, values, side="left")
+    return _Pooled(last, widths, np.eye(len(cuts) + 1)[places])
+
+
+def _dealt(of_cluster: np.ndarray, draws: int, seed: int, rows: int) -> Iterator[np.ndarray]:
+    """Yield blocks of deals of the sources to clusters, draws x clusters."""
+    generator = np.random.default_rng(seed)
+    block = max(1, _CELLS // rows)
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        yield generator.permuted(np.tile(of_cluster, (size, 1)), axis=1)

@@ -1,0 +1,95 @@
+"""The tables of all sources, ready to be compared: two classes, one kind, one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from melnb.diagnoses import OTHER
+from melnb.tables import TEST, TableError, check_predictions, class_names
+
+INTERNAL = "internal"  # the label of the source that was learnt from
+_REST = "rest"  # of a class looked for that is itself called other
+
+
+def source_tables(
+    internal: pd.DataFrame, external: Mapping[str, pd.DataFrame], *, positive: str
+) -> dict[str, pd.DataFrame]:
+    """Return the rows with a truth of every source, the internal one's out-of-fold rows first.
+
+    Classes may differ from source to source: `two_classes` is all that is compared. Internal rows
+    are each judged by one fold's network, external ones usually by the mean of all, which is a
+    little better: a loss elsewhere is, if anything, larger than it looks.
+
+    Args:
+        internal: Predictions table with out-of-fold rows.
+        external: Label and predictions table of each other source, by the same model.
+        positive: The class looked for.
+
+    Returns:
+        Tables by label, `internal` first; external rows have fold -1, all the internal run's name.
+
+    Raises:
+        TableError: No internal row is out of fold, an external table is of rows out of fold, or
+            kinds differ, or a label is taken, or a table lacks the class.
+    """
+    inside = internal[(internal["fold"] != TEST) & internal["truth"].notna()]
+    if inside.empty:
+        raise TableError(
+            "internal predictions: no out-of-fold row has a truth, so there is nothing to compare "
+            "with: give a run of 04_predict on the dataset that was learnt from"
+        )
+    made = {INTERNAL: two_classes(inside, positive=positive)}
+    kind, run = inside["kind"].iloc[0], inside["run"].iloc[0]
+    for name, table in external.items():
+        if name == INTERNAL:
+            raise TableError(f"a source may not be called {INTERNAL!r}: rename its file or run")
+        _check_external(name, table, kind)
+        known = table[table["truth"].notna()]
+        made[name] = two_classes(known.assign(fold=TEST, run=run), positive=positive)
+    return made
+
+
+def two_classes(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
+    """Return predictions of the class looked for against the rest, in the order of their ids.
+
+    Args:
+        predictions: Predictions table; columns that end in `_id` are kept.
+        positive: The class looked for.
+
+    Raises:
+        TableError: The table lacks the class.
+    """
+    classes = class_names(predictions)
+    if positive not in classes:
+        raise TableError(f"predictions: positive is {positive!r}, not one of {list(classes)}")
+    rest = _REST if positive == OTHER else OTHER
+    ids = [c for c in predictions.columns if str(c).endswith("_id")]
+    value = predictions[f"p_{positive}"].to_numpy(dtype=float)
+    known = predictions["truth"].notna()
+    words = np.where(predictions["truth"] == positive, positive, rest)
+    truth = pd.Series(words, index=predictions.index, dtype=object).where(known)
+    table = predictions[[*ids, "fold"]].assign(
+        truth=truth, **{f"p_{rest}": 1 - value, f"p_{positive}": value}
+    )
+    table = table.assign(**{c: predictions[c] for c in ("run", "views", "kind")})
+    table = table.sort_values("image_id", ignore_index=True)
+    return check_predictions(table) if len(table) else table
+
+
+def _check_external(name: str, table: pd.DataFrame, kind: str) -> None:
+    if table.empty:
+        raise TableError(f"source {name}: no row: give a table with predictions")
+    folds = set(table["fold"]) - {TEST}
+    if len(folds) > 1:
+        raise TableError(
+            f"source {name}: its rows are out of {len(folds)} folds, so that its networks have "
+            "learnt from them: run 04_predict with this dataset and the train_run of the other"
+        )
+    if (table["kind"] != kind).any():
+        raise TableError(
+            f"source {name}: kind is {table['kind'].iloc[0]!r}, and the internal one {kind!r}: "
+            "give predictions that were made alike"
+        )

@@ -1,0 +1,79 @@
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from melnb.evaluation.decisions import chosen, points
+from melnb.evaluation.shift.points import external_points
+from melnb.evaluation.shift.sources import source_tables
+from melnb.evaluation.shift.strata import source_subgroups
+
+Make = Callable[..., pd.DataFrame]
+Tables = dict[str, pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def locked(judged: Tables) -> dict[str, object]:
+    point = points.operating_point(judged["internal"], positive="melanoma", draws=20)
+    return chosen.lock_threshold(point)
+
+
+def test_one_threshold_serves_all_sources(judged: Tables, locked: dict[str, object]) -> None:
+    found = external_points(judged, locked=locked, draws=20).set_index("source")
+    assert found["threshold"].nunique() == 1
+    for name, table in judged.items():
+        flagged = table["p_melanoma"] >= locked["threshold"]
+        truth = table["truth"] == "melanoma"
+        row = found.loc[name]
+        assert row["sensitivity"] == pytest.approx(flagged[truth].mean())
+        assert row["specificity"] == pytest.approx((~flagged[~truth]).mean())
+        low, high = proportion_confint(flagged[truth].sum(), truth.sum(), method="wilson")
+        assert (row["sensitivity_low"], row["sensitivity_high"]) == pytest.approx((low, high))
+    assert np.isnan(found.loc["internal", "sensitivity_difference"])
+    assert "may have helped to choose" in found.loc["internal", "note"]
+    # Scores that have fallen lose sensitivity and gain specificity; prevalence moves neither.
+    assert found.loc["moved", "sensitivity_difference_high"] < 0
+    assert found.loc["moved", "specificity_difference_low"] > 0
+    row = found.loc["commoner"]
+    for measure in ("sensitivity", "specificity"):
+        assert row[f"{measure}_difference_low"] < 0 < row[f"{measure}_difference_high"]
+
+
+def test_limits_of_the_difference_are_newcombes(judged: Tables, locked: dict[str, object]) -> None:
+    found = external_points(judged, locked=locked, draws=20).set_index("source")
+    row, first = found.loc["moved"], found.loc["internal"]
+    counts = (row["tp"], row["tp"] + row["fn"], first["tp"], first["tp"] + first["fn"])
+    expected = confint_proportions_2indep(*counts, method="newcomb", compare="diff")
+    ends = (row["sensitivity_difference_low"], row["sensitivity_difference_high"])
+    assert ends == pytest.approx(expected)
+
+
+def test_a_source_without_positives_has_no_sensitivity(
+    source: Make, locked: dict[str, object]
+) -> None:
+    b = source(40, name="b", fold=-1).assign(truth="other")
+    tables = source_tables(source(200), {"b": b}, positive="melanoma")
+    row = external_points(tables, locked=locked, draws=20).iloc[1]
+    assert np.isnan(row["sensitivity"])
+    assert np.isnan(row["sensitivity_difference"])
+    assert 0 < row["specificity"] <= 1
+
+
+def test_subgroups_are_those_of_each_source_alone(judged: Tables) -> None:
+    groups = {}
+    for name in ("internal", "moved"):
+        ids = judged[name]["image_id"]
+        sex = np.where(np.arange(len(ids)) % 2, "male", "female")
+        groups[name] = pd.DataFrame({"image_id": ids, "sex": sex, "source": "x"})
+    found = source_subgroups(judged, groups, positive="melanoma", threshold=0.5, draws=0)
+    areas = found[found["metric"] == "AUC"]
+    assert areas.groupby("source", sort=False)["level"].agg(list).to_dict() == {
+        "internal": ["all", "female", "male"],
+        "commoner": ["all"],
+        "moved": ["all", "female", "male"],
+    }
+    assert areas["value"].between(0.85, 1).all()
+    assert "source" not in set(found["column"])
+    assert source_subgroups({}, {}, positive="melanoma", threshold=0.5).empty

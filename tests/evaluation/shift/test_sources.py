@@ -1,0 +1,64 @@
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb import tables
+from melnb.evaluation.shift import sources
+from melnb.tables import TableError
+
+Make = Callable[..., pd.DataFrame]
+
+
+def test_seven_classes_and_two_meet_in_two() -> None:
+    names = ("nevus", "melanoma", "benign_keratosis")
+    values = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    ids, truths = ["z", "a", "m"], ["nevus", "melanoma", None]
+    table = tables.make_predictions(ids, [0, 1, -1], truths, values, classes=names, run="r")
+    found = sources.two_classes(table.assign(lesion_id=["l1", "l2", "l3"]), positive="melanoma")
+    assert found["image_id"].tolist() == ["a", "m", "z"]
+    assert found["lesion_id"].tolist() == ["l2", "l3", "l1"]
+    assert found["p_melanoma"].tolist() == [0.8, 0.2, 0.3]
+    assert found["p_other"].tolist() == pytest.approx([0.2, 0.8, 0.7])
+    assert found["truth"].tolist()[::2] == ["melanoma", "other"]
+    assert found["truth"].isna().tolist() == [False, True, False]
+    with pytest.raises(TableError, match="positive is 'angioma', not one of"):
+        sources.two_classes(table, positive="angioma")
+
+
+def test_a_rest_may_itself_be_looked_for(source: Make) -> None:
+    found = sources.two_classes(source(30), positive="other")
+    assert tables.class_names(found) == ("rest", "other")
+
+
+def test_external_rows_are_test_rows_and_internal_ones_out_of_fold(source: Make) -> None:
+    inside, outside = source(60), source(40, name="b", fold=0)
+    inside.loc[:9, "fold"] = -1
+    outside["truth"] = outside["truth"].where(outside.index > 4)
+    outside["fold"] = np.where(outside.index > 4, 0, -1)
+    found = sources.source_tables(inside, {"b": outside}, positive="melanoma")
+    assert list(found) == ["internal", "b"]
+    assert len(found["internal"]) == 50
+    assert (found["internal"]["fold"] >= 0).all()
+    assert found["b"]["fold"].eq(-1).all()
+    assert len(found["b"]) == 35
+    assert found["b"]["run"].eq("a").all()
+
+
+def test_what_is_not_external_is_refused(source: Make) -> None:
+    inside, outside = source(60), source(40, name="b", fold=-1)
+
+    def give(table: pd.DataFrame, name: str = "b", own: pd.DataFrame = inside) -> None:
+        sources.source_tables(own, {name: table}, positive="melanoma")
+
+    with pytest.raises(TableError, match=r"b: its rows are out of 3 folds, .* have learnt"):
+        give(source(40, name="b"))
+    with pytest.raises(TableError, match="b: kind is 'score', and the internal one 'probability'"):
+        give(outside.assign(kind="score"))
+    with pytest.raises(TableError, match="may not be called 'internal'"):
+        give(outside, "internal")
+    with pytest.raises(TableError, match="b: no row"):
+        give(outside.head(0))
+    with pytest.raises(TableError, match="no out-of-fold row has a truth"):
+        give(outside, own=inside.assign(fold=-1))
