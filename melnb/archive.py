@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,27 @@ def join_images(folders: Iterable[Path]) -> pd.DataFrame:
     """Return the images of prepared datasets in one table; one that is in two is the first's."""
     tables = [read_images(folder / "images.csv") for folder in folders]
     return pd.concat(tables, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
+
+
+def learnt_datasets(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the datasets that runs learnt from: their own first, then those mixed in.
+
+    Args:
+        records: Of any runs, as `lineage` or `runs.read_run` gives them; those of training count.
+    """
+    told = [r["parameters"] for r in records if str(r["stage"]).startswith("03")]
+    own = [p["dataset"] for p in told if "dataset" in p]
+    return list(dict.fromkeys([*own, *(name for p in told for name in p.get("external", ()))]))
+
+
+def predicted_dataset(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the dataset whose images the last run of a lineage predicted; empty if it is unknown.
+
+    Args:
+        records: The earliest first, as `lineage` gives them.
+    """
+    named = [r["parameters"].get("dataset", "") for r in records if str(r["stage"])[:2] != "02"]
+    return next((str(name) for name in reversed(named) if name), "")
 
 
 def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:

@@ -95,3 +95,18 @@ def test_images_of_several_datasets_make_one_table(tmp_path: Path) -> None:
     both = archive.join_images([tmp_path / "a", tmp_path / "b"])
     assert both["image_id"].tolist() == ["i1", "i2", "i3"]
     assert both["site"].tolist() == ["a", "a", "b"]
+
+
+def test_the_datasets_behind_a_run_are_told_by_its_records() -> None:
+    records = [
+        {"stage": "02_prepare", "parameters": {"dataset": "ham"}},
+        {"stage": "03_train", "parameters": {"dataset": "ham", "external": ["isic2019"]}},
+        {"stage": "03_train", "parameters": {"dataset": "ham"}},
+        {"stage": "02_prepare", "parameters": {"dataset": "ph2"}},
+        {"stage": "04_predict", "parameters": {"dataset": "ph2", "train_run": "ham"}},
+        {"stage": "05_ensemble", "parameters": {"members": ["04_predict/ph2"]}},
+    ]
+    assert archive.learnt_datasets(records) == ["ham", "isic2019"]
+    assert archive.predicted_dataset(records) == "ph2"
+    assert archive.learnt_datasets(iter([])) == []
+    assert archive.predicted_dataset(records[:1]) == archive.predicted_dataset([]) == ""
