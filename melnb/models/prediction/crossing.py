@@ -63,18 +63,22 @@ def encode_images(
     return encoder.rows_for(read_index(paths)["image_id"], read_images(data.folder / "images.csv"))
 
 
+def learnt_classes(home: Path, data: Dataset) -> tuple[str, ...]:
+    """Return the classes of a network's columns: those of the predictions beside it.
+
+    A network without any is taken to be of the dataset's.
+    """
+    beside = home / "predictions.csv"
+    return class_names(pd.read_csv(beside, nrows=0)) if beside.is_file() else data.classes
+
+
 def check_classes(home: Path, data: Dataset) -> None:
     """Refuse a network whose columns are other classes than the dataset's, or in another order.
-
-    They are those of the predictions beside it; a network without any is taken as it is.
 
     Raises:
         ValueError: They differ.
     """
-    beside = home / "predictions.csv"
-    if not beside.is_file():
-        return
-    learnt = class_names(pd.read_csv(beside, nrows=0))
+    learnt = learnt_classes(home, data)
     if learnt != data.classes:
         raise ValueError(
             f"{home} learnt {list(learnt)}, but the dataset {data.dataset!r} has "
@@ -110,8 +114,9 @@ def predict_out_of_fold(
     for fold, home in tqdm(trained.items(), desc="folds", unit="fold"):
         files = [folder / "folds" / f"fold{fold}-{kind}.csv" for kind in ("single", "averaged")]
         if not all(file.is_file() for file in files):
-            rows, seen = _look(home, data, fold, batch_size, looks)
-            for file, kind in zip(files, ("none", _words(looks)), strict=True):
+            check_classes(home, data)
+            rows, seen = look_at(home, data, fold, batch_size=batch_size, **looks)
+            for file, kind in zip(files, ("none", name_views(looks)), strict=True):
                 values = seen[:, 0] if kind == "none" else average_views(seen, average)
                 table = data.label(rows, values, fold=fold, run=run, views=kind)
                 write_predictions(table, file)
@@ -141,9 +146,10 @@ def predict_test(
     for fold, home in tqdm(trained.items(), desc="test, by fold", unit="fold"):
         file = folder / "folds" / f"test-by-fold{fold}.csv"
         if not file.is_file():
-            rows, seen = _look(home, data, TEST, batch_size, looks)
+            check_classes(home, data)
+            rows, seen = look_at(home, data, TEST, batch_size=batch_size, **looks)
             values = average_views(seen, average)
-            table = data.label(rows, values, fold=TEST, run=run, views=_words(looks))
+            table = data.label(rows, values, fold=TEST, run=run, views=name_views(looks))
             write_predictions(table, file)
         tables.append(read_predictions(file))
     mean = tables[0].copy()
@@ -156,18 +162,28 @@ def predict_test(
 
 
 def sample_looks(trained: Trained, data: Dataset, **looks: Any) -> list[np.ndarray]:
-    """Return the looks at the first held-out image, as the network gets them (uint8)."""
-    fold, home = next(iter(trained.items()))
-    size = input_sizes(read_model(home))[0]
-    path = data.paths(fold, size, exact=False)[0]
+    """Return the looks at a dataset's first image, as the network gets them (uint8)."""
+    size = input_sizes(read_model(next(iter(trained.values()))))[0]
+    path = data.paths(None, size, exact=False)[0]
     seen = sample_views(path, image_size=size, **looks)
     return list(np.clip(np.rint(seen), 0, 255).astype("uint8"))
 
 
-def _look(
-    home: Path, data: Dataset, fold: int, batch_size: int, looks: Mapping[str, Any]
+def look_at(
+    home: Path, data: Dataset, fold: int | None, *, batch_size: int, **looks: Any
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    check_classes(home, data)
+    """Predict the images of a fold by one network, each look by itself.
+
+    Args:
+        home: The folder of its `model.keras`.
+        data: The prepared dataset.
+        fold: Of it; -1: test; None: all images.
+        batch_size: Rows in a batch, over all replicas.
+        looks: As for `predict_out_of_fold`.
+
+    Returns:
+        What `predicting.predict_views` returns.
+    """
     model = read_model(home)
     size = input_sizes(model)[0]
     paths = data.paths(fold, size, exact=False)
@@ -177,6 +193,7 @@ def _look(
     )
 
 
-def _words(looks: Mapping[str, Any]) -> str:
+def name_views(looks: Mapping[str, Any]) -> str:
+    """Return how many looks at each image are averaged, in words."""
     views = str(looks.get("views", "none"))
     return f"random{looks['n_views']}" if views == "random" else views
