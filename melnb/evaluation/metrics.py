@@ -115,6 +115,20 @@ def auc(
     return auc_estimate(rows, positive=positive, confidence=confidence, cluster=cluster)
 
 
+def auc_by_run(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    positive: str,
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> pd.DataFrame:
+    """Return `auc` of each table, a row each, with its name in `run` and `metric` left out."""
+    how = {"positive": positive, "confidence": confidence, "cluster": cluster}
+    rows = [auc(table, **how).assign(run=name) for name, table in tables.items()]
+    columns = [c for c in ESTIMATE_COLUMNS if c != "metric"]
+    return pd.concat(rows, ignore_index=True)[["run", *columns]]
+
+
 def average_precision(
     predictions: pd.DataFrame,
     *,

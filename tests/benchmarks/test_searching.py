@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from melnb.evaluation.ensembles import candidates, search
+from melnb.evaluation.searches import candidates, search
 from melnb.tables import make_predictions
 
 pytestmark = pytest.mark.benchmark

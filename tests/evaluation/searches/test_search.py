@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from melnb.evaluation.ensembles import candidates, search, selection
-from melnb.evaluation.ensembles.duels import Duels
+from melnb.evaluation.searches import candidates, search, selection
+from melnb.evaluation.searches.duels import Duels
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]

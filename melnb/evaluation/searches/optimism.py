@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import intervals
-from melnb.evaluation.ensembles.selection import (
+from melnb.evaluation.searches.selection import (
     Selection,
     blended_scores,
     cross_fitted_scores,

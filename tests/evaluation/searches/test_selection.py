@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.ensembles import blends, candidates, search, selection
+from melnb.evaluation.ensembles import blends
+from melnb.evaluation.searches import candidates, search, selection
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]

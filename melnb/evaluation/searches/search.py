@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from melnb.evaluation.ensembles.candidates import Candidates
-from melnb.evaluation.ensembles.duels import Duels
-from melnb.evaluation.ensembles.selection import Selection
+from melnb.evaluation.searches.candidates import Candidates
+from melnb.evaluation.searches.duels import Duels
+from melnb.evaluation.searches.selection import Selection
 from melnb.tables import TEST
 
 MOST_MEMBERS = 18

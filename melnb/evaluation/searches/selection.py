@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.ensembles.candidates import Candidates
+from melnb.evaluation.searches.candidates import Candidates
 from melnb.tables import TEST
 
 

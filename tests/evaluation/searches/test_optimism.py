@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from melnb.evaluation import metrics
-from melnb.evaluation.ensembles import blends, candidates, optimism, search, selection
+from melnb.evaluation.ensembles import blends
+from melnb.evaluation.searches import candidates, optimism, search, selection
 
 Make = Callable[..., pd.DataFrame]
 
