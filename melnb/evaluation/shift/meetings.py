@@ -79,15 +79,19 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
         met: `source_meetings`.
 
     Returns:
-        A row per source: `source`, `images`, `image`, `lesion`, `patient`, `picture` (met by), and
-        `kept`.
+        A row per source: `source`, `images`, `image`, `lesion`, `patient`, `picture` (met by),
+        `kept`, and how many of its images stand `in_another` external source too: they count in
+        both, whose numbers are then no independent evidence.
     """
     rows = []
+    ids = {name: {*table["image_id"].astype(str).map(_plain)} for name, table in sources.items()}
     for name, table in sources.items():
+        another = set().union(*(own for other, own in ids.items() if other != name))
         own = met.loc[met["source"] == name, "met_by"]
         counts = own.value_counts().reindex(list(BY), fill_value=0).to_dict()
-        rows.append({"source": name, "images": len(table), **counts, "kept": len(table) - len(own)})
-    return pd.DataFrame(rows, columns=["source", "images", *BY, "kept"])
+        row = {"source": name, "images": len(table), **counts, "kept": len(table) - len(own)}
+        rows.append(row | {"in_another": len(ids[name] & another)})
+    return pd.DataFrame(rows, columns=["source", "images", *BY, "kept", "in_another"])
 
 
 def strangers(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -62,8 +62,12 @@ def test_sources_are_counted_and_left_without_what_was_met() -> None:
     counts = meetings.meeting_counts(external, met).set_index("source")
     assert counts.loc["one"].to_dict() == {
         "images": 3, "image": 1, "lesion": 1, "patient": 0, "picture": 0, "kept": 1,
+        "in_another": 0,
     }  # fmt: skip
     assert counts.loc["two", "kept"] == 1
+    twice = external | {"three": images(image_id=["a_downsampled", "c", "d"])}
+    counts = meetings.meeting_counts(twice, met).set_index("source")
+    assert counts["in_another"].to_dict() == {"one": 1, "two": 1, "three": 2}
     left = meetings.strangers(external, met)
     assert {name: table["image_id"].tolist() for name, table in left.items()} == {
         "one": ["b"], "two": ["c"],
