@@ -8,10 +8,14 @@ sees: `metrics.roc_curve` makes a table, `curves.roc_curve` draws it.
     reliability  stated probabilities against observed shares
     benefits     a model against biopsying all and none
     referrals    what a model may decide alone, and what it leaves to an expert
+    searches     what a search for members seems to bring, and brings
     forests      estimates with their intervals
     groups       levels of the images, and lesions among their patient's
+    shifts       a model on its own source, and on others
     grids        squares of cells
     census       what is in the data
+    features     what there is of each feature, and what a model would lose without it
+    dependence   what a model says when a feature alone is changed
     training     how a fit went
     saliency     maps over their pictures, and how the maps score
     labels       which scores of pseudo-labels are learnt from
