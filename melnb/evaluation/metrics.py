@@ -123,8 +123,10 @@ def auc_by_run(
     cluster: str = "",
 ) -> pd.DataFrame:
     """Return `auc` of each table, a row each, with its name in `run` and `metric` left out."""
-    how = {"positive": positive, "confidence": confidence, "cluster": cluster}
-    rows = [auc(table, **how).assign(run=name) for name, table in tables.items()]
+    rows = [
+        auc(table, positive=positive, confidence=confidence, cluster=cluster).assign(run=name)
+        for name, table in tables.items()
+    ]
     columns = [c for c in ESTIMATE_COLUMNS if c != "metric"]
     return pd.concat(rows, ignore_index=True)[["run", *columns]]
 

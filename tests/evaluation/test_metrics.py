@@ -61,6 +61,16 @@ def test_areas_are_scikit_learns(tied: pd.DataFrame) -> None:
         assert (row["n"], row["positives"], row["note"]) == (500, truth.sum(), "")
 
 
+def test_areas_of_several_runs_are_those_of_each(tied: pd.DataFrame) -> None:
+    turned = tied.assign(p_melanoma=tied["p_other"], p_other=tied["p_melanoma"])
+    how = {"positive": "melanoma", "cluster": "patient_id"}
+    table = metrics.auc_by_run({"straight": tied, "turned": turned}, **how)
+    assert table["run"].tolist() == ["straight", "turned"]
+    single = metrics.auc(turned, **how).drop(columns="metric").iloc[0]
+    assert table.iloc[1].drop("run").equals(single.rename(1))
+    assert table["value"].sum() == pytest.approx(1)
+
+
 def test_areas_by_patient(tied: pd.DataFrame) -> None:
     for function in (metrics.auc, metrics.average_precision):
         by_row = function(tied, positive="melanoma").iloc[0]

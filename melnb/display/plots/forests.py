@@ -40,6 +40,11 @@ def fold_dispersion(
     return figure
 
 
+def auc_by_run(table: pd.DataFrame, *, title: str = "AUC of each") -> go.Figure:
+    """Draw `metrics.auc_by_run` with its intervals."""
+    return marks.interval_figure(table, "run", "value", title=title, axis="AUC")
+
+
 def auc_by_class(table: pd.DataFrame, *, title: str = "AUC of each class") -> go.Figure:
     """Draw `classes.auc_by_class` with its intervals."""
     return marks.interval_figure(
