@@ -41,7 +41,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "03b_find_lr": ("02_prepare/{dataset}",),
     "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
     "04b_pseudo_label": ("02_prepare/{dataset}", "04_predict/{predict_runs}"),
-    "05_ensemble": ("{members}",),
+    "05_ensemble": ("{members}", "{recipe}"),
     "05b_ablation": ("03_train/{techniques}-s*/*",),
     "06_report": ("{predictions}", "02_prepare/{dataset}"),
     "06b_explain": ("03_train/{trained}",),

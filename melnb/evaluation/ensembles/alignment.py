@@ -55,6 +55,28 @@ def align(members: Members) -> dict[str, pd.DataFrame]:
     return {name: pd.concat([shared, table[own]], axis=1) for name, table in tables.items()}
 
 
+def shared_images(members: Members) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Return the members with those images alone that all of them hold, and what was left out.
+
+    Returns:
+        The members; and `member`, `images`, `left_out` (how many), `example` (one of them).
+
+    Raises:
+        TableError: Not one image is held by all.
+    """
+    ids = [{*table["image_id"]} for table in members.values()]
+    shared = set.intersection(*ids) if ids else set()
+    if not shared:
+        raise TableError(f"ensemble: not one image is held by all of {list(members)}")
+    kept = {n: t[t["image_id"].isin(shared)].reset_index(drop=True) for n, t in members.items()}
+    lost = [sorted(own - shared) for own in ids]
+    counts = {
+        "member": list(members), "images": [len(own) for own in ids],
+        "left_out": [len(names) for names in lost], "example": [(n or [""])[0] for n in lost],
+    }  # fmt: skip
+    return kept, pd.DataFrame(counts)
+
+
 def teaching_rows(rows: pd.DataFrame) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield each fold, which rows are its own, and which may be fitted on for them.
 

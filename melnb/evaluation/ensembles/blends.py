@@ -36,6 +36,7 @@ def blend(
     ridge: float = 1.0,
     nonnegative: bool = False,
     rank_within_fold: bool = False,
+    by_fold: Mapping[int, Mapping[str, float]] | None = None,
     positive: str = "",
     seed: int = 0,
     run: str = "ensemble",
@@ -56,6 +57,8 @@ def blend(
         nonnegative: Methods logistic and boosted: let no member count against itself.
         rank_within_fold: Rank each fold by itself, for the scores of different models are on
             different scales. Test rows are ranked by themselves in any case.
+        by_fold: Methods mean and rank: the weights of each fold's rows, and of test rows (-1), by
+            member, as `selection.weights_by_fold` returns them.
         positive: Method fitted: the class whose log-loss against the rest counts; empty: all.
         seed: Method boosted.
         run: The name of the result.
@@ -73,6 +76,7 @@ def blend(
         ridge=ridge,
         nonnegative=nonnegative,
         rank_within_fold=rank_within_fold,
+        by_fold=by_fold,
         positive=positive,
         seed=seed,
         run=run,
@@ -88,6 +92,7 @@ def weights_table(
     ridge: float = 1.0,
     nonnegative: bool = False,
     rank_within_fold: bool = False,
+    by_fold: Mapping[int, Mapping[str, float]] | None = None,
     positive: str = "",
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -107,6 +112,7 @@ def weights_table(
         ridge=ridge,
         nonnegative=nonnegative,
         rank_within_fold=rank_within_fold,
+        by_fold=by_fold,
         positive=positive,
         seed=seed,
     )

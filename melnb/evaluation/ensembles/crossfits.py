@@ -30,6 +30,7 @@ class Keywords(TypedDict, total=False):
     ridge: float
     nonnegative: bool
     rank_within_fold: bool
+    by_fold: Mapping[int, Mapping[str, float]] | None
     seed: int
 
 
@@ -96,13 +97,34 @@ def fold_models(
             raise ValueError(f"weights are given but method is {method!r}: use weighted")
         parts = list(teaching_rows(first))
     else:
-        weights = given_weights(list(tables), how.get("weights", ()), method=method)
-        fixed = _recipe(tables, how, weights)
         fold = first["fold"].to_numpy()
         parts = [(k, fold == k, fold != TEST) for k in sorted({TEST, *map(int, fold)})]
     for k, own, teachers in parts:
-        if folds is None or k in folds:
-            yield k, own, _fit(tables, values, how, teachers) if method in LEARNT else fixed
+        if folds is not None and k not in folds:
+            continue
+        if method in LEARNT:
+            yield k, own, _fit(tables, values, how, teachers)
+        else:
+            yield k, own, _recipe(tables, how, _weights(list(tables), how, k))
+
+
+def _weights(names: list[str], how: How, fold: int) -> dict[str, float]:
+    """Return the weights of a fold's rows that are not fitted: selected, given or equal."""
+    by_fold, given = how.get("by_fold"), how.get("weights", ())
+    if by_fold is None:
+        return given_weights(names, given, method=how.get("method", "mean"))
+    if how.get("method", "mean") not in ("mean", "rank") or len(given):
+        raise ValueError(
+            f"by_fold is given, but method is {how.get('method')!r} and weights {list(given)}: "
+            "what was selected is blended by mean or rank, without other weights"
+        )
+    own = by_fold.get(fold, {})
+    if {*own} != {*names}:
+        raise ValueError(
+            f"by_fold names {sorted(own)} for fold {fold}, but the members are {sorted(names)}: "
+            "select among these members"
+        )
+    return {name: own[name] for name in sorted(names)}
 
 
 def _fit(

@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import intervals
+from melnb.evaluation.rows import absent_clusters, auc_estimate, few_remark, row_clusters
 from melnb.evaluation.searches.selection import (
     Selection,
     blended_scores,
     cross_fitted_scores,
     name_blend,
 )
-from melnb.evaluation.rows import absent_clusters, auc_estimate, few_remark, row_clusters
 from melnb.tables import TEST
 
 OPTIMISM_COLUMNS = (

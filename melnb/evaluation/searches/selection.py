@@ -74,6 +74,15 @@ def search_weights(selection: Selection) -> pd.DataFrame:
     return pd.DataFrame(made, columns=["fold", "member", "weight"])
 
 
+def weights_by_fold(selection: Selection) -> dict[int, dict[str, float]]:
+    """Return `search_weights` as `blends.blend` takes them: for each fold, by member."""
+    table = search_weights(selection)
+    return {
+        int(str(fold)): dict(zip(part["member"], part["weight"].astype(float), strict=True))
+        for fold, part in table.groupby("fold")
+    }
+
+
 def member_frequency(selection: Selection) -> pd.DataFrame:
     """Return how often each member is among the best: one that always is, is not there by chance.
 
