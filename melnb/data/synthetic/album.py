@@ -28,7 +28,7 @@ def draw_row(
     given = ("ita", "atypia", "keratotic")
     return draw_lesion(
         lesion=int(row["true_lesion_id"][1:]),
-        view=int(row["image_id"].removeprefix("SYN_")),
+        view=int(row["image_id"].partition("_")[2]),
         **{name: row[name] for name in row if name in given or str(name).startswith("has_")},
         seed=seed,
         image_size=image_size,

@@ -65,7 +65,7 @@ def make_cohort(
     table["true_diagnosis"] = _diagnoses(np.random.default_rng([seed, 11]), table, positives)
     _add_looks(np.random.default_rng([seed, 12]), table, tone_gap)
     _add_things(np.random.default_rng([seed, 13]), table, shortcut)
-    _add_ids(np.random.default_rng([seed, 14]), table, leak)
+    _add_ids(np.random.default_rng([seed, 14]), table, leak, seed)
     _add_split(np.random.default_rng([seed, 15]), table, test)
     _lose_values(np.random.default_rng([seed, 16]), table)
     first = ["image_id", "patient_id", "lesion_id", "diagnosis", "sex", "age", "site", "split"]
@@ -153,9 +153,13 @@ def _add_things(rng: np.random.Generator, table: pd.DataFrame, shortcut: float) 
     table["has_corners"] = rng.random(images) < 0.2
 
 
-def _add_ids(rng: np.random.Generator, table: pd.DataFrame, leak: float) -> None:
-    """Add true ids and published ones, in which `leak` parts images of one lesion."""
-    table["image_id"] = [f"SYN_{n:07d}" for n in range(1, len(table) + 1)]
+def _add_ids(rng: np.random.Generator, table: pd.DataFrame, leak: float, seed: int) -> None:
+    """Add true ids and published ones, in which `leak` parts images of one lesion.
+
+    Published ids of another seed are others: two cohorts have nobody in common.
+    """
+    mark = str(seed) if seed else ""
+    table["image_id"] = [f"SYN{mark}_{n:07d}" for n in range(1, len(table) + 1)]
     table["true_patient_id"] = table["patient"].map("P{:06d}".format)
     table["true_lesion_id"] = table["lesion"].map("L{:06d}".format)
     several = np.unique(table.loc[table["order"] > 0, "lesion"])
@@ -163,9 +167,9 @@ def _add_ids(rng: np.random.Generator, table: pd.DataFrame, leak: float) -> None
     parted = table["lesion"].isin(several[: round(leak * len(several))]) & (table["order"] > 0)
     # Numbers are dealt anew, so that a parted patient does not stand out as the last ones.
     strange = table["patient"].max() + 1 + table["lesion"]
-    table["patient_id"] = _numbered(rng, table["patient"].where(~parted, strange), "SP_")
+    table["patient_id"] = _numbered(rng, table["patient"].where(~parted, strange), f"SP{mark}_")
     strange = table["lesion"].max() + 1 + table["lesion"]
-    table["lesion_id"] = _numbered(rng, table["lesion"].where(~parted, strange), "SL_")
+    table["lesion_id"] = _numbered(rng, table["lesion"].where(~parted, strange), f"SL{mark}_")
 
 
 def _numbered(rng: np.random.Generator, groups: pd.Series, prefix: str) -> list[str]:

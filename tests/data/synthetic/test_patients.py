@@ -165,3 +165,9 @@ def test_not_even_the_hidden_atypia_tells_the_classes_apart(many: pd.DataFrame) 
 def test_a_value_out_of_range_is_named(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{name} is {value!r}"):
         make_cohort(**{name: value})  # type: ignore[arg-type]
+
+
+def test_cohorts_of_two_seeds_have_nobody_in_common() -> None:
+    first, second = (make_cohort(images=60, seed=seed) for seed in (0, 1))
+    for column in ("image_id", "patient_id", "lesion_id"):
+        assert not set(first[column]) & set(second[column]), column
