@@ -31,7 +31,8 @@ def read_foreign(path: str | Path, *, positive: str = MELANOMA, name: str = "") 
     Known: our own table; an id with one probability, and truth and fold if they are there
     (`image_name,target,fold,pred`); a submission, whose `target` alone is the prediction; a column
     per diagnosis, by ISIC code or name; the two columns of ISIC 2017; two columns without a header.
-    Without folds, rows are fold 0 if they have truths and test rows if not.
+    Folds 1 to k become 0 to k - 1, as in `02_prepare`. Without folds, rows are fold 0 if they have
+    truths and test rows if not.
 
     Args:
         path: A CSV file.
@@ -198,7 +199,11 @@ def _folds(table: pd.DataFrame, ids: pd.Series, truths: pd.Series | None) -> np.
             f"{column} of {ids[wrong].iloc[0]} is {table.loc[wrong, column].iloc[0]!r}: "
             "use 0, 1, 2 … and -1 for test"
         )
-    return numbers.to_numpy(dtype=int)
+    folds = numbers.to_numpy(dtype=int)
+    given = np.unique(folds[folds != TEST])
+    # Others count folds from 1. One number alone may be a single fold's file, and stays.
+    from_one = len(given) > 1 and np.array_equal(given, np.arange(1, len(given) + 1))
+    return np.where(folds == TEST, TEST, folds - 1) if from_one else folds
 
 
 def _sums_to_one(values: np.ndarray) -> bool:

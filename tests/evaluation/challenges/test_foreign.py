@@ -26,7 +26,7 @@ def test_out_of_fold_file(tmp_path: Path) -> None:
     table = read_foreign(path, name="b1")
     assert table["image_id"].tolist() == ["ISIC_2", "ISIC_1"]
     assert table["truth"].tolist() == ["other", "melanoma"]
-    assert table["fold"].tolist() == [1, 2]
+    assert table["fold"].tolist() == [0, 1], "counted from 1, as others do"
     assert table["p_melanoma"].tolist() == [0.25, 0.30000000000000004]
     assert table["p_other"].tolist() == [0.75, 0.7]
     assert table["patient_id"].iloc[0] == "IP_1"
@@ -140,8 +140,13 @@ def test_real_files(siim_predictions: Path) -> None:
     table = read_foreign(siim_predictions / "oof_efficientnet_b1.csv")
     assert len(table) == 33_126
     assert (table["truth"] == "melanoma").sum() == 584
-    assert sorted(table["fold"].unique()) == [1, 2, 3, 4, 5]
+    assert sorted(table["fold"].unique()) == [0, 1, 2, 3, 4]
     assert table["patient_id"].nunique() == 2_056
     assert table["kind"].iloc[0] == "probability"
     truth = siim_predictions.parents[1] / "ham10000" / "ISIC2018_Task3_Training_GroundTruth.csv"
     assert len(tables.class_names(read_foreign(truth))) == 7
+
+
+def test_one_folds_file_keeps_its_number(tmp_path: Path) -> None:
+    text = "image,target,fold,pred\na,1,1,0.5\nb,0,1,0.2\nc,0,-1,0.1\n"
+    assert read_foreign(write(tmp_path, text))["fold"].tolist() == [1, 1, -1]
