@@ -7,9 +7,11 @@
     prediction/    one or many looks at every image
     training/      one run, one fold
     saliency/      where in a picture a prediction comes from
+    tabular/       what is known of an image, without the picture, to predictions
 
 The room's law: a network takes float32 pixels, height x width x 3, 0-255, and scales them itself;
 it gives one column of probability for each class, whatever its head. All is written in Keras 3, so
-that it runs on TensorFlow and on JAX; TensorFlow itself is imported in `accelerator` alone. Nothing
-here knows what becomes of the predictions table that leaves the room.
+that it runs on TensorFlow and on JAX; TensorFlow itself is imported in `accelerator` alone. Models
+of tables are scikit-learn's, and no tensor flows in `tabular/`. Nothing here knows what becomes of
+the predictions table that leaves the room.
 """
