@@ -89,3 +89,19 @@ def test_the_teachers_of_a_fold_are_the_other_folds(binary: Make) -> None:
     for k, (own, teachers) in found.items():
         assert (own == (fold == k)).all()
         assert (teachers == ((fold != k) & (fold != TEST))).all()
+
+
+def test_images_that_all_members_hold_are_kept_and_the_others_counted(binary: Make) -> None:
+    tables = members_of(binary)
+    tables["good"] = tables["good"].drop(index=[3, 5])
+    tables["noise"] = tables["noise"].drop(index=7).sample(frac=1, random_state=0)
+    kept, counts = alignment.shared_images(tables)
+    assert {len(table) for table in kept.values()} == {37}
+    assert counts["member"].tolist() == ["good", "fair", "noise"]
+    assert counts["images"].tolist() == [38, 40, 39]
+    assert counts["left_out"].tolist() == [1, 3, 2]
+    assert counts["example"].tolist() == ["i00007", "i00003", "i00003"]
+    alignment.align(kept)
+    strangers = tables["fair"].assign(image_id="x" + tables["fair"]["image_id"])
+    with pytest.raises(TableError, match="not one image is held by all of"):
+        alignment.shared_images(tables | {"fair": strangers})

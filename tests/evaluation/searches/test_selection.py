@@ -139,3 +139,26 @@ def test_one_class_of_several(many_classes: Make) -> None:
     for positive in ("melanoma", "nevus"):
         found = search.exhaustive_search(candidates.make_candidates(tables, positive=positive))
         assert found.chosen().tolist() == [1, 0]
+
+
+def test_what_was_selected_is_what_is_blended(four: dict[str, pd.DataFrame]) -> None:
+    found = search.exhaustive_search(candidates.make_candidates(four, positive="melanoma"))
+    by_fold = selection.weights_by_fold(found)
+    table = selection.search_weights(found)
+    assert {*by_fold} == {-1, 0, 1, 2}
+    for _, row in table.iterrows():
+        assert by_fold[row["fold"]][row["member"]] == row["weight"]
+    made = blends.blend(four, by_fold=by_fold)
+    first = four["first"].set_index("image_id")
+    for fold, weights in by_fold.items():
+        own = made[made["fold"] == fold].set_index("image_id")["p_melanoma"]
+        wanted = sum(
+            share * four[name].set_index("image_id").loc[own.index, "p_melanoma"]
+            for name, share in weights.items()
+        )
+        assert own.to_numpy() == pytest.approx(np.asarray(wanted))
+        assert len(own) == (first["fold"] == fold).sum()
+    with pytest.raises(ValueError, match="by_fold is given, but method is 'logit'"):
+        blends.blend(four, method="logit", by_fold=by_fold)
+    with pytest.raises(ValueError, match=r"for fold -1, but the members are .*select among these"):
+        blends.blend({"first": four["first"]}, by_fold=by_fold)
