@@ -24,15 +24,17 @@ from melnb.stages.preparing import Explore as Explore
 from melnb.stages.preparing import Prepare as Prepare
 from melnb.stages.reporting import Choose as Choose
 from melnb.stages.reporting import Explain as Explain
+from melnb.stages.reporting import External as External
 from melnb.stages.reporting import Report as Report
+from melnb.stages.tabular import Metadata as Metadata
 from melnb.stages.training import FindLr as FindLr
 from melnb.stages.training import Train as Train
 
 STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
-        Explore, Prepare, Train, FindLr, Predict, PseudoLabel, Ensemble, Ablation, Report,
-        Explain, Choose,
+        Explore, Prepare, Train, FindLr, Metadata, Predict, PseudoLabel, Ensemble, Ablation,
+        Report, Explain, Choose, External,
     )
 }  # fmt: skip
 

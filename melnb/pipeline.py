@@ -39,6 +39,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
         "04b_pseudo_label/{pseudo}",
     ),
     "03b_find_lr": ("02_prepare/{dataset}",),
+    "03c_metadata": ("02_prepare/{dataset}", "{score_runs}"),
     "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
     "04b_pseudo_label": ("02_prepare/{dataset}", "04_predict/{predict_runs}"),
     "05_ensemble": ("{members}", "{recipe}"),
@@ -46,6 +47,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "06_report": ("{predictions}", "02_prepare/{dataset}"),
     "06b_explain": ("03_train/{trained}",),
     "06c_choose": ("06_report/{report}",),
+    "06d_external": ("{predictions}", "{external}"),
 }
 
 

@@ -23,6 +23,7 @@ set: {dataset: line, rows: 130, n_folds: 2}
 stages:
   - 01_explore: {with: {per_class: 3}}
   - 02_prepare: {with: {shard_size: 30}}
+  - 02_prepare: {with: {dataset: elsewhere, rows: 60, seed: 1}}
   - 03b_find_lr: {with: {run: line, train: [params/03_train.line.yaml], steps: 12}}
   - 03_train:
       file: params/03_train.line.yaml
@@ -35,6 +36,10 @@ stages:
             hard_share: 0.8, dropout_samples: 2, accumulate: 2, optimizer: adamw}
   - 04_predict: {with: {run: a, train_run: a-s0}}
   - 04_predict: {with: {run: b, train_run: b-s0}}
+  - 04_predict: {with: {run: away, train_run: a-s0, dataset: elsewhere}}
+  - 03c_metadata:
+      with: {run: line, score_runs: [04_predict/a], compared: [score_a], by_site: true,
+             models: [logistic, boosting], tune: true, over: 0.5, seeds: 2, repeats: 2}
   - 04b_pseudo_label: {with: {run: line, predict_runs: [a, b]}}
   - 03_train:
       file: params/03_train.line.yaml
@@ -42,10 +47,13 @@ stages:
       with: {run: student, pseudo: line, pseudo_share: 0.3}
   - 05b_ablation: {with: {run: line, techniques: [a, b]}}
   - 05_ensemble: {with: {run: line, members: [04_predict/a]}}
+  - 05_ensemble:
+      with: {run: stacked, members: [04_predict/a, 03c_metadata/line], method: logistic}
   - 06_report: {with: {run: line, predictions: [05_ensemble/line, 04_predict/a], n_errors: 3}}
   - 06b_explain:
       with: {run: line, trained: b-s0/fold0, n_shown: 2, n_scored: 8, n_checked: 2, levels: 2}
   - 06c_choose: {with: {run: line, report: line}}
+  - 06d_external: {with: {run: line, predictions: 04_predict/a, external: [04_predict/away]}}
 """
 TRAIN = ["dataset=line", "run=a-s0", "epochs=2", "batch_size=16"]
 

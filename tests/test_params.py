@@ -94,6 +94,46 @@ def test_members_and_weights_must_agree() -> None:
         params.Ensemble.check({"members": ["a"], "weights": [1.0]})
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            {"select": "greedy", "method": "logistic"},
+            "select is 'greedy', but method is 'logistic'",
+        ),
+        ({"select": "exhaustive", "members": [*"abcdefghijklmnopqrs"]}, "524,287 subsets"),
+        ({"recipe": "05_ensemble/a", "method": "rank"}, "which says how to blend, but method is"),
+        ({"recipe": "04_predict/a"}, "name a run as 05_ensemble/<run>"),
+    ],
+)
+def test_a_blend_is_told_once(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(params.ParameterError, match=reason):
+        params.Ensemble.check(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"features": []}, "features, feature_tables and score_runs are empty .* name one"),
+        ({"models": ["forest", "forest"]}, "name each once"),
+        ({"settings": {"boosting": {}}}, "settings names 'boosting', which is not among models"),
+        ({"models": ["tree"]}, r"'logistic', 'forest', .* \(received 'tree'\)"),
+    ],
+)
+def test_models_of_tables_need_features_and_names(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(params.ParameterError, match=reason):
+        params.Metadata.check(given)
+
+
+@pytest.mark.parametrize("stage", ["06_report", "06d_external"])
+def test_a_wanted_operating_point_has_a_meaning(stage: str) -> None:
+    with pytest.raises(params.ParameterError, match=r"at is 20\.0: a wanted sensitivity is a share"):
+        params.stage_class(stage).check({"at": 20})
+    with pytest.raises(params.ParameterError, match="at is 0: choose cost wants how many"):
+        params.stage_class(stage).check({"choose": "cost", "at": 0})
+    assert params.stage_class(stage).check({"choose": "cost", "at": 20})
+
+
 def test_a_notebook_cell_is_read_and_its_slips_are_found() -> None:
     cell = {"In": ["", "fold = 1\nepochs = 2", "fold = 2"], "fold": 2, "epochs": 2, "_x": 1}
     assert params.Train.from_cell(cell).fold == 2

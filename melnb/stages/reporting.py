@@ -1,4 +1,4 @@
-"""What 06_report, 06b_explain and 06c_choose take."""
+"""What 06_report, 06b_explain, 06c_choose and 06d_external take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from melnb.parameters import Name, Parameters
+
+
+def _check_wanted(choose: str, at: float) -> None:
+    if choose not in ("cost", "youden") and at > 1:
+        raise ValueError(f"at is {at}: a wanted {choose} is a share of at most 1")
+    if choose == "cost" and at == 0:
+        raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
 
 
 class Report(Parameters):
@@ -46,10 +53,7 @@ class Report(Parameters):
 
     @model_validator(mode="after")
     def _at_fits(self) -> Self:
-        if self.choose not in ("cost", "youden") and self.at > 1:
-            raise ValueError(f"at is {self.at}: a wanted {self.choose} is a share of at most 1")
-        if self.choose == "cost" and self.at == 0:
-            raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
+        _check_wanted(self.choose, self.at)
         return self
 
 
@@ -93,3 +97,45 @@ class Choose(Parameters):
     )
     picture_size: int = Field(96, ge=16, le=512, description="pixels on a side of the worst errors")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+
+class External(Parameters):
+    """06d_external: does it hold on images of another source?"""
+
+    stage: ClassVar[str] = "06d_external"
+    run: Name = Field("demo", description="name of the result")
+    predictions: str = Field(
+        "04_predict/demo", description="run (stage/run) or CSV file with out-of-fold rows"
+    )
+    external: list[str] = Field(
+        ["04_predict/demo-elsewhere"],
+        min_length=1,
+        description="runs or CSV files of other sources, by the same networks",
+    )
+    positive: str = Field("melanoma", description="the class that is looked for")
+    # calibration
+    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+        "none", description="fitted on internal rows, applied to all sources"
+    )
+    recalibrator: Literal["temperature", "platt", "beta", "isotonic"] = Field(
+        "platt", description="fitted within each source, on its other parts"
+    )
+    # the operating point
+    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
+        "sensitivity", description="how the operating point is chosen"
+    )
+    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
+    chosen: str = Field("", description="operating_point.json of a report; wins over choose")
+    prevalence: float = Field(
+        0.0, ge=0, lt=1, description="where it will be used; 0: each source's"
+    )
+    # the rest
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
+    seed: int = Field(0, ge=0, description="of resampling")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _at_fits(self) -> Self:
+        _check_wanted(self.choose, self.at)
+        return self
