@@ -69,6 +69,31 @@ def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(tmp_path: Path) -> None:
     assert weights["member"].nunique() == 3
 
 
+def test_siim2020_without_its_pictures(tmp_path: Path) -> None:
+    outputs = run_set("siim2020-tabular", tmp_path, "repeats=1")
+    area = pd.read_csv(outputs / "03c_metadata" / "siim2020-size" / "areas.csv")["value"][0]
+    assert area == pytest.approx(0.842, abs=0.003)  # in other folds than the published ones
+    mean = pd.read_csv(outputs / "03c_metadata" / "founding" / "areas.csv").set_index("run")
+    assert mean.loc["mean of all", "value"] == pytest.approx(0.666, abs=0.003)
+    assert len(pd.read_csv(outputs / "03c_metadata" / "founding" / "test.csv")) == 10_982
+    pairs = pd.read_csv(outputs / "06_report" / "siim2020-tabular" / "comparison.csv")
+    assert len(pairs) == 6
+    record = runs.read_run(outputs / "05_ensemble" / "siim2020-tabular")
+    assert record["results"]["predictions"] == 32_692
+
+
+def test_ham10000_is_judged_on_two_other_sources(tmp_path: Path) -> None:
+    words = ["rows=64", "n_folds=2", "epochs=1", "batch_size=8", "smallest=2"]
+    outputs = run_set("external", tmp_path, *words)
+    home = outputs / "06d_external" / "external"
+    areas = pd.read_csv(home / "external.csv").query("metric == 'AUC'")
+    sources = ["internal", "04_predict/on-isic2016", "04_predict/on-isic2017"]
+    assert areas["source"].tolist() == sources
+    assert areas["low"].le(areas["value"]).all()
+    assert {"as it came", "recalibrated"} <= set(pd.read_csv(home / "calibration.csv")["version"])
+    assert len(pd.read_csv(home / "points.csv")) == 3
+
+
 def test_kaggle_shards_are_trained_on_as_they_are_on_eight_jax_devices(tmp_path: Path) -> None:
     shards = make_kaggle_shards(tmp_path / "shards", Path(DATA) / "siim2020")
     before = {path: path.read_bytes() for path in shards.glob("*.tfrec")}
