@@ -127,7 +127,9 @@ def test_models_of_tables_need_features_and_names(given: dict[str, object], reas
 
 @pytest.mark.parametrize("stage", ["06_report", "06d_external"])
 def test_a_wanted_operating_point_has_a_meaning(stage: str) -> None:
-    with pytest.raises(params.ParameterError, match=r"at is 20\.0: a wanted sensitivity is a share"):
+    with pytest.raises(
+        params.ParameterError, match=r"at is 20\.0: a wanted sensitivity is a share"
+    ):
         params.stage_class(stage).check({"at": 20})
     with pytest.raises(params.ParameterError, match="at is 0: choose cost wants how many"):
         params.stage_class(stage).check({"choose": "cost", "at": 0})
