@@ -39,7 +39,8 @@ stages:
   - 04_predict: {with: {run: away, train_run: a-s0, dataset: elsewhere}}
   - 03c_metadata:
       with: {run: line, score_runs: [04_predict/a], compared: [score_a], by_site: true,
-             models: [logistic, boosting], tune: true, over: 0.5, seeds: 2, repeats: 2}
+             models: [logistic, boosting], tune: true, inner_folds: 2, over: 0.5, seeds: 2,
+             repeats: 2}
   - 04b_pseudo_label: {with: {run: line, predict_runs: [a, b]}}
   - 03_train:
       file: params/03_train.line.yaml
@@ -82,6 +83,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def outputs(root: Path) -> Path:
     return root / "outputs"
+
+
+def test_the_line_is_run_by_one_process(request: pytest.FixtureRequest) -> None:
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("without xdist there is one process")
+    assert request.node.nodeid.endswith("@line"), "xdist no longer sees groups: each worker runs it"
 
 
 def test_every_stage_left_a_whole_run(outputs: Path) -> None:
@@ -162,6 +169,35 @@ def test_gains_and_explanations_have_intervals(outputs: Path) -> None:
     means = pd.read_csv(home / "means.csv")
     assert means["value"].notna().any()
     assert list((home / "figures").glob("*.html"))
+
+
+def test_metadata_are_learnt_in_the_networks_folds_and_stacked(outputs: Path) -> None:
+    home = outputs / "03c_metadata" / "line"
+    told = tables.read_predictions(home / "predictions.csv")
+    folds = tables.read_folds(outputs / "02_prepare/line/folds.csv").set_index("image_id")["fold"]
+    assert (told["fold"].to_numpy() == folds.loc[told["image_id"]].to_numpy()).all()
+    assert set(told["image_id"]) == set(folds.index[folds >= 0])
+    known = set(pd.read_csv(home / "features.csv")["feature"])
+    assert {"sex", "age", "site", "score_a", "score_a_z", "score_a_z_site", "lof"} <= known
+    tried = pd.read_csv(home / "tuning" / "boosting.csv")
+    assert tried.query("chosen")["fold"].tolist() == [0, 1]
+    stacked = outputs / "05_ensemble" / "stacked"
+    assert len(tables.read_predictions(stacked / "test.csv")) == (folds == tables.TEST).sum()
+    weights = pd.read_csv(stacked / "weights.csv")
+    assert {"04_predict/a", "03c_metadata/line"} < set(weights["member"])
+    assert json.loads((stacked / "recipe.json").read_text())["method"] == "logistic"
+
+
+def test_other_patients_judge_the_networks(outputs: Path) -> None:
+    home = outputs / "06d_external" / "line"
+    areas = pd.read_csv(home / "external.csv").query("metric == 'AUC'").set_index("source")
+    assert list(areas.index) == ["internal", "04_predict/away"]
+    own = tables.read_predictions(outputs / "04_predict/a/predictions.csv")
+    assert areas.loc["internal", "n"] == len(own)
+    away = tables.read_predictions(outputs / "04_predict/away/test.csv")
+    assert set(away["fold"]) == {tables.TEST}
+    assert areas.loc["04_predict/away", "n"] == away["truth"].notna().sum() > 0
+    assert pd.read_csv(home / "met.csv").empty, "nobody was met before"
 
 
 def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:

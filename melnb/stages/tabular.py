@@ -47,6 +47,7 @@ class Metadata(Parameters):
         {}, description="of a model, by its library's names"
     )
     tune: bool = Field(False, description="choose settings inside the training folds")
+    inner_folds: int = Field(3, ge=2, le=10, description="tune: parts of the training folds")
     positive: str = Field("melanoma", description="the class that is looked for")
     seeds: int = Field(1, ge=1, le=100, description="models of so many seeds are averaged")
     seed: int = Field(0, ge=0, description="the first of them")

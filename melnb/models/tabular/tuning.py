@@ -44,7 +44,7 @@ def tune_learner(
     learner: Learner,
     positive: str,
     grid: Grid | None = None,
-    n_inner: int = 3,
+    inner_folds: int = 3,
     n_settings: int = 6,
     seed: int = 0,
 ) -> tuple[dict[int, Learner], pd.DataFrame]:
@@ -56,7 +56,7 @@ def tune_learner(
         learner: Keeps its weights, its balancing and what the grid does not name.
         positive: The class looked for.
         grid: Setting to the values to try; None: the estimator's of `GRIDS`.
-        n_inner: Inner folds.
+        inner_folds: Inner folds.
         n_settings: The most to try; of a larger grid, the first and a drawn part of the rest.
         seed: Of inner folds, drawn settings and fits.
 
@@ -70,15 +70,15 @@ def tune_learner(
     """
     code = rows.code(positive)
     settings = _settings(GRIDS[learner.estimator] if grid is None else grid, n_settings, seed)
-    if n_inner < 2:
-        raise ValueError(f"n_inner is {n_inner}; two or more inner folds are needed")
+    if inner_folds < 2:
+        raise ValueError(f"inner_folds is {inner_folds}; two or more inner folds are needed")
     known = images.set_index("image_id").loc[rows.image_ids].reset_index()
     chosen: dict[int, Learner] = {}
     made: list[dict[str, object]] = []
     for fold in rows.folds:
         own = rows.outside(fold)
         groups = make_groups(known.iloc[own].reset_index(drop=True))
-        cuts = _inner_folds(rows.codes[own], groups, n_inner, seed)
+        cuts = _inner_folds(rows.codes[own], groups, inner_folds, seed)
         tried = []
         for values in settings:
             trial = replace(learner, settings={**learner.settings, **values})
@@ -127,7 +127,7 @@ def _inner_folds(
         try:
             return list(splitter.split(codes, codes, groups))
         except ValueError as error:
-            raise TableError(f"n_inner {number}: {error}") from None
+            raise TableError(f"inner_folds {number}: {error}") from None
 
 
 def _inner_areas(
@@ -148,7 +148,7 @@ def _inner_areas(
         if absent or truth.all() or not truth.any():
             lost = rows.classes[min(absent)] if absent else rows.classes[code]
             raise TableError(
-                f"n_inner {len(cuts)}: inside the training rows of fold {fold}, an inner fold "
+                f"inner_folds {len(cuts)}: inside the training rows of fold {fold}, an inner fold "
                 f"cannot tell {lost!r} from the rest, for it lacks one or the other: use fewer "
                 "inner folds, or do not tune"
             )

@@ -100,8 +100,8 @@ def test_refusals(rows: Rows, tables: Tables) -> None:
         tune(rows, tables[0], grid={})
     with pytest.raises(ValueError, match="n_settings is 0"):
         tune(rows, tables[0], n_settings=0)
-    with pytest.raises(ValueError, match="n_inner is 1"):
-        tune(rows, tables[0], n_inner=1)
+    with pytest.raises(ValueError, match="inner_folds is 1"):
+        tune(rows, tables[0], inner_folds=1)
     with pytest.raises(ValueError, match="settings of logistic names 'depth'"):
         tune(rows, tables[0], grid={"depth": [1]})
     rare = np.zeros_like(rows.codes)
