@@ -188,6 +188,26 @@ def test_metadata_are_learnt_in_the_networks_folds_and_stacked(outputs: Path) ->
     assert json.loads((stacked / "recipe.json").read_text())["method"] == "logistic"
 
 
+def test_members_are_selected_and_a_recipe_is_applied_again(root: Path, outputs: Path) -> None:
+    members = "members=[04_predict/a, 04_predict/b, 03c_metadata/line]"
+    words = ["run=chosen", members, "select=greedy", "select_steps=5", "within_patient=rank"]
+    done = melnb("run", "05_ensemble", *words, root=root)
+    assert done.returncode == 0, done.stderr
+    home = outputs / "05_ensemble" / "chosen"
+    luck = pd.read_csv(home / "optimism.csv")
+    assert {"apparent", "honest"} <= set(luck.columns)
+    assert set(tables.read_predictions(home / "predictions.csv")["kind"]) == {"score"}
+    words = ["run=again", "members=[03c_metadata/line, 04_predict/a]"]
+    done = melnb("run", "05_ensemble", *words, "recipe=05_ensemble/stacked", root=root)
+    assert done.returncode == 0, done.stderr
+    first, again = (
+        tables.read_predictions(outputs / "05_ensemble" / name / "test.csv").set_index("image_id")
+        for name in ("stacked", "again")
+    )
+    both = first[["p_melanoma"]].join(again[["p_melanoma"]], rsuffix="_again", how="outer")
+    assert (both["p_melanoma"] - both["p_melanoma_again"]).abs().max() < 1e-12
+
+
 def test_other_patients_judge_the_networks(outputs: Path) -> None:
     home = outputs / "06d_external" / "line"
     areas = pd.read_csv(home / "external.csv").query("metric == 'AUC'").set_index("source")
