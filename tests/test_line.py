@@ -201,10 +201,10 @@ def test_members_are_selected_and_a_recipe_is_applied_again(root: Path, outputs:
     done = melnb("run", "05_ensemble", *words, "recipe=05_ensemble/stacked", root=root)
     assert done.returncode == 0, done.stderr
     first, again = (
-        tables.read_predictions(outputs / "05_ensemble" / name / "test.csv").set_index("image_id")
+        tables.read_predictions(outputs / "05_ensemble" / name / "test.csv")
         for name in ("stacked", "again")
     )
-    both = first[["p_melanoma"]].join(again[["p_melanoma"]], rsuffix="_again", how="outer")
+    both = first.merge(again, on="image_id", how="outer", suffixes=("", "_again"))
     assert (both["p_melanoma"] - both["p_melanoma_again"]).abs().max() < 1e-12
 
 
@@ -214,7 +214,7 @@ def test_other_patients_judge_the_networks(outputs: Path) -> None:
     assert list(areas.index) == ["internal", "04_predict/away"]
     own = tables.read_predictions(outputs / "04_predict/a/predictions.csv")
     assert areas.loc["internal", "n"] == len(own)
-    away = tables.read_predictions(outputs / "04_predict/away/test.csv")
+    away = tables.read_predictions(outputs / "04_predict/away/predictions.csv")
     assert set(away["fold"]) == {tables.TEST}
     assert areas.loc["04_predict/away", "n"] == away["truth"].notna().sum() > 0
     assert pd.read_csv(home / "met.csv").empty, "nobody was met before"
