@@ -183,7 +183,7 @@ def metrics_by_fold(
         `rows` (`fold 0` …, `out of fold`, `test`) and `rows.ESTIMATE_COLUMNS`.
     """
     made = []
-    for name, part in _parts_by_fold(predictions).items():
+    for name, part in parts_by_fold(predictions).items():
         area = auc(part, positive=positive, confidence=confidence, cluster=cluster)
         precision = average_precision(
             part,
@@ -196,6 +196,21 @@ def metrics_by_fold(
         made.append(pd.concat([area, precision]).assign(rows=name))
     columns = ["rows", *ESTIMATE_COLUMNS]
     return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+
+
+def parts_by_fold(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each fold, of all out-of-fold rows if they are several, and of the test.
+
+    Args:
+        predictions: Predictions, or any other table with a column `fold`.
+    """
+    fold = predictions["fold"]
+    parts = {f"fold {k}": predictions[fold == k] for k in sorted(fold[fold != TEST].unique())}
+    if len(parts) > 1:
+        parts["out of fold"] = predictions[fold != TEST]
+    if (fold == TEST).any():
+        parts["test"] = predictions[fold == TEST]
+    return parts
 
 
 def auc_comparison(
@@ -228,16 +243,6 @@ def auc_comparison(
         row = difference_row(both, positive=positive, confidence=confidence, cluster=cluster)
         made.append({"first": name, "second": other, **row})
     return pd.DataFrame(made, columns=["first", "second", *DIFFERENCE_COLUMNS])
-
-
-def _parts_by_fold(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    fold = predictions["fold"]
-    parts = {f"fold {k}": predictions[fold == k] for k in sorted(fold[fold != TEST].unique())}
-    if len(parts) > 1:
-        parts["out of fold"] = predictions[fold != TEST]
-    if (fold == TEST).any():
-        parts["test"] = predictions[fold == TEST]
-    return parts
 
 
 def _no_curve(x: str, y: str, reason: str) -> pd.DataFrame:

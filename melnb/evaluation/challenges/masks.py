@@ -49,10 +49,7 @@ def mask_scores(
     ):
         if lost:
             raise TableError(f"masks: {lost[0]} {what} ({len(lost)} such images)")
-    made = [
-        {"image_id": i, **_pixel_counts(i, _lesion(i, truth[i]), _lesion(i, predicted[i]))}
-        for i in truth
-    ]
+    made = [{"image_id": i, **_pixel_counts(i, truth[i], predicted[i])} for i in truth]
     counts = pd.DataFrame(made, columns=["image_id", "tp", "fp", "fn", "tn"])
     tp, fp, fn, tn = (counts[c].to_numpy(dtype=float) for c in ("tp", "fp", "fn", "tn"))
     jaccard = _share(tp, tp + fp + fn)
@@ -66,6 +63,25 @@ def mask_scores(
     }
     columns = ["image_id", *MEASURES, "tp", "fp", "fn", "tn"]
     return counts.assign(**measures)[columns]
+
+
+def lesion_plane(image: str, mask: np.ndarray) -> np.ndarray:
+    """Return a mask as booleans, height x width.
+
+    Args:
+        image: Its id, for the error.
+        mask: Height x width, uint8 of 0-255 or booleans.
+
+    Raises:
+        ValueError: It is not of bytes or booleans, or not a plane.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.dtype not in (np.dtype(bool), np.dtype(np.uint8)):
+        raise ValueError(
+            f"mask of {image} is {mask.dtype} of shape {mask.shape}: use height x width of uint8 "
+            "(0-255) or booleans"
+        )
+    return mask if mask.dtype == bool else mask > LESION_ABOVE
 
 
 def mask_means(
@@ -119,17 +135,8 @@ def mask_means(
     return table
 
 
-def _lesion(image: str, mask: np.ndarray) -> np.ndarray:
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or mask.dtype not in (np.dtype(bool), np.dtype(np.uint8)):
-        raise ValueError(
-            f"mask of {image} is {mask.dtype} of shape {mask.shape}: use height x width of uint8 "
-            "(0-255) or booleans"
-        )
-    return mask if mask.dtype == bool else mask > LESION_ABOVE
-
-
 def _pixel_counts(image: str, truth: np.ndarray, predicted: np.ndarray) -> dict[str, int]:
+    truth, predicted = lesion_plane(image, truth), lesion_plane(image, predicted)
     if truth.shape != predicted.shape:
         raise TableError(
             f"masks: the predicted mask of {image} is {predicted.shape} and the true one "
