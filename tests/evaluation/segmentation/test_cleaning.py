@@ -1,0 +1,43 @@
+"""From probabilities to a lesion, against scikit-image."""
+
+import numpy as np
+import pytest
+from skimage.filters import gaussian
+from skimage.measure import label, regionprops
+
+from melnb.evaluation.segmentation.cleaning import cleaned_mask
+
+
+def test_the_lesion_is_scikit_images() -> None:
+    plane = gaussian(np.random.default_rng(0).random((24, 30)), 1.5)
+    plane = (plane - plane.min()) / np.ptp(plane)
+    for smoothing in (0.0, 0.7, 2.0):
+        smooth = gaussian(plane, smoothing, mode="reflect") if smoothing else plane
+        labels = label(smooth > 0.55, connectivity=1)
+        largest = max(regionprops(labels), key=lambda region: region.area)
+        found = cleaned_mask(plane, threshold=0.55, smoothing=smoothing)
+        assert np.array_equal(found, labels == largest.label)
+
+
+def test_the_largest_part_is_kept_and_the_first_of_two_alike() -> None:
+    plane = np.zeros((5, 9))
+    plane[1, 1:3] = plane[3, 1:5] = 0.9
+    plane[2, 3] = 0.5  # not above the threshold
+    assert cleaned_mask(plane, smoothing=0).sum() == 4
+    plane[1, 5:9] = 0.9  # touches the row below by a corner alone
+    found = cleaned_mask(plane, smoothing=0)
+    assert found.sum() == 4
+    assert found[1, 5:9].all()
+
+
+def test_nothing_and_everything() -> None:
+    assert not cleaned_mask(np.zeros((4, 4))).any()
+    assert cleaned_mask(np.ones((4, 4)), threshold=0.99).all()
+    assert not cleaned_mask(np.full((4, 4), 0.5), smoothing=0).any()
+
+
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match=r"probability has the shape \(4, 4, 1\)"):
+        cleaned_mask(np.zeros((4, 4, 1)))
+    with pytest.raises(ValueError, match="smoothing is -1"):
+        cleaned_mask(np.zeros((4, 4)), smoothing=-1)
