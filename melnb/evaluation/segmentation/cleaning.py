@@ -1,8 +1,10 @@
-"""From a plane of probabilities to one lesion: smoothed, cut, and the largest part kept."""
+"""From a plane of probabilities to one lesion: smoothed, cut, the largest part kept and filled."""
 
 from __future__ import annotations
 
 import numpy as np
+
+REFERENCE_SIDE = 224  # pixels: smoothing is given for a plane of this side
 
 
 def cleaned_mask(
@@ -10,15 +12,15 @@ def cleaned_mask(
 ) -> np.ndarray:
     """Return the lesion of a plane of probabilities.
 
-    A Gaussian blur, then a cut, then the largest part that hangs together by sides, as in
-    the entry yuanqing811/ISIC2018 to ISIC 2018 Task 1; of parts of one size, the one that begins
-    first, row by row.
+    A Gaussian blur, then a cut, then the largest part that hangs together by sides, as in the entry
+    yuanqing811/ISIC2018 to ISIC 2018 Task 1, and its holes filled, as that challenge says that a
+    lesion has none. Of parts of one size, the one that begins first, row by row.
 
     Args:
         probability: Height x width, 0-1.
         threshold: Lesion is what lies above it.
-        smoothing: Deviation of the blur, in pixels of the plane; 0: none. The plane is mirrored at
-            its edges.
+        smoothing: Deviation of the blur, in pixels of a plane of `REFERENCE_SIDE`; it grows with
+            the larger side; 0: none. Beyond its edges the plane goes on as they are.
 
     Returns:
         Height x width booleans; nothing where no pixel lies above the threshold.
@@ -34,10 +36,10 @@ def cleaned_mask(
     # Imported here, as it would double what this module costs to import.
     from scipy import ndimage
 
-    smooth = ndimage.gaussian_filter(plane, smoothing) if smoothing else plane
+    deviation = smoothing * max(plane.shape) / REFERENCE_SIDE
+    smooth = ndimage.gaussian_filter(plane, deviation, mode="nearest") if smoothing else plane
     mask: np.ndarray = smooth > threshold
     labels, number = ndimage.label(mask)
-    if number < 2:
-        return mask
-    largest: np.ndarray = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
-    return largest
+    if number > 1:
+        mask = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
+    return np.asarray(ndimage.binary_fill_holes(mask))

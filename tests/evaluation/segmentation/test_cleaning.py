@@ -5,18 +5,23 @@ import pytest
 from skimage.filters import gaussian
 from skimage.measure import label, regionprops
 
-from melnb.evaluation.segmentation.cleaning import cleaned_mask
+from melnb.evaluation.segmentation.cleaning import REFERENCE_SIDE, cleaned_mask
 
 
 def test_the_lesion_is_scikit_images() -> None:
     plane = gaussian(np.random.default_rng(0).random((24, 30)), 1.5)
     plane = (plane - plane.min()) / np.ptp(plane)
-    for smoothing in (0.0, 0.7, 2.0):
-        smooth = gaussian(plane, smoothing, mode="reflect") if smoothing else plane
-        labels = label(smooth > 0.55, connectivity=1)
-        largest = max(regionprops(labels), key=lambda region: region.area)
-        found = cleaned_mask(plane, threshold=0.55, smoothing=smoothing)
-        assert np.array_equal(found, labels == largest.label)
+    for deviation in (0.0, 0.7, 2.0):
+        smooth = gaussian(plane, deviation, mode="nearest") if deviation else plane
+        threshold = float(np.quantile(smooth, 0.65))  # so that there are several parts
+        regions = regionprops(label(smooth > threshold, connectivity=1))
+        assert len(regions) > 1
+        largest = max(regions, key=lambda region: region.area)
+        expected = np.zeros_like(plane, dtype=bool)
+        expected[largest.slice] = largest.image_filled
+        smoothing = deviation * REFERENCE_SIDE / 30
+        found = cleaned_mask(plane, threshold=threshold, smoothing=smoothing)
+        assert np.array_equal(found, expected)
 
 
 def test_the_largest_part_is_kept_and_the_first_of_two_alike() -> None:
@@ -24,10 +29,20 @@ def test_the_largest_part_is_kept_and_the_first_of_two_alike() -> None:
     plane[1, 1:3] = plane[3, 1:5] = 0.9
     plane[2, 3] = 0.5  # not above the threshold
     assert cleaned_mask(plane, smoothing=0).sum() == 4
-    plane[1, 5:9] = 0.9  # touches the row below by a corner alone
+    plane[1, 5:9] = 0.9  # touches the row below by no side
     found = cleaned_mask(plane, smoothing=0)
     assert found.sum() == 4
     assert found[1, 5:9].all()
+
+
+def test_holes_are_filled_and_bays_are_not() -> None:
+    plane = np.zeros((7, 7))
+    plane[1:6, 1:6] = 1
+    plane[3, 3] = plane[1, 3] = 0
+    found = cleaned_mask(plane, smoothing=0)
+    assert found[3, 3]
+    assert not found[1, 3]
+    assert found.sum() == 24
 
 
 def test_nothing_and_everything() -> None:
