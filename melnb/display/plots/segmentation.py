@@ -1,0 +1,179 @@
+"""Figures of masks: how well they match, by fold and in all, and whether failure was foretold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from melnb.display import theme
+from melnb.display.plots import curves, marks
+from melnb.evaluation.challenges.masks import LEAST_JACCARD
+from melnb.evaluation.metrics import thin_curve
+
+_BIN = 0.05  # so that .65 is an edge
+_HEADINGS = {
+    "hd95": "HD95, pixels",
+    "hd95 share": "HD95, share of the diagonal",
+    "failed": "Failed",
+}
+
+
+def segmentation_summary(
+    table: pd.DataFrame,
+    *,
+    metric: str = "jaccard",
+    others: Mapping[str, float] | None = None,
+    title: str = "",
+) -> go.Figure:
+    """Draw one measure of `summaries.segmentation_summary`, a row each with its interval.
+
+    Args:
+        table: The summary.
+        metric: One of its measures.
+        others: What others have reached, by name: a dotted line each.
+        title: Of the figure; empty: the measure by fold.
+    """
+    heading = _heading(metric)
+    figure = marks.interval_figure(
+        table[table["metric"] == metric], "rows", "value",
+        title=title or f"{heading} by fold", axis=f"Mean {_within(heading)}",
+    )  # fmt: skip
+    for name, value in (others or {}).items():
+        figure.add_vline(value, line=marks.CHANCE)
+        figure.add_annotation(
+            x=value, y=1, yref="paper", yanchor="bottom", showarrow=False, text=name
+        )
+    return figure
+
+
+def mask_scores(scores: pd.DataFrame, *, title: str = "Jaccard index of each mask") -> go.Figure:
+    """Draw how many masks have which Jaccard index; those below the least one count as 0.
+
+    Args:
+        scores: `challenges.masks.mask_scores` or `scores.segmentation_scores`.
+        title: Of the figure.
+    """
+    figure = go.Figure(layout=theme.layout(title, "Jaccard index", "Masks"))
+    values = scores["jaccard"].to_numpy(dtype=float)
+    # Rounded: .65 is not a whole number of steps of .05 in binary.
+    edges = np.round(np.arange(0, 1 + _BIN, _BIN), 9)
+    failed = values < LEAST_JACCARD
+    parts = (("counts as 0", failed, theme.VERMILLION), ("counts", ~failed, theme.BLUE))
+    for words, chosen, colour in parts:
+        counts, _ = np.histogram(values[chosen], edges)
+        name = f"{words}: {chosen.sum():,} ({chosen.mean() if len(chosen) else 0:.1%})"
+        figure.add_bar(
+            x=edges[:-1] + _BIN / 2, y=counts, width=_BIN, name=name, marker={"color": colour},
+            customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+            hovertemplate="%{customdata[0]:.2f} – %{customdata[1]:.2f}: %{y}<extra></extra>",
+        )  # fmt: skip
+    line = {"color": theme.INK_ON_ANY, "width": 2, "dash": "dash"}
+    figure.add_vline(LEAST_JACCARD, line=line)
+    figure.update_layout(barmode="overlay", bargap=0)
+    figure.update_layout(legend={"x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"})
+    return figure.update_xaxes(range=[-0.01, 1.01], dtick=0.1)
+
+
+def failure_prediction(
+    table: pd.DataFrame, *, title: str = "Does disagreement tell which masks fail?"
+) -> go.Figure:
+    """Draw the areas of `failures.failure_prediction` with their intervals; at 0.5 it is chance."""
+    axis = "AUC of failed masks against the others"
+    figure = marks.interval_figure(table, "predictor", "value", title=title, axis=axis)
+    return figure.add_vline(0.5, line=marks.CHANCE)
+
+
+def failure_roc(
+    table: pd.DataFrame, *, title: str = "Failure foretold by disagreement"
+) -> go.Figure:
+    """Draw the ROC curve of each predictor of `failures.failure_roc`."""
+    return curves.roc_curve(_by_predictor(table), title=title)
+
+
+def jaccard_by_coverage(
+    table: pd.DataFrame,
+    *,
+    chosen: pd.DataFrame | None = None,
+    title: str = "Jaccard index of the most agreed masks",
+) -> go.Figure:
+    """Draw the mean of the masks that are kept against their share.
+
+    Args:
+        table: `failures.jaccard_by_coverage`.
+        chosen: `failures.jaccard_at_coverage`, its intervals drawn when given.
+        title: Of the figure.
+    """
+    figure = go.Figure(
+        layout=theme.layout(
+            title, "Share of masks kept, the most agreed first", "Mean Jaccard index"
+        )
+    )
+    everything = float(table["jaccard"].iloc[-1]) if len(table) else 0.0
+    figure.add_hline(everything, line=marks.CHANCE)
+    for k, (name, own) in enumerate(_by_predictor(table).items()):
+        thin = thin_curve(own, points=theme.DRAWN_POINTS, x="coverage", y="jaccard")
+        colour = theme.SERIES[k % len(theme.SERIES)]
+        figure.add_scatter(
+            x=thin["coverage"], y=thin["jaccard"], mode="lines", name=name, showlegend=True,
+            line={"color": colour, "width": 2.5}, customdata=thin[["disagreement", "failed"]],
+            hovertemplate="%{x:.1%} kept: %{y:.3f}, %{customdata[1]:.1%} fail (disagreement up to "
+            "%{customdata[0]:.3g})",
+        )  # fmt: skip
+        if chosen is not None:
+            _add_intervals(figure, chosen[chosen["predictor"] == name], colour, apart=0.006 * k)
+    figure.update_layout(legend={"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"})
+    return figure.update_xaxes(range=[-0.01, 1.03], tickformat=".0%")
+
+
+def segmenter_comparison(
+    table: pd.DataFrame, *, metric: str = "jaccard", title: str = ""
+) -> go.Figure:
+    """Draw one measure of `summaries.segmenter_comparison`.
+
+    Where an interval spans 0, neither segmenter is shown better.
+
+    Args:
+        table: The comparison.
+        metric: One of its measures.
+        title: Of the figure; empty: the measure's difference.
+    """
+    own = table[table["metric"] == metric]
+    named = own.assign(segmenters=own["first"] + " − " + own["second"])
+    words = _within(_heading(metric))
+    figure = marks.interval_figure(
+        named, "segmenters", "difference",
+        title=title or f"Difference of {words}", axis=f"Mean {words} of the first − of the second",
+    )  # fmt: skip
+    return figure.add_vline(0, line=marks.CHANCE)
+
+
+def _add_intervals(figure: go.Figure, chosen: pd.DataFrame, colour: str, *, apart: float) -> None:
+    middle = chosen["value"]
+    arms = {"array": chosen["high"] - middle, "arrayminus": middle - chosen["low"]}
+    figure.add_scatter(
+        x=chosen["coverage"] - apart, y=middle, mode="markers", showlegend=False,
+        error_y={"type": "data", "thickness": 1.8, "width": 4, **arms},
+        marker={"size": 8, "color": colour}, name="with interval",
+        hovertemplate="%{x:.0%} kept: %{y:.3f}<extra></extra>",
+    )  # fmt: skip
+
+
+def _by_predictor(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(name): own for name, own in table.groupby("predictor", sort=False)}
+
+
+def _heading(metric: str) -> str:
+    words = _HEADINGS.get(metric, metric.capitalize())
+    return words.replace("jaccard", "Jaccard") + (" index" if metric.endswith("jaccard") else "")
+
+
+def _within(heading: str) -> str:
+    """Return a heading as it stands within a line: names keep their capitals."""
+    return (
+        heading
+        if heading.startswith(("Jaccard", "Dice", "HD95"))
+        else heading.lower().replace("jaccard", "Jaccard")
+    )
