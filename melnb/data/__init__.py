@@ -7,7 +7,8 @@ The room's law:
 - A patient, a lesion, or a picture that is there twice lies in one fold; what is learnt from
   beside the folds holds none that is judged on.
 - Pixels leave as float32, height x width x 3, 0-255; scaling belongs to the backbone.
-- TensorFlow is imported in `batches` alone; everything before it needs Pillow and NumPy.
+- TensorFlow is imported in `streams` and the batches made of them; everything before needs Pillow
+  and NumPy.
 
 A line imports only lines above it:
 
@@ -21,5 +22,6 @@ A line imports only lines above it:
     shards/  records             both tables to shards, and shards to an index
     datasets                     dataset.json: which shard holds what
     epochs/  pseudo/             what is learnt from: one's own images, others', unlabelled ones
-    augmentation/  batches       shards to tensors, by plan
+    augmentation/  streams       what the accelerator changes; records as they come, by plan
+    batches  mask_batches        shards to tensors: pictures and labels, pictures and masks
 """

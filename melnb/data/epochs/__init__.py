@@ -1,6 +1,7 @@
 """Epochs: what a network learns from in each pass, planned by row numbers alone.
 
     rows      where each record lies, and what is to be learnt of it
+    masked    the same of records that hold a mask
     sampling  which rows an epoch is made of, in what order
     external  images of other datasets, less all that is judged
 

@@ -6,9 +6,10 @@ Nothing here needs TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -145,21 +146,32 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
     return Rows(paths, shard=np.concatenate(renumbered), **columns)
 
 
-def _read_shard(path: str) -> list[tuple[int, int, str, int]]:
-    """Return offset, length, image id and target of each record."""
-    rows = []
+def read_places(
+    path: str, keys: Sequence[str] = ()
+) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
+    """Yield offset and length of each record of a shard, its image id and what else is asked for.
+
+    Raises:
+        RecordError: The shard is damaged.
+    """
     # Checksums are left to the reading of the pictures: here they would double the time.
     for frame in read_frames(path, check=False):
         try:
-            example = decode_example(frame.data, ("image_name", "target"))
+            example = decode_example(frame.data, ("image_name", *keys))
         except RecordError as error:
             where = f"{path}: record {frame.record} at byte {frame.offset}"
             raise RecordError(f"{where}: {error}") from None
-        name = example.get("image_name", b"")
+        name = example.pop("image_name", b"")
         text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-        target = example.get("target", -1)
-        rows.append((frame.offset, len(frame.data), text or f"{path}::{frame.record}", int(target)))
-    return rows
+        yield frame.offset, len(frame.data), text or f"{path}::{frame.record}", example
+
+
+def _read_shard(path: str) -> list[tuple[int, int, str, int]]:
+    """Return offset, length, image id and target of each record."""
+    return [
+        (offset, length, name, int(example.get("target", -1)))
+        for offset, length, name, example in read_places(path, ("target",))
+    ]
 
 
 def _check_targets(
