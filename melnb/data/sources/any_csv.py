@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -165,7 +166,7 @@ def _place(
             na_action="ignore",
         )
     if "path" not in named:
-        pictures = listing.pictures("**")
+        pictures = _without_masks(listing, table).pictures("**")
     else:
         there = set(listing.pictures("**").values())
         said = named["path"].map(lambda p: os.path.normpath(file.parent / p), na_action="ignore")
@@ -175,6 +176,18 @@ def _place(
             if isinstance(p, str) and (p in there or Path(p).is_file())
         }
     return place_pictures(table, pictures, listing, file=file, missing=missing)
+
+
+def _without_masks(listing: Listing, table: pd.DataFrame) -> Listing:
+    """Leave out the files that are masks: one may bear the very name of its picture."""
+    if "mask_path" not in table:
+        return listing
+    masks = {os.path.normpath(path) for path in table["mask_path"].dropna()}
+    names = {
+        folder: [n for n in names if str(listing.root / folder / n) not in masks]
+        for folder, names in listing.names.items()
+    }
+    return replace(listing, names=names)
 
 
 def _stem(text: str) -> str:
