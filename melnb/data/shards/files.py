@@ -19,9 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from melnb.data.appearance.cleaning import FINE, Cleaning, check_cleaning, clean_picture
 from melnb.data.pictures import (
     Fit,
+    Picture,
     PictureError,
     decode_picture,
     encode_jpeg,
@@ -156,9 +159,15 @@ def make_examples(row: Row, settings: Settings) -> dict[int, dict[str, Value]]:
         image = stored or encode_jpeg(fit_picture(pixels, size, fit), settings.quality)
         examples[size] = {**common, "image": image}
         if row.get("mask_path") is not None:
-            shape = {"width": picture.width, "height": picture.height}
-            examples[size]["mask"] = encode_png(read_mask(row["mask_path"], size, fit, **shape))
+            examples[size]["mask"] = encode_png(_read_mask(row, size, fit, picture))
     return examples
+
+
+def _read_mask(row: Row, size: int, fit: Fit, picture: Picture) -> Image.Image:
+    try:
+        return read_mask(row["mask_path"], size, fit, width=picture.width, height=picture.height)
+    except PictureError as error:
+        raise PictureError(f"{error} (the mask of {row['path']})") from None
 
 
 def _write_files(
