@@ -30,7 +30,7 @@ class Dataset:
         folder: Where dataset.json lies.
         dataset: Name.
         source: Layout of the raw files.
-        task: `native`, `melanoma` or `diagnosis`.
+        task: `native`, `melanoma`, `diagnosis` or `mask`.
         classes: Class names; a record's `target` is an index into them.
         n_folds: Number of folds.
         image_sizes: Pixels on a side, as asked for; none: tables alone, without shards.

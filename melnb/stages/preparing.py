@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from melnb.parameters import Name, Parameters
 
 Source = Literal[
-    "synthetic", "isic2016", "isic2017", "isic2018", "ham10000", "isic2019",
+    "synthetic", "isic2016", "isic2017", "isic2018", "isic2018_task1", "ham10000", "isic2019",
     "siim2020", "isic2024", "ph2", "csv", "kaggle_tfrecords",
 ]  # fmt: skip
 

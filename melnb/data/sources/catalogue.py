@@ -10,6 +10,7 @@ import pandas as pd
 
 from melnb.data.sources.any_csv import read_any_csv
 from melnb.data.sources.ham10000 import read_ham10000
+from melnb.data.sources.isic2018_task1 import read_isic2018_task1
 from melnb.data.sources.isic2024 import read_isic2024
 from melnb.data.sources.isic_challenges import (
     read_isic2016,
@@ -19,9 +20,10 @@ from melnb.data.sources.isic_challenges import (
 )
 from melnb.data.sources.kaggle_records import read_kaggle_records
 from melnb.data.sources.layout import Missing
+from melnb.data.sources.masks import keep_masked
 from melnb.data.sources.ph2 import read_ph2
 from melnb.data.sources.siim2020 import read_siim2020
-from melnb.data.sources.tasks import DIAGNOSIS, set_task
+from melnb.data.sources.tasks import DIAGNOSIS, MASK, set_task
 from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
 from melnb.diagnoses import MELANOMA, NAMES, OTHER
 
@@ -29,12 +31,14 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "isic2016": read_isic2016,
     "isic2017": read_isic2017,
     "isic2018": read_isic2018,
+    "isic2018_task1": read_isic2018_task1,
     "isic2019": read_isic2019,
     "siim2020": read_siim2020,
     "isic2024": read_isic2024,
     "ham10000": read_ham10000,
     "ph2": read_ph2,
 }
+UNLABELLED = ("isic2016", "isic2017")  # whose masks are a task apart from the labels
 SOURCES = ("synthetic", *READERS, "csv", "kaggle_tfrecords")
 _ORDER = ("benign", "malignant", OTHER, *NAMES)
 
@@ -59,18 +63,19 @@ def read_source(
         columns: Source csv: our column to theirs.
         rows: Images to use, drawn by `sample_rows`; 0: all.
         seed: Of the sample, and of synthetic lesions.
-        task: `native`, `melanoma` or `diagnosis`, see `tasks.set_task`.
+        task: `native`, `melanoma`, `diagnosis` or `mask`, see `tasks.set_task`.
         missing: What to do with rows whose picture is not there: `error`, `drop` (their ids are
             then in `attrs["missing"]`) or `keep` with an empty path. None: what the source's
             reader does, which is an error for all but siim2020. Synthetic lesions and TFRecords
-            always have theirs.
+            always have theirs. Of task mask, the same of images without a mask (dropped ids are in
+            `attrs["without_mask"]`; kept ones have no target).
 
     Raises:
         ValueError: There is no such source or task, `columns` is given for another than csv,
-            there are fewer synthetic lesions than rows, or shards that are used as they are hold
-            other targets than the task's.
-        FileNotFoundError: A folder, a table or a picture is missing; the message says where to
-            get it.
+            there are fewer synthetic lesions than rows, shards that are used as they are hold
+            other targets than the task's, or task mask finds no mask at all.
+        FileNotFoundError: A folder, a table, a picture or a mask is missing; the message says
+            where to get it.
         melnb.tables.TableError: A file breaks its format; file, line and value are named.
     """
     if source not in SOURCES:
@@ -82,7 +87,11 @@ def read_source(
             "task diagnosis: records of kaggle_tfrecords are used as they are, with targets 0 and "
             "1: use task melanoma, or the pictures themselves (source siim2020)"
         )
-    images = set_task(_read(source, folder, columns, rows, seed, missing), task)
+    labelled = task != MASK
+    images = _read(source, folder, columns, rows, seed, missing, labelled)
+    if task == MASK:
+        images = keep_masked(images, source=source, folder=folder, missing=missing or "error")
+    images = set_task(images, task)
     return sample_rows(images, rows, seed) if rows else images
 
 
@@ -97,7 +106,10 @@ def class_order(images: pd.DataFrame) -> tuple[str, ...]:
     """
     classes = set(images["target"].dropna())
     if not classes:
-        raise ValueError("class_order: no image has a target: a source without labels cannot train")
+        raise ValueError(
+            "class_order: no image has a target: a source without labels cannot train, but for "
+            "task mask where it has masks"
+        )
     for pair in ((OTHER, MELANOMA), ("benign", "malignant")):
         if classes <= set(pair):
             return pair
@@ -146,6 +158,7 @@ def _read(
     rows: int,
     seed: int,
     missing: Missing | None,
+    labelled: bool,
 ) -> pd.DataFrame:
     if source == "synthetic":
         return _read_synthetic(folder, rows, seed)
@@ -154,6 +167,8 @@ def _read(
     policy = {} if missing is None else {"missing": missing}
     if source == "csv":
         return read_any_csv(folder, columns=columns, **policy)
+    if source in UNLABELLED:
+        return READERS[source](folder, labelled=labelled, **policy)
     return READERS[source](folder, **policy)
 
 

@@ -52,6 +52,8 @@ class Part:
         pictures: Names of folders of pictures, the official one first.
         masks: Names of folders of masks.
         metadata: Name of the table of ages, sexes, sites and lesions.
+        unlabelled: Names of folders whose pictures are the part where its labels are not there;
+            empty: the first of `pictures`.
     """
 
     split: str
@@ -59,10 +61,13 @@ class Part:
     pictures: tuple[str, ...]
     masks: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
 
-def read_isic2016(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
-    """Read ISIC 2016 Task 3: melanoma against other; 900 and 379 images.
+def read_isic2016(
+    folder: str | Path, *, missing: Missing = "error", labelled: bool = True
+) -> pd.DataFrame:
+    """Read ISIC 2016 Task 3: melanoma against other; 900 and 379 images, with the masks of Part 1.
 
     The ground truth has no header, and says `benign` or `malignant` in the training part, 0 or 1
     in the test part. A benign lesion's diagnosis is unknown.
@@ -70,6 +75,7 @@ def read_isic2016(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
     Args:
         folder: The unpacked downloads.
         missing: What to do with labelled images whose picture is not there.
+        labelled: Whether the training labels must be there; Part 1 alone is pictures and masks.
 
     Raises:
         FileNotFoundError: The folder, the training labels or a picture is missing.
@@ -82,17 +88,23 @@ def read_isic2016(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
             f"{stem}3_{name}_GroundTruth.csv",
             (f"{stem}3_{name}_Data", f"{stem}3B_{name}_Data", f"{stem}1_{name}_Data"),
             (f"{stem}1_{name}_GroundTruth", f"{stem}3B_{name}_Data"),
+            unlabelled=(f"{stem}3_{name}_Data", f"{stem}1_{name}_Data"),
         )
         for name in ("Training", "Test")
     ]
-    return _read_challenge("isic2016", folder, parts, _read_labels_2016, missing, "_Segmentation")
+    return _read_challenge(
+        "isic2016", folder, parts, _read_labels_2016, missing, "_Segmentation", labelled
+    )
 
 
-def read_isic2017(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
+def read_isic2017(
+    folder: str | Path, *, missing: Missing = "error", labelled: bool = True
+) -> pd.DataFrame:
     """Read ISIC 2017 Task 3: melanoma, benign keratosis, nevus; 2,000, 150 and 600 images.
 
-    The two columns of the ground truth name melanoma and seborrhoeic keratosis; a row with
-    neither is a nevus. Arguments and errors are those of `read_isic2016`.
+    The masks are those of Part 1, whose pictures are the same. The two columns of the ground truth
+    name melanoma and seborrhoeic keratosis; a row with neither is a nevus. Arguments and errors are
+    those of `read_isic2016`.
     """
     parts = [
         Part(
@@ -104,7 +116,9 @@ def read_isic2017(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
         )
         for name in ("Training", "Validation", "Test_v2")
     ]
-    return _read_challenge("isic2017", folder, parts, _read_labels_2017, missing, "_segmentation")
+    return _read_challenge(
+        "isic2017", folder, parts, _read_labels_2017, missing, "_segmentation", labelled
+    )
 
 
 def read_isic2018(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
@@ -186,11 +200,13 @@ def _read_challenge(
     read_labels: Callable[[Path], pd.DataFrame],
     missing: Missing,
     mask_tail: str,
+    labelled: bool = True,
 ) -> pd.DataFrame:
     task = "Part 3 and Part 1" if source in ("isic2016", "isic2017") else "Task 3"
     home = HOME.format(year=source[-4:], task="all files" if source == "isic2019" else task)
     listing = list_folder(folder, source=source, home=home)
-    listing.need(parts[0].labels)
+    if labelled:
+        listing.need(parts[0].labels)
     tables = [_read_part(listing, part, read_labels, missing, mask_tail) for part in parts]
     return make_images(source, tables)
 
@@ -204,7 +220,8 @@ def _read_part(
 ) -> pd.DataFrame:
     file = listing.find(part.labels)
     if file is None:  # pictures without labels, or nothing
-        ids = sorted(i for i in listing.pictures(part.pictures[0]) if "superpixels" not in i)
+        there = listing.pictures(*(part.unlabelled or part.pictures[:1]))
+        ids = sorted(name for name in there if "superpixels" not in name)
         file, table = listing.root / part.pictures[0], pd.DataFrame({"image_id": ids})
     else:
         table = read_labels(file)

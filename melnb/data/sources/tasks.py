@@ -9,7 +9,9 @@ from melnb.data.sources.vocabulary import UNKNOWN
 from melnb.diagnoses import MELANOMA, NAMES, OTHER
 
 DIAGNOSIS = "diagnosis"
-TASKS = ("native", MELANOMA, DIAGNOSIS)
+MASK = "mask"
+LESION = "lesion"  # the one class of task mask
+TASKS = ("native", MELANOMA, DIAGNOSIS, MASK)
 _GROUPS = (OTHER, "benign", "malignant")  # targets that are no diagnosis
 
 
@@ -22,14 +24,20 @@ def set_task(images: pd.DataFrame, task: str) -> pd.DataFrame:
     winners of SIIM-ISIC 2020 did (Ha et al. 2020), and melanoma is read off. Where the classes
     are malignant and benign, the diagnosis tells which are melanoma.
 
+    Task `mask` learns where the lesion is: every image with a mask is of the one class `lesion`,
+    whatever the source says of it, and an image without one has no target.
+
     Raises:
         ValueError: There is no such task; nothing tells which images are melanoma; or no
-            diagnosis but melanoma is named, or the diagnosis is at odds with the target.
+            diagnosis but melanoma is named, or the diagnosis is at odds with the target; or, of
+            task mask, no image has a mask.
     """
     if task not in TASKS:
         raise ValueError(f"no task {task!r} (tasks: {', '.join(TASKS)})")
     if task == "native":
         return images
+    if task == MASK:
+        return images.assign(target=_masked(images))
     labelled = images["target"].notna()
     target = _diagnoses(images) if task == DIAGNOSIS else _melanoma(images, labelled)
     return images.assign(target=target.where(labelled))
@@ -71,6 +79,12 @@ def _melanoma(images: pd.DataFrame, labelled: pd.Series) -> pd.Series:
             f"{sorted(classes)}): use task native, or map the column diagnosis"
         )
     return pd.Series(np.where(named == MELANOMA, MELANOMA, OTHER), images.index, dtype=object)
+
+
+def _masked(images: pd.DataFrame) -> pd.Series:
+    if "mask_path" not in images or images["mask_path"].isna().all():
+        raise ValueError(f"task mask: none of {len(images)} images has a mask (column mask_path)")
+    return pd.Series(LESION, images.index, dtype=object).where(images["mask_path"].notna())
 
 
 def _diagnoses(images: pd.DataFrame) -> pd.Series:
