@@ -103,6 +103,24 @@ def read_mask(
     return fit_picture(binary, size, fit, Image.Resampling.NEAREST)
 
 
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Read the width and height of a picture, upright, from its header; no pixel is decoded.
+
+    Raises:
+        PictureError: There is no such file, it is empty, or no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(read_bytes(path)) if "::" in str(path) else path) as image:
+            width, height = image.size
+            return (height, width) if _orientation(image) > 4 else (width, height)
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError(f"{path}: no such file") from None
+    except Exception as error:  # as of decoding
+        raise PictureError(f"{path}: {error}") from None
+
+
 def read_bytes(path: str | Path) -> bytes:
     """Read the bytes of a picture's file.
 

@@ -2,5 +2,6 @@
 
 survey      how large pictures are
 duplicates  pictures that are there twice
+masks       what is odd about masks
 doctor      what ails a shard
 """
