@@ -1,0 +1,113 @@
+// The mask explorer: from probabilities to one lesion, as `cleaned_mask` of Python has it.
+
+/** The planes of one image: probabilities 0-1, and the true mask where it is known. */
+async function readPlanes(data, place, { truth }) {
+  const bytes = await inflated(data[`probability${place}`]);
+  const n = bytes.length / 2; // low bytes, then high ones
+  const probability = new Float64Array(n);
+  for (let i = 0; i < n; i += 1) probability[i] = (bytes[i] + 256 * bytes[n + i]) / 65535;
+  return { probability, truth: truth ? await inflated(data[`truth${place}`]) : null };
+}
+
+/** Half of a Gaussian's weights, the middle one first; scipy's, cut at four deviations. */
+function weightsOf(deviation) {
+  const radius = Math.floor(4 * deviation + 0.5);
+  const all = Array.from({ length: radius + 1 }, (_, k) =>
+    Math.exp((-0.5 / (deviation * deviation)) * k * k));
+  const sum = all.reduce((total, weight, k) => total + (k ? 2 : 1) * weight, 0);
+  return Float64Array.from(all, (weight) => weight / sum);
+}
+
+/** Blur along one axis: `count` lines of `length`, a line's pixels `step` apart, lines `next`. */
+function blurLines(from, weights, { count, length, step, next }) {
+  const radius = weights.length - 1;
+  const to = new Float64Array(from.length);
+  const line = new Float64Array(length + 2 * radius);
+  for (let k = 0; k < count; k += 1) {
+    for (let i = 0; i < line.length; i += 1) {
+      line[i] = from[k * next + clamp(i - radius, 0, length - 1) * step];
+    }
+    for (let i = 0; i < length; i += 1) {
+      const middle = i + radius;
+      let sum = line[middle] * weights[0];
+      for (let r = radius; r > 0; r -= 1) sum += (line[middle - r] + line[middle + r]) * weights[r];
+      to[k * next + i * step] = sum;
+    }
+  }
+  return to;
+}
+
+function blurred(plane, { width, height }, deviation) {
+  if (!deviation) return plane;
+  const weights = weightsOf(deviation);
+  const down = { count: width, length: height, step: width, next: 1 };
+  const across = { count: height, length: width, step: 1, next: width };
+  return blurLines(blurLines(plane, weights, down), weights, across);
+}
+
+/** Give every pixel that hangs together with `start` by sides, and is `wanted`, the mark. */
+function flood(marks, { width, height }, start, wanted, mark) {
+  const stack = [start];
+  let size = 0;
+  marks[start] = mark;
+  const visit = (i) => {
+    if (marks[i] === 0 && wanted(i)) {
+      marks[i] = mark;
+      stack.push(i);
+    }
+  };
+  while (stack.length) {
+    const i = stack.pop();
+    const x = i % width;
+    size += 1;
+    if (x > 0) visit(i - 1);
+    if (x < width - 1) visit(i + 1);
+    if (i >= width) visit(i - width);
+    if (i < width * (height - 1)) visit(i + width);
+  }
+  return size;
+}
+
+/** The largest part of what lies above the threshold, 1 where it is; of equals the first. */
+function largestPart(plane, size, threshold) {
+  const marks = new Int32Array(plane.length);
+  const above = (i) => plane[i] > threshold;
+  let [best, most, mark] = [0, 0, 0];
+  for (let i = 0; i < plane.length; i += 1) {
+    if (marks[i] !== 0 || !above(i)) continue;
+    mark += 1;
+    const found = flood(marks, size, i, above, mark);
+    if (found > most) [best, most] = [mark, found];
+  }
+  return Uint8Array.from(marks, (own) => (best && own === best ? 1 : 0));
+}
+
+/** Fill what no way along sides joins to the edge of the plane. */
+function filled(mask, size) {
+  const { width, height } = size;
+  const marks = new Int32Array(mask.length);
+  const outside = (i) => !mask[i];
+  const begin = (i) => { if (marks[i] === 0 && outside(i)) flood(marks, size, i, outside, 1); };
+  for (let x = 0; x < width; x += 1) { begin(x); begin(width * (height - 1) + x); }
+  for (let y = 0; y < height; y += 1) { begin(width * y); begin(width * y + width - 1); }
+  return marks.map((mark) => 1 - mark);
+}
+
+const lesionOf = (smooth, size, threshold) => filled(largestPart(smooth, size, threshold), size);
+
+/** Pixels shared, called in vain, missed and left; shares of no pixels count as 1. */
+function overlapOf(truth, called) {
+  let [tp, fp, fn] = [0, 0, 0];
+  for (let i = 0; i < called.length; i += 1) {
+    tp += truth[i] & called[i];
+    fp += called[i] & ~truth[i];
+    fn += truth[i] & ~called[i];
+  }
+  const share = (part, all) => (all ? part / all : 1);
+  const tn = called.length - tp - fp - fn;
+  return {
+    tp, fp, fn, tn,
+    jaccard: share(tp, tp + fp + fn), dice: share(2 * tp, 2 * tp + fp + fn),
+    sensitivity: share(tp, tp + fn), specificity: share(tn, tn + fp),
+  };
+}
