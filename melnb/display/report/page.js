@@ -50,13 +50,15 @@ function makeModel({ values, data: codes }) {
   };
 }
 
-const text = data(document.getElementById("explorer-module"));
-if (text) {
+const widgets = {}; // by the name of their module, imported once
+function widgetOf(name) {
+  const text = data(document.getElementById(name));
   const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-  const { default: widget } = await import(address);
-  for (const script of document.querySelectorAll("script[data-explorer]")) {
-    const el = document.getElementById(script.dataset.explorer);
-    await widget.render({ model: makeModel(data(script)), el });
-  }
+  return import(address).then((module) => module.default);
+}
+for (const script of document.querySelectorAll("script[data-explorer]")) {
+  const widget = await (widgets[script.dataset.module] ??= widgetOf(script.dataset.module));
+  const el = document.getElementById(script.dataset.explorer);
+  await widget.render({ model: makeModel(data(script)), el });
 }
 root.dataset.ready = "yes";

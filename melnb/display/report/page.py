@@ -1,7 +1,7 @@
 """The report: one HTML file that opens without a network, a kernel or this package.
 
 Tables and pictures are plain HTML; figures are drawn by a copy of plotly.js in the file; the
-threshold explorer works by the same module as in JupyterLab. The page forbids itself every request
+explorers work by the same modules as in JupyterLab. The page forbids itself every request
 (Content-Security-Policy), and every text that came with the data is escaped.
 """
 
@@ -22,15 +22,19 @@ from plotly.offline import get_plotlyjs
 import melnb
 from melnb.display import cells, theme
 from melnb.display.gallery import Gallery
+from melnb.display.masks import explorer as masks
+from melnb.display.masks.explorer import MaskExplorer
 from melnb.display.threshold import explorer
 from melnb.display.threshold.explorer import ThresholdExplorer
 from melnb.files import replacing
 
-Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | ThresholdExplorer | Mapping[str, Any]
+Explorer: TypeAlias = ThresholdExplorer | MaskExplorer
+Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | Explorer | Mapping[str, Any]
 
 MOST_ROWS = 200  # of a table in the page
 _NARROW = 620  # pixels: a figure no wider shares its line with the next
 _HERE = Path(__file__).parent
+_MODULES = {"explorer-module": explorer.MODULE, "masks-module": masks.MODULE}
 
 INTENDED_USE = (
     "This report describes a statistical model for research and teaching. It is not a medical "
@@ -48,8 +52,8 @@ class Section:
 
     Args:
         title: Its heading.
-        parts: In reading order: text (a paragraph), figures, tables, galleries, a threshold
-            explorer, or a mapping of facts.
+        parts: In reading order: text (a paragraph), figures, tables, galleries, explorers of
+            thresholds or masks, or a mapping of facts.
     """
 
     def __init__(self, title: str, *parts: Part) -> None:
@@ -82,6 +86,7 @@ def write_report(
     ]
     shown = [(title, parts) for title, parts in shown if parts]  # nothing compared, no heading
     kinds = {part["kind"] for _, parts in shown for part in parts}
+    asked = {part["module"] for _, parts in shown for part in parts if "module" in part}
     page = _template().render(
         title=title,
         subtitle=subtitle,
@@ -95,8 +100,8 @@ def write_report(
         script=Markup(_text("page.js")),
         templates=_json({"light": _layout(theme.LIGHT), "dark": _layout(theme.DARK)}),
         plotly=Markup(get_plotlyjs()) if "figure" in kinds else "",
-        explorer_style=Markup(explorer.STYLE),
-        explorer_module=explorer.MODULE if "explorer" in kinds else "",
+        explorer_style=Markup(masks.STYLE if "masks-module" in asked else explorer.STYLE),
+        modules={name: module for name, module in _MODULES.items() if name in asked},
     )
     return _write(path, page)
 
@@ -148,14 +153,16 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
         return _table(texts, more=max(0, len(part) - MOST_ROWS), notes=notes)
     if isinstance(part, Gallery):
         return {"kind": "gallery", "html": Markup(part.html())}
-    if isinstance(part, ThresholdExplorer):
-        return identity | {"kind": "explorer", "title": part.title, "state": part.page_state()}
+    if isinstance(part, ThresholdExplorer | MaskExplorer):
+        module = "explorer-module" if isinstance(part, ThresholdExplorer) else "masks-module"
+        state = {"title": part.title, "state": part.page_state()}
+        return identity | {"kind": "explorer", "module": module, **state}
     if isinstance(part, Mapping):
         facts = {name: cells.number(value) for name, value in _flat(part).items()}
         return _table(pd.DataFrame({"": facts.keys(), " ": facts.values()}))
     raise TypeError(
         f"a report cannot show {type(part).__name__}: give text, a figure, a table, a gallery, "
-        "a ThresholdExplorer or a mapping"
+        "a ThresholdExplorer, a MaskExplorer or a mapping"
     )
 
 
