@@ -239,7 +239,7 @@ def _codes(image: str, plane: np.ndarray) -> np.ndarray:
             f"the probabilities of {image} go from {values.min():.3g} to {values.max():.3g}: pass "
             "0 to 1 (of logits, the sigmoid)"
         )
-    return np.rint(values * _STEPS).astype("<u2")
+    return np.asarray(np.rint(values * _STEPS), dtype="<u2")
 
 
 def _truth(image: str, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

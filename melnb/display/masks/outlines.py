@@ -147,7 +147,8 @@ def _outlines(mask: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
     plane = np.pad((mask if mask.dtype == bool else mask > 128).astype(float), 1)
     scale = np.array([size[0] / mask.shape[1], size[1] / mask.shape[0]])
     # A pixel's centre lies half a pixel inside; the rim of the padding takes a whole one back.
-    found = [(line[:, ::-1] - 0.5) * scale for line in find_contours(plane, 0.5)]
+    lines = find_contours(plane, 0.5)  # type: ignore[no-untyped-call]
+    found = [(line[:, ::-1] - 0.5) * scale for line in lines]
     return [np.clip(line, 0, np.array(size) - 1) for line in found]
 
 

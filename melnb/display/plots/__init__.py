@@ -18,6 +18,7 @@ sees: `metrics.roc_curve` makes a table, `curves.roc_curve` draws it.
     dependence   what a model says when a feature alone is changed
     training     how a fit went
     saliency     maps over their pictures, and how the maps score
+    segmentation how well masks match, and whether failure was foretold
     labels       which scores of pseudo-labels are learnt from
     marks        the strokes that they share
 """

@@ -1,7 +1,10 @@
 """The mask explorer without a browser: what it says, sends and refuses."""
 
 import base64
+import json
+import re
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import traitlets
 
 from melnb.display.masks.explorer import MODULE, MaskExplorer
 from melnb.display.masks.outlines import OutlineGallery
+from melnb.display.report.page import Section, write_report
 from melnb.evaluation.challenges.masks import MEASURES, mask_scores
 from melnb.evaluation.segmentation.boundaries import boundary_distances
 from melnb.evaluation.segmentation.cleaning import cleaned_mask
@@ -99,6 +103,18 @@ def test_what_is_sent_is_what_python_counts_with(
     assert state["values"]["words"]["images"][1] == {
         "id": "i1", "height": 20, "width": 32, "truth": True,
     }  # fmt: skip
+
+
+def test_a_report_holds_its_module_once_and_no_other(
+    explorer: MaskExplorer, tmp_path: Path
+) -> None:
+    sections = [Section("Masks", explorer, explorer)]
+    page = write_report(tmp_path / "report.html", title="T", sections=sections).read_text("utf-8")
+    (module,) = re.findall(r'id="masks-module">(.*?)</script>', page, re.DOTALL)
+    assert json.loads(module) == MODULE
+    assert 'id="explorer-module"' not in page
+    assert page.count('data-module="masks-module"') == 2
+    assert ".melnb-masks .lesion" in page
 
 
 def test_bad_input_is_named(pictures: Planes, truths: Planes, probabilities: Planes) -> None:
