@@ -72,7 +72,8 @@ def failure_prediction(
 
     Args:
         scores: `challenges.masks.mask_scores`, with what it is clustered by.
-        disagreement: `image_id` and a column of 0 to 1 for each predictor.
+        disagreement: `image_id` and a column of 0 to 1 for each predictor; one that is NaN
+            throughout, as the folds' is where one network drew, is left out.
         least_jaccard: Below it a mask has failed.
         confidence: Of the intervals (DeLong).
         cluster: A column of `scores`, such as `patient_id`, whose images err together.
@@ -178,7 +179,8 @@ def jaccard_at_coverage(
 
 
 def _predictors(disagreement: pd.DataFrame) -> list[str]:
-    names = [str(c) for c in disagreement.columns if c != "image_id"]
+    known = disagreement.columns[disagreement.notna().any()]
+    names = [str(c) for c in known if c != "image_id"]
     if "image_id" not in disagreement or not names:
         raise TableError(
             f"disagreement: columns are {list(disagreement.columns)}: pass image_id and a column "

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from melnb.evaluation.segmentation.disagreements import mask_disagreement
 from melnb.evaluation.segmentation.failures import (
     failure_prediction,
     failure_roc,
@@ -100,6 +99,21 @@ def test_shares_have_intervals(scores: pd.DataFrame, disagreement: pd.DataFrame)
         jaccard_at_coverage(scores, disagreement, coverages=(0,))
 
 
+def test_a_predictor_that_nobody_knows_is_left_out(
+    scores: pd.DataFrame, disagreement: pd.DataFrame
+) -> None:
+    unknown = disagreement.assign(folds=np.nan)
+    for table in (
+        failure_prediction(scores, unknown),
+        failure_roc(scores, unknown),
+        jaccard_by_coverage(scores, unknown),
+        jaccard_at_coverage(scores, unknown, draws=20),
+    ):
+        assert set(table["predictor"]) == {"views"}
+    with pytest.raises(TableError, match="pass image_id and a column"):
+        failure_prediction(scores, unknown.assign(views=np.nan))
+
+
 def test_bad_disagreements_are_named(scores: pd.DataFrame, disagreement: pd.DataFrame) -> None:
     short = disagreement[disagreement["image_id"] != "i07"]
     with pytest.raises(TableError, match=r"views of i07 is nan \(1 such images\)"):
@@ -115,17 +129,3 @@ def test_bad_disagreements_are_named(scores: pd.DataFrame, disagreement: pd.Data
         failure_rows(scores, disagreement, "x")
     with pytest.raises(TableError, match="there is no image"):
         jaccard_by_coverage(scores.head(0), disagreement)
-
-
-def test_disagreement_is_what_the_masks_do_not_share() -> None:
-    mean = np.array([[1, 1, 0, 0]], dtype=bool)
-    masks = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 1, 1]]], dtype=bool)
-    assert mask_disagreement(masks, mean) == pytest.approx(1 - (1 + 0.5 + 0) / 3)
-    assert mask_disagreement(masks[:1], mean) == 0
-    assert mask_disagreement(255 * masks.astype(np.uint8), mean) == mask_disagreement(masks, mean)
-    assert mask_disagreement(0 * masks.astype(np.uint8), mean & False) == 0
-    assert mask_disagreement(masks[:1], mean & False) == 1
-    with pytest.raises(ValueError, match=r"masks has the shape \(1, 4\)"):
-        mask_disagreement(masks[0], mean)
-    with pytest.raises(ValueError, match=r"masks has the shape \(0, 1, 4\)"):
-        mask_disagreement(masks[:0], mean)
