@@ -98,16 +98,24 @@ class Course:
         if phase.image_size != self.recipe.image_size and self.remake is not None:
             classifier = self.remake(image_size=phase.image_size)
         born = self._births(classifier, phase)
-        last = self.recipe.phases[-1]
-        trainer = Trainer(
-            training_view(classifier), loss=self.loss, augmentation=self.recipe.augmentation,
-            mix=self.recipe.mix, mine=self.recipe.mine,
-            steps=self.steps_before(last) + last.epochs * self.steps(last),
-        )  # fmt: skip
+        trainer = self.make_trainer(classifier)
         optimizer = self._optimizer(classifier)
         optimizer.born = born
         trainer.prepare(optimizer, jit_compile=self.recipe.jit_compile)
         return classifier, trainer
+
+    def make_trainer(self, classifier: keras.Model) -> Trainer:
+        """Return what makes a loss of a batch of `batches`, and knows the steps of the run."""
+        return Trainer(training_view(classifier), **self._trained_with())
+
+    def _trained_with(self) -> dict[str, Any]:
+        """Return what a trainer takes besides what it trains."""
+        recipe, last = self.recipe, self.recipe.phases[-1]
+        return {
+            "loss": self.loss, "augmentation": recipe.augmentation, "mix": recipe.mix,
+            "mine": recipe.mine,
+            "steps": self.steps_before(last) + last.epochs * self.steps(last),
+        }  # fmt: skip
 
     def _births(self, classifier: keras.Model, phase: Phase) -> dict[str, int]:
         """Freeze what a phase freezes; return the steps before each variable began to learn."""

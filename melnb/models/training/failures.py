@@ -15,6 +15,9 @@ import numpy as np
 from melnb.data.epochs.rows import Rows
 
 _SHOWN = 40
+_BROUGHT = (
+    ("image", "pixels"), ("truth", "truth"), ("mask", "mask"), ("metadata", "metadata"),
+)  # fmt: skip
 
 
 class TrainingError(RuntimeError):
@@ -55,7 +58,7 @@ def explain_failure(
 
 def _advise(batch: Mapping[str, np.ndarray], ids: list[str]) -> str:
     """Name an image that brings no numbers with it; if all do, it is the rate or the precision."""
-    for name, words in (("image", "pixels"), ("truth", "truth"), ("metadata", "metadata")):
+    for name, words in _BROUGHT:
         values = batch.get(name, np.zeros((len(ids), 1)))
         broken = ~np.isfinite(values.reshape(len(ids), -1)).all(axis=1)
         if broken.any():

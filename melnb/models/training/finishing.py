@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 
 from melnb.models.optimization.averages import update_batch_norm
 from melnb.models.optimization.blocks import freeze
@@ -22,12 +21,10 @@ from melnb.models.training.state.tensors import (
     select_mean,
     to_array,
 )
-from melnb.models.training.validation import Validation
-
-RESULTS = ("weights", "epochs", "val_loss", "val_auc", "kept")
+from melnb.models.training.validation import Judge
 
 
-def finish(course: Course, record: Record, validation: Validation) -> keras.Model:
+def finish(course: Course, record: Record, validation: Judge) -> keras.Model:
     """Measure every choice of weights, and return the model with those that are kept.
 
     What it costs to find them is spent once: a later call reads them back. Where the run stopped
@@ -57,11 +54,11 @@ def finish(course: Course, record: Record, validation: Validation) -> keras.Mode
 
 def _measure_best(record: Record) -> dict[str, Any]:
     row = record.state.rows[record.state.best_epoch - 1]
-    found = {name: row[name] for name in ("val_loss", "val_auc")}
+    found = {name: row[name] for name in record.measures}
     return {"weights": "best", "epochs": 1, **found}
 
 
-def _measure_mean(course: Course, record: Record, validation: Validation) -> dict[str, Any]:
+def _measure_mean(course: Course, record: Record, validation: Judge) -> dict[str, Any]:
     """Give the mean of the weights the statistics that belong to it, measure and write it."""
     state, phase = record.state, course.recipe.phases[-1]
     classifier, trainer = course.prepare(phase)
@@ -74,13 +71,10 @@ def _measure_mean(course: Course, record: Record, validation: Validation) -> dic
     return {"weights": "swa", "epochs": state.averaged, **validation.measure(course.loss)}
 
 
-def _measure_snapshots(course: Course, record: Record, validation: Validation) -> dict[str, Any]:
-    said = []
-    for weights in _read_snapshots(record):
-        assign_weights(course.model, weights)
-        said.append(validation.predict())
-    found = validation.score(np.mean(said, axis=0), course.loss)
-    return {"weights": "snapshots", "epochs": len(said), **found}
+def _measure_snapshots(course: Course, record: Record, validation: Judge) -> dict[str, Any]:
+    members = _read_snapshots(record)
+    found = validation.measure_mean(members, course.loss)
+    return {"weights": "snapshots", "epochs": len(members), **found}
 
 
 def _read_snapshots(record: Record) -> list[Arrays]:

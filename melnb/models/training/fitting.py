@@ -22,13 +22,13 @@ from melnb.data.epochs.sampling import NATURAL, Sampling
 from melnb.models.accelerator import scope_of
 from melnb.models.optimization.curves import Schedule
 from melnb.models.training.course import Course
-from melnb.models.training.finishing import RESULTS, finish
+from melnb.models.training.finishing import finish
 from melnb.models.training.phases import Phase
 from melnb.models.training.recipe import Recipe
 from melnb.models.training.recorder import Recorder
 from melnb.models.training.state.record import Record
 from melnb.models.training.state.tensors import Tensors, name_weights, to_array
-from melnb.models.training.validation import Validation
+from melnb.models.training.validation import Judge, Validation
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Fitted:
         model: To predict with, with the weights that are kept.
         history: One row an epoch: epoch (from 1), learning_rate (of its last step), loss (its mean
             over the augmented epoch), val_loss, val_auc, seconds; where phases differ, image_size
-            and batch_size.
+            and batch_size. Of a segmenter it has other measures.
         results: One row for each choice of weights: weights (`best`, `swa`, `snapshots`), epochs
-            (how many are in them), val_loss, val_auc, kept.
+            (how many are in them), val_loss, val_auc or other measures, kept.
     """
 
     model: keras.Model
@@ -84,12 +84,28 @@ def fit_classifier(
     record = Record(Path(folder), recipe, course.identity())
     with scope_of(model):
         validation = _make_validation(course, valid_paths, metadata)
-        record.resume(verbose)
-        for phase in recipe.phases:
-            if record.state.epoch < phase.end and not record.state.trained:
-                _fit_phase(course, phase, record, validation, callbacks, on_epoch, verbose)
-        fitted = finish(course, record, validation)
-    return Fitted(fitted, record.history, pd.DataFrame(record.state.results, columns=list(RESULTS)))
+        return fit_course(course, record, validation, callbacks, on_epoch, verbose)
+
+
+def fit_course(
+    course: Course,
+    record: Record,
+    validation: Judge,
+    callbacks: Sequence[keras.callbacks.Callback],
+    on_epoch: Callable[[pd.DataFrame], None] | None,
+    verbose: int,
+) -> Fitted:
+    """Fit what a course is made of, in the scope of its model, from where its record stands.
+
+    Takes what `fit_classifier` takes, and raises the same.
+    """
+    record.resume(verbose)
+    for phase in course.recipe.phases:
+        if record.state.epoch < phase.end and not record.state.trained:
+            _fit_phase(course, phase, record, validation, callbacks, on_epoch, verbose)
+    fitted = finish(course, record, validation)
+    columns = ["weights", "epochs", *record.measures, "kept"]
+    return Fitted(fitted, record.history, pd.DataFrame(record.state.results, columns=columns))
 
 
 def best_epoch(history: pd.DataFrame, monitor: str) -> int:
@@ -102,7 +118,7 @@ def _fit_phase(
     course: Course,
     phase: Phase,
     record: Record,
-    validation: Validation,
+    validation: Judge,
     callbacks: Sequence[keras.callbacks.Callback],
     on_epoch: Callable[[pd.DataFrame], None] | None,
     verbose: int,

@@ -1,11 +1,11 @@
-"""The recipe: how a classifier is fitted, apart from its loss and its optimizer."""
+"""The recipe: how a network is fitted, apart from its loss and its optimizer."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from melnb.models.training.phases import Phase
 
@@ -16,9 +16,10 @@ JITS = ("auto", "true", "false")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a classifier is fitted.
+    """How a network is fitted.
 
     Attributes:
+        monitors: The numbers of the history that can tell the best epoch.
         phases: From the first epoch to the last, as `plan_phases` plans them.
         augmentation: Strengths of `augment`.
         mixup: Share of the images to mix by mixup; see `mixing.plan`.
@@ -29,7 +30,7 @@ class Recipe:
             all of it. See `mining.share_at`.
         hard_start: Progress of the run at which the share begins to fall.
         hard_end: Progress at which it has fallen.
-        monitor: `val_auc` or `val_loss`: which epoch is the best.
+        monitor: One of `monitors`: which epoch is the best.
         patience: Epochs without a gain before a stop; 0: none.
         swa_start: Epoch, from 1, from whose end on the weights are averaged (stochastic weight
             averaging; Izmailov et al. 2018); 0: none.
@@ -41,6 +42,7 @@ class Recipe:
         seed: Of order and augmentation.
     """
 
+    monitors: ClassVar[tuple[str, ...]] = MONITORS
     phases: tuple[Phase, ...]
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     mixup: float = 0.0
@@ -60,7 +62,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
-        _check_choice("monitor", self.monitor, MONITORS)
+        _check_choice("monitor", self.monitor, self.monitors)
         _check_choice("keep", self.keep, KEEPS)
         _check_choice("jit_compile", self.jit_compile, JITS)
         _check_shares(self)
@@ -85,7 +87,7 @@ class Recipe:
 
     @property
     def image_size(self) -> int:
-        """Return the size of the pictures that the classifier is for."""
+        """Return the size of the pictures that the network is for."""
         return self.phases[-1].image_size
 
     @property

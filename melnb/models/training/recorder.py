@@ -23,7 +23,7 @@ from melnb.models.training.state.tensors import (
     take_into_mean,
     to_array,
 )
-from melnb.models.training.validation import Validation
+from melnb.models.training.validation import Judge
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -54,7 +54,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         steps: int,
         steps_before: int,
         tensors: Tensors,
-        validation: Validation,
+        validation: Judge,
         loss: keras.losses.Loss,
         schedule: Schedule | None,
         snapshots: Collection[int],
@@ -88,12 +88,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         logs = {} if logs is None else logs
         arrays = self._average(self.tensors.read())
         judged = select_weights(arrays, averaged=True)
-        logs |= self._measure(arrays, judged)  # in place: bars and callbacks show it too
+        found = self._measure(arrays, judged)
+        logs |= found  # in place: bars and callbacks show it too
         done = self.steps_before + (epoch + 1 - self.phase.first_epoch) * self.steps
         row = {
             "epoch": epoch + 1,
             "learning_rate": rate_of_step(self.model.optimizer, done - 1),
-            **{name: float(logs[name]) for name in ("loss", "val_loss", "val_auc")},
+            **{name: float(logs[name]) for name in ("loss", *found)},
             "seconds": round(time.monotonic() - self.started, 3),
             "image_size": self.phase.image_size,
             "batch_size": self.phase.batch_size,

@@ -72,11 +72,15 @@ class Trainer(keras.Model):  # type: ignore[misc]
         training: bool = True,
     ) -> Any:
         """Return the mean loss of a batch, and what the layers add to it."""
-        losses = self.criterion.call(y_pred["truth"], y_pred["probability"])
+        losses = self.compare(y_pred)
         if training and self.mine:
             losses = mined(losses, share_at(self.step / self.run_steps, **self.mine))
             self.step.assign_add(1)
         return super().compute_loss(y=losses, y_pred=losses, training=training)
+
+    def compare(self, made: dict[str, Any]) -> Any:
+        """Return one loss an image of what `call` returned."""
+        return self.criterion.call(made["truth"], made["probability"])
 
     def prepare(self, optimizer: keras.optimizers.Optimizer, *, jit_compile: str = "auto") -> None:
         """Compile for an optimizer, and make all variables that it needs.

@@ -6,9 +6,9 @@ scores into bins and averages over batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -17,6 +17,25 @@ from sklearn.metrics import roc_auc_score
 from melnb.data.batches import predict_batches
 from melnb.data.records import read_index
 from melnb.models.prediction.predicting import make_viewer, predict_rows
+from melnb.models.training.state.tensors import assign_weights
+
+
+class Judge(Protocol):
+    """What tells a run how good its weights are.
+
+    Attributes:
+        model: That is measured.
+    """
+
+    model: keras.Model
+
+    def measure(self, loss: keras.losses.Loss) -> dict[str, float]:
+        """Measure the model with the weights as they are; the names are the record's `measures`."""
+
+    def measure_mean(
+        self, members: Iterable[Mapping[str, np.ndarray]], loss: keras.losses.Loss
+    ) -> dict[str, float]:
+        """Measure the mean of what several sets of weights, by name, give."""
 
 
 class Validation:
@@ -67,6 +86,16 @@ class Validation:
     def measure(self, loss: keras.losses.Loss) -> dict[str, float]:
         """Predict every row with the weights as they are; see `score`."""
         return self.score(self.predict(), loss)
+
+    def measure_mean(
+        self, members: Iterable[Mapping[str, np.ndarray]], loss: keras.losses.Loss
+    ) -> dict[str, float]:
+        """Measure the mean of the probabilities of several sets of weights, by name."""
+        said = []
+        for weights in members:
+            assign_weights(self.model, weights)
+            said.append(self.predict())
+        return self.score(np.mean(said, axis=0), loss)
 
     def predict(self) -> np.ndarray:
         """Return n x classes probabilities of every row, float64."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from melnb.models.training.state.checkpoints import (
 from melnb.models.training.state.tensors import Arrays
 from melnb.tables import write_table
 
-COLUMNS = ("epoch", "learning_rate", "loss", "val_loss", "val_auc", "seconds")
+MEASURES = ("val_loss", "val_auc")  # of a classifier
+COLUMNS = ("epoch", "learning_rate", "loss", *MEASURES, "seconds")
 PHASE_COLUMNS = ("image_size", "batch_size")  # where they change
 CHECKPOINT = "checkpoint"
 
@@ -31,15 +32,23 @@ class Record:
         folder: Gets `history.csv` and `checkpoint/`.
         recipe: Of the run.
         run: What makes it this run and no other; plain values.
+        measures: Names of what is measured after every epoch, as its history has them.
 
     Attributes:
         state: Where the run stands.
         arrays: Its tensors as they then were; none before the first epoch.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, run: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        run: Mapping[str, Any],
+        *,
+        measures: Sequence[str] = MEASURES,
+    ) -> None:
         self.folder, self.checkpoint = folder, folder / CHECKPOINT
-        self.recipe, self.run = recipe, run
+        self.recipe, self.run, self.measures = recipe, run, tuple(measures)
         self.state = State()
         self.arrays: Arrays = {}
 
@@ -47,7 +56,8 @@ class Record:
     def history(self) -> pd.DataFrame:
         """Return one row an epoch."""
         kinds = {(phase.image_size, phase.batch_size) for phase in self.recipe.phases}
-        columns = [*COLUMNS, *(PHASE_COLUMNS if len(kinds) > 1 else ())]
+        named = ["epoch", "learning_rate", "loss", *self.measures, "seconds"]
+        columns = [*named, *(PHASE_COLUMNS if len(kinds) > 1 else ())]
         return pd.DataFrame(self.state.rows, columns=columns).astype({"epoch": int})
 
     def resume(self, verbose: int) -> None:
@@ -73,7 +83,7 @@ class Record:
         state, value = self.state, row[self.recipe.monitor]
         state.epoch = int(row["epoch"])
         state.rows.append(dict(row))
-        better = value > state.best if self.recipe.monitor == "val_auc" else value < state.best
+        better = value < state.best if self.recipe.monitor == "val_loss" else value > state.best
         if not state.best_epoch or better:
             state.best, state.best_epoch = value, state.epoch
             write_weights(self.checkpoint, "best", state.epoch, judged)
