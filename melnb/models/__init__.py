@@ -6,6 +6,7 @@
     optimization/  the rate of each step, the step itself, and what becomes of its weights
     prediction/    one or many looks at every image
     training/      one run, one fold
+    segmentation/  from pixels to one logit of lesion for each
     saliency/      where in a picture a prediction comes from
     tabular/       what is known of an image, without the picture, to predictions
 

@@ -13,7 +13,7 @@ from melnb.models.networks.classifier import make_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 FOLDERS = ("networks", "objectives", "optimization")
-EVERY = (*FOLDERS, "saliency", "prediction", "training")
+EVERY = (*FOLDERS, "saliency", "prediction", "segmentation", "training")
 TESTS = (
     "published_values or weight_zero or founding_system or takes_effect or clipped"
     " or taken_up_again or gem or reads_back_to_the_bit and tiny or sigmoid_is"

@@ -1,0 +1,129 @@
+"""Encoders: a backbone, and the maps of features on its way that a decoder takes up again.
+
+The maps are had by the names of their layers. Each is the last one of its resolution that has been
+normalised and rectified, and lies half as fine as the one before.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from melnb.models.networks.backbones import (
+    BACKBONES,
+    EFFICIENTNETS,
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    scale_pixels,
+    set_normalization,
+)
+from melnb.models.networks.weights import WeightsError, read_weights
+from melnb.models.segmentation.own import unet_small, unet_tiny
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Where the maps of a backbone lie.
+
+    Attributes:
+        maps: Names of layers, from the finest map to the coarsest.
+        first_stride: Pixels from one place of the finest map to the next; it doubles with each.
+        make: Of our own networks: scaled pixels to the maps; None: the network is Keras'.
+    """
+
+    maps: tuple[str, ...]
+    first_stride: int = 2
+    make: Callable[[Any], list[Any]] | None = None
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Return the pixels from one place to the next, for each map."""
+        return tuple(self.first_stride * 2**k for k in range(len(self.maps)))
+
+
+_DENSE = Encoder(("conv1_relu", "pool2_relu", "pool3_relu", "pool4_relu", "relu"))
+_EFFICIENT = Encoder((*(f"block{k}a_expand_activation" for k in (2, 3, 4, 6)), "top_activation"))
+_RESIDUAL = Encoder(
+    ("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out")
+)
+
+
+def _vgg(last: int) -> Encoder:
+    deep = (f"block{k}_conv{last}" for k in (3, 4, 5))
+    return Encoder(("block1_conv2", "block2_conv2", *deep, "block5_pool"), first_stride=1)
+
+
+ENCODERS: dict[str, Encoder] = {
+    "unet-tiny": Encoder(tuple(f"block{k}_out" for k in (1, 2, 3)), make=unet_tiny),
+    "unet-small": Encoder(
+        ("block1_out", *(f"block{k}b_out" for k in (2, 3, 4, 5))), make=unet_small
+    ),
+    "VGG16": _vgg(3),
+    "VGG19": _vgg(4),
+    "ResNet50": _RESIDUAL,
+    **{f"DenseNet{depth}": _DENSE for depth in (121, 169, 201)},
+    **dict.fromkeys(EFFICIENTNETS, _EFFICIENT),
+}
+
+
+def find_encoder(name: str) -> Encoder:
+    """Return where the maps of a backbone lie.
+
+    Raises:
+        ValueError: There is no encoder of that name; the nearest is given.
+    """
+    if name not in ENCODERS:
+        plain = {known.lower(): known for known in ENCODERS}
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), plain, n=1)
+        hint = f"; did you mean {plain[near[0]]!r}?" if near else ""
+        raise ValueError(f"no encoder {name!r}{hint} (encoders: {', '.join(ENCODERS)})")
+    return ENCODERS[name]
+
+
+def make_encoder(name: str, *, weights: str = "none") -> keras.Model:
+    """Make an encoder.
+
+    Args:
+        name: A key of `ENCODERS`.
+        weights: As `networks.weights.read_weights` takes them, such as `none`, `imagenet` or the
+            path of a classifier of the same backbone.
+
+    Returns:
+        A model named `backbone`: n x height x width x 3 float32 pixels, 0-255, of sides that are
+        multiples of its last stride, to its maps, from the finest to the coarsest.
+
+    Raises:
+        ValueError: There is no such encoder.
+        WeightsError: The weights are not published, cannot be had or do not fit.
+    """
+    row = find_encoder(name)
+    if row.make is not None and weights in ("imagenet", "noisy-student"):
+        raise WeightsError(
+            f"no {weights} weights are published for {name}, which is ours: use weights none, the "
+            "path of a file, or the backbone of a library"
+        )
+    pixels = keras.Input((None, None, 3), name="pixels")
+    if row.make is not None:
+        body = keras.Model(pixels, row.make(scale_pixels(pixels, "signed")), name="backbone")
+    else:
+        body = _cut(name, row, pixels)
+    read_weights(body, backbone=name, weights=weights)
+    return body
+
+
+def _cut(name: str, row: Encoder, pixels: Any) -> keras.Model:
+    """Make a network of Keras' that gives its maps instead of its last features alone."""
+    network = getattr(keras.applications, name)(
+        weights=None,
+        include_top=False,
+        input_tensor=scale_pixels(pixels, BACKBONES[name].scaling),
+        input_shape=(None, None, 3),
+    )
+    if name in EFFICIENTNETS:
+        set_normalization(network, IMAGENET_MEAN, np.square(IMAGENET_DEVIATION))
+    return keras.Model(pixels, [network.get_layer(k).output for k in row.maps], name="backbone")
