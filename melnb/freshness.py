@@ -15,7 +15,7 @@ from typing import Any
 import melnb
 from melnb.folders import RECORD, mend, partial
 from melnb.params import Parameters, stage_class
-from melnb.provenance import hash_path, identity
+from melnb.provenance import hash_path, identity, list_files
 from melnb.runs import outputs_root, project_root, read_run, resolve, run_name
 
 _PARAMETER_TAGS = {"parameters", "injected-parameters"}
@@ -114,6 +114,11 @@ def _other_inputs(inputs: list[dict[str, str]]) -> str:
 def _other_files(files: list[dict[str, Any]], final: Path) -> str:
     for entry in files:
         path = final / entry["path"]
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+        if entry["path"].endswith("/"):
+            inside = list_files(path)
+            size = sum(file["bytes"] for file in inside)
+            if (len(inside), size) != (entry["files"], entry["bytes"]):
+                return f"its folder {entry['path']} is {'changed' if inside else 'gone'}"
+        elif not path.is_file() or path.stat().st_size != entry["bytes"]:
             return f"its file {entry['path']} is {'changed' if path.is_file() else 'gone'}"
     return ""

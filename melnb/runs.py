@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,9 @@ class Run:
         self._inputs[name.as_posix()] = hash_path(path)
         return path
 
-    def finish(self, results: Mapping[str, Any], *, device: str = "cpu") -> Path:
+    def finish(
+        self, results: Mapping[str, Any], *, device: str = "cpu", folders: Iterable[str] = ()
+    ) -> Path:
         """Write `run.json` and give the folder its final name; return the finished folder.
 
         A cell that is run again after the end records again, into the finished folder.
@@ -169,17 +171,20 @@ class Run:
         Args:
             results: Numbers, texts or lists of them; NaN is recorded as null.
             device: What it ran on.
+            folders: Those of the run that hold thousands of files, such as `masks`: each is
+                recorded as one entry.
 
         Raises:
             TypeError: A result is not plain.
         """
+        apart = (RECORD, OPENED, "notebook.ipynb")
         record = {
             "stage": self.stage,
             "run": self.name,
             "parameters": self._parameters,
             "inputs": [{"path": p, "sha256": h} for p, h in sorted(self._inputs.items())],
             "results": plain(results),
-            "files": list_files(self.folder, hashed=True, but=(RECORD, OPENED, "notebook.ipynb")),
+            "files": list_files(self.folder, hashed=True, but=apart, folders=folders),
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
             "resumed": self.resumed,

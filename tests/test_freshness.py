@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import melnb
 from melnb import launch, params
 from melnb.freshness import code_of, notebook_of, run_folder, why_stale
+from melnb.provenance import list_files
 
 Rewrite = Callable[[str, str, str], None]
 PREPARE, TRAIN = params.Prepare(dataset="d"), params.Train(dataset="d", run="r")
@@ -69,6 +71,28 @@ def test_a_lost_file_counts(line: object) -> None:
     assert why_stale(TRAIN) == "its file out.txt is changed"
     (run_folder(TRAIN) / "out.txt").unlink()
     assert why_stale(TRAIN) == "its file out.txt is gone"
+
+
+def test_a_folder_of_many_files_counts_by_their_number_and_size(line: object) -> None:
+    final = run_folder(TRAIN)
+    for name in ("masks/a.png", "masks/deep/b.png"):
+        (final / name).parent.mkdir(parents=True)
+        (final / name).write_text(name)
+    (final / "crops").mkdir()
+    record = json.loads((final / "run.json").read_text())
+    record["files"] = list_files(final, hashed=True, folders=("masks", "crops"))
+    record["files"] = [f for f in record["files"] if f["path"].endswith("/")]
+    (final / "run.json").write_text(json.dumps(record))
+    assert [f["files"] for f in record["files"]] == [0, 2]
+    assert why_stale(TRAIN) == ""
+    (final / "crops").rmdir()  # as an archive of files leaves it
+    assert why_stale(TRAIN) == ""
+    (final / "masks/a.png").write_text("more than it held before")
+    assert why_stale(TRAIN) == "its folder masks/ is changed"
+    (final / "masks/a.png").unlink()
+    assert why_stale(TRAIN) == "its folder masks/ is changed"
+    shutil.rmtree(final / "masks")
+    assert why_stale(TRAIN) == "its folder masks/ is gone"
 
 
 def test_a_minor_version_counts_and_a_patch_does_not(

@@ -40,6 +40,60 @@ def test_a_raw_folder_is_hashed_by_names_and_sizes(root: Path) -> None:
     assert provenance.hash_path(raw) != first
 
 
+def make_masks(folder: Path, *, at: str = "masks", content: str = "11") -> Path:
+    for name in (f"{at}/a.png", f"{at}/deep/b.png", "masks.csv", "other/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content if name.endswith("b.png") else name)
+    return folder
+
+
+def test_a_named_folder_is_one_entry_of_its_names_sizes_and_contents(root: Path) -> None:
+    folder = make_masks(root / "run")
+    (folder / "crops").mkdir()
+
+    def told(folders: tuple[str, ...] = ("masks/", "crops", "absent")) -> list[dict[str, object]]:
+        return provenance.list_files(folder, hashed=True, folders=folders)
+
+    crops, masks, *files = told()
+    assert crops == {"path": "crops/", "files": 0, "bytes": 0, "sha256": crops["sha256"]}
+    assert masks == {"path": "masks/", "files": 2, "bytes": 13, "sha256": masks["sha256"]}
+    assert files == [f for f in told(()) if not str(f["path"]).startswith("masks/")]
+    assert [f["path"] for f in files] == ["masks.csv", "other/c.png"]
+    assert told(("masks", "masks/deep", "crops")) == told()
+    seen = {str(masks["sha256"])}
+    (folder / "masks/deep/b.png").write_text("12")  # of the same size
+    seen.add(str(told()[1]["sha256"]))
+    (folder / "masks/deep").rename(folder / "masks/deeper")
+    seen.add(str(told()[1]["sha256"]))
+    (folder / "masks/empty.png").write_text("")
+    seen.add(str(told()[1]["sha256"]))
+    assert len(seen) == 4
+    assert provenance.list_files(folder, folders=["masks"])[0] == {
+        "path": "masks/", "files": 3, "bytes": 13,
+    }  # fmt: skip
+
+
+def test_a_run_is_hashed_by_what_its_folders_hold() -> None:
+    def hashed(content: str, at: str = "masks") -> str:
+        run = runs.open_run("02_prepare", "demo", parameters={})
+        make_masks(run.folder, content=content, at=at)
+        return provenance.hash_path(run.finish({}, folders=["masks"]))
+
+    first = hashed("11")
+    assert hashed("11") == first
+    assert len({first, hashed("12"), hashed("11", at="masks/below")}) == 3
+
+
+def test_files_are_listed_in_the_order_of_their_paths_and_links_to_nothing_are_not(
+    root: Path,
+) -> None:
+    make_masks(root / "run")
+    (root / "run/lost").symlink_to(root / "nowhere")
+    (root / "run/linked").symlink_to(root / "run/other")
+    names = [file["path"] for file in provenance.list_files(root / "run")]
+    assert names == ["masks/a.png", "masks/deep/b.png", "masks.csv", "other/c.png"]
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="asks git")
 def test_a_commit_says_whether_it_was_changed_since(root: Path) -> None:
     assert provenance.commit(root) == ""

@@ -139,6 +139,20 @@ def test_the_last_cells_may_be_run_again() -> None:
     assert [file["path"] for file in runs.read_run(folder)["files"]] == ["figure.html"]
 
 
+def test_a_folder_of_many_files_is_recorded_as_one() -> None:
+    run = runs.open_run("02_prepare", "demo", parameters={})
+    (run.folder / "masks").mkdir()
+    for k in range(3):
+        (run.folder / f"masks/{k}.png").write_text("12")
+    (run.folder / "masks.csv").write_text("x")
+    for _ in range(2):  # the last cell may be run again
+        record = runs.read_run(run.finish({}, folders=("masks", "crops")))
+        masks, table = record["files"]
+        assert (masks["path"], masks["files"], masks["bytes"]) == ("masks/", 3, 6)
+        assert len(masks["sha256"]) == 64
+        assert table["path"] == "masks.csv"
+
+
 def test_results_are_plain_and_an_undefined_one_is_null() -> None:
     run = runs.open_run("06_report", "demo", parameters={})
     results = {
