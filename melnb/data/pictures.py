@@ -84,7 +84,7 @@ def read_mask(
 
     Args:
         path: As for a picture.
-        size: Pixels on a side.
+        size: Pixels on a side; 0: the picture's own size, which has to be given.
         fit: As for the picture.
         width: The picture's, so that a mask of other proportions is refused; 0: unknown.
         height: Likewise.
@@ -100,6 +100,8 @@ def read_mask(
         )
     white = 0 if mask.getextrema() == (0, 1) else _MASK_THRESHOLD  # some masks hold 0 and 1
     binary = mask.point([255 if level > white else 0 for level in range(256)])
+    if not size:
+        return binary.resize((width, height), Image.Resampling.NEAREST)
     return fit_picture(binary, size, fit, Image.Resampling.NEAREST)
 
 

@@ -239,6 +239,14 @@ def test_masks_of_zeros_and_ones_and_of_grey_edges(tmp_path):
     assert array(read_mask(tmp_path / "grey.png", 2)).tolist() == [[0, 0], [255, 255]]
 
 
+def test_a_mask_of_the_pictures_own_size(tmp_path):
+    Image.fromarray(np.uint8([[0, 255], [0, 0]])).save(tmp_path / "mask.png")
+    found = array(read_mask(tmp_path / "mask.png", 0, width=6, height=6)) > 0
+    assert found.sum() == 9
+    assert found[:3, 3:].all()
+    assert read_mask(tmp_path / "mask.png", 0, width=2, height=2).size == (2, 2)
+
+
 def test_a_mask_of_other_proportions_is_refused(tmp_path):
     Image.new("L", (256, 256)).save(tmp_path / "mask.png")
     with pytest.raises(PictureError, match="256 x 256 pixels but its picture 640 x 480"):
