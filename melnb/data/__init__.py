@@ -19,6 +19,8 @@ A line imports only lines above it:
     metadata                     the images table to rows of numbers, for a network
     features/                    all that is known of each image, a row each, for a model of tables
     audit/  folds                sizes, copies and damage; the images table to the folds table
+    held_out                     the fold in which an image stands in another's folds
+    lesions/                     a segmenter's probabilities to masks, crops and measures
     shards/  records             both tables to shards, and shards to an index
     datasets                     dataset.json: which shard holds what
     epochs/  pseudo/             what is learnt from: one's own images, others', unlabelled ones
