@@ -15,12 +15,19 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.lesions.crops import Output
-from melnb.data.lesions.writing import CROPPED_MASKS, MASKS, PICTURES, read_found, written_files
+from melnb.data.lesions.writing import (
+    CROPPED_MASKS,
+    DISAGREEMENT,
+    MASKS,
+    PICTURES,
+    read_found,
+    written_files,
+)
 from melnb.tables import TableError, check_images, write_table
 
 LESIONS, IMAGES, SETTINGS = "lesions.csv", "images.csv", "settings.json"
 LESION_COLUMNS = (
-    "image_id", "left", "top", "right", "bottom", "width", "height", "area_share", "disagreement",
+    "image_id", "left", "top", "right", "bottom", "width", "height", "area_share",
     "verdict", "reason", "mask_path", "path",
 )  # fmt: skip
 _NUMBERS = ("left", "top", "right", "bottom", "width", "height")
@@ -65,7 +72,8 @@ def write_tables(images: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     Returns:
         The lesions table: a row per image, in the order of `images`, its box (pixels of the upright
         picture, empty where there is no lesion) with `width` and `height` of that picture,
-        `area_share`, `disagreement`, `verdict`, `reason`, `mask_path` and `path`. In `images.csv`
+        `area_share`, `verdict`, `reason`, `mask_path`, `path`, and the numbers of its prediction,
+        `disagreement` first. In `images.csv`
         `mask_path` is that of the written picture, empty where the verdict is not `ok`; its other
         columns are those of `images`, so `width` and `height`, if there, are still the original's.
 
@@ -85,9 +93,11 @@ def write_tables(images: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
             f"{lost[0]}: predict them and go on, or leave them out of the table"
         )
     rows = [_row(i, path, folder, output) for i, path in paths.items()]
-    lesions = pd.DataFrame(rows, columns=[*LESION_COLUMNS, "own_mask"])
+    numbers = dict.fromkeys([DISAGREEMENT, *(name for row in rows for name in row["numbers"])])
+    lesions = pd.DataFrame(rows, columns=[*LESION_COLUMNS, "numbers", "own_mask"])
     lesions = lesions.astype(dict.fromkeys(_NUMBERS, "Int64"))
-    masks = lesions.pop("own_mask")
+    masks, told = lesions.pop("own_mask"), lesions.pop("numbers")
+    lesions = lesions.assign(**{name: [row.get(name, np.nan) for row in told] for name in numbers})
     write_table(lesions, folder / LESIONS)
     replaced = images.assign(path=lesions["path"].to_numpy(), mask_path=masks.to_numpy())
     write_table(replaced, folder / IMAGES)
@@ -114,7 +124,7 @@ def read_lesions(folder: str | Path) -> pd.DataFrame:
 
 def list_fallbacks(lesions: pd.DataFrame) -> pd.DataFrame:
     """Return the images that were left whole: their verdicts and the reasons."""
-    columns = ["image_id", "verdict", "reason", "area_share", "disagreement"]
+    columns = ["image_id", "verdict", "reason", "area_share", DISAGREEMENT]
     return lesions.loc[lesions["verdict"] != "ok", columns].reset_index(drop=True)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ from melnb.data.pictures import (
 from melnb.files import replacing
 
 MASKS, CROPPED_MASKS, PICTURES = "masks", "cropped_masks", "pictures"
+DISAGREEMENT = "disagreement"  # of the numbers, the one by which a mask is trusted
+
+Numbers = Mapping[str, float]
+"""What is known of a prediction, by name: `disagreement`, and whatever is to be kept with it."""
+
 _TEXT = "melnb"  # the key of the PNG's text
 
 
@@ -62,7 +68,7 @@ def write_image(
     image_id: str,
     path: str,
     plane: NDArray[np.floating] | None,
-    disagreement: float,
+    numbers: Numbers,
     folder: Path,
     settings: Settings,
 ) -> None:
@@ -72,7 +78,7 @@ def write_image(
         image_id: A safe file name.
         path: Of the picture.
         plane: Its probabilities, side x side; None: its mask is there already.
-        disagreement: Of views and folds; NaN: unknown.
+        numbers: What is known of the prediction; they are kept in the mask's text.
         folder: Where the three folders are.
         settings: Of all images.
 
@@ -90,7 +96,7 @@ def write_image(
     if not there:
         if plane is None:
             raise ValueError(f"{image_id}: neither a mask in {file} nor a prediction")
-        _write_mask(file, image_id, picture, plane, disagreement, settings)
+        _write_mask(file, image_id, picture, plane, numbers, settings)
     if wanted := _unwritten(folder, image_id, path, settings):
         _write_rest(wanted, file, picture, settings)
 
@@ -99,8 +105,8 @@ def read_found(folder: Path, image_id: str) -> dict[str, Any]:
     """Read what was found of an image from the text of its mask.
 
     Returns:
-        `width`, `height`, `area_share`, `box` (four numbers, or none), `disagreement`, `verdict`,
-        `reason`.
+        `width`, `height`, `area_share`, `box` (four numbers, or none), `verdict`, `reason`, and
+        `numbers`, those of the prediction, `disagreement` first.
 
     Raises:
         PictureError: The mask is missing, damaged, or was not written here.
@@ -109,13 +115,12 @@ def read_found(folder: Path, image_id: str) -> dict[str, Any]:
     try:
         with Image.open(file) as mask:
             found: dict[str, Any] = json.loads(mask.info[_TEXT])
+        numbers = {k: math.nan if v is None else v for k, v in found["numbers"].items()}
     except (OSError, KeyError, ValueError, UnidentifiedImageError) as error:
         raise PictureError(
             f"{file}: no mask written here ({error}): remove it and run again"
         ) from None
-    if found["disagreement"] is None:
-        found["disagreement"] = math.nan
-    return found
+    return {**found, "numbers": numbers}
 
 
 def written_files(image_id: str, path: str, found: dict[str, Any], output: Output) -> list[str]:
@@ -140,7 +145,7 @@ def _write_mask(
     image_id: str,
     picture: Picture,
     plane: NDArray[np.floating],
-    disagreement: float,
+    numbers: Numbers,
     settings: Settings,
 ) -> None:
     try:
@@ -157,15 +162,16 @@ def _write_mask(
     except ValueError as error:
         raise ValueError(f"{image_id}: {error}") from error
     text = PngInfo()
-    text.add_text(_TEXT, json.dumps(_describe(mask, disagreement, settings)))
+    text.add_text(_TEXT, json.dumps(_describe(mask, numbers, settings)))
     with replacing(file) as temporary:
         _levels(mask).save(temporary, "PNG", pnginfo=text)
 
 
-def _describe(mask: Mask, disagreement: float, settings: Settings) -> dict[str, Any]:
+def _describe(mask: Mask, numbers: Numbers, settings: Settings) -> dict[str, Any]:
+    kept = {DISAGREEMENT: math.nan, **numbers}
     verdict, reason = judge_mask(
         mask,
-        disagreement=disagreement,
+        disagreement=kept[DISAGREEMENT],
         least_share=settings.least_share,
         most_disagreement=settings.most_disagreement,
     )
@@ -175,9 +181,9 @@ def _describe(mask: Mask, disagreement: float, settings: Settings) -> dict[str, 
         "height": mask.shape[0],
         "area_share": float(mask.mean()),
         "box": box,
-        "disagreement": None if math.isnan(disagreement) else float(disagreement),
         "verdict": verdict,
         "reason": reason,
+        "numbers": {name: None if math.isnan(n) else n for name, n in kept.items()},
     }
 
 

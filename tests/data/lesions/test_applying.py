@@ -17,7 +17,7 @@ from PIL import Image
 
 import melnb
 from melnb.data.lesions import writing
-from melnb.data.lesions.applying import apply_masks
+from melnb.data.lesions.applying import Prediction, apply_masks
 from melnb.data.lesions.masks import make_mask
 from melnb.data.lesions.tables import (
     list_fallbacks,
@@ -55,9 +55,9 @@ def make_images(folder: Path, count: int, size: tuple[int, int] = (40, 30)) -> p
     return images
 
 
-def predict(images: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, float]]:
+def predict(images: pd.DataFrame) -> Iterator[Prediction]:
     for image_id in images["image_id"]:
-        yield image_id, plane(int(image_id[3:])), 0.1
+        yield image_id, plane(int(image_id[3:])), {"disagreement": 0.1, "fold": 2}
 
 
 def levels(path: str | Path) -> np.ndarray:
@@ -128,10 +128,10 @@ def test_an_image_is_left_whole_where_its_mask_cannot_be_relied_on(
     spot = np.zeros((SIDE, SIDE))
     spot[8, 8] = 1
     predictions = [
-        ("img0", np.zeros((SIDE, SIDE)), 0.0),
-        ("img1", spot, 0.0),
-        ("img2", plane(2), 0.9),
-        ("img3", plane(3), math.nan),
+        ("img0", np.zeros((SIDE, SIDE)), {"disagreement": 0.0}),
+        ("img1", spot, {"disagreement": np.float32(0), "spread": np.float32(0.25)}),
+        ("img2", plane(2), {"spread": math.nan, "disagreement": 0.9}),
+        ("img3", plane(3), {}),
     ]
     kinds = {"least_share": 0.05, "most_disagreement": 0.8, "sigma": 0, "smoothing": 0}
     out = tmp_path / "out"
@@ -141,6 +141,8 @@ def test_an_image_is_left_whole_where_its_mask_cannot_be_relied_on(
     assert lesions["path"].tolist() == [*images["path"][:3], "pictures/img3.jpg"]
     assert lesions["left"].isna().tolist() == [True, False, False, False]
     assert lesions["disagreement"].isna().tolist() == [False, False, False, True]
+    assert list(lesions.columns[-2:]) == ["disagreement", "spread"]
+    np.testing.assert_array_equal(lesions["spread"], [np.nan, 0.25, np.nan, np.nan])
     listed = list_fallbacks(read_lesions(out))
     assert listed["image_id"].tolist() == ["img0", "img1", "img2"]
     assert listed["reason"].tolist()[2] == "disagreement 0.900 is above 0.8"
@@ -162,7 +164,7 @@ def test_a_turned_picture_is_cut_upright(images: pd.DataFrame, tmp_path: Path) -
     low = np.zeros((SIDE, SIDE))
     low[12:] = 1
     one = images.iloc[:1]
-    apply_masks(one, [("img0", low, 0.0)], tmp_path / "out", sigma=0, smoothing=0, margin=0,
+    apply_masks(one, [("img0", low, {})], tmp_path / "out", sigma=0, smoothing=0, margin=0,
                 workers=1, progress=False)  # fmt: skip
     lesion = write_tables(one, tmp_path / "out").iloc[0]
     assert lesion[["left", "top", "right", "bottom"]].tolist() == [0, 30, 30, 40]
@@ -178,7 +180,7 @@ def test_pictures_within_other_files_are_written_out(images: pd.DataFrame, tmp_p
     one = images.iloc[:1].assign(path=f"{tmp_path / 'all.hdf5'}::img0")
     for output in ("mask", "crop"):
         out = tmp_path / output
-        given = [("img0", np.zeros((SIDE, SIDE)), 0.0)]
+        given = [("img0", np.zeros((SIDE, SIDE)), {})]
         apply_masks(one, given, out, output=output, workers=1, progress=False)  # type: ignore[arg-type]
         assert write_tables(one, out)["path"].tolist() == ["pictures/img0.jpg"]
         assert (out / "pictures" / "img0.jpg").read_bytes() == data
@@ -304,7 +306,7 @@ def test_workers_end_with_a_killed_process_and_another_goes_on(
 def test_planes_are_taken_as_they_are_written(images: pd.DataFrame, tmp_path: Path) -> None:
     ahead = []
 
-    def watched() -> Iterator[tuple[str, np.ndarray, float]]:
+    def watched() -> Iterator[Prediction]:
         for number, triple in enumerate(predict(images)):
             ahead.append(number - len(list((tmp_path / "out" / "masks").glob("*.png"))))
             yield triple
@@ -325,9 +327,10 @@ def test_other_settings_need_another_folder(images: pd.DataFrame, tmp_path: Path
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
-        ([("other", plane(0), 0.0)], "a prediction is of 'other', which the images table lacks"),
-        ([("img0", plane(0), 0.0)] * 2, "img0 is predicted twice"),
-        ([("img0", plane(0) - 3, 0.0)], "img0: the plane holds -3 to -2"),
+        ([("other", plane(0), {})], "a prediction is of 'other', which the images table lacks"),
+        ([("img0", plane(0), {})] * 2, "img0 is predicted twice"),
+        ([("img0", plane(0) - 3, {})], "img0: the plane holds -3 to -2"),
+        ([("img0", plane(0), {"width": 3})], "a number of img0 is named 'width'"),
     ],
 )
 def test_wrong_predictions_are_named(
