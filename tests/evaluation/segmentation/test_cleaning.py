@@ -1,10 +1,15 @@
-"""From probabilities to a lesion, against scikit-image."""
+"""From probabilities to a lesion, against scikit-image and against what writes the masks."""
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from skimage.filters import gaussian
 from skimage.measure import label, regionprops
 
+from melnb.data.lesions.masks import REFERENCE_SIDE as WRITTEN_SIDE
+from melnb.data.lesions.masks import make_mask
 from melnb.evaluation.segmentation.cleaning import REFERENCE_SIDE, cleaned_mask
 
 
@@ -56,3 +61,33 @@ def test_bad_arguments_are_named() -> None:
         cleaned_mask(np.zeros((4, 4, 1)))
     with pytest.raises(ValueError, match="smoothing is -1"):
         cleaned_mask(np.zeros((4, 4)), smoothing=-1)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    side=st.integers(8, 40),
+    coarse=st.sampled_from((0.0, 0.6, 1.5, 4.0)),
+    threshold=st.floats(0.05, 0.95),
+    smoothing=st.sampled_from((0.0, 1.0, 2.0, 8.0, 30.0)),
+    kind=st.sampled_from((np.float16, np.float32, np.float64)),
+)
+def test_what_is_looked_at_is_what_is_written(
+    seed: int, side: int, coarse: float, threshold: float, smoothing: float, kind: type
+) -> None:
+    """The explorer's mask and that of `data`, which may not import each other, are one."""
+    plane = gaussian_filter(np.random.default_rng(seed).random((side, side)), coarse)
+    plane = ((plane - plane.min()) / np.ptp(plane)).astype(kind)
+    deviation = smoothing * side / REFERENCE_SIDE
+    blurred = gaussian_filter(plane.astype(float), deviation, mode="nearest")
+    # One counts in 8 bytes, the other in 4: a pixel at the very threshold may fall to either side.
+    assume(np.abs(blurred - threshold).min() > 1e-6)
+    written = make_mask(
+        plane, side, side, sigma=smoothing, threshold=threshold, smoothing=0, fit="squash"
+    )
+    looked_at = cleaned_mask(plane, threshold=threshold, smoothing=smoothing)
+    assert np.array_equal(looked_at, written)
+
+
+def test_both_give_their_smoothing_for_planes_of_one_side() -> None:
+    assert REFERENCE_SIDE == WRITTEN_SIDE
