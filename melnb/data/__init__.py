@@ -7,8 +7,8 @@ The room's law:
 - A patient, a lesion, or a picture that is there twice lies in one fold; what is learnt from
   beside the folds holds none that is judged on.
 - Pixels leave as float32, height x width x 3, 0-255; scaling belongs to the backbone.
-- TensorFlow is imported in `streams` and the batches made of them; everything before needs Pillow
-  and NumPy.
+- TensorFlow is imported in `streams` and the batches made of them, augmentation is Keras;
+  everything before needs Pillow and NumPy.
 
 A line imports only lines above it:
 
@@ -18,12 +18,14 @@ A line imports only lines above it:
     appearance/                  the measures table; hairs removed, light made white
     metadata                     the images table to rows of numbers, for a network
     features/                    all that is known of each image, a row each, for a model of tables
-    audit/  folds                sizes, copies and damage; the images table to the folds table
+    folds                        the images table to the folds table
     held_out                     the fold in which an image stands in another's folds
     lesions/                     a segmenter's probabilities to masks, crops and measures
     shards/  records             both tables to shards, and shards to an index
     datasets                     dataset.json: which shard holds what
+    audit/                       sizes, copies and damage, before shards are made and in them
     epochs/  pseudo/             what is learnt from: one's own images, others', unlabelled ones
-    augmentation/  streams       what the accelerator changes; records as they come, by plan
+    augmentation/                what the accelerator changes
+    streams                      records as they come, by plan or in file order
     batches  mask_batches        shards to tensors: pictures and labels, pictures and masks
 """
