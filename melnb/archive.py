@@ -31,6 +31,15 @@ def raw_folder(folder: str, *, rows: int, seed: int, outputs: str | Path = "") -
     return outputs_root(outputs) / "synthetic" / f"images{rows or 600}-seed{seed}"
 
 
+def applied_source(run: str, outputs: str | Path = "") -> tuple[str, Path]:
+    """Return the source and the file by which 02_prepare reads what 02d_segment_apply wrote.
+
+    Raises:
+        FileNotFoundError: The run is not finished.
+    """
+    return "csv", find_run("02d_segment_apply", run, outputs) / "images.csv"
+
+
 def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path]:
     """Return fold and folder of every finished fold of a run.
 

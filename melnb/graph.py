@@ -32,7 +32,14 @@ from melnb.params import Parameters
 from melnb.pipeline import Job, Pipeline
 from melnb.runs import project_root, read_run
 
-GPU_STAGES = ("03_train", "03b_find_lr", "04_predict", "06b_explain")
+GPU_STAGES = (
+    "02c_segment_train",
+    "02d_segment_apply",
+    "03_train",
+    "03b_find_lr",
+    "04_predict",
+    "06b_explain",
+)
 _TICK = 0.25  # seconds between looks at the jobs
 Show = Callable[[Sequence[Row]], None]
 

@@ -31,7 +31,8 @@ from melnb.runs import find_table, located, outputs_root, run_name
 
 # The runs that each stage reads, as its parameters name them; `*` stands for every fold.
 NEEDS: dict[str, tuple[str, ...]] = {
-    "02_prepare": ("{relabel}",),
+    "02_prepare": ("{relabel}", "02d_segment_apply/{applied}"),
+    "02c_segment_train": ("02_prepare/{dataset}",),
     "03_train": (
         "02_prepare/{dataset}",
         "02_prepare/{external}",

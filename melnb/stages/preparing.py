@@ -24,11 +24,11 @@ class Explore(Parameters):
     columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
     rows: int = Field(600, ge=0, description="images to use; 0: all")
     missing: Literal["error", "drop", "keep"] = Field(
-        "error", description="rows whose picture is not there; keep: tables alone"
+        "error", description="rows without picture (task mask: or mask); keep: tables alone"
     )
     seed: int = Field(0, ge=0, description="of every random choice")
-    task: Literal["native", "melanoma", "diagnosis"] = Field(
-        "melanoma", description="the source's own classes, melanoma or other, or diagnoses"
+    task: Literal["native", "melanoma", "diagnosis", "mask"] = Field(
+        "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
     )
     image_size: int = Field(128, ge=16, le=1024, description="pixels on a side of shown pictures")
     per_class: int = Field(6, ge=1, le=50, description="sample pictures of each class")
@@ -42,14 +42,15 @@ class Prepare(Parameters):
     dataset: Name = Field("demo", description="name of the result")
     source: Source = Field("synthetic", description="layout of the raw files")
     folder: str = Field("", description="raw files; empty: made (synthetic only)")
+    applied: str = Field("", description="run of 02d_segment_apply: its pictures instead")
     columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
     rows: int = Field(600, ge=0, description="images to use; 0: all")
     missing: Literal["error", "drop", "keep"] = Field(
-        "error", description="rows whose picture is not there; keep: tables alone"
+        "error", description="rows without picture (task mask: or mask); keep: tables alone"
     )
     seed: int = Field(0, ge=0, description="of every random choice")
-    task: Literal["native", "melanoma", "diagnosis"] = Field(
-        "melanoma", description="the source's own classes, melanoma or other, or diagnoses"
+    task: Literal["native", "melanoma", "diagnosis", "mask"] = Field(
+        "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
     )
     rarest: int = Field(10, ge=0, description="task diagnosis: fewest images of a class; 0: any")
     relabel: str = Field("", description="predictions that name unknown images; empty: none")
@@ -69,6 +70,15 @@ class Prepare(Parameters):
     skip_unreadable: bool = Field(False, description="list unreadable images and go on")
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _pictures_are_of_one_source(self) -> Self:
+        if self.applied and (self.folder or self.columns or self.source != "synthetic"):
+            raise ValueError(
+                f"applied is {self.applied!r}, whose table names its pictures: leave source, "
+                "folder and columns as they are without it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shards_are_used_as_they_are(self) -> Self:
