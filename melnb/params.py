@@ -26,6 +26,7 @@ from melnb.stages.reporting import Choose as Choose
 from melnb.stages.reporting import Explain as Explain
 from melnb.stages.reporting import External as External
 from melnb.stages.reporting import Report as Report
+from melnb.stages.segmenting import SegmentTrain as SegmentTrain
 from melnb.stages.tabular import Metadata as Metadata
 from melnb.stages.training import FindLr as FindLr
 from melnb.stages.training import Train as Train
@@ -33,8 +34,8 @@ from melnb.stages.training import Train as Train
 STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
-        Explore, Prepare, Train, FindLr, Metadata, Predict, PseudoLabel, Ensemble, Ablation,
-        Report, Explain, Choose, External,
+        Explore, Prepare, SegmentTrain, Train, FindLr, Metadata, Predict, PseudoLabel,
+        Ensemble, Ablation, Report, Explain, Choose, External,
     )
 }  # fmt: skip
 

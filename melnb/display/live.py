@@ -11,11 +11,16 @@ import pandas as pd
 from melnb.display import theme
 
 _WIDTH, _HEIGHT, _EDGE = 360, 180, 34
-_PANELS = {"loss": ("Loss", ("loss", "val_loss")), "auc": ("AUC", ("val_auc",))}
+_PANELS = {
+    "Loss": ("loss", "val_loss"),
+    "AUC": ("val_auc",),
+    "Jaccard index": ("val_jaccard",),
+    "Threshold Jaccard index": ("val_threshold_jaccard",),
+}
 
 
 class LiveCurves:
-    """Loss and AUC of the epochs so far, as one small drawing that each epoch replaces.
+    """Loss and measures of the epochs so far, as one small drawing that each epoch replaces.
 
     A drawing of a few lines in place of a plotly figure keeps an executed notebook small: a figure
     for each epoch would add megabytes.
@@ -42,10 +47,14 @@ class LiveCurves:
         self._page.value = self.html()
 
     def html(self) -> str:
-        """Return the drawing: two panels, training dotted and held out solid."""
+        """Return the drawing: a panel a measure, training dotted and held out solid."""
         if self.history.empty:
             return "Nothing is fitted yet."
-        panels = [self._panel(title, columns) for title, columns in _PANELS.values()]
+        panels = [
+            self._panel(title, columns)
+            for title, columns in _PANELS.items()
+            if columns[-1] in self.history
+        ]
         return f'<div style="display:flex;flex-wrap:wrap;gap:24px">{"".join(panels)}</div>'
 
     def _panel(self, title: str, columns: tuple[str, ...]) -> str:

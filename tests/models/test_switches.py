@@ -14,7 +14,7 @@ from melnb import params
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
-@pytest.mark.parametrize("stage", ["03_train", "04_predict"])
+@pytest.mark.parametrize("stage", ["02c_segment_train", "03_train", "04_predict"])
 def test_every_parameter_is_used(stage: str) -> None:
     cells = json.loads((NOTEBOOKS / f"{stage}.ipynb").read_text(encoding="utf-8"))["cells"]
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")

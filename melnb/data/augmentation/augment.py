@@ -197,6 +197,30 @@ def sample_views(
     return {name: list(np.clip(np.rint(v), 0, 255).astype("uint8")) for name, v in made.items()}
 
 
+def sample_pairs(
+    picture: Any, mask: Any, strengths: dict[str, Any], *, n: int = 6, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Show what all operations together make of a picture and its mask.
+
+    Args:
+        picture: Square, height x width x 3, 0-255.
+        mask: height x width, bool.
+        strengths: Of `augment`.
+        n: Views.
+        seed: Of the draws.
+
+    Returns:
+        n pairs of a picture, uint8, and its mask, bool.
+    """
+    draws = np.random.default_rng(seed).random((n, DRAWS)).astype("float32")
+    pairs = (np.repeat(np.asarray(x, "float32")[None], n, axis=0) for x in (picture, mask))
+    images, masks = (ops.convert_to_tensor(x) for x in pairs)
+    made = augment_pair(images, masks[..., None], ops.convert_to_tensor(draws), **strengths)
+    seen, moved = (ops.convert_to_numpy(x) for x in made)
+    pixels = np.clip(np.rint(seen), 0, 255).astype("uint8")
+    return list(zip(pixels, moved[..., 0] > 0.5, strict=True))
+
+
 @keras.saving.register_keras_serializable("melnb")
 class Augmentation(keras.layers.Layer):  # type: ignore[misc]
     """`augment` as a layer of (images, draws), at work in training alone.

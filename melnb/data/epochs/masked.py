@@ -6,11 +6,15 @@ Labels play no part, so that shards made to learn diagnoses serve as well.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from melnb.data.epochs.rows import OWN, Rows, read_places
+from melnb.data.pictures import decode_picture, fit_picture
+from melnb.data.shards.examples import read_examples
 
 
 def read_mask_rows(
@@ -56,3 +60,33 @@ def read_mask_rows(
         metadata=np.zeros((len(found), 0), "float32"),
         group=np.full(len(found), group, "int32"),
     )
+
+
+def sample_pairs(
+    paths: Iterable[str | Path], *, image_size: int, n: int = 12
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Read the first pictures of shards that have a mask, to be looked at.
+
+    Args:
+        paths: Shards.
+        image_size: Pixels on a side.
+        n: Pairs at most.
+
+    Returns:
+        Image id to pixels (side x side x 3, uint8), and to mask (side x side, bool).
+
+    Raises:
+        PictureError: A picture or a mask is damaged.
+        RecordError: A shard is damaged.
+    """
+    pixels, masks = {}, {}
+    pairs = (e for path in paths for e in read_examples(path, ("image_name", "image", "mask")))
+    for example in islice((e for e in pairs if e.get("mask")), n):
+        name = example["image_name"].decode(errors="replace")
+        for key, made, how in (
+            ("image", pixels, Image.Resampling.LANCZOS),
+            ("mask", masks, Image.Resampling.BILINEAR),
+        ):
+            seen = decode_picture(example[key], f"{key} of {name}").pixels
+            made[name] = np.asarray(fit_picture(seen, image_size, "squash", how))
+    return pixels, {name: mask[..., 0] > 127 for name, mask in masks.items()}

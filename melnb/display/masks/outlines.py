@@ -19,29 +19,23 @@ _FINE = 3  # drawn so many times larger, then reduced: lines without steps
 _WIDTH, _RIM = 2.2, 0.8  # pixels: of a line, and of its edge on either side
 _DASH = (9.0, 4.5)  # pixels: drawn, left out
 
-_LEGEND = (
-    '<div style="display:flex;flex-wrap:wrap;gap:2px 18px;font-size:13px;margin:2px 0 4px">'
-    + "".join(
-        '<span><svg width="34" height="10" style="vertical-align:middle;margin-right:6px" '
-        f'aria-hidden="true"><path d="M1 5H33" stroke="{EDGE}" stroke-width="6"/>'
-        f'<path d="M2 5H32" stroke="{colour}" stroke-width="3"{dash}/></svg>{words}</span>'
-        for words, colour, dash in (
-            ("true", TRUTH, ""),
-            ("predicted", PREDICTION, ' stroke-dasharray="7 4"'),
-        )
-    )
-    + "</div>"
-)
+_KINDS = (("true", TRUTH, ""), ("predicted", PREDICTION, ' stroke-dasharray="7 4"'))
 
 
 @dataclass(frozen=True)
 class OutlineGallery(Gallery):
-    """A gallery whose pictures bear outlines, with a legend that says which is which."""
+    """A gallery whose pictures bear outlines, with a legend that says which is which.
+
+    Attributes:
+        kinds: How many of the two outlines there are: the true one alone, or both.
+    """
+
+    kinds: int = 2
 
     def html(self) -> str:
         """Return the gallery as HTML, the legend below its title, every text escaped."""
         title, pictures = Gallery(self.title, {}), Gallery("", self.rows, self.size)
-        return title.html() + _LEGEND + pictures.html()
+        return title.html() + _legend(self.kinds) + pictures.html()
 
 
 def overlay(
@@ -73,6 +67,28 @@ def overlay(
         if mask is not None:
             _draw(drawn, np.asarray(mask), colour, dashed=dashed)
     return np.asarray(drawn.resize((wide, high), Image.Resampling.BOX))
+
+
+def true_masks(
+    pictures: Mapping[str, np.ndarray],
+    truths: Mapping[str, np.ndarray],
+    *,
+    size: int = 160,
+    title: str = "Pictures and their masks",
+) -> OutlineGallery:
+    """Make a gallery of pictures and their true outlines.
+
+    Args:
+        pictures: Image id and pixels, height x width x 3, 0-255.
+        truths: Image id and mask; an image may lack one.
+        size: Pixels on a side of a picture.
+        title: Of the gallery.
+    """
+    tiles = [
+        outlined_tile(pixels, truths.get(image), None, caption=image, size=size)
+        for image, pixels in pictures.items()
+    ]
+    return OutlineGallery(title, {"": tiles}, size, kinds=1)
 
 
 def worst_masks(
@@ -124,6 +140,19 @@ def outlined_tile(
     # Whole colours: halved, as JPEGs have them, a thin blue line turns grey.
     Image.fromarray(seen).save(file, "JPEG", quality=85, subsampling=0, optimize=True)
     return Tile(file.getvalue(), caption, words)
+
+
+def _legend(kinds: int) -> str:
+    entries = "".join(
+        '<span><svg width="34" height="10" style="vertical-align:middle;margin-right:6px" '
+        f'aria-hidden="true"><path d="M1 5H33" stroke="{EDGE}" stroke-width="6"/>'
+        f'<path d="M2 5H32" stroke="{colour}" stroke-width="3"{dash}/></svg>{words}</span>'
+        for words, colour, dash in _KINDS[:kinds]
+    )
+    return (
+        '<div style="display:flex;flex-wrap:wrap;gap:2px 18px;font-size:13px;margin:2px 0 4px">'
+        f"{entries}</div>"
+    )
 
 
 def _draw(picture: Image.Image, mask: np.ndarray, colour: str, *, dashed: bool) -> None:

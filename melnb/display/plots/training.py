@@ -12,7 +12,12 @@ from plotly.subplots import make_subplots
 from melnb.display import theme
 
 _STYLES = "dotted: training images; solid: held out; circle: the epoch kept"
-_TITLES = {"loss": "Loss", "auc": "AUC"}
+_TITLES = {
+    "loss": "Loss",
+    "auc": "AUC",
+    "jaccard": "Jaccard index",
+    "threshold_jaccard": "Threshold Jaccard index",
+}
 
 
 def learning_curves(
@@ -21,7 +26,7 @@ def learning_curves(
     monitor: str = "val_auc",
     title: str = "Learning curves",
 ) -> go.Figure:
-    """Draw loss and AUC by epoch: dotted on the training images, solid on those held out.
+    """Draw loss and measures by epoch: dotted on the training images, solid on those held out.
 
     The epoch whose weights are kept is marked on every curve of the held-out images, so that no
     curve's own best epoch is read as the run's.

@@ -6,7 +6,7 @@ batch, what a step compares, and what is measured after an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -97,6 +97,7 @@ def fit_segmenter(
     optimizer: keras.optimizers.Optimizer,
     folder: str | Path,
     schedule: Schedule | None = None,
+    only: Collection[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
     verbose: int = 2,
@@ -108,12 +109,13 @@ def fit_segmenter(
     Args:
         model: From pixels to logits (`unet.make_segmenter`), made in the accelerator's scope.
         rows: To learn from; each record has a mask (`epochs.masked.read_mask_rows`).
-        valid_paths: Shards to be measured on, each record with a mask.
+        valid_paths: Shards to be measured on.
         recipe: How; masks are compared at its image size.
         loss: Its `call` gives one number an image (`losses.make_mask_loss`).
         optimizer: Made in the accelerator's scope.
         folder: Gets `history.csv` and `checkpoint/`.
         schedule: That the optimizer follows, where it has cycles or follows a plateau.
+        only: The ids of the images of `valid_paths` that have masks; None: all have.
         callbacks: More of Keras'; their own state is not kept when a run is taken up again.
         on_epoch: Called with the history after every epoch, to draw it.
         verbose: 0 silent, 1 a bar, 2 a line an epoch.
@@ -133,6 +135,7 @@ def fit_segmenter(
     record = Record(Path(folder), recipe, course.identity(), measures=MEASURES)
     with scope_of(model):
         validation = MaskValidation(
-            model, valid_paths, image_size=recipe.image_size, batch_size=recipe.batch_size
-        )
+            model, valid_paths, image_size=recipe.image_size, batch_size=recipe.batch_size,
+            only=only,
+        )  # fmt: skip
         return fit_course(course, record, validation, callbacks, on_epoch, verbose)

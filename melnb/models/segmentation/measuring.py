@@ -6,7 +6,7 @@ come back and no plane is kept, however many images there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ class MaskValidation:
 
     Args:
         model: The segmenter; its weights may change between two measurements.
-        paths: Validation shards, each record with a mask.
+        paths: Validation shards.
         image_size: Pixels on a side, at which masks are compared.
         batch_size: Images in a batch, over all replicas.
+        only: The ids of the images that have masks; None: all have.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class MaskValidation:
         *,
         image_size: int,
         batch_size: int,
+        only: Collection[str] | None = None,
     ) -> None:
         self.model = model
-        self.images = count_images(paths)
+        self.images = count_images(paths) if only is None else len(set(only))
         self._batches = predict_mask_batches(
-            paths, image_size=image_size, batch_size=batch_size, masks=True
+            paths, image_size=image_size, batch_size=batch_size, masks=True, only=only
         )
         self._counter: _Counting | None = None
         self._learning: list[bool] = []
