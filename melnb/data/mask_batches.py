@@ -6,13 +6,14 @@ picture was, it is cut at the half again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from melnb.data.epochs.rows import Rows
+from melnb.data.epochs.rows import Rows, read_places
 from melnb.data.shards.examples import read_examples
 from melnb.data.streams import (
     check_shards,
@@ -76,24 +77,26 @@ def predict_mask_batches(
     image_size: int,
     batch_size: int,
     masks: bool | None = None,
+    only: Collection[str] | None = None,
 ) -> Any:
     """Make the batches of one pass in file order.
 
     The last batch is filled up with black pictures and empty masks, so that each has its full size
-    on every device: cut the result after `count_images(paths)` rows.
+    on every device: cut the result after `count_images(paths)` rows, or those of `only`.
 
     Args:
         paths: Shards, with masks or without.
         image_size: Pixels on a side; pictures and masks of another size are resized.
         batch_size: Rows in a batch, over all replicas.
         masks: Whether every record has a mask that is wanted; None: as the first record has.
+        only: The ids of the images wanted; no other is decoded. None: all.
 
     Returns:
         A tf.data.Dataset of {"image": batch x size x size x 3 float32 0-255} and, with masks,
         "mask": batch x size x size x 1 float32 0 or 1.
 
     Raises:
-        ValueError: There are no shards.
+        ValueError: There are no shards, or not every image of `only` is in one.
         tf.errors.OpError: (While reading) a record, a picture or a mask is damaged, or one of the
             records has no mask although masks are wanted.
     """
@@ -106,15 +109,45 @@ def predict_mask_batches(
         encoded = parse_record(record, {"image": tf.string})["image"]
         return {"image": decode_jpeg(encoded, image_size)}
 
-    records = tf.data.TFRecordDataset(names).enumerate()
+    if only is None:
+        records, count = tf.data.TFRecordDataset(names).enumerate(), count_images(paths)
+    else:
+        names, chosen = _choose(names, set(only))
+        wanted_places, count = tf.constant(chosen), int(chosen.sum())
+        records = tf.data.TFRecordDataset(names).enumerate()
+        records = records.filter(lambda place, _: wanted_places[place])
     images = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    return filled_batches(images, count_images(paths), batch_size=batch_size)
+    return filled_batches(images, count, batch_size=batch_size)
+
+
+def list_images(paths: Sequence[str | Path], only: Collection[str] | None = None) -> list[str]:
+    """Return the image ids of shards in file order, all or those asked for; nothing is decoded."""
+    wanted = None if only is None else set(only)
+    every = (name for path in paths for _, _, name, _ in read_places(str(path)))
+    return [name for name in every if wanted is None or name in wanted]
 
 
 def has_masks(paths: Sequence[str | Path]) -> bool:
     """Return whether the first record of shards has a mask; no other is read."""
     first = (example for path in paths for example in read_examples(path, keys=("mask",)))
     return bool(next(first, {}).get("mask"))
+
+
+def _choose(paths: Sequence[str], only: set[str]) -> tuple[list[str], np.ndarray]:
+    """Return the shards that hold wanted images, and of each record of them whether it is one."""
+    shards, chosen, lost = [], [np.zeros(0, bool)], set(only)
+    for path in paths:
+        names = list_images([path])
+        if not only.isdisjoint(names):
+            shards.append(path)
+            chosen.append(np.array([name in only for name in names]))
+            lost.difference_update(names)
+    if lost:
+        raise ValueError(
+            f"{len(lost)} of {len(only)} images wanted are in none of {len(paths)} shards, the "
+            f"first is {min(lost)}: make the records of all images again"
+        )
+    return shards, np.concatenate(chosen)
 
 
 def _decode_pair(record: tf.Tensor, size: int, place: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -14,7 +14,12 @@ from melnb.data.batches import train_batches
 from melnb.data.epochs.masked import read_mask_rows
 from melnb.data.epochs.rows import Rows
 from melnb.data.epochs.sampling import plan_epoch
-from melnb.data.mask_batches import has_masks, predict_mask_batches, train_mask_batches
+from melnb.data.mask_batches import (
+    has_masks,
+    list_images,
+    predict_mask_batches,
+    train_mask_batches,
+)
 from melnb.data.shards.examples import write_shard
 
 SIZE = 16
@@ -36,7 +41,8 @@ def disc(n: int, size: int = SIZE) -> np.ndarray:
 def example(n: int, size: int = SIZE) -> dict[str, Any]:
     """Image n: all pixels 20 n, and the n-th disc."""
     grey = np.full((size, size, 3), 20 * n, "uint8")
-    return {"image": encode(grey, "JPEG"), "mask": encode(disc(n, size)), "target": n % 2}
+    pair = {"image": encode(grey, "JPEG"), "mask": encode(disc(n, size))}
+    return {**pair, "target": n % 2, "image_name": f"i{n}".encode()}
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +115,31 @@ def test_prediction_keeps_file_order_and_fills_the_last_batch(shards: list[Path]
     np.testing.assert_array_equal(whole(got, "mask")[:10], expected)
     assert not whole(got, "image")[10:].any()
     assert not whole(got, "mask")[10:].any()
+
+
+@pytest.mark.parametrize("numbers", [[7, 2, 3], [9], [], list(range(10))])
+def test_only_the_images_wanted_are_read(shards: list[Path], numbers: list[int]) -> None:
+    only = [f"i{n}" for n in numbers]
+    given = {"image_size": SIZE, "batch_size": 2, "only": only}
+    got = list(predict_mask_batches(shards, **given).as_numpy_iterator())
+    assert len(got) == -(-len(numbers) // 2)
+    if numbers:
+        seen = whole(got, "image")[: len(numbers), 0, 0, 0]
+        np.testing.assert_array_equal(seen, 20 * np.sort(numbers))
+    assert list_images(shards, only) == [f"i{n}" for n in sorted(numbers)]
+
+
+def test_an_image_that_no_shard_holds_is_named(shards: list[Path]) -> None:
+    assert list_images(shards) == [f"i{n}" for n in range(10)]
+    with pytest.raises(ValueError, match=r"1 of 2 images wanted are in none of 2 .* first is i99"):
+        predict_mask_batches(shards, image_size=SIZE, batch_size=2, only=["i99", "i3"])
+
+
+def test_of_damaged_records_those_that_are_not_wanted_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "fold0-00-2.tfrec"
+    write_shard(path, [example(1) | {"image": b"no JPEG"}, example(2)])
+    (batch,) = predict_mask_batches([path], image_size=SIZE, batch_size=1, only={"i2"})
+    assert batch["image"][0, 0, 0, 0] == 40
 
 
 def test_a_mask_of_another_size_is_resized_as_its_picture_and_cut_at_the_half(

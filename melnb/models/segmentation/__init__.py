@@ -9,6 +9,7 @@
     measuring   what a segmenter is worth on masks that it does not learn from
     fitting     one run, one fold, by the loop of `training`
     predicting  planes of probability, image by image, and how far the looks disagree
+    crossing    who predicts whom: each image by networks that have not learnt from it
 
 The room's law: a segmenter takes float32 pixels, batch x height x width x 3, 0-255, of any side,
 scales them itself, and gives float32 logits, batch x height x width x 1. What is averaged is

@@ -7,7 +7,8 @@ of samples). A batch is forgotten before the next is read, so memory does not gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,8 +18,7 @@ import numpy as np
 from keras import ops
 
 from melnb.data.augmentation.geometry import VIEWS, dihedral, undo_dihedral
-from melnb.data.mask_batches import predict_mask_batches
-from melnb.data.records import read_index
+from melnb.data.mask_batches import list_images, predict_mask_batches
 from melnb.models.accelerator import choose_jit, scope_of
 
 LOOKS = ("none", "dihedral")
@@ -45,6 +45,18 @@ class PredictedMask:
     fold_spread: float
     fold_distance: float
 
+    def numbers(self) -> dict[str, float]:
+        """Return the four by name, after `disagreement`: the mean of the distances that are known.
+
+        A distance is the share of both masks that only one of two looks calls lesion, whatever the
+        size of the lesion; a spread is of the whole picture, and small where the lesion is.
+        """
+        names = ("view_spread", "view_distance", "fold_spread", "fold_distance")
+        distances = [self.view_distance, self.fold_distance]
+        known = [distance for distance in distances if not math.isnan(distance)]
+        mean = sum(known) / len(known) if known else math.nan
+        return {"disagreement": mean} | {name: getattr(self, name) for name in names}
+
 
 def predict_masks(
     models: Sequence[keras.Model],
@@ -53,8 +65,9 @@ def predict_masks(
     image_size: int,
     batch_size: int,
     views: str = "dihedral",
+    only: Collection[str] | None = None,
 ) -> Iterator[PredictedMask]:
-    """Predict every image of shards, in file order.
+    """Predict every image of shards, or some of them, in file order.
 
     Args:
         models: Segmenters: one fold's own for its held-out images, all folds' for others.
@@ -62,17 +75,20 @@ def predict_masks(
         image_size: Pixels on a side.
         batch_size: Images in a batch.
         views: `none`: the picture as it is; `dihedral`: its eight flips and quarter turns.
+        only: The ids of the images wanted; no other is decoded. None: all.
 
     Returns:
         What is said of one image after another.
 
     Raises:
-        ValueError: There are no models or shards, the views are unknown, or a model gives no
-            numbers.
+        ValueError: There are no models or shards, an image of `only` is in none of them, the views
+            are unknown, or a model gives no numbers.
     """
     _check(models, views)
-    batches = predict_mask_batches(paths, image_size=image_size, batch_size=batch_size, masks=False)
-    names = (str(name) for path in paths for name in read_index([path])["image_id"])
+    batches = predict_mask_batches(
+        paths, image_size=image_size, batch_size=batch_size, masks=False, only=only
+    )
+    names = iter(list_images(paths, only))
     pairs = (
         (list(islice(names, batch_size)), batch["image"]) for batch in batches.as_numpy_iterator()
     )

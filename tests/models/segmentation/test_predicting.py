@@ -13,7 +13,12 @@ from scipy.special import expit
 from sklearn.metrics import jaccard_score
 
 from melnb.data.records import read_index
-from melnb.models.segmentation.predicting import disagreement, predict_masks, predict_pictures
+from melnb.models.segmentation.predicting import (
+    PredictedMask,
+    disagreement,
+    predict_masks,
+    predict_pictures,
+)
 from melnb.models.segmentation.unet import make_segmenter
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -112,6 +117,35 @@ def test_shards_are_predicted_in_file_order_each_image_once(
     others = list(predict_masks(models, discs[:2], image_size=16, batch_size=7, views="none"))
     for one, other in zip(found, others, strict=True):
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
+
+
+def test_some_images_are_predicted_as_among_all(
+    models: list[keras.Model], discs: list[Path]
+) -> None:
+    given = {"image_size": 16, "batch_size": 5, "views": "none"}
+    every = {one.image_id: one for one in predict_masks(models[:1], discs, **given)}  # type: ignore[arg-type]
+    only = ["image2_3", "image0_11", "image2_0"]
+    found = list(predict_masks(models[:1], discs, only=only, **given))  # type: ignore[arg-type]
+    assert [one.image_id for one in found] == ["image0_11", "image2_0", "image2_3"]
+    for one in found:
+        np.testing.assert_allclose(one.probability, every[one.image_id].probability, atol=1e-6)
+    assert list(predict_masks(models[:1], discs, only=[], **given)) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("distances", "expected"),
+    [((0.2, 0.4), 0.3), ((np.nan, 0.4), 0.4), ((0.2, np.nan), 0.2), ((np.nan, np.nan), np.nan)],
+)
+def test_disagreement_is_the_mean_of_the_distances_that_are_known(
+    distances: tuple[float, float], expected: float
+) -> None:
+    one = PredictedMask("a", np.zeros((2, 2)), 0.01, distances[0], 0.02, distances[1])
+    numbers = one.numbers()
+    assert list(numbers) == [
+        "disagreement", "view_spread", "view_distance", "fold_spread", "fold_distance",
+    ]  # fmt: skip
+    assert numbers["disagreement"] == pytest.approx(expected, nan_ok=True)
+    assert numbers["fold_spread"] == 0.02
 
 
 def test_a_batch_is_read_only_when_its_turn_comes(models: list[keras.Model]) -> None:
