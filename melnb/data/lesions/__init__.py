@@ -9,6 +9,7 @@
     colours   the six colours of dermoscopy, variegation, difference from the skin around
     abcd      both, of one picture and its mask
     features  the table of them, a row for each image
+    reading   masks, true or found, each read when it is asked for
 
 The room's law: a mask is true or false, height x width, of the picture as it stands upright; a box
 is in pixels of that picture. One image is in memory at a time (in each process). A mask that cannot

@@ -372,3 +372,68 @@ def test_settings_are_written_beside(images: pd.DataFrame, tmp_path: Path) -> No
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert settings["output"] == "soft_margin"
     assert settings["square"] is True
+
+
+def test_masks_of_another_folder_are_linked_and_cut_anew(
+    images: pd.DataFrame, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    apply(images, first)
+    given = {"masks_of": first, "output": "crop_times_mask", "workers": 1, "progress": False}
+    assert apply_masks(images, [], second, **given) == 4  # type: ignore[arg-type]
+    for mask in (first / "masks").iterdir():
+        assert (second / "masks" / mask.name).stat().st_ino == mask.stat().st_ino
+    lesions = write_tables(images, second)
+    apply(images, tmp_path / "at_once", output="crop_times_mask")
+    assert contents(second) == contents(tmp_path / "at_once")
+    assert lesions["fold"].tolist() == [2] * 4
+    (second / "masks" / "img1.png").unlink()  # as if killed in the midst
+    stamps = {f: f.stat().st_mtime_ns for f in (second / "pictures").iterdir()}
+    assert apply_masks(images, [], second, **given) == 1  # type: ignore[arg-type]
+    assert {f: f.stat().st_mtime_ns for f in stamps} == stamps
+    assert apply_masks(images, [], second, **given) == 0  # type: ignore[arg-type]
+
+
+def test_masks_are_copied_where_they_cannot_be_linked(
+    images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(images, tmp_path / "first")
+
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    given = {"masks_of": tmp_path / "first", "workers": 1, "progress": False}
+    assert apply_masks(images, [], tmp_path / "second", **given) == 4  # type: ignore[arg-type]
+    write_tables(images, tmp_path / "second")
+    first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"sigma": 3.0}, r"sigma is 3.0, but the masks of .*first were made with 2.0"),
+        ({"margin": 0.2}, r"margin is 0.2, but .* with 0.1"),
+        ({"fit": "pad"}, r"fit is 'pad', but .* with 'squash'"),
+        ({"square": True}, r"square is True, but .* with False"),
+    ],
+)
+def test_masks_that_were_made_otherwise_are_not_taken(
+    images: pd.DataFrame, tmp_path: Path, other: dict, message: str
+) -> None:
+    apply(images, tmp_path / "first")
+    with pytest.raises(ValueError, match=message):
+        apply_masks(images, [], tmp_path / "second", masks_of=tmp_path / "first", **other)
+    assert not (tmp_path / "second").exists()
+
+
+def test_masks_of_other_images_are_not_taken(images: pd.DataFrame, tmp_path: Path) -> None:
+    apply(images.iloc[:3], tmp_path / "first")
+    given = {"masks_of": tmp_path / "first"}
+    with pytest.raises(ValueError, match=r"masks of 3 images .* has 4; img3 is without a mask"):
+        apply_masks(images, [], tmp_path / "second", **given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"masks of 3 images .* has 2; img2 is not in the table"):
+        apply_masks(images.iloc[:2], [], tmp_path / "second", **given)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError, match=r"no settings.json in .*: name a run of 02d"):
+        apply_masks(images, [], tmp_path / "second", masks_of=tmp_path / "nowhere")
