@@ -20,6 +20,7 @@ from melnb.tables import TEST, TableError, make_predictions
 
 FAILED = "failed"
 _HELD = "held"
+_CURVE = ("false_positive_rate", "sensitivity", "threshold", "note", "predictor")
 _COVERAGE = ("predictor", "coverage", "disagreement", "n", "jaccard", "threshold_jaccard", "failed")
 
 
@@ -80,15 +81,16 @@ def failure_prediction(
 
     Returns:
         A row per predictor: `predictor` and `rows.ESTIMATE_COLUMNS`; `positives` are the failed.
+        Without a scored image or a predictor, as in the tables below, there is no row.
     """
     made = [
         metrics.auc(
             failure_rows(scores, disagreement, name, least_jaccard=least_jaccard),
             positive=FAILED, confidence=confidence, cluster=cluster,
         ).assign(predictor=name)
-        for name in _predictors(disagreement)
+        for name in _told(scores, disagreement)
     ]  # fmt: skip
-    return pd.concat(made, ignore_index=True)[["predictor", *ESTIMATE_COLUMNS]]
+    return _gathered(made, ["predictor", *ESTIMATE_COLUMNS])
 
 
 def failure_roc(
@@ -99,9 +101,9 @@ def failure_roc(
         metrics.roc_curve(
             failure_rows(scores, disagreement, name, least_jaccard=least_jaccard), positive=FAILED
         ).assign(predictor=name)
-        for name in _predictors(disagreement)
+        for name in _told(scores, disagreement)
     ]
-    return pd.concat(made, ignore_index=True)
+    return _gathered(made, list(_CURVE))
 
 
 def jaccard_by_coverage(
@@ -120,7 +122,7 @@ def jaccard_by_coverage(
         `jaccard`, `threshold_jaccard`, `failed`.
     """
     made = []
-    for name in _predictors(disagreement):
+    for name in _told(scores, disagreement):
         value = _values(scores, disagreement, name)
         level, group = np.unique(value, return_inverse=True)
         kept = np.cumsum(np.bincount(group, minlength=len(level)))
@@ -131,7 +133,7 @@ def jaccard_by_coverage(
         for column, values in columns.items():
             row[column] = np.cumsum(np.bincount(group, weights=values)) / kept
         made.append(pd.DataFrame(row, columns=list(_COVERAGE)))
-    return pd.concat(made, ignore_index=True)
+    return _gathered(made, list(_COVERAGE))
 
 
 def jaccard_at_coverage(
@@ -164,7 +166,7 @@ def jaccard_at_coverage(
         if not 0 < share <= 1:
             raise ValueError(f"coverages holds {share}: use shares above 0 up to 1")
     made = []
-    for name in _predictors(disagreement):
+    for name in _told(scores, disagreement):
         value = _values(scores, disagreement, name)
         rising = np.sort(value)
         for share in coverages:
@@ -175,18 +177,29 @@ def jaccard_at_coverage(
             )  # fmt: skip
             made.append(mean.assign(predictor=name, wanted=share, coverage=float(kept.mean())))
     columns = ["predictor", "wanted", "coverage", "value", "se", "low", "high", "n", "note"]
-    return pd.concat(made, ignore_index=True)[columns]
+    return _gathered(made, columns)
 
 
 def _predictors(disagreement: pd.DataFrame) -> list[str]:
-    known = disagreement.columns[disagreement.notna().any()]
-    names = [str(c) for c in known if c != "image_id"]
-    if "image_id" not in disagreement or not names:
+    if "image_id" not in disagreement:
         raise TableError(
             f"disagreement: columns are {list(disagreement.columns)}: pass image_id and a column "
             "of 0 to 1 for each predictor"
         )
-    return names
+    known = disagreement.columns[disagreement.notna().any()]
+    return [str(c) for c in known if c != "image_id"]
+
+
+def _told(scores: pd.DataFrame, disagreement: pd.DataFrame) -> list[str]:
+    """Return the predictors that there is something to judge by: none without a scored image."""
+    names = _predictors(disagreement)
+    return names if len(scores) else []
+
+
+def _gathered(made: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    if not made:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(made, ignore_index=True)[columns]
 
 
 def _values(scores: pd.DataFrame, disagreement: pd.DataFrame, predictor: str) -> np.ndarray:

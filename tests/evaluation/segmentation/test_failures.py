@@ -110,8 +110,21 @@ def test_a_predictor_that_nobody_knows_is_left_out(
         jaccard_at_coverage(scores, unknown, draws=20),
     ):
         assert set(table["predictor"]) == {"views"}
-    with pytest.raises(TableError, match="pass image_id and a column"):
-        failure_prediction(scores, unknown.assign(views=np.nan))
+
+
+@pytest.mark.parametrize("what", ["no image", "no predictor", "no column"])
+def test_where_there_is_nothing_to_judge_the_tables_are_empty(
+    scores: pd.DataFrame, disagreement: pd.DataFrame, what: str
+) -> None:
+    told = {
+        "no image": (scores.head(0), disagreement),
+        "no predictor": (scores, disagreement.assign(views=np.nan, folds=np.nan)),
+        "no column": (scores, disagreement[["image_id"]]),
+    }[what]
+    for make in (failure_prediction, failure_roc, jaccard_by_coverage, jaccard_at_coverage):
+        table = make(*told)
+        assert len(table) == 0
+        assert list(table.columns) == list(make(scores, disagreement).columns)
 
 
 def test_bad_disagreements_are_named(scores: pd.DataFrame, disagreement: pd.DataFrame) -> None:
@@ -124,8 +137,8 @@ def test_bad_disagreements_are_named(scores: pd.DataFrame, disagreement: pd.Data
     with pytest.raises(TableError, match="i00 has two rows"):
         failure_prediction(scores, pd.concat([disagreement, twice]))
     with pytest.raises(TableError, match="pass image_id and a column"):
-        failure_prediction(scores, disagreement[["image_id"]])
+        failure_prediction(scores, disagreement[["views"]])
     with pytest.raises(TableError, match="no column 'x'"):
         failure_rows(scores, disagreement, "x")
     with pytest.raises(TableError, match="there is no image"):
-        jaccard_by_coverage(scores.head(0), disagreement)
+        failure_rows(scores.head(0), disagreement, "views")
