@@ -18,6 +18,7 @@ from melnb.parameters import Parameters as Parameters
 from melnb.parameters import read_yaml as read_yaml
 from melnb.stages.blending import Ablation as Ablation
 from melnb.stages.blending import Ensemble as Ensemble
+from melnb.stages.masking import SegmentApply as SegmentApply
 from melnb.stages.predicting import Predict as Predict
 from melnb.stages.predicting import PseudoLabel as PseudoLabel
 from melnb.stages.preparing import Explore as Explore
@@ -34,8 +35,8 @@ from melnb.stages.training import Train as Train
 STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
-        Explore, Prepare, SegmentTrain, Train, FindLr, Metadata, Predict, PseudoLabel,
-        Ensemble, Ablation, Report, Explain, Choose, External,
+        Explore, Prepare, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Predict,
+        PseudoLabel, Ensemble, Ablation, Report, Explain, Choose, External,
     )
 }  # fmt: skip
 

@@ -33,6 +33,11 @@ from melnb.runs import find_table, located, outputs_root, run_name
 NEEDS: dict[str, tuple[str, ...]] = {
     "02_prepare": ("{relabel}", "02d_segment_apply/{applied}"),
     "02c_segment_train": ("02_prepare/{dataset}",),
+    "02d_segment_apply": (
+        "02_prepare/{dataset}",
+        "02c_segment_train/{segment_run}/*",
+        "02d_segment_apply/{masks_of}",
+    ),
     "03_train": (
         "02_prepare/{dataset}",
         "02_prepare/{external}",
@@ -126,8 +131,11 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
 def needed(parameters: Parameters) -> list[str]:
     """Return the runs (`stage/run`, perhaps with `*`) and files that a stage's parameters name."""
     values = parameters.plain()
-    if "train_run" in values:
-        values["train_run"] = values["train_run"] or values["run"]
+    for name in ("train_run", "segment_run"):
+        if name in values:
+            values[name] = values[name] or values["run"]
+    if values.get("masks_of"):
+        values["segment_run"] = ""
     names: list[str] = []
     for pattern in NEEDS.get(parameters.stage, ()):
         field = pattern[pattern.index("{") + 1 : pattern.index("}")]
