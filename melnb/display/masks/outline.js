@@ -28,8 +28,10 @@ function outlinesOf(mask, { width, height }, field = null, threshold = 0.5) {
     return name;
   };
   for (let y = -1; y < height; y += 1) {
-    for (let x = -1; x < width; x += 1) {
-      const [a, b, c, d] = [at(x, y), at(x + 1, y), at(x + 1, y + 1), at(x, y + 1)];
+    // A cell's corners a b above, d c below; the right ones are the next cell's left ones.
+    for (let [x, a, d, b, c] = [-1, false, false]; x < width; x += 1, a = b, d = c) {
+      b = at(x + 1, y);
+      c = at(x + 1, y + 1);
       if (a === b && b === c && c === d) continue;
       const sides = [[x, y, 0], [x + 1, y, 1], [x, y + 1, 0], [x, y, 1]]; // top right bottom left
       // Lesion to the left of the way; of two that touch by a corner, each keeps its own line.
@@ -57,6 +59,8 @@ function outlinesOf(mask, { width, height }, field = null, threshold = 0.5) {
   return lines;
 }
 
+const [INK, RIM] = [2.6, 0.9]; // CSS pixels: of a line, and of its dark edge on either side
+
 /** A canvas that shows a picture and lines over it. */
 function makeCanvas(label) {
   const node = html("canvas", { class: "lesion", role: "img", "aria-label": label });
@@ -74,15 +78,18 @@ function makeCanvas(label) {
       pen.drawImage(picture, 0, 0, wide, high);
       [pen.lineJoin, pen.lineCap] = ["round", "butt"];
       const [right, down] = [wide / size.width, high / size.height];
+      const rim = (INK / 2 + RIM) * fine; // a line along the picture's edge keeps its whole width
+      const across = (x) => clamp(x * right, rim, wide - rim);
+      const below = (y) => clamp(y * down, rim, high - rim);
       for (const [name, outlines] of Object.entries(lines)) {
         const [colour, dashes] = styles[name];
         const path = new Path2D();
         for (const line of outlines) {
-          line.forEach(([x, y], k) => path[k ? "lineTo" : "moveTo"](x * right, y * down));
+          line.forEach(([x, y], k) => path[k ? "lineTo" : "moveTo"](across(x), below(y)));
           path.closePath();
         }
         pen.setLineDash(dashes.map((length) => length * fine));
-        for (const [width, ink] of [[4.4, "#14181d"], [2.6, colour]]) {
+        for (const [width, ink] of [[INK + 2 * RIM, "#14181d"], [INK, colour]]) {
           [pen.lineWidth, pen.strokeStyle] = [width * fine, ink];
           pen.stroke(path);
         }
