@@ -26,15 +26,15 @@ def held_out_folds(images: pd.DataFrame, learnt: pd.DataFrame, folds: pd.DataFra
         folds: Its folds table.
 
     Returns:
-        Whole numbers by image id, in the order of `images`: the fold, or -1 where the image stands
-        in no fold, or is of the test images.
+        Whole numbers by image id, in the order of `images`: the fold, or -1 where none of the three
+        stands in a fold; test images are in none.
 
     Raises:
         TableError: The folds part a lesion or a patient, or are of other images.
     """
     check_folds(folds, learnt)
     ids = learnt[[c for c in ("image_id", "lesion_id", "patient_id") if c in learnt]]
-    known = ids.merge(folds[["image_id", "fold"]], on="image_id")
+    known = ids.merge(folds.loc[folds["fold"] != TEST, ["image_id", "fold"]], on="image_id")
     known["image_id"] = _plain(known["image_id"])
     found = np.full(len(images), np.nan)
     for column in (c for c in ids if c in images):

@@ -24,13 +24,13 @@ FOLDS = pd.DataFrame({"image_id": ["e", "d", "c", "b", "a"], "fold": [TEST, 2, 1
 
 def test_the_image_comes_before_its_lesion_and_that_before_its_patient() -> None:
     asked = images(
-        image_id=["c", "x", "y", "z", "e", "w", "c_downsampled"],
-        lesion_id=["la", "lc", "lx", np.nan, np.nan, "le", np.nan],
-        patient_id=["pd", "pd", "pd", np.nan, np.nan, np.nan, np.nan],
+        image_id=["c", "x", "y", "z", "e", "w", "c_downsampled", "v"],
+        lesion_id=["la", "lc", "lx", np.nan, "lc", "le", np.nan, "le"],
+        patient_id=["pd", "pd", "pd", np.nan, np.nan, np.nan, np.nan, "pd"],
     )
     found = held_out_folds(asked, LEARNT, FOLDS)
     assert found.to_dict() == {
-        "c": 1, "x": 1, "y": 2, "z": TEST, "e": TEST, "w": TEST, "c_downsampled": 1,
+        "c": 1, "x": 1, "y": 2, "z": TEST, "e": 1, "w": TEST, "c_downsampled": 1, "v": 2,
     }  # fmt: skip
     assert found.dtype == np.int64
 
