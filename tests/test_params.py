@@ -83,6 +83,8 @@ def test_other_stages_refuse_what_has_no_meaning() -> None:
         params.Prepare.check({"source": "kaggle_tfrecords", "cleaning": "hairs"})
     with pytest.raises(params.ParameterError, match=r"low 0.8 is not below high 0.7"):
         params.PseudoLabel.check({"low": 0.8})
+    with pytest.raises(params.ParameterError, match=r"masks_of is 'demo', the run itself: name"):
+        params.SegmentApply.check({"masks_of": "demo"})
     with pytest.raises(params.ParameterError, match=r"lowest 1.0 is not below highest 1.0"):
         params.FindLr.check({"lowest": 1.0})
 
