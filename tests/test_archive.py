@@ -33,6 +33,13 @@ def test_folds_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         archive.find_folds("03_train", "c", tmp_path)
 
 
+def test_what_was_cut_out_is_read_as_a_table(tmp_path: Path) -> None:
+    folder = write_run("02d_segment_apply", "crop", tmp_path, file="images.csv")
+    assert archive.applied_source("crop", tmp_path) == ("csv", folder / "images.csv")
+    with pytest.raises(FileNotFoundError, match="no 02d_segment_apply/mask in"):
+        archive.applied_source("mask", tmp_path)
+
+
 def test_seeds_of_a_technique_are_found_with_their_folds(tmp_path: Path) -> None:
     homes = [
         write_run("03_train", f"{name}/fold{fold}", tmp_path, file="predictions.csv")

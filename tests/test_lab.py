@@ -14,7 +14,8 @@ from melnb import params, runs
 
 HERE = Path(__file__).parents[1]
 FINISHED = {
-    "01_explore": "demo", "02_prepare": "demo", "03_train": "demo/fold0", "03b_find_lr": "demo",
+    "01_explore": "demo", "02_prepare": "demo", "02c_segment_train": "demo/fold0",
+    "02d_segment_apply": "demo", "03_train": "demo/fold0", "03b_find_lr": "demo",
     "03c_metadata": "demo", "04_predict": "demo", "04b_pseudo_label": "demo", "05_ensemble": "demo",
     "05b_ablation": "demo", "06_report": "demo", "06b_explain": "demo", "06c_choose": "demo",
     "06d_external": "demo",
@@ -55,6 +56,10 @@ def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(
         page.wait_for_function(ENDED, timeout=400_000)
         record = runs.read_run(project / "outputs" / stage / run)
         assert record["stage"] == stage
+        if stage == "02c_segment_train":  # a network for each fold
+            for fold in (1, 2):
+                trained = project / "outputs" / stage / "demo"
+                shutil.copytree(trained / "fold0", trained / f"fold{fold}")
         if stage == "03_train":  # two seeds of two techniques, for 05b_ablation to compare
             for name in ("demo-s0", "demo-focal-s0"):
                 trained = project / "outputs" / "03_train"

@@ -24,6 +24,11 @@ stages:
   - 01_explore: {with: {per_class: 3}}
   - 02_prepare: {with: {shard_size: 30}}
   - 02_prepare: {with: {dataset: elsewhere, rows: 60, seed: 1}}
+  - 02c_segment_train: {folds: 2, with: {run: line, epochs: 2, n_looked: 3, n_worst: 3}}
+  - 02d_segment_apply: {with: {run: line, n_looked: 3, n_worst: 3}}
+  - 02d_segment_apply:
+      with: {run: masked, masks_of: line, output: crop_times_mask, features: false, n_looked: 3}
+  - 02_prepare: {with: {dataset: masked, applied: masked, rows: 0, measure: false, fit: squash}}
   - 03b_find_lr: {with: {run: line, train: [params/03_train.line.yaml], steps: 12}}
   - 03_train:
       file: params/03_train.line.yaml
@@ -100,6 +105,37 @@ def test_every_stage_left_a_whole_run(outputs: Path) -> None:
         assert (path.parent / "notebook.ipynb").is_file()
         assert {"parameters", "inputs", "results", "versions", "device"} <= set(record)
         assert all((path.parent / file["path"]).exists() for file in record["files"])
+
+
+def test_lesions_are_cut_out_by_networks_that_never_saw_them(outputs: Path) -> None:
+    applied = outputs / "02d_segment_apply"
+    folds = tables.read_folds(outputs / "02_prepare" / "line" / "folds.csv")
+    lesions = pd.read_csv(applied / "line" / "lesions.csv").merge(folds, on="image_id")
+    assert len(lesions) == len(folds)
+    assert (lesions["fold_x"] == lesions["fold_y"]).all()  # whose network drew it; in which it is
+    again = pd.read_csv(applied / "masked" / "lesions.csv")
+    assert again["mask_path"].tolist() == lesions["mask_path"].tolist()
+    assert runs.read_run(applied / "masked")["device"] == "no network"
+    scores = pd.read_csv(applied / "line" / "scores.csv")
+    held_out = pd.read_csv(outputs / "02c_segment_train" / "line" / "fold1" / "scores.csv")
+    both = scores.merge(held_out, on="image_id", validate="1:1")
+    assert len(both) == (folds["fold"] == 1).sum()
+    assert both["jaccard_x"].to_numpy() == pytest.approx(both["jaccard_y"], abs=0.02)
+
+
+def test_what_was_cut_out_is_prepared_in_the_same_folds(outputs: Path) -> None:
+    prepared = outputs / "02_prepare"
+    whole, cut = (tables.read_folds(prepared / name / "folds.csv") for name in ("line", "masked"))
+    assert (
+        cut.sort_values("image_id")["fold"].tolist()
+        == whole.sort_values("image_id")["fold"].tolist()
+    )
+    images = tables.read_images(prepared / "masked" / "images.csv")
+    lesions = pd.read_csv(outputs / "02d_segment_apply" / "masked" / "lesions.csv")
+    cropped = set(lesions.loc[lesions["verdict"] == "ok", "image_id"])
+    assert cropped
+    paths = images.set_index("image_id")["path"]
+    assert {i for i in paths.index if "02d_segment_apply" in paths[i]} == cropped
 
 
 def test_executed_notebooks_are_clean(outputs: Path) -> None:

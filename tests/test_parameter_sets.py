@@ -94,6 +94,30 @@ def test_ham10000_is_judged_on_two_other_sources(tmp_path: Path) -> None:
     assert len(pd.read_csv(home / "points.csv")) == 3
 
 
+def test_isic2018_task1_is_segmented_on_densenet169_and_vgg16(tmp_path: Path) -> None:
+    words = ["rows=32", "n_folds=2", "epochs=1", "batch_size=4", "02c_segment_train.weights=none"]
+    outputs = run_set("isic2018-task1", tmp_path, *words, *SIXTY_FOUR)
+    for run in ("densenet169", "vgg16"):
+        summary = pd.read_csv(outputs / "02d_segment_apply" / run / "summary.csv")
+        assert summary["rows"].unique().tolist() == ["fold 0", "fold 1", "out of fold"]
+        pooled = summary.query("rows == 'out of fold' and metric == 'jaccard'").iloc[0]
+        assert pooled["n"] == 32
+        assert 0 < pooled["value"] < 1
+
+
+def test_whole_pictures_crops_and_masked_crops_are_compared(tmp_path: Path) -> None:
+    words = ["rows=100", "n_folds=5", "epochs=1", "batch_size=16", "most_disagreement=1"]
+    outputs = run_set("does-it-help", tmp_path, *words)
+    found = pd.read_csv(outputs / "05b_ablation" / "does-it-help" / "ablation.csv")
+    assert set(found["technique"]) == {"centre", "crop", "crop-mask"}
+    prepared = outputs / "02_prepare"
+    names = ("ham10000-whole", "ham10000-centre", "ham10000-crop", "ham10000-crop-mask")
+    folds = [pd.read_csv(prepared / name / "folds.csv").sort_values("image_id") for name in names]
+    assert len({tuple(table["fold"]) for table in folds}) == 1
+    lesions = pd.read_csv(outputs / "02d_segment_apply" / "ham10000-crop" / "lesions.csv")
+    assert set(lesions["fold"]) == {-1}  # no network has met them
+
+
 def test_kaggle_shards_are_trained_on_as_they_are_on_eight_jax_devices(tmp_path: Path) -> None:
     shards = make_kaggle_shards(tmp_path / "shards", Path(DATA) / "siim2020")
     before = {path: path.read_bytes() for path in shards.glob("*.tfrec")}

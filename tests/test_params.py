@@ -99,6 +99,37 @@ def test_members_and_weights_must_agree() -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
+        ({"sizes": [32]}, "give each size its epochs"),
+        ({"sizes": [32], "size_epochs": [8]}, "leave nothing of 8 epochs for image_size"),
+        ({"frozen_epochs": 9}, "frozen_epochs 9 is above epochs 8"),
+        ({"frozen_blocks": 1}, "frozen_blocks is given, but frozen_epochs is 0"),
+        ({"hard_start": 0.8, "hard_end": 0.2}, r"hard_start 0.8 is after hard_end 0.2"),
+        ({"swa_start": 9}, "swa_start 9 is above epochs 8"),
+        ({"keep": "swa"}, "keep is 'swa', but swa_start is 0"),
+        ({"keep": "snapshots"}, "keep is 'snapshots', but snapshots is False"),
+        ({"snapshots": True}, "schedule is 'one_cycle'"),
+        ({"schedule": "plateau", "decay": 1.0}, "plateau falls by decay, which is 1"),
+        (
+            {"schedule": "plateau", "sizes": [32], "size_epochs": [1], "scale_batch": True},
+            "plateau has one rate for all batches",
+        ),
+        ({"final_rate": 1.0}, "final_rate 1.0 is above learning_rate"),
+    ],
+)
+def test_a_segmenter_is_told_what_can_be_done(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(params.ParameterError, match=reason):
+        params.SegmentTrain.check(given)
+
+
+def test_pictures_come_from_one_source() -> None:
+    with pytest.raises(params.ParameterError, match=r"applied is 'crop', whose table names"):
+        params.Prepare.check({"applied": "crop", "folder": "raw"})
+    assert params.Prepare.check({"applied": "crop"})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
         (
             {"select": "greedy", "method": "logistic"},
             "select is 'greedy', but method is 'logistic'",

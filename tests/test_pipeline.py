@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from melnb import runs
-from melnb.params import Ensemble, ParameterError, Predict, Prepare, Report, Train
+from melnb.params import Ensemble, ParameterError, Predict, Prepare, Report, SegmentApply, Train
 from melnb.pipeline import Pipeline, needed, read_pipeline
 
 PLAN = """
@@ -166,6 +166,10 @@ def test_what_a_stage_reads_is_named_by_its_parameters() -> None:
     assert needed(Predict(dataset="d", run="r", train_run="t"))[1] == "03_train/t/*"
     assert needed(Ensemble(members=["04_predict/a", "b.csv"])) == ["04_predict/a", "b.csv"]
     assert needed(Report(predictions=["04_predict/a"], dataset="")) == ["04_predict/a"]
+    assert needed(SegmentApply(dataset="d", run="r")) == ["02_prepare/d", "02c_segment_train/r/*"]
+    masked = SegmentApply(dataset="d", run="r", masks_of="m")  # which needs no network
+    assert needed(masked) == ["02_prepare/d", "02d_segment_apply/m"]
+    assert needed(Prepare(dataset="d", applied="m")) == ["02d_segment_apply/m"]
 
 
 def test_techniques_and_seeds_make_runs(project: Path) -> None:

@@ -145,7 +145,7 @@ def outlined_tile(
 def _legend(kinds: int) -> str:
     entries = "".join(
         '<span><svg width="34" height="10" style="vertical-align:middle;margin-right:6px" '
-        f'aria-hidden="true"><path d="M1 5H33" stroke="{EDGE}" stroke-width="6"/>'
+        f'aria-hidden="true"><path d="M1 5H33" stroke="{EDGE}" stroke-width="6"{dash}/>'
         f'<path d="M2 5H32" stroke="{colour}" stroke-width="3"{dash}/></svg>{words}</span>'
         for words, colour, dash in _KINDS[:kinds]
     )
