@@ -4,8 +4,11 @@ The main line is six notebooks; each reads only what an earlier one wrote:
 
     01_explore    what is in the data?
     02_prepare    images.csv  folds.csv  dataset.json  records/
+      02c_segment_train  where the lesion is: model.keras  scores.csv  masks/
+      02d_segment_apply  masks, crops, features: lesions.csv  images.csv for a next 02_prepare
     03_train      one run, one fold: model.keras  history.csv  predictions.csv
       03b_find_lr  how fast to learn: learning_rate.json
+      03c_metadata  what is said without the picture: predictions.csv  importance.csv
     04_predict    many views of every image: predictions.csv (out of fold)  test.csv
       04b_pseudo_label  what a student may learn of unlabelled images: pseudo.csv
     05_ensemble   joined by image id: predictions.csv  weights.csv
@@ -13,6 +16,7 @@ The main line is six notebooks; each reads only what an earlier one wrote:
     06_report     how good, how sure, for whom: metrics.csv  figures/  report.html  report_card.md
       06b_explain  where the network looks: saliency.csv
       06c_choose  which threshold, by hand: operating_point.json
+      06d_external  whether it holds elsewhere: external.csv  shift.csv
 
 The modules behind them, in the order in which they may import (a line imports only lines above it):
 
