@@ -79,7 +79,8 @@ def sample_pairs(
         PictureError: A picture or a mask is damaged.
         RecordError: A shard is damaged.
     """
-    pixels, masks = {}, {}
+    pixels: dict[str, np.ndarray] = {}
+    masks: dict[str, np.ndarray] = {}
     pairs = (e for path in paths for e in read_examples(path, ("image_name", "image", "mask")))
     for example in islice((e for e in pairs if e.get("mask")), n):
         name = example["image_name"].decode(errors="replace")
