@@ -45,32 +45,40 @@ function blurred(plane, { width, height }, deviation) {
   return blurLines(blurLines(plane, weights, down), weights, across);
 }
 
-/** Mark what is of the kind of `start` and hangs together with it by sides; return its size. */
-function flood(marks, kinds, { width, height }, start, mark) {
+/**
+ * Mark what is of the kind of `start` and hangs together with it by sides; return its size.
+ * `stack` has a place for each pixel: none is put there twice.
+ */
+function flood(marks, kinds, { width, height }, start, mark, stack) {
   const [kind, last] = [kinds[start], width * (height - 1)];
-  const stack = [start];
-  let size = 0;
+  let [size, waiting] = [0, 1];
+  stack[0] = start;
   marks[start] = mark;
   // The neighbours one by one, without a function for them: it would take three times as long.
-  while (stack.length) {
-    const i = stack.pop();
+  while (waiting) {
+    waiting -= 1;
+    const i = stack[waiting];
     const x = i % width;
     size += 1;
     if (x > 0 && marks[i - 1] === 0 && kinds[i - 1] === kind) {
       marks[i - 1] = mark;
-      stack.push(i - 1);
+      stack[waiting] = i - 1;
+      waiting += 1;
     }
     if (x < width - 1 && marks[i + 1] === 0 && kinds[i + 1] === kind) {
       marks[i + 1] = mark;
-      stack.push(i + 1);
+      stack[waiting] = i + 1;
+      waiting += 1;
     }
     if (i >= width && marks[i - width] === 0 && kinds[i - width] === kind) {
       marks[i - width] = mark;
-      stack.push(i - width);
+      stack[waiting] = i - width;
+      waiting += 1;
     }
     if (i < last && marks[i + width] === 0 && kinds[i + width] === kind) {
       marks[i + width] = mark;
-      stack.push(i + width);
+      stack[waiting] = i + width;
+      waiting += 1;
     }
   }
   return size;
@@ -79,12 +87,13 @@ function flood(marks, kinds, { width, height }, start, mark) {
 /** The largest part of what lies above the threshold, 1 where it is; of equals the first. */
 function largestPart(plane, size, threshold) {
   const [marks, above] = [new Int32Array(plane.length), new Uint8Array(plane.length)];
+  const stack = new Int32Array(plane.length);
   for (let i = 0; i < plane.length; i += 1) above[i] = plane[i] > threshold ? 1 : 0;
   let [best, most, mark] = [0, 0, 0];
   for (let i = 0; i < plane.length; i += 1) {
     if (marks[i] !== 0 || !above[i]) continue;
     mark += 1;
-    const found = flood(marks, above, size, i, mark);
+    const found = flood(marks, above, size, i, mark, stack);
     if (found > most) [best, most] = [mark, found];
   }
   const part = new Uint8Array(plane.length);
@@ -95,8 +104,10 @@ function largestPart(plane, size, threshold) {
 /** Fill what no way along sides joins to the edge of the plane. */
 function filled(mask, size) {
   const { width, height } = size;
-  const outside = new Uint8Array(mask.length);
-  const begin = (i) => { if (outside[i] === 0 && !mask[i]) flood(outside, mask, size, i, 1); };
+  const [outside, stack] = [new Uint8Array(mask.length), new Int32Array(mask.length)];
+  const begin = (i) => {
+    if (outside[i] === 0 && !mask[i]) flood(outside, mask, size, i, 1, stack);
+  };
   for (let x = 0; x < width; x += 1) { begin(x); begin(width * (height - 1) + x); }
   for (let y = 0; y < height; y += 1) { begin(width * y); begin(width * y + width - 1); }
   return outside.map((mark) => 1 - mark);
