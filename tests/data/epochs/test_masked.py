@@ -1,12 +1,16 @@
 """Rows of records with masks: all of them, or those that have one."""
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from melnb.data.epochs.masked import read_mask_rows
+from melnb.data.epochs.masked import read_mask_rows, sample_pairs
 from melnb.data.epochs.rows import read_rows
 from melnb.data.epochs.sampling import count_steps, plan_epoch
+from melnb.data.pictures import encode_png
 from melnb.data.shards.access import ShardFiles
 from melnb.data.shards.examples import write_shard
 from melnb.data.shards.messages import decode_example
@@ -55,3 +59,25 @@ def test_nothing_to_learn_from(tmp_path: Path) -> None:
     bare = shard(tmp_path, "a.tfrec", 5, without=(5,))
     with pytest.raises(ValueError, match=r"i5 .* has no mask \(1 of 1"):
         read_mask_rows([bare], skip_maskless=True)
+
+
+def test_a_sample_shows_pictures_with_their_own_masks(tmp_path: Path) -> None:
+    examples = []
+    for n in range(4):
+        pixels = np.full((24, 24, 3), 40 * n, "uint8")
+        plane = np.zeros((24, 24), "uint8")
+        plane[:, : 6 * n] = 255
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG")
+        pair = {"image": stream.getvalue(), "mask": encode_png(Image.fromarray(plane))}
+        examples.append({"image_name": f"i{n}".encode(), **pair})
+    del examples[1]["mask"]
+    write_shard(tmp_path / "a.tfrec", examples)
+    pixels, masks = sample_pairs([tmp_path / "a.tfrec"], image_size=12, n=2)
+    assert list(pixels) == list(masks) == ["i0", "i2"]
+    assert pixels["i2"].shape == (12, 12, 3)
+    assert pixels["i2"].mean() == pytest.approx(80, abs=1)
+    assert masks["i2"].dtype == bool
+    assert masks["i2"][:, :6].all()
+    assert not masks["i2"][:, 6:].any()
+    assert not masks["i0"].any()

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from melnb.display.masks.outlines import OutlineGallery, outlined_tile, overlay, worst_masks
+from melnb.display.masks.outlines import (
+    OutlineGallery,
+    outlined_tile,
+    overlay,
+    true_masks,
+    worst_masks,
+)
 
 SKIN = (200, 150, 130)
 
@@ -114,3 +120,14 @@ def test_a_tile_is_small(picture: np.ndarray, square: np.ndarray) -> None:
     noise = np.random.default_rng(0).integers(0, 40, (224, 224, 3)) + 150
     tile = outlined_tile(noise, square, square, caption="c", size=224)
     assert len(tile.jpeg) < 40_000
+
+
+def test_true_outlines_alone_have_a_legend_of_one(picture: np.ndarray, square: np.ndarray) -> None:
+    made = true_masks({"a": picture, "<b>": picture}, {"a": square}, size=64, title="Masks")
+    (tiles,) = made.rows.values()
+    assert [tile.caption for tile in tiles] == ["a", "<b>"]
+    assert tiles[0].jpeg != tiles[1].jpeg  # which has no mask
+    page = made.html()
+    assert "true</span>" in page
+    assert "predicted</span>" not in page
+    assert "<b>" not in page

@@ -53,6 +53,14 @@ def test_the_measures_are_the_means_of_the_official_scores(discs: list[Path], le
         assert found["val_jaccard"] == 0  # nothing is called
 
 
+def test_images_without_a_mask_are_left_out_if_the_others_are_named(discs: list[Path]) -> None:
+    model, loss = make_threshold(140.0), make_mask_loss("bce_dice")
+    names = [f"image0_{n}" for n in range(12)]
+    validation = MaskValidation(model, discs, image_size=SIDE, batch_size=5, only=names)
+    assert validation.images == 12
+    assert validation.measure(loss) == pytest.approx(by_hand(model, discs[:1], loss), rel=1e-5)
+
+
 def test_weights_may_change_and_freeze_between_two_measurements(discs: list[Path]) -> None:
     model, loss = make_threshold(140.0), make_mask_loss("bce")
     validation = MaskValidation(model, discs[:1], image_size=SIDE, batch_size=12)
