@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -191,16 +192,17 @@ def _lay_out(pipeline: Pipeline, why: Mapping[str, str], *, force: bool) -> None
 def _follow(
     command: Sequence[str], log: IO[str], lock: int | None, tick: Callable[[], None]
 ) -> int:
-    """Run Snakemake to its end; Ctrl-C stops it, its jobs and their kernels."""
+    """Run Snakemake to its end; Ctrl-C or a polite kill stops it, its jobs and their kernels."""
     with terminable():
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that a signal reaches all of it, once
-            pass_fds=() if lock is None else (lock,),  # an orphan still holds the pipeline
-        )
+        with _heard_interrupts():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that a signal reaches all of it, once
+                pass_fds=() if lock is None else (lock,),  # an orphan still holds the pipeline
+            )
         try:
             while process.poll() is None:
                 tick()
@@ -211,6 +213,25 @@ def _follow(
             tick()
             raise
     return process.returncode
+
+
+@contextmanager
+def _heard_interrupts() -> Iterator[None]:
+    """Let what is started hear an interrupt, though this process may not.
+
+    A shell makes its background jobs, and `nohup` theirs, deaf to Ctrl-C. What they start is deaf
+    too, so that the jobs of a killed pipeline would go on.
+    """
+    deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if not deaf or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A process that begins has the default in place of any handler, but keeps what is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _first_row(job: Job, why: str) -> Row:

@@ -125,17 +125,24 @@ def test_a_killed_pipeline_goes_on_where_it_was(
     assert kernels() == ["a", "b", "e", "fold0"]
 
 
-def test_ctrl_c_stops_every_process(project: Path, plan: Path, kernels: Kernels) -> None:
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [(signal.SIGINT, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_IGN)],
+    ids=["Ctrl-C", "a kill of what nohup started"],
+)
+def test_a_stop_stops_every_process(
+    project: Path, plan: Path, kernels: Kernels, sent: signal.Signals, heard: signal.Handlers
+) -> None:
     plan.write_text("stages: [{03_train: {with: {seed: 99}}}, {02_prepare: }]")
     (project / "hold").touch()
     command = [sys.executable, "-m", "melnb.cli", "pipeline", str(plan)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A shell's background jobs ignore Ctrl-C, and so would what these tests start from one.
-    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    # A shell's background jobs ignore Ctrl-C, as would all that they start.
+    hears = partial(signal.signal, signal.SIGINT, heard)
     with subprocess.Popen(command, preexec_fn=hears, **pipes) as process:
         wait_for(project / "outputs/03_train/demo/fold0.partial", process)
         family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         try:
             out, err = process.communicate(timeout=60)
         finally:
