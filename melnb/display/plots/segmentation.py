@@ -73,7 +73,7 @@ def mask_scores(scores: pd.DataFrame, *, title: str = "Jaccard index of each mas
     line = {"color": theme.INK_ON_ANY, "width": 2, "dash": "dash"}
     figure.add_vline(LEAST_JACCARD, line=line)
     figure.update_layout(barmode="overlay", bargap=0)
-    figure.update_layout(legend={"x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"})
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"})
     return figure.update_xaxes(range=[-0.01, 1.01], dtick=0.1)
 
 
