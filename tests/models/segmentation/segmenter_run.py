@@ -24,7 +24,7 @@ from melnb.models.segmentation.losses import make_mask_loss
 from melnb.models.segmentation.unet import make_segmenter
 from melnb.models.training.phases import plan_phases, stretches
 
-SIDE, BATCH, EPOCHS = 32, 8, 4
+SIDE, BATCH, EPOCHS = 32, 4, 4
 STRENGTHS = {"rotation": 90.0, "zoom": 0.1, "flips": True, "transpose": True, "contrast": 0.1}
 PHASES = {
     "sizes": [16], "size_epochs": [2], "scale_batch": True, "frozen_epochs": 1, "n_blocks": 3,
