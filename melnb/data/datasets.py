@@ -108,6 +108,24 @@ class Dataset:
         size = image_size or self.shards[0].image_size
         return sum(shard.images for shard in self.shards_of(folds, size))
 
+    def check_prepared_alike(self, other: Dataset, who: str) -> None:
+        """Refuse pictures that were cut or cleaned otherwise than these, which were learnt from.
+
+        Args:
+            other: What is to be predicted.
+            who: Learnt from these, for the message: `the networks`.
+
+        Raises:
+            ValueError: They were.
+        """
+        for name in ("fit", "cleaning"):
+            wanted, got = getattr(self, name), getattr(other, name)
+            if wanted != got:
+                raise ValueError(
+                    f"{who} learnt from pictures of {name} {wanted!r} ({self.dataset}), but those "
+                    f"of {other.dataset!r} are of {got!r}: prepare it with {name}={wanted}"
+                )
+
     def label(
         self,
         rows: pd.DataFrame,

@@ -1,4 +1,4 @@
-"""Worker processes: how many, and how they begin and end."""
+"""Worker processes: how many, what they are given, and how they begin and end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import connection
+from typing import TypeVar, TypeVarTuple
+
+_Given = TypeVarTuple("_Given")
+_Made = TypeVar("_Made")
 
 
 def count_cores() -> int:
@@ -24,6 +29,46 @@ def make_pool(workers: int) -> ProcessPoolExecutor:
     """
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
+
+
+def do_each(
+    work: Callable[[*_Given], _Made],
+    tasks: Iterable[tuple[*_Given]],
+    *,
+    workers: int,
+    ahead: int,
+) -> Iterator[_Made]:
+    """Do tasks in other processes, and yield each result as it is there, in any order.
+
+    Tasks are taken one by one as workers become free, so that a stream of them needs little memory.
+    After an error, or where the results are no longer asked for, what is in hand is still finished.
+
+    Args:
+        work: A function of a module, which another process can import.
+        tasks: Its arguments.
+        workers: Processes; 1 works in this one, in the order of the tasks.
+        ahead: Tasks handed out for each worker.
+
+    Raises:
+        BrokenProcessPool: A worker died. Whatever `work` and `tasks` raise is raised too.
+    """
+    if workers == 1:
+        yield from (work(*task) for task in tasks)
+        return
+    pending: set[Future[_Made]] = set()
+    with make_pool(workers) as pool:
+        try:
+            for task in tasks:
+                if len(pending) >= ahead * workers:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+                pending.add(pool.submit(work, *task))
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _follow_parent() -> None:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from melnb.parameters import Name, Parameters
+from melnb.stages.fits import fit_contradictions, refuse
 
 
 class SegmentTrain(Parameters):
@@ -121,43 +122,6 @@ class SegmentTrain(Parameters):
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")
-    def _rates_in_order(self) -> Self:
-        if self.final_rate > self.learning_rate:
-            raise ValueError(
-                f"final_rate {self.final_rate} is above learning_rate {self.learning_rate}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _switches_agree(self) -> Self:
-        problems = [reason for wrong, reason in self._contradictions() if wrong]
-        if problems:
-            raise ValueError("; ".join(problems))
+        refuse(fit_contradictions(self))
         return self
-
-    def _contradictions(self) -> list[tuple[bool, str]]:
-        """Return what cannot be together, and why."""
-        return [
-            (self.hard_start > self.hard_end, f"hard_start {self.hard_start} is after hard_end "
-             f"{self.hard_end}"),
-            (len(self.sizes) != len(self.size_epochs), f"sizes is {self.sizes} and size_epochs "
-             f"{self.size_epochs}: give each size its epochs"),
-            (sum(self.size_epochs) >= self.epochs and bool(self.sizes), f"size_epochs "
-             f"{self.size_epochs} leave nothing of {self.epochs} epochs for image_size"),
-            (self.frozen_epochs > self.epochs, f"frozen_epochs {self.frozen_epochs} is above "
-             f"epochs {self.epochs}"),
-            (bool(self.frozen_blocks) and not self.frozen_epochs, "frozen_blocks is given, but "
-             "frozen_epochs is 0"),
-            (self.swa_start > self.epochs, f"swa_start {self.swa_start} is above epochs "
-             f"{self.epochs}"),
-            (self.keep == "swa" and not self.swa_start, "keep is 'swa', but swa_start is 0: say "
-             "from which epoch on"),
-            (self.keep == "snapshots" and not self.snapshots, "keep is 'snapshots', but snapshots "
-             "is False"),
-            (self.schedule == "plateau" and self.decay == 1, "schedule plateau falls by decay, "
-             "which is 1: say 0.5, for example"),
-            (self.schedule == "plateau" and self.scale_batch and bool(self.sizes), "schedule "
-             "plateau has one rate for all batches, and scale_batch changes them: use another"),
-            (self.snapshots and self.schedule != "cosine_restarts", "snapshots are the ends of the "
-             f"cycles of schedule cosine_restarts, but schedule is {self.schedule!r}"),
-        ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from melnb.parameters import Name, Parameters
+from melnb.stages.fits import Contradiction, fit_contradictions, refuse
 
 Column = Literal["sex", "age", "site", "images_per_patient"]
 
@@ -144,26 +145,12 @@ class Train(Parameters):
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")
-    def _rates_in_order(self) -> Self:
-        if self.final_rate > self.learning_rate:
-            raise ValueError(
-                f"final_rate {self.final_rate} is above learning_rate {self.learning_rate}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _switches_agree(self) -> Self:
-        problems = [reason for wrong, reason in self._contradictions() if wrong]
-        if problems:
-            raise ValueError("; ".join(problems))
+        network, rows = self._network_contradictions(), self._row_contradictions()
+        refuse([*network, *rows, *fit_contradictions(self)])
         return self
 
-    def _contradictions(self) -> list[tuple[bool, str]]:
-        """Return what cannot be together, and why."""
-        network = self._network_contradictions()
-        return [*network, *self._epoch_contradictions(), *self._fit_contradictions()]
-
-    def _network_contradictions(self) -> list[tuple[bool, str]]:
+    def _network_contradictions(self) -> list[Contradiction]:
         arcface, mixed = self.head == "arcface", bool(self.mixup or self.cutmix)
         of_batch = self.loss in ("soft_f1", "auc_pairs", "auc_margin")
         return [
@@ -177,11 +164,9 @@ class Train(Parameters):
              "shares of the same images, and sum to more than 1"),
             (self.dropout_samples > 1 and not self.dropout, "dropout_samples is "
              f"{self.dropout_samples}, but dropout is 0: nothing is dropped"),
-            (self.hard_start > self.hard_end, f"hard_start {self.hard_start} is after hard_end "
-             f"{self.hard_end}"),
         ]  # fmt: skip
 
-    def _epoch_contradictions(self) -> list[tuple[bool, str]]:
+    def _row_contradictions(self) -> list[Contradiction]:
         return [
             (bool(self.oversample) and self.sampling != "oversample", "oversample is given, but "
              f"sampling is {self.sampling!r}: say oversample"),
@@ -193,30 +178,6 @@ class Train(Parameters):
              "external names no dataset"),
             (bool(self.pseudo_share) and not self.pseudo, "pseudo_share is given, but pseudo names "
              "no run of 04b_pseudo_label"),
-        ]  # fmt: skip
-
-    def _fit_contradictions(self) -> list[tuple[bool, str]]:
-        return [
-            (len(self.sizes) != len(self.size_epochs), f"sizes is {self.sizes} and size_epochs "
-             f"{self.size_epochs}: give each size its epochs"),
-            (sum(self.size_epochs) >= self.epochs and bool(self.sizes), f"size_epochs "
-             f"{self.size_epochs} leave nothing of {self.epochs} epochs for image_size"),
-            (self.frozen_epochs > self.epochs, f"frozen_epochs {self.frozen_epochs} is above "
-             f"epochs {self.epochs}"),
-            (bool(self.frozen_blocks) and not self.frozen_epochs, "frozen_blocks is given, but "
-             "frozen_epochs is 0"),
-            (self.swa_start > self.epochs, f"swa_start {self.swa_start} is above epochs "
-             f"{self.epochs}"),
-            (self.keep == "swa" and not self.swa_start, "keep is 'swa', but swa_start is 0: say "
-             "from which epoch on"),
-            (self.keep == "snapshots" and not self.snapshots, "keep is 'snapshots', but snapshots "
-             "is False"),
-            (self.schedule == "plateau" and self.decay == 1, "schedule plateau falls by decay, "
-             "which is 1: say 0.5, for example"),
-            (self.schedule == "plateau" and self.scale_batch and bool(self.sizes), "schedule "
-             "plateau has one rate for all batches, and scale_batch changes them: use another"),
-            (self.snapshots and self.schedule != "cosine_restarts", "snapshots are the ends of the "
-             f"cycles of schedule cosine_restarts, but schedule is {self.schedule!r}"),
         ]  # fmt: skip
 
 

@@ -148,3 +148,15 @@ def test_what_a_model_says_is_labelled_by_the_shards(tmp_path):
     assert table["patient_id"].tolist() == ["p0", "p1"]
     unlabelled = read_index([write(tmp_path, [-1])])
     assert dataset.label(unlabelled, np.array([[0.2, 0.8]]), fold=-1, run="r")["truth"].isna().all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("fit", "squash"), ("cleaning", "hair")])
+def test_pictures_that_were_made_otherwise_are_no_data_for_a_network(tmp_path, name, value):
+    learnt = make(tmp_path)
+    learnt.check_prepared_alike(replace(learnt, dataset="other"), "the networks")
+    wanted = getattr(learnt, name)
+    assert wanted != value
+    other = replace(learnt, dataset="other", **{name: value})
+    match = f"networks learnt from .* {name} '{wanted}' .*'other' are of '{value}': .*{name}="
+    with pytest.raises(ValueError, match=match):
+        learnt.check_prepared_alike(other, "networks")

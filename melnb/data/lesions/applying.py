@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from melnb.data.lesions.writing import (
     write_image,
 )
 from melnb.data.pictures import Fit
-from melnb.data.processes import count_cores, make_pool
+from melnb.data.processes import count_cores, do_each
 from melnb.files import replacing
 
 _AHEAD = 4  # images handed out for each worker: their planes are all the memory that is needed
@@ -116,12 +115,12 @@ def apply_masks(
     if masks_of:
         _take_masks(Path(masks_of) / MASKS, folder / MASKS, paths.keys() - before)
     done = masked_ids(folder) & paths.keys()
-    tasks = _tasks(paths, predictions, done)
+    tasks = ((*task, folder, settings) for task in _tasks(paths, predictions, done))
     few = len(paths) - (0 if masks_of else len(done)) <= _FEW
     processes = workers or (1 if few else count_cores())
     hidden = None if progress and not os.environ.get("TQDM_DISABLE") else True
     with tqdm(total=len(paths), unit="image", disable=hidden) as bar:
-        for _ in _write(tasks, folder, settings, processes):
+        for _ in do_each(write_image, tasks, workers=processes, ahead=_AHEAD):
             bar.update()
     return len(masked_ids(folder) & paths.keys()) - len(before)
 
@@ -200,26 +199,3 @@ def _plain(image_id: str, numbers: Mapping[str, float]) -> dict[str, float]:
     if taken := sorted(set(numbers) & set(LESION_COLUMNS)):
         raise ValueError(f"a number of {image_id} is named {taken[0]!r}, as a column: rename it")
     return {name: n if isinstance(n, int) else float(n) for name, n in numbers.items()}
-
-
-def _write(
-    tasks: Iterator[_Task], folder: Path, settings: Settings, processes: int
-) -> Iterator[None]:
-    """Do the tasks, and yield as each is done."""
-    if processes == 1:
-        for task in tasks:
-            write_image(*task, folder, settings)
-            yield
-        return
-    pending: set[Future[None]] = set()
-    with make_pool(processes) as pool:
-        try:
-            for task in tasks:
-                if len(pending) >= _AHEAD * processes:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-                pending.add(pool.submit(write_image, *task, folder, settings))
-            yield from (future.result() for future in pending)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what is in hand is still finished
-            raise

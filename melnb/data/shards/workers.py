@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
 from pathlib import Path
 
-from melnb.data.processes import count_cores, make_pool
+from melnb.data.processes import count_cores, do_each
 from melnb.data.shards.files import Settings, ShardPlan, ShardReport, make_shard
 
 _AHEAD = 2  # plans handed out for each worker: its rows are all the memory that grows
@@ -24,7 +23,7 @@ def make_shards(
     skip_unreadable: bool,
     workers: int,
 ) -> Iterator[ShardReport]:
-    """Make shards, and yield a report of each as it is done.
+    """Make shards; a report of each comes as it is done.
 
     Args:
         plans: Taken one by one, as workers become free.
@@ -37,19 +36,5 @@ def make_shards(
         OSError: From any worker.
         BrokenProcessPool: A worker died.
     """
-    if workers == 1:
-        for plan in plans:
-            yield make_shard(plan, folder, settings, skip_unreadable)
-        return
-    pending: set[Future[ShardReport]] = set()
-    with make_pool(workers) as pool:
-        try:
-            for plan in plans:
-                if len(pending) >= _AHEAD * workers:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-                pending.add(pool.submit(make_shard, plan, folder, settings, skip_unreadable))
-            yield from (future.result() for future in as_completed(pending))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what is in hand is still finished
-            raise
+    tasks = ((plan, folder, settings, skip_unreadable) for plan in plans)
+    return do_each(make_shard, tasks, workers=workers, ahead=_AHEAD)

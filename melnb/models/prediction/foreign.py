@@ -57,14 +57,7 @@ def is_foreign(data: Dataset, own: Path) -> bool:
     )
     if asked.index.isin(learnt.index).all() and asked.eq(learnt.reindex(asked.index)).all():
         return False
-    theirs = read_dataset(own)
-    for name in ("fit", "cleaning"):
-        wanted, got = getattr(theirs, name), getattr(data, name)
-        if wanted != got:
-            raise ValueError(
-                f"the networks learnt from pictures of {name} {wanted!r} ({theirs.dataset}), but "
-                f"those of {data.dataset!r} are of {got!r}: prepare it with {name}={wanted}"
-            )
+    read_dataset(own).check_prepared_alike(data, "the networks")
     return True
 
 

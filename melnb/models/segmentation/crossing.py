@@ -77,13 +77,7 @@ def assign_networks(segmenters: Segmenters, data: Dataset, home: Path) -> pd.Ser
             image needs a network that is not trained.
     """
     theirs = read_dataset(home)
-    for name in ("fit", "cleaning"):
-        wanted, got = getattr(theirs, name), getattr(data, name)
-        if wanted != got:
-            raise ValueError(
-                f"the segmenter learnt from pictures of {name} {wanted!r} ({theirs.dataset}), but "
-                f"those of {data.dataset!r} are of {got!r}: prepare it with {name}={wanted}"
-            )
+    theirs.check_prepared_alike(data, "the segmenter")
     learnt, folds = read_images(home / "images.csv"), read_folds(home / "folds.csv")
     fold_of = held_out_folds(read_images(data.folder / "images.csv"), learnt, folds)
     for fold in sorted(set(fold_of) - set(segmenters.folders) - {TEST}):
