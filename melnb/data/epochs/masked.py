@@ -49,17 +49,7 @@ def read_mask_rows(
             f"{lost[0]} has no mask ({len(lost)} of {len(found) + len(lost)} records): prepare "
             "the images with their masks (mask_path), or leave such records out (skip_maskless)"
         )
-    shard, offset, length, image_id = zip(*found, strict=True) if found else [()] * 4
-    return Rows(
-        paths=names,
-        shard=np.array(shard, "int32"),
-        offset=np.array(offset, "int64"),
-        length=np.array(length, "int32"),
-        image_id=np.array(image_id, object),
-        truth=np.zeros((len(found), 0), "float32"),
-        metadata=np.zeros((len(found), 0), "float32"),
-        group=np.full(len(found), group, "int32"),
-    )
+    return Rows.at(names, found, np.zeros((len(found), 0), "float32"), group)
 
 
 def sample_pairs(

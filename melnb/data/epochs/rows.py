@@ -59,6 +59,23 @@ class Rows:
         """Return the number of rows."""
         return len(self.shard)
 
+    @classmethod
+    def at(
+        cls, paths: tuple[str, ...], places: Sequence[Sequence[Any]], truth: np.ndarray, group: int
+    ) -> Rows:
+        """Make rows, without metadata, of places: shard, offset, length, image id."""
+        shard, offset, length, image_id = zip(*places, strict=True) if places else [()] * 4
+        return cls(
+            paths=paths,
+            shard=np.array(shard, "int32"),
+            offset=np.array(offset, "int64"),
+            length=np.array(length, "int32"),
+            image_id=np.array(image_id, object),
+            truth=truth,
+            metadata=np.zeros((len(places), 0), "float32"),
+            group=np.full(len(places), group, "int32"),
+        )
+
     @property
     def n_classes(self) -> int:
         """Return the number of classes."""
@@ -101,21 +118,11 @@ def read_rows(
     if not names:
         raise ValueError("no shards to read: are there any of this fold and image size?")
     found = [(k, *row) for k, name in enumerate(names) for row in _read_shard(name)]
-    shard, offset, length, image_id, target = zip(*found, strict=True) if found else [()] * 5
-    targets = np.array(target, "int64")
-    _check_targets(targets, image_id, n_classes, labelled)
+    targets = np.array([target for *_, target in found], "int64")
+    _check_targets(targets, [image_id for *_, image_id, _ in found], n_classes, labelled)
     truth = np.full((len(targets), n_classes), np.nan, "float32")
     truth[targets >= 0] = np.eye(n_classes, dtype="float32")[targets[targets >= 0]]
-    return Rows(
-        paths=names,
-        shard=np.array(shard, "int32"),
-        offset=np.array(offset, "int64"),
-        length=np.array(length, "int32"),
-        image_id=np.array(image_id, object),
-        truth=truth,
-        metadata=np.zeros((len(targets), 0), "float32"),
-        group=np.full(len(targets), group, "int32"),
-    )
+    return Rows.at(names, [place for *place, _ in found], truth, group)
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:
