@@ -17,10 +17,10 @@ demo: $(VENV)/ready ## images to report on synthetic lesions, headless; prints t
 	@$(BIN)/melnb results 06_report/demo
 
 test: $(VENV)/ready ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not benchmark"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations 15 -m "not slow and not benchmark"
 
 test-slow: $(VENV)/ready ## the slow tests: minutes each
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "slow and not benchmark"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations 25 -m "slow and not benchmark"
 
 benchmark: $(VENV)/ready ## the resampling against a plain loop, timed and printed
 	$(BIN)/python -m pytest -q -s -m benchmark

@@ -22,7 +22,14 @@ from melnb import params
 settings.register_profile("melnb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("melnb")
 
+LONGEST = ("test_lab.py", "test_parameter_sets.py")  # minutes each: last, one would run alone
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that all processes end at about the same time."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 BODY = """
 from pathlib import Path
