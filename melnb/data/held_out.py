@@ -17,8 +17,10 @@ _SMALLER = "_downsampled"  # ISIC 2019 marks smaller copies of earlier images so
 def held_out_folds(images: pd.DataFrame, learnt: pd.DataFrame, folds: pd.DataFrame) -> pd.Series:
     """Return the fold of each image in the data set that networks learnt from.
 
-    It is that of the image itself, else that of its lesion, else that of its patient. Sources that
-    number their lesions or patients alike (1, 2 …) seem to meet: give them ids of their own.
+    It is that of the image itself, else that of its lesion, else that of its patient; else that of
+    another image asked for that is of its lesion or patient: of siblings in several folds, the
+    lowest, though all networks have then learnt from one of them. Sources that number their lesions
+    or patients alike (1, 2 …) seem to meet: give them ids of their own.
 
     Args:
         images: Of any data set: `image_id`, and `lesion_id` and `patient_id` where known.
@@ -26,7 +28,7 @@ def held_out_folds(images: pd.DataFrame, learnt: pd.DataFrame, folds: pd.DataFra
         folds: Its folds table.
 
     Returns:
-        Whole numbers by image id, in the order of `images`: the fold, or -1 where none of the three
+        Whole numbers by image id, in the order of `images`: the fold, or -1 where none of them
         stands in a fold; test images are in none.
 
     Raises:
@@ -42,6 +44,9 @@ def held_out_folds(images: pd.DataFrame, learnt: pd.DataFrame, folds: pd.DataFra
         own = _plain(images[column]) if column == "image_id" else images[column]
         standing = own.map(fold_of).to_numpy(dtype=float)
         found = np.where(np.isnan(found), standing, found)
+    for column in (c for c in ("lesion_id", "patient_id") if c in images):
+        siblings = pd.Series(found).groupby(images[column].to_numpy()).transform("min")
+        found = np.where(np.isnan(found), siblings, found)
     numbers = np.where(np.isnan(found), TEST, found).astype("int64")
     return pd.Series(numbers, index=images["image_id"].to_numpy(), name="fold")
 

@@ -30,9 +30,20 @@ def test_the_image_comes_before_its_lesion_and_that_before_its_patient() -> None
     )
     found = held_out_folds(asked, LEARNT, FOLDS)
     assert found.to_dict() == {
-        "c": 1, "x": 1, "y": 2, "z": TEST, "e": 1, "w": TEST, "c_downsampled": 1, "v": 2,
+        "c": 1, "x": 1, "y": 2, "z": TEST, "e": 1, "w": 2, "c_downsampled": 1, "v": 2,
     }  # fmt: skip
     assert found.dtype == np.int64
+
+
+def test_siblings_that_only_the_asked_table_knows_stand_together() -> None:
+    asked = images(
+        image_id=["a", "x", "c", "y", "b", "z", "e", "w"],
+        lesion_id=["l1", "l1", "l2", "l2", "l2", np.nan, "l3", "l3"],
+        patient_id=[np.nan, "p1", np.nan, np.nan, np.nan, "p1", np.nan, np.nan],
+    )
+    found = held_out_folds(asked, LEARNT, FOLDS)
+    expected = {"a": 0, "x": 0, "c": 1, "y": 0, "b": 0, "z": 0, "e": TEST, "w": TEST}
+    assert found.to_dict() == expected
 
 
 def test_a_data_set_stands_in_its_own_folds_whatever_the_order() -> None:
