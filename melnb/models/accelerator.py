@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 import warnings
@@ -234,6 +235,7 @@ def _find_jax(deterministic: bool) -> tuple[str, str, int, float, Any]:
 def _find_tensorflow(deterministic: bool) -> tuple[str, str, int, float, Any]:
     import tensorflow as tf
 
+    tf.get_logger().addFilter(_is_news)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     if has_tpu(os.environ):
@@ -252,6 +254,11 @@ def _find_tensorflow(deterministic: bool) -> tuple[str, str, int, float, Any]:
     major, minor = details.get("compute_capability", (0, 0))
     name = details.get("device_name", "unknown")
     return "gpu", name, len(devices), float(f"{major}.{minor}"), strategy
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop the warning that functions are traced anew: several networks, each once, raise it."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _tpu_strategy() -> Any:

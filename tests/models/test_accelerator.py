@@ -73,6 +73,14 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         setup()
 
 
+def test_networks_that_are_traced_one_by_one_are_no_warning(caplog) -> None:
+    logger = pytest.importorskip("tensorflow").get_logger()
+    accelerator.setup()
+    logger.warning("5 out of the last 10 calls to f triggered tf.function retracing.")
+    logger.warning("something else")
+    assert [record.getMessage() for record in caplog.records] == ["something else"]
+
+
 def test_a_machine_says_what_it_is_in_one_line() -> None:
     machine = Accelerator("tpu", "TPU v3", "tensorflow", 8, "mixed_bfloat16", False)
     assert machine.global_batch(16) == 128

@@ -14,6 +14,8 @@ from melnb.evaluation.challenges.masks import LEAST_JACCARD
 from melnb.evaluation.metrics import thin_curve
 
 _BIN = 0.05  # so that .65 is an edge
+_FEWEST = 50  # masks: a mean of fewer jumps
+_ABOVE = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}  # of the plot: off its lines
 _HEADINGS = {
     "hd95": "HD95, pixels",
     "hd95 share": "HD95, share of the diagonal",
@@ -73,7 +75,7 @@ def mask_scores(scores: pd.DataFrame, *, title: str = "Jaccard index of each mas
     line = {"color": theme.INK_ON_ANY, "width": 2, "dash": "dash"}
     figure.add_vline(LEAST_JACCARD, line=line)
     figure.update_layout(barmode="overlay", bargap=0)
-    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"})
+    figure.update_layout(legend=_ABOVE)
     return figure.update_xaxes(range=[-0.01, 1.01], dtick=0.1)
 
 
@@ -99,7 +101,7 @@ def jaccard_by_coverage(
     chosen: pd.DataFrame | None = None,
     title: str = "Jaccard index of the most agreed masks",
 ) -> go.Figure:
-    """Draw the mean of the masks that are kept against their share.
+    """Draw the mean of the masks that are kept against their share, from some 50 masks on.
 
     Args:
         table: `failures.jaccard_by_coverage`.
@@ -114,7 +116,8 @@ def jaccard_by_coverage(
     everything = float(table["jaccard"].iloc[-1]) if len(table) else 0.0
     figure.add_hline(everything, line=marks.CHANCE)
     for k, (name, own) in enumerate(_by_predictor(table).items()):
-        thin = thin_curve(own, points=theme.DRAWN_POINTS, x="coverage", y="jaccard")
+        enough = own[own["n"] >= min(_FEWEST, own["n"].max() // 2)]
+        thin = thin_curve(enough, points=theme.DRAWN_POINTS, x="coverage", y="jaccard")
         colour = theme.SERIES[k % len(theme.SERIES)]
         figure.add_scatter(
             x=thin["coverage"], y=thin["jaccard"], mode="lines", name=name, showlegend=True,
@@ -124,7 +127,7 @@ def jaccard_by_coverage(
         )  # fmt: skip
         if chosen is not None:
             _add_intervals(figure, chosen[chosen["predictor"] == name], colour, apart=0.006 * k)
-    figure.update_layout(legend={"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"})
+    figure.update_layout(legend=_ABOVE)
     return figure.update_xaxes(range=[-0.01, 1.03], tickformat=".0%")
 
 

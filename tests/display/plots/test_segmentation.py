@@ -90,6 +90,7 @@ def test_the_most_agreed_masks(scores: pd.DataFrame, disagreement: pd.DataFrame)
     own = table[table["predictor"] == "views"]
     assert set(line.y) <= set(own["jaccard"])
     assert line.x[-1] == 1
+    assert line.x[0] >= own.loc[own["n"] >= min(50, len(scores) // 2), "coverage"].iloc[0]
     assert list(dots.y) == chosen.loc[chosen["predictor"] == "views", "value"].tolist()
     assert figure.layout.shapes[0].y0 == pytest.approx(scores["jaccard"].mean())
     assert len(segmentation.jaccard_by_coverage(table).data) == 2
