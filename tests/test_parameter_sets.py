@@ -126,13 +126,18 @@ def test_isic2018_task1_is_segmented_on_densenet169_and_vgg16(tmp_path: Path) ->
 
 def test_whole_pictures_crops_and_masked_crops_are_compared(tmp_path: Path) -> None:
     words = ["rows=200", "epochs=1", "batch_size=16", "most_disagreement=1"]  # seven classes
-    shorter = shown("does-it-help").replace("seeds: [0, 1]", "seeds: [0]")
-    shorter = write_set(tmp_path, shorter.replace("folds: 5", "folds: 2"))
-    outputs = run_set(shorter, tmp_path, *words)
+    text = (
+        shown("does-it-help")
+        .replace("seeds: [0, 1]", "seeds: [0]")
+        .replace("whole, centre,", "whole,")
+    )
+    lines = text.replace("folds: 5", "folds: 2").splitlines()
+    lines = [line for line in lines if "centre" not in line]  # the plainest of the four
+    outputs = run_set(write_set(tmp_path, "\n".join(lines)), tmp_path, *words)
     found = pd.read_csv(outputs / "05b_ablation" / "does-it-help" / "ablation.csv")
-    assert set(found["technique"]) == {"centre", "crop", "crop-mask"}
+    assert set(found["technique"]) == {"crop", "crop-mask"}
     prepared = outputs / "02_prepare"
-    names = ("ham10000-whole", "ham10000-centre", "ham10000-crop", "ham10000-crop-mask")
+    names = ("ham10000-whole", "ham10000-crop", "ham10000-crop-mask")
     folds = [pd.read_csv(prepared / name / "folds.csv").sort_values("image_id") for name in names]
     assert len({tuple(table["fold"]) for table in folds}) == 1
     lesions = pd.read_csv(outputs / "02d_segment_apply" / "ham10000-crop" / "lesions.csv")
