@@ -28,7 +28,8 @@ The modules behind them, in the order in which they may import (a line imports o
     models/                                  from batches to predictions
     evaluation/                              from predictions to numbers (a stranger to models)
     display/                                 from numbers to figures, widgets and the report
-    freshness  launch  board                 running one notebook, and what stands where
+    freshness  engine  kernels               is it up to date; a notebook in a kernel
+    launch  board                            running one stage, and what stands where
     pipeline  graph  dashboard  cli          running many, the explorer's page, the command
 
 Nothing is imported here, so that `import melnb` costs nothing.

@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
+from melnb import kernels
 from melnb.folders import RECORD, holder
 from melnb.freshness import code_of, notebook_of, run_folder, why_stale
 from melnb.params import ParameterError, Parameters
 from melnb.runs import project_root, read_run, run_name
 
-_SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
 _SAID = 5  # lines of an error's text; TensorFlow's may have a hundred
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 Say = Callable[[str], None]
@@ -138,7 +134,7 @@ def _run(notebook: Path, final: Path, parameters: Parameters) -> Path:
     before = _stamp(final)
     try:
         with terminable():
-            _papermill(notebook, running, parameters.plain())
+            kernels.execute(notebook, running, parameters.plain(), cwd=project_root())
     except BaseException as error:
         if running.exists():
             running.replace(failed)
@@ -150,31 +146,6 @@ def _run(notebook: Path, final: Path, parameters: Parameters) -> Path:
         problem = "ran to its last cell without finishing its run: call run.finish(results) there"
         raise LaunchError(stage, run, problem, notebook=failed)
     return running.replace(final / "notebook.ipynb").parent
-
-
-def _papermill(notebook: Path, executed: Path, values: dict[str, Any]) -> None:
-    import papermill  # 2 s, and not needed for what is up to date
-    from traitlets.config import Config
-
-    shown = sys.stderr.isatty()
-    sockets = Path(tempfile.mkdtemp(prefix="melnb-"))
-    manager: dict[str, Any] = {}
-    if sys.platform != "win32" and len(bytes(sockets)) + len("/k-ipc-5") < _SOCKET_PATH:
-        # Kernels that start together may be given the same port; sockets in a folder are their own.
-        manager = {"transport": "ipc", "connection_file": str(sockets / "k.json")}
-    try:
-        papermill.execute_notebook(
-            *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, executed)),
-            parameters=values,
-            kernel_name="python3",
-            progress_bar=shown,
-            stdout_file=None if shown else sys.stdout,
-            stderr_file=None if shown else sys.stderr,
-            cwd=project_root(),
-            config=Config({"KernelManager": manager}),
-        )
-    finally:
-        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _explained(error: Exception, stage: str, run: str, failed: Path) -> LaunchError:

@@ -1,0 +1,116 @@
+"""papermill's engine of melnb: a notebook that runs is saved seldom.
+
+papermill writes the whole notebook before and after every cell, prose too. This engine writes it
+at once, then every few seconds, and at the end, be that an error; and under a temporary name
+first, so that a kill leaves no half of it. Importing papermill takes a second, so this module is
+imported by `kernels.execute` alone, while a kernel boots.
+"""
+
+from __future__ import annotations
+
+import time
+from asyncio import TimerHandle
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.utils import ensure_event_loop
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
+
+NAME = "melnb"  # as papermill knows it
+SAVE_EVERY = 5.0  # seconds that the notebook on disk may be behind the one that runs
+_SHARE = 0.05  # of the time at most is spent on saving: large notebooks are saved more seldom
+
+
+class SeldomSaved(NotebookExecutionManager):  # type: ignore[misc]
+    """A notebook that runs; saved when asked, or soon after.
+
+    Args:
+        nb: The notebook.
+        executed: Where it is to be read; it is written to papermill's `output_path` first.
+    """
+
+    def __init__(self, nb: Any, *, executed: Path, **named: Any) -> None:
+        super().__init__(nb, **named)
+        self._executed = executed
+        self._earliest = 0.0  # on the monotonic clock: when it may be saved again
+        self._timer: TimerHandle | None = None
+
+    def save(self, **_: Any) -> None:
+        """Save, unless it was saved just now; then do so in a while: a cell may take hours."""
+        wait = self._earliest - time.monotonic()
+        if wait <= 0:
+            self._save_now()
+        elif self._timer is None:  # the kernel's messages are awaited in this loop
+            self._timer = ensure_event_loop().call_later(wait, self._save_now)
+
+    def autosave_cell(self, **_: Any) -> None:
+        """Save what a cell has said so far."""
+        self.save()
+
+    def notebook_complete(self, **_: Any) -> None:
+        """Save the end, whatever it is."""
+        self._earliest = 0.0
+        super().notebook_complete()
+
+    def _save_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        begun = time.monotonic()
+        super().save()
+        Path(self.output_path).replace(self._executed)
+        took = time.monotonic() - begun
+        self._earliest = begun + took + max(SAVE_EVERY, took / _SHARE)
+
+
+class SeldomSavingEngine(Engine):  # type: ignore[misc]
+    """Executes the cells in a kernel that has been started already."""
+
+    @classmethod
+    def execute_notebook(
+        cls,
+        nb: Any,
+        kernel_name: str,
+        output_path: str = "",
+        progress_bar: bool = True,
+        *,
+        executed: Path,
+        **named: Any,
+    ) -> Any:
+        """Execute a notebook; return it with its outputs. Called by papermill."""
+        book = SeldomSaved(
+            nb, executed=executed, output_path=output_path, progress_bar=progress_bar
+        )
+        book.notebook_start()
+        try:
+            cls.execute_managed_notebook(book, kernel_name, **named)
+        finally:
+            book.notebook_complete()
+        return book.nb
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: SeldomSaved,
+        kernel_name: str,
+        *,
+        km: Any,
+        start_timeout: float = 60,
+        stdout_file: Any = None,
+        stderr_file: Any = None,
+        **_: Any,
+    ) -> None:
+        """Execute every cell until one fails; the kernel has ended when this returns."""
+        client = PapermillNotebookClient(
+            nb_man,
+            km=km,
+            kernel_name=kernel_name,
+            startup_timeout=start_timeout,
+            stdout_file=stdout_file,
+            stderr_file=stderr_file,
+        )
+        client.execute(cleanup_kc=True)
+
+
+papermill_engines.register(NAME, SeldomSavingEngine)
