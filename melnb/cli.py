@@ -27,6 +27,8 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             click.echo("\nstopped; the same command goes on with what is not finished", err=True)
             sys.exit(130)
+        except BrokenPipeError:  # `| head` has seen enough: click ends in silence
+            raise
         except (ValueError, OSError, RuntimeError, ImportError) as error:
             if os.environ.get("MELNB_DEBUG"):
                 raise

@@ -131,3 +131,10 @@ def test_the_command_starts_without_heavy_imports() -> None:
         [sys.executable, "-c", code], capture_output=True, check=True, env=environment
     )
     assert not {"pandas", "numpy", "papermill", "pydantic", "keras"} & set(json.loads(out.stdout))
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m melnb stages | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("01_explore: ")
+    assert done.stderr == ""
