@@ -10,7 +10,7 @@ import base64
 import contextlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
@@ -39,7 +39,7 @@ class Tile:
         words: Text instead of it, for those who cannot see it.
     """
 
-    jpeg: bytes
+    jpeg: bytes = field(repr=False)  # a notebook keeps what is shown as text, too
     caption: str
     words: str
 

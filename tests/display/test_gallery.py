@@ -31,6 +31,7 @@ def test_a_gallery_is_light_and_whole_in_itself(images: pd.DataFrame) -> None:
     assert html.count("<img ") == 8
     assert set(re.findall(r'src="(.{10})', html)) == {"data:image"}
     assert "http" not in html
+    assert "JFIF" not in repr(gallery.sample_grid(images, per_class=4, size=24))
 
 
 def test_no_text_of_the_data_is_markup(images: pd.DataFrame) -> None:
