@@ -20,9 +20,10 @@ The main line is six notebooks; each reads only what an earlier one wrote:
 
 The modules behind them, in the order in which they may import (a line imports only lines above it):
 
-    diagnoses  files  checks  tables         the agreements, without TensorFlow: what a class is
-    parameters  stages/  params              called, what a table holds, what a stage takes,
-    provenance  folders  runs  archive       where a run writes and what it records
+    imports  diagnoses  files                the agreements, without TensorFlow: what a class is
+    checks  tables                           called, what a table holds, what a stage takes,
+    parameters  stages/  params              where a run writes and what it records
+    provenance  folders  runs  archive
     patients/                                how a value stands within its group
     data/                                    from files to batches of tensors
     models/                                  from batches to predictions

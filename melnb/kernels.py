@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from melnb.imports import no_grammar
+
 _SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
-# Imported by jsonschema where it is installed: a grammar of web addresses, built anew each time.
-# No notebook has any, and it takes half of papermill's import.
-_GRAMMAR = "rfc3987_syntax"
 
 
 def execute(notebook: Path, executed: Path, values: Mapping[str, Any], *, cwd: Path) -> None:
@@ -77,15 +76,8 @@ def _booting_kernel(cwd: Path) -> Iterator[Any]:
 
 def _import_engine() -> tuple[Any, Any]:
     """Import melnb's engine and papermill."""
-    spared = _GRAMMAR not in sys.modules
-    if spared:
-        sys.modules[_GRAMMAR] = None  # type: ignore[assignment]  # as if it were not installed
-    try:
+    with no_grammar():
         import papermill
 
         from melnb import engine
-
-        return engine, papermill
-    finally:
-        if spared:
-            del sys.modules[_GRAMMAR]
+    return engine, papermill

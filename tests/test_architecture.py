@@ -13,9 +13,12 @@ import melnb
 PACKAGE = Path(melnb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-AGREEMENTS = {"diagnoses", "files", "tables", "params", "runs", "archive", "checks", "patients"}
+AGREEMENTS = {
+    "imports", "diagnoses", "files", "tables", "params", "runs", "archive", "checks", "patients",
+}  # fmt: skip
 ARROWS = {
     "__init__": set(),
+    "imports": set(),
     "diagnoses": set(),
     "files": set(),
     "checks": set(),
@@ -34,7 +37,7 @@ ARROWS = {
     "display": AGREEMENTS | {"evaluation"},
     "freshness": {"params", "runs", "folders", "provenance"},
     "engine": set(),
-    "kernels": {"engine"},
+    "kernels": {"imports", "engine"},
     "launch": {"params", "runs", "folders", "freshness", "kernels"},
     "board": {"runs", "folders", "launch"},
     "pipeline": {"params", "runs"},

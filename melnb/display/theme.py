@@ -12,6 +12,8 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from melnb.display import renderer as offline
+
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 GREEN = "#009E73"
@@ -82,14 +84,14 @@ def apply(renderer: str = "") -> None:
     Args:
         renderer: A plotly renderer. Empty: on Colab, Kaggle and the like, plotly's own choice;
             elsewhere one that JupyterLab shows live and that an exported page shows without a
-            network. Plotly's default is blank in exported pages of notebooks run headless. The
-            cost is one copy of plotly.js (4.8 MB) in each executed notebook.
+            network (`renderer`). Plotly's default is blank in exported pages of notebooks run
+            headless.
     """
     pio.templates["melnb"] = make_template(LIGHT)
     pio.templates.default = "melnb"
     chosen = renderer or str(pio.renderers.default)
     if not renderer and chosen not in _HOSTED:
-        chosen = "plotly_mimetype+notebook"
+        chosen = f"plotly_mimetype+{offline.NAME}"
     pio.renderers.default = chosen
 
 
