@@ -54,7 +54,7 @@ class OfflineRenderer(MimetypeRenderer):  # type: ignore[misc]
 
     def activate(self) -> None:
         """Show the library, unseen, in the cell that makes this the renderer."""
-        display(HTML(library_html()))  # type: ignore[no-untyped-call]
+        display(HTML(library_html()))
 
     def to_mimebundle(self, fig_dict: Mapping[str, Any]) -> dict[str, str]:
         """Return a figure as HTML."""
