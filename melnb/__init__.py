@@ -24,7 +24,7 @@ The modules behind them, in the order in which they may import (a line imports o
     checks  tables                           called, what a table holds, what a stage takes,
     parameters  stages/  params              where a run writes and what it records
     provenance  folders  runs  archive
-    patients/                                how a value stands within its group
+    spread  patients/                        what hardly varies; how a value stands in its group
     data/                                    from files to batches of tensors
     models/                                  from batches to predictions
     evaluation/                              from predictions to numbers (a stranger to models)

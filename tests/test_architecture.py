@@ -14,7 +14,8 @@ PACKAGE = Path(melnb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 AGREEMENTS = {
-    "imports", "diagnoses", "files", "tables", "params", "runs", "archive", "checks", "patients",
+    "imports", "diagnoses", "files", "tables", "params", "runs", "archive", "checks", "spread",
+    "patients",
 }  # fmt: skip
 ARROWS = {
     "__init__": set(),
@@ -23,7 +24,8 @@ ARROWS = {
     "files": set(),
     "checks": set(),
     "tables": {"checks", "files"},
-    "patients": set(),
+    "spread": set(),
+    "patients": {"spread"},
     "parameters": set(),
     "stages": {"parameters"},
     "params": {"parameters", "stages"},

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.files import replacing
+from melnb.spread import mean_and_deviation, standardised
 
 FILE = "metadata.json"  # beside the model.keras that was trained with it
 WORDS = ("sex", "site")
@@ -57,7 +58,10 @@ class Words:
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers: a cell for the standardised value, 0 where missing, and for missing."""
+    """A column of numbers: a cell for the standardised value, 0 where missing, and for missing.
+
+    A column that hardly varied in training has the deviation 0, and is 0 everywhere.
+    """
 
     name: str
     mean: float
@@ -68,7 +72,7 @@ class Number:
         return (self.name, f"{self.name} missing")
 
     def encode(self, values: pd.Series) -> np.ndarray:
-        scaled = (values.to_numpy(dtype=float) - self.mean) / self.deviation
+        scaled = standardised(values.to_numpy(dtype=float), self.mean, self.deviation)
         missing = np.isnan(scaled)
         return np.column_stack([np.where(missing, 0, scaled), missing])
 
@@ -165,8 +169,8 @@ def fit_encoder(images: pd.DataFrame, columns: Sequence[str]) -> Encoder:
         if name in WORDS:
             fitted.append(Words(name, tuple(sorted(known.unique()))))
         else:
-            deviation = float(known.std(ddof=0))
-            fitted.append(Number(name, float(known.mean()), deviation if deviation > 0 else 1.0))
+            mean, deviation = mean_and_deviation(known.to_numpy())
+            fitted.append(Number(name, float(mean), float(deviation)))
     return Encoder(tuple(fitted))
 
 

@@ -25,7 +25,6 @@ COLUMNS = (
     "low", "high", "z", "p", "p_holm", "verdict", "n", "positives", "note",
 )  # fmt: skip
 HELPS, HURTS, NOISE = "helps", "hurts", "within noise"
-_NO_ERROR = 1e-9
 
 
 def ablation_table(
@@ -71,7 +70,7 @@ def ablation_table(
     images = np.sqrt(np.maximum(np.einsum("ti,ij,tj->t", contrasts, covariance, contrasts), 0.0))
     training, unknown = _training_errors(values, owner)
     absent = absent_class(rows, positive) or absent_clusters(rows, cluster)
-    known = (images > _NO_ERROR) & (not absent)
+    known = (images > intervals.NO_ERROR) & (not absent)
     se = np.where(known, np.hypot(images, np.nan_to_num(training[1:])), np.nan)
     found = contrasts @ values
     tested = tested_differences(found, se, confidence)

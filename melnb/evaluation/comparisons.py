@@ -70,7 +70,7 @@ def comparison_matrix(
     own = np.diag(covariance)
     variance = own[first] + own[second] - 2 * covariance[first, second]
     absent = absent_class(rows, positive) or absent_clusters(rows, cluster)
-    known = (variance > 1e-18) & (not absent)  # below, rounding is all that is left
+    known = (variance > intervals.NO_ERROR**2) & (not absent)
     difference = values[first] - values[second]
     tested = tested_differences(difference, np.sqrt(np.where(known, variance, np.nan)), confidence)
     cells = {

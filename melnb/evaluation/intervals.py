@@ -12,6 +12,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
+NO_ERROR = 1e-9  # what rounding leaves of a standard error of 0, of numbers from 0 to 1 or so
+
 
 def normal_quantile(confidence: float) -> float:
     """Return the standard normal quantile of a two-sided interval: 1.96 for 0.95.

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from melnb.spread import LEAST
+
 
 def expit(log_odds: np.ndarray) -> np.ndarray:
     """Return the probabilities of log-odds, without overflow."""
@@ -34,7 +36,8 @@ def fit_logistic(
         k coefficients; without a ridge the caller sees to it that they are finite.
     """
     scale = np.sqrt((design**2).mean(axis=0))
-    scaled = design / np.where(scale > 0, scale, 1.0)
+    scale = np.where(scale > LEAST, scale, 1.0)
+    scaled = design / scale
     penalty = np.broadcast_to(np.asarray(ridge, dtype=float), scale.shape) / len(target)
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
@@ -54,7 +57,7 @@ def fit_logistic(
 
     options = {"gtol": 1e-10, "maxiter": 1000}
     found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options)
-    return np.asarray(found.x / np.where(scale > 0, scale, 1.0))
+    return np.asarray(found.x / scale)
 
 
 def logistic_covariance(

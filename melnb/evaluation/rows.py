@@ -19,7 +19,6 @@ DIFFERENCE_COLUMNS = (
     "n", "positives", "note",
 )  # fmt: skip
 RANKED_ALIKE = "not estimable: the two scores rank the rows alike, or a class has 1 row"
-_NO_ERROR = 1e-9  # what rounding leaves of a standard error of 0
 # With so many of a class, DeLong's interval of an AUC of 0.9 covers 89 % where 95 % is meant.
 _FEW = 20
 
@@ -99,7 +98,7 @@ def difference_row(
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     se = math.sqrt(max(variance, 0.0)) if variance == variance else math.nan
     reason = absent_class(rows, positive)
-    if not reason and not se > _NO_ERROR:
+    if not reason and not se > intervals.NO_ERROR:
         reason = RANKED_ALIKE
     reason = reason or absent_clusters(rows, cluster)
     if reason:
@@ -196,7 +195,7 @@ def absent_interval(rows: pd.DataFrame, se: float, cluster: str = "") -> str:
         return f"interval not estimable: a class has {fewest} row(s)"
     if absent_clusters(rows, cluster):
         return f"interval {absent_clusters(rows, cluster)}"
-    if not se > _NO_ERROR:
+    if not se > intervals.NO_ERROR:
         return "interval not estimable: the rows show no spread (classes wholly apart, or all tied)"
     return ""
 
@@ -228,7 +227,7 @@ def few_remark(rows: pd.DataFrame, cluster: str = "") -> str:
 
 def wald_limits(value: float, se: float, confidence: float) -> tuple[float, float]:
     """Return the limits of a normal estimate within 0-1; NaN when its error is 0 or unknown."""
-    if not se > _NO_ERROR:
+    if not se > intervals.NO_ERROR:
         return math.nan, math.nan
     half = intervals.normal_quantile(confidence) * se
     return max(value - half, 0.0), min(value + half, 1.0)

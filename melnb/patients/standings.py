@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from melnb.spread import negligible
+
 FEWEST = 3  # values of a group; with fewer there is no one to be unlike
 NEUTRAL = {"z": 0.0, "rank": 0.5, "difference": 0.0, "ratio": 1.0}
-
-_ALIKE = 1e-12  # of the mean: what rounding leaves of a spread of 0
 
 
 def standings(values: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
@@ -21,29 +21,30 @@ def standings(values: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         n numbers for each: `z`, the distance from the group's mean in its standard deviations
         (n - 1), `rank`, the mean rank less a half as a share of the group (0-1, 0.5 in the middle),
-        `difference` from the mean, `ratio` to the mean. Groups of fewer than `FEWEST` values have
-        the `NEUTRAL` ones; so have a z where all values are alike and a ratio to a mean of 0.
+        `difference` from the mean, `ratio` to the mean. Groups of fewer than `FEWEST` values, and
+        those whose values hardly vary (`spread.negligible`), have the `NEUTRAL` ones; so has a
+        ratio to a mean of 0.
     """
     known = ~np.isnan(values)
     size = int(groups.max(initial=-1)) + 1
-    filled = np.where(known, values, 0.0)
     number = np.bincount(groups, weights=known, minlength=size)
-    mean, scale = (
-        np.bincount(groups, weights=own, minlength=size) / np.maximum(number, 1)
-        for own in (filled, np.abs(filled))
-    )
-    apart = np.where(known, values - mean[groups], 0.0)
+    largest = np.zeros(size)
+    np.maximum.at(largest, groups[known], np.abs(values[known]))
+    # Over a power of two no digit changes, and no square is beyond float64.
+    _, exponent = np.frexp(largest)
+    scaled = np.ldexp(np.where(known, values, 0.0), -exponent[groups])
+    mean = np.bincount(groups, weights=scaled, minlength=size) / np.maximum(number, 1)
+    apart = np.where(known, scaled - mean[groups], 0.0)
     squares = np.bincount(groups, weights=apart**2, minlength=size)
-    spread = np.sqrt(squares / np.maximum(number - 1, 1))
-    usable = known & (number >= FEWEST)[groups]
-    varied = usable & (spread > _ALIKE * np.maximum(np.abs(mean), _ALIKE))[groups]
-    level = mean[groups]
+    deviation = np.sqrt(squares / np.maximum(number - 1, 1))
+    varied = (number >= FEWEST) & (np.ldexp(deviation, exponent) > negligible(largest))
     # Of values on both sides of 0 rounding may leave a mean that is next to nothing.
-    divisible = usable & (np.abs(mean) > _ALIKE * scale)[groups]
+    divisible = varied & (np.ldexp(np.abs(mean), exponent) > negligible(largest))
     made = {name: np.full(len(values), neutral) for name, neutral in NEUTRAL.items()}
-    np.divide(apart, spread[groups], out=made["z"], where=varied)
-    np.copyto(made["difference"], apart, where=usable)
-    np.divide(values, level, out=made["ratio"], where=divisible)
+    usable = known & varied[groups]
+    np.divide(apart, deviation[groups], out=made["z"], where=usable)
+    np.copyto(made["difference"], np.ldexp(apart, exponent[groups]), where=usable)
+    np.divide(scaled, mean[groups], out=made["ratio"], where=known & divisible[groups])
     np.copyto(made["rank"], _mid_ranks(values, groups), where=usable)
     return made
 

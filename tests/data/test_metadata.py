@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from melnb.data import metadata
@@ -67,6 +67,7 @@ def test_what_was_never_met_in_training_is_missing() -> None:
     ages=st.lists(st.floats(0, 120), min_size=1, max_size=30),
     others=st.lists(st.one_of(st.none(), st.floats(0, 120)), min_size=1, max_size=30),
 )
+@example(ages=[0.0, 1.4e-45], others=[120.0])
 def test_rows_held_out_change_nothing_and_numbers_are_standardised(
     ages: list[float], others: list[float | None]
 ) -> None:
@@ -78,15 +79,17 @@ def test_rows_held_out_change_nothing_and_numbers_are_standardised(
     assert inside[:, 0].std() == pytest.approx(1, abs=1e-3) or np.ptp(ages) < 1e-3
     held_out = pd.DataFrame({"age": np.array(others, dtype=float)})
     both = encoder.encode(pd.concat([train, held_out], ignore_index=True))
+    assert np.isfinite(both).all()
     np.testing.assert_array_equal(both[: len(ages)], inside)
     missing = held_out["age"].isna().to_numpy()
     np.testing.assert_array_equal(both[len(ages) :][:, 1], missing)
     assert (both[len(ages) :][missing, 0] == 0).all()
 
 
-def test_one_age_alone_divides_by_nothing() -> None:
+def test_one_age_alone_is_0_for_every_age() -> None:
     encoder = fit_encoder(people().assign(age=50.0), ["age"])
-    assert encoder.columns == (Number("age", 50.0, 1.0),)
+    assert encoder.columns == (Number("age", 50.0, 0.0),)
+    assert (encoder.encode(people().assign(age=60.0)) == 0).all()
 
 
 def test_rows_are_joined_by_their_id() -> None:

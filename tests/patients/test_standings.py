@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, zscore
 
+from melnb.patients.outliers import outlier_factors
 from melnb.patients.standings import NEUTRAL, standings
+from melnb.spread import mean_and_deviation
 
 # Whole numbers, so that ties are common and shifts and doublings are exact.
 VALUES = st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), min_size=1, max_size=40)
@@ -47,6 +49,26 @@ def test_shifts_and_scales_leave_what_they_should(
         assert moved[name] == pytest.approx(made[name], abs=1e-9)
     for name in ("ratio", "z", "rank"):
         assert scaled[name] == pytest.approx(made[name], rel=1e-9, abs=1e-9)
+
+
+@given(
+    st.lists(st.floats(-1e300, 1e300, allow_subnormal=True), min_size=3, max_size=9),
+    st.sampled_from([0.0, 0.1, 1e8]),
+)
+@example([0.0, 1.4e-45, 0.0], 0.0)
+@example([1e300, -1e300, 5e-324], 0.0)
+@example([0.0, 1e-9, 1e-16, 1e-17], 1e8)
+def test_values_of_any_size_are_compared_without_a_warning(
+    values: list[float], level: float
+) -> None:
+    own = np.array(values) + level
+    made = standings(own, np.zeros(len(own), dtype=int))
+    assert all(np.isfinite(of).all() for of in made.values())
+    constant = not mean_and_deviation(own, ddof=1)[1]
+    assert all((of == NEUTRAL[name]).all() for name, of in made.items()) == constant
+    factors = outlier_factors(made["z"][:, None], np.zeros(len(own), dtype=int))
+    assert np.isfinite(factors).all()
+    assert not constant or (factors == 1).all()
 
 
 def test_missing_values_are_neutral_and_not_compared() -> None:

@@ -11,6 +11,7 @@ from pandas.api.types import is_numeric_dtype
 from melnb.checks import check_columns, check_ids
 from melnb.data.features.columns import feature_column, reason_against, reason_against_values
 from melnb.data.metadata import read_column
+from melnb.spread import mean_and_deviation
 from melnb.tables import TableError
 
 LEFT_OUT = "left_out"  # of a table's attrs: columns that are no features, and why
@@ -127,5 +128,7 @@ def _describe(column: pd.Series) -> dict[str, object]:
         commonest = min(counts.index[counts == counts.iloc[0]])
         row["note"] = f"{commonest}: {counts.iloc[0] / len(known):.0%}"
     if not word:
-        row |= {"mean": known.mean(), "sd": known.std()}
+        mean, deviation = mean_and_deviation(known.to_numpy(dtype=float), ddof=1)
+        row |= {"mean": float(mean)} if len(known) else {"mean": np.nan}
+        row |= {"sd": float(deviation)} if len(known) > 1 else {"sd": np.nan}
     return row

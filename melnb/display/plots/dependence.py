@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from melnb.display import theme
+from melnb.spread import mean_and_deviation
 
 MISSING = "missing"
 
@@ -109,7 +110,7 @@ def _placed(own: pd.DataFrame) -> tuple[pd.DataFrame, dict[float, str], float]:
     words = any(isinstance(value, str) for value in values)
     places = {value: float(k if words else value) for k, value in enumerate(values)}
     at = np.unique([*places.values()])
-    gap = 1.0 if words or len(at) < 2 else float(np.diff(at).min())
+    gap = 1.0 if words or not mean_and_deviation(at)[1] else float(np.diff(at).min())
     end = max(at[-1] + gap, at[-1] + 0.3 * np.ptp(at)) if len(at) else 0.0
     made = own.assign(
         at=own["x"].map(places).where(known, end).astype(float),
@@ -124,8 +125,8 @@ def _placed(own: pd.DataFrame) -> tuple[pd.DataFrame, dict[float, str], float]:
 
 def _round_ticks(at: np.ndarray) -> dict[float, str]:
     """Return some three to seven round numbers within places; they stand beside `missing`."""
-    if len(at) < 2:
-        return {float(place): f"{place:.4g}" for place in at}
+    if not mean_and_deviation(at)[1]:
+        return {float(place): f"{place:.4g}" for place in at[:1]}
     rough = float(np.ptp(at)) / 5
     scale = 10.0 ** math.floor(math.log10(rough))
     step = scale * next(s for s in (1, 2, 5, 10) if s * scale >= rough)

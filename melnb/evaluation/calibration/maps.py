@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 
 from melnb.evaluation.calibration.probabilities import LEAST, logit
 from melnb.evaluation.logistic import expit, fit_logistic
+from melnb.spread import mean_and_deviation
 
 Method = Literal["none", "temperature", "platt", "beta", "isotonic"]
 METHODS: tuple[Method, ...] = ("none", "temperature", "platt", "beta", "isotonic")
@@ -101,13 +102,15 @@ def _rising_line(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     2017, section 4.
     """
     slopes = np.zeros(features.shape[1])
-    kept = np.flatnonzero(np.ptp(features, axis=0) > 0)
+    mean, deviation = mean_and_deviation(features)
+    kept = np.flatnonzero(deviation)
     while True:
-        design = np.column_stack([features[:, kept], np.ones(len(target))])
+        # Centred, so that features which vary little do not look like the intercept.
+        design = np.column_stack([features[:, kept] - mean[kept], np.ones(len(target))])
         found = fit_logistic(design, target)
         if not len(kept) or found[:-1].min() >= 0:
             slopes[kept] = found[:-1]
-            return slopes, float(found[-1])
+            return slopes, float(found[-1] - slopes @ mean)
         kept = np.delete(kept, found[:-1].argmin())
 
 

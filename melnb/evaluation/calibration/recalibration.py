@@ -16,6 +16,7 @@ from melnb.evaluation.calibration.probabilities import logit
 from melnb.evaluation.intervals import normal_quantile
 from melnb.evaluation.logistic import fit_logistic, logistic_covariance
 from melnb.evaluation.rows import absent_class, absent_interval, estimate, row_clusters
+from melnb.spread import centred, mean_and_deviation
 
 
 def recalibration(
@@ -38,8 +39,10 @@ def recalibration(
     clusters = row_clusters(rows, cluster)
     absent = absent_class(rows, positive)
     made = []
+    # Centred, so that scores which vary little do not look like the intercept.
+    line = np.column_stack([centred(stated), one])
     for metric, design, offset, reason in (
-        ("slope", np.column_stack([stated, one]), 0 * stated, absent or _apart(stated, truth > 0)),
+        ("slope", line, 0 * stated, absent or _apart(stated, truth > 0)),
         ("intercept", one, stated, absent),
     ):
         value, se = math.nan, math.nan
@@ -64,7 +67,7 @@ def recalibration(
 
 def _apart(stated: np.ndarray, truth: np.ndarray) -> str:
     """Return that no slope is finite, if so: Albert and Anderson 1984, Biometrika 71:1."""
-    if np.ptp(stated) == 0:
+    if not mean_and_deviation(stated)[1]:
         return "not estimable: all scores are equal"
     high, low = stated[truth], stated[~truth]
     if high.min() >= low.max() or low.min() >= high.max():

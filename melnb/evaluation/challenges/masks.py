@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import bootstrap
+from melnb.evaluation.intervals import NO_ERROR
 from melnb.evaluation.rows import row_clusters
 from melnb.tables import TableError
 
@@ -129,7 +130,7 @@ def mask_means(
     table[["se", "low", "high"]] = np.stack(
         bootstrap.percentile_interval(made, confidence=confidence), axis=1
     )
-    flat = table["se"] < 1e-12
+    flat = table["se"] <= NO_ERROR
     table.loc[flat, ["se", "low", "high"]] = math.nan
     table.loc[flat, "note"] = "interval not estimable: all images score alike"
     return table

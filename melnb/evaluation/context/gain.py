@@ -11,6 +11,7 @@ import pandas as pd
 from melnb.evaluation.context.neighbours import context_scores
 from melnb.evaluation.logistic import fit_logistic
 from melnb.evaluation.rows import DIFFERENCE_COLUMNS, binary_rows, difference_row
+from melnb.spread import centred, mean_and_deviation, standardised
 from melnb.tables import TEST
 
 FEATURES = ("score_z", "score_rank")
@@ -90,8 +91,8 @@ def _weights(rows: pd.DataFrame, odds: np.ndarray, feature: np.ndarray) -> np.nd
     for k in np.unique(fold):
         fitted = (fold != TEST) & (fold != k)
         if len(np.unique(truth[fitted])) == 2:
-            centred = odds[fitted] - odds[fitted].mean(), feature[fitted] - feature[fitted].mean()
-            design = np.column_stack([np.ones(len(centred[0])), *centred])
+            own = centred(np.column_stack([odds, feature])[fitted])
+            design = np.column_stack([np.ones(len(own)), own])
             _, of_odds, of_feature = fit_logistic(design, truth[fitted], ridge=_RIDGE)
             if of_odds > 0:
                 weights[fold == k] = of_feature / of_odds
@@ -100,9 +101,7 @@ def _weights(rows: pd.DataFrame, odds: np.ndarray, feature: np.ndarray) -> np.nd
 
 def _scaled(feature: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
     """Return a feature in its standard deviations over the out-of-fold rows, from their mean."""
-    own = feature[rows["fold"].to_numpy() != TEST]
-    spread = own.std() if len(own) else 0.0
-    return np.asarray((feature - own.mean()) / spread) if spread > 0 else np.zeros(len(feature))
+    return standardised(feature, *mean_and_deviation(feature[rows["fold"].to_numpy() != TEST]))
 
 
 def _log_odds(score: np.ndarray) -> np.ndarray:

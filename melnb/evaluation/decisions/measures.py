@@ -13,10 +13,9 @@ import numpy as np
 
 from melnb.evaluation.bootstrap import percentile_interval, resampled_sums
 from melnb.evaluation.counts import Estimate, diagnostic_intervals
+from melnb.evaluation.intervals import NO_ERROR
 from melnb.evaluation.proportions import design_effect
 from melnb.evaluation.rankings import quotient
-
-_NO_SPREAD = 1e-9  # what rounding leaves of a standard error of 0
 
 
 def measure_rows(
@@ -70,7 +69,7 @@ def measure_rows(
         ("matthews_correlation", _correlations(counts), _correlations(drawn)),
     ):
         se, low, high = (float(v) for v in percentile_interval(resampled, confidence=confidence))
-        limits = (low, high) if se > _NO_SPREAD and values[0] == values[0] else (math.nan,) * 2
+        limits = (low, high) if se > NO_ERROR and values[0] == values[0] else (math.nan,) * 2
         measures[name] = (float(values[0]), limits[0], limits[1])
     return {name: _both_limits(measure) for name, measure in measures.items()}
 

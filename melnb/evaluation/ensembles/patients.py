@@ -15,6 +15,7 @@ import pandas as pd
 from melnb.evaluation.context.neighbours import context_scores
 from melnb.evaluation.ensembles.alignment import teaching_rows
 from melnb.evaluation.logistic import expit, fit_logistic
+from melnb.spread import centred
 from melnb.tables import check_predictions, class_names
 
 Standing = Literal["z", "rank"]
@@ -148,11 +149,11 @@ def _fitted(
     """Return a weight and why it is 0, if it could not be fitted."""
     if truth.all() or not truth.any():
         return 0.0, "not estimable: the other folds lack a class"
-    centred, standing = odds - odds.mean(), apart - apart.mean()
-    design = np.column_stack([np.ones(len(odds)), centred, standing])
-    spread = np.sqrt((centred**2).sum() * ((truth - truth.mean()) ** 2).sum())
+    own, standing = centred(odds), centred(apart)
+    design = np.column_stack([np.ones(len(odds)), own, standing])
+    spread = np.sqrt((own**2).sum() * ((truth - truth.mean()) ** 2).sum())
     # Of a score that is noise the weight would be a quotient of two noises, and any size.
-    if centred @ truth <= _BEYOND_CHANCE * spread / np.sqrt(len(odds)):
+    if own @ truth <= _BEYOND_CHANCE * spread / np.sqrt(len(odds)):
         return 0.0, "not estimable: the score does not rise with the truth beyond chance"
     _, of_odds, of_standing = fit_logistic(design, truth, ridge=_RIDGE)
     # Of a score that rises with the truth both cannot be below 0.

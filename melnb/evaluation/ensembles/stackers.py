@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from melnb.evaluation.ensembles.pools import Values, log_values, softmax
+from melnb.spread import negligible
 from melnb.tables import TableError
 
 
@@ -152,7 +153,7 @@ def _design(logs: np.ndarray, biased: np.ndarray) -> tuple[np.ndarray, np.ndarra
     centred = logs - logs.mean(axis=2, keepdims=True)
     # The mean square over all pairs of classes of the difference of their logarithms.
     scale = np.sqrt(2 * (centred**2).sum(axis=2).mean(axis=1) / (classes - 1))
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = np.where(scale > negligible(np.abs(logs).max(axis=(1, 2), initial=0.0)), scale, 1.0)
     own = np.broadcast_to(np.eye(classes)[:, biased], (logs.shape[1], classes, len(biased)))
     return np.concatenate([own, np.moveaxis(centred / scale[:, None, None], 0, 2)], axis=2), scale
 

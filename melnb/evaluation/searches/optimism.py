@@ -41,7 +41,6 @@ ALL_PAIRS, ONE_FOLD = "all", "of one fold"
 # Of the areas of: what was selected, apparent and honest; the mean of all; the best member, both.
 _APPARENT = {SELECTED: (1, 0, 0, 0, 0), OVER_MEAN: (1, 0, -1, 0, 0), OVER_BEST: (1, 0, 0, -1, 0)}
 _HONEST = {SELECTED: (0, 1, 0, 0, 0), OVER_MEAN: (0, 1, -1, 0, 0), OVER_BEST: (0, 1, 0, 0, -1)}
-_NO_VARIANCE = 1e-18  # rounding is all that is left below
 
 
 def optimism_table(
@@ -179,6 +178,6 @@ def _half_width(contrast: np.ndarray, covariance: np.ndarray, quantile: float) -
     variance = float(contrast @ covariance @ contrast)
     if math.isnan(variance):
         return math.nan, "interval not estimable: a class has too few rows"
-    if variance < _NO_VARIANCE:
+    if variance <= intervals.NO_ERROR**2:
         return math.nan, "interval not estimable: both rank the rows alike"
     return quantile * math.sqrt(variance), ""

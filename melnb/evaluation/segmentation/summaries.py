@@ -10,6 +10,7 @@ import pandas as pd
 
 from melnb.evaluation import bootstrap
 from melnb.evaluation.challenges.masks import MEASURES
+from melnb.evaluation.intervals import NO_ERROR
 from melnb.evaluation.means import grouped_means
 from melnb.evaluation.metrics import parts_by_fold
 from melnb.evaluation.rows import row_clusters
@@ -24,7 +25,6 @@ COMPARISON_COLUMNS = (
 )  # fmt: skip
 _MEANT = (*MEASURES, "failed", "hd95", "hd95_share")
 _ALIKE = "interval not estimable: all images score alike"
-_FLAT = 1e-12  # what rounding leaves of a standard error of 0
 
 
 def segmentation_summary(
@@ -157,7 +157,7 @@ def _difference(
 
 def _without_flat(table: pd.DataFrame) -> pd.DataFrame:
     """Blank the intervals of what does not vary: resampling tells nothing of it."""
-    flat = table["se"] < _FLAT
+    flat = table["se"] <= NO_ERROR
     table.loc[flat, ["se", "low", "high"]] = math.nan
     table.loc[flat, "note"] = _ALIKE
     return table

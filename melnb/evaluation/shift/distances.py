@@ -13,6 +13,7 @@ from melnb.diagnoses import OTHER
 from melnb.evaluation.calibration.probabilities import logit
 from melnb.evaluation.rows import binary_rows, row_clusters
 from melnb.evaluation.summaries import cluster_column
+from melnb.spread import mean_and_deviation
 
 ALL = "all"  # rows of both classes
 COLUMNS = (
@@ -41,7 +42,7 @@ def score_histogram(
     scores = {name: _scores(table, positive) for name, table in tables.items()}
     pooled = np.concatenate([values for values, *_ in scores.values()]) if scores else np.array([])
     ends = np.quantile(pooled, [_TAIL, 1 - _TAIL]) if len(pooled) else np.array([-1.0, 1.0])
-    ends = ends if np.ptp(ends) > 0 else ends + np.array([-0.5, 0.5])
+    ends = ends if mean_and_deviation(ends)[1] else ends + np.array([-0.5, 0.5])
     edges = np.linspace(ends[0], ends[1], bins + 1)
     made = []
     for name, (values, truth, _) in scores.items():

@@ -12,7 +12,13 @@ import pandas as pd
 
 from melnb.evaluation import rows
 from melnb.evaluation.comparisons import holm_adjusted
-from melnb.evaluation.intervals import auc_parts, normal_quantile, parts_covariance, wilson_interval
+from melnb.evaluation.intervals import (
+    NO_ERROR,
+    auc_parts,
+    normal_quantile,
+    parts_covariance,
+    wilson_interval,
+)
 from melnb.evaluation.proportions import design_effect
 from melnb.evaluation.subgroups.estimates import Arrays, check_limits, row_arrays, too_few
 from melnb.evaluation.subgroups.levels import UNKNOWN, join_levels
@@ -23,7 +29,6 @@ COLUMNS = (
     "low", "high", "statistic", "df", "p", "p_holm", "detectable", "left_out", "method", "note",
 )  # fmt: skip
 _POWER = 0.8
-_NO_ERROR = 1e-18  # what rounding leaves of a variance of 0
 
 
 class _Levels(NamedTuple):
@@ -158,7 +163,7 @@ def _homogeneity(levels: _Levels) -> tuple[float, int, float]:
     differences = np.eye(df + 1)[1:] - np.eye(df + 1)[0]
     apart = differences @ levels.values
     variances = differences @ levels.variances @ differences.T
-    if not (np.linalg.eigvalsh(variances) > _NO_ERROR).all():
+    if not (np.linalg.eigvalsh(variances) > NO_ERROR**2).all():
         return math.nan, df, math.nan
     statistic = float(apart @ np.linalg.solve(variances, apart))
     return statistic, df, float(chdtrc(df, statistic))
@@ -173,7 +178,7 @@ def _gap_limits(levels: _Levels, low: int, high: int, confidence: float) -> dict
     variance = variances[low, low] + variances[high, high] - 2 * variances[low, high]
     se = math.sqrt(max(variance, 0.0))
     z = normal_quantile(wide)
-    if not se * se > _NO_ERROR:
+    if not se > NO_ERROR:
         return {"low": math.nan, "high": math.nan, "detectable": math.nan}
     below = above = z * se
     if len(levels.effective):

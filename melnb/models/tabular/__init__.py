@@ -2,6 +2,7 @@
 
     rows        features, folds and truths in one place, joined by image id
     encoding    words and numbers to cells, with missing as something to learn from
+    standardiser  the encoder's step for numbers
     estimators  the estimators by name, with what each takes
     balancing   which training rows are learnt from, and how often
     learners    an estimator with its weights and balancing; fitting it, asking it

@@ -73,16 +73,16 @@ def make_encoder(numbers: Sequence[str], words: Sequence[str], *, missing: Missi
         A scikit-learn `ColumnTransformer`.
     """
     from sklearn.compose import ColumnTransformer
-    from sklearn.impute import MissingIndicator, SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    from sklearn.impute import MissingIndicator
+    from sklearn.preprocessing import OneHotEncoder
+
+    from melnb.models.tabular.standardiser import Standardiser
 
     parts: list[tuple[str, Any, list[str]]] = []
     if missing == "keep":
         parts.append(("numbers", "passthrough", list(numbers)))
     else:
-        filled = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
-        parts.append(("numbers", filled, list(numbers)))
+        parts.append(("numbers", Standardiser(), list(numbers)))
         # Not scaled: a rare cell of 22 deviations would escape the penalty of its coefficient.
         parts.append(("missing", MissingIndicator(error_on_new=False), list(numbers)))
     cells = OneHotEncoder(handle_unknown="ignore", sparse_output=False)

@@ -84,5 +84,9 @@ def test_missing_stands_apart_from_numbers_and_last_among_words() -> None:
     assert figure.layout.xaxis2.ticktext == ("male", "female", "missing")
     bars = [trace for trace in figure.data if isinstance(trace, go.Bar)]
     assert [list(bar.y) for bar in bars] == [pytest.approx([1 / 3] * 3 + [0.25]), [0.5, 0.5, 0.25]]
+    rounded = table().replace({"x": {40: 20 + 4e-15, 60: 20 + 8e-15}})
+    near = partial_dependence(pd.concat([lost, rounded], ignore_index=True))
+    assert near.layout.xaxis.ticktext == ("20", "missing")
+    assert near.layout.xaxis.tickvals == pytest.approx([20, 21])
     alone = partial_dependence(lost[lost["feature"] == "age"])
     assert alone.layout.xaxis.ticktext == ("missing",)

@@ -31,8 +31,7 @@ def fitted(model: Any) -> list[np.ndarray]:
     parts = model["encoder"].named_transformers_
     learnt = [np.array(words, dtype=str) for words in parts["words"].categories_]
     if "missing" in parts:
-        filled = parts["numbers"]
-        learnt += [filled[0].statistics_, filled[1].mean_, filled[1].scale_]
+        learnt += [parts["numbers"].mean_, parts["numbers"].deviation_]
         learnt.append(parts["missing"].features_)
     return learnt
 

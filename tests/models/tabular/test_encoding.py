@@ -44,6 +44,18 @@ def test_every_cell_of_a_filled_encoder() -> None:
     np.testing.assert_allclose(cells, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "ages", [[50.0, 50.0], [0.0, 1.4e-45], [1e300, -1e300], [1e8, 1e8 + 1e-7], [np.nan, 50.0]]
+)
+def test_numbers_of_any_size_are_filled_and_scaled(ages: list[float]) -> None:
+    read = read_features(people())[["age"]]
+    encoder = make_encoder(["age"], []).fit(read.head(2).assign(age=ages))
+    cells = encoder.transform(read)
+    assert np.isfinite(cells.astype(np.float32)).all()
+    if ages != [1e300, -1e300]:  # in the others training images hardly vary
+        assert (cells[:, 0] == 0).all()
+
+
 def test_kept_numbers_stay_missing() -> None:
     read = read_features(people())[["age", "site"]]
     cells = make_encoder(["age"], ["site"], missing="keep").fit_transform(read)

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from melnb.data.augmentation.draws import draw_of, per_image
+from melnb.spread import negligible
 
 LUMA = np.array([0.299, 0.587, 0.114], "float32")  # Rec. 601
 
@@ -89,7 +90,7 @@ def multiply(images: Any, matrix: Any) -> Any:
 def autocontrast(images: Any, share: Any) -> Any:
     """Stretch each channel to 0-255 (as Pillow's `ImageOps`), a share of the way for each image."""
     low, high = (f(images, axis=(1, 2), keepdims=True) for f in (ops.min, ops.max))
-    varied = high > low
+    varied = high - low > float(negligible(255, "float32"))
     stretched = (images - low) * (255 / ops.where(varied, high - low, 1.0))
     whole = ops.where(varied, ops.clip(stretched, 0.0, 255.0), images)
     return images + per_image(share) * (whole - images)

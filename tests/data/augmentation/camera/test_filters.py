@@ -61,3 +61,12 @@ def test_autocontrast_is_pillows_and_part_of_it_lies_between() -> None:
     expected = ImageOps.autocontrast(Image.fromarray(images[0].astype("uint8")))
     np.testing.assert_allclose(whole, np.asarray(expected, "float32"), atol=1.01)
     np.testing.assert_allclose(half, (whole + images[0]) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("level", [0.0, 90.0])
+@pytest.mark.parametrize("step", [1e-44, 1e-30, 1e-4])
+def test_autocontrast_stretches_no_rounding(level: float, step: float) -> None:
+    images = np.full((1, 8, 8, 3), level, "float32")
+    images[:, ::2] += np.float32(step)
+    made = to_numpy(autocontrast(images, np.ones(1, "float32")))
+    np.testing.assert_allclose(made, images, atol=1e-30)
