@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
 EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficientnet --group dev
 WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow benchmark test-lower-bounds lint format lab lock clean
+.PHONY: help demo test test-nightly test-lock benchmark test-lower-bounds lint format lab lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -16,11 +17,15 @@ demo: $(VENV)/ready ## images to report on synthetic lesions, headless; prints t
 	$(BIN)/melnb pipeline params/demo.pipeline.yaml --jobs 2
 	@$(BIN)/melnb results 06_report/demo
 
-test: $(VENV)/ready ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations 15 -m "not slow and not benchmark"
+test: $(VENV)/ready ## the tests that every change must pass
+	$(PYTEST) -m "not nightly and not lock and not benchmark"
 
-test-slow: $(VENV)/ready ## the slow tests: minutes each
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations 25 -m "slow and not benchmark"
+test-nightly: $(VENV)/ready ## full networks, every kill, every notebook in JupyterLab, new examples; then the benchmarks
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "(nightly or lock or hypothesis) and not benchmark"
+	$(MAKE) benchmark
+
+test-lock: $(VENV)/ready ## what only a dependency can break: after `make lock`
+	$(PYTEST) -m lock
 
 benchmark: $(VENV)/ready ## the resampling against a plain loop, timed and printed
 	$(BIN)/python -m pytest -q -s -m benchmark
@@ -28,7 +33,7 @@ benchmark: $(VENV)/ready ## the resampling against a plain loop, timed and print
 test-lower-bounds: $(VENV)/ready ## the quick tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	VIRTUAL_ENV=$(VENV)-lowest $(BIN)/uv pip install -q --resolution lowest-direct -e ".[cpu,lab,pipeline]" --group dev
-	$(VENV)-lowest/bin/python -m pytest -q -o filterwarnings=default -m "not slow and not browser"
+	$(VENV)-lowest/bin/python -m pytest -q -o filterwarnings=default -m "not nightly and not lock and not benchmark and not browser"
 
 lint: $(VENV)/ready ## style, types, and notebooks without outputs
 	$(BIN)/ruff check .

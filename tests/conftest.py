@@ -22,13 +22,27 @@ from melnb import params
 settings.register_profile("melnb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("melnb")
 
-LONGEST = ("test_lab.py", "test_parameter_sets.py")  # minutes each: last, one would run alone
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+# What takes longest begins, so that all processes end at about the same time.
+LONGEST = ("test_line.py", "test_parameter_sets.py", "test_lab.py", "test_jax.py", "test_kills.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that all processes end at about the same time."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run in one process, and share what its fixtures made; or a group's."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class Files(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope: str = super()._split_scope(nodeid)
+            return scope.split("::")[0] if scope == nodeid else scope
+
+    return Files(config, log)
 
 
 BODY = """

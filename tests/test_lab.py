@@ -37,7 +37,7 @@ ENDED = """() => {
   return failed || codes.at(-1).executionCount !== null;
 }"""
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.nightly]
 
 
 def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(

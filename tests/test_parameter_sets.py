@@ -17,7 +17,7 @@ SMALL = ["rows=64", "n_folds=2", "epochs=1", "batch_size=8", "03_train.weights=n
 SIXTY_FOUR = ["image_size=64", "image_sizes=[64]"]
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.data,
     pytest.mark.skipif(not DATA, reason="MELNB_DATA is not set: no real data"),
 ]

@@ -123,7 +123,7 @@ def test_clustered_wilson_covers_where_the_plain_one_fails(report: Report) -> No
     assert blind < 0.85
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("spread", [False, True])
 def test_the_clustered_bootstrap_covers(report: Report, spread: bool) -> None:
     made = [
@@ -137,7 +137,7 @@ def test_the_clustered_bootstrap_covers(report: Report, spread: bool) -> None:
     assert SOUND[0] <= covered <= SOUND[1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_bootstrap_of_a_mean_covers(report: Report) -> None:
     draw = np.random.default_rng(6)
     limits = np.empty((SETS, 2))

@@ -107,7 +107,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_eight_devices_learn_and_predict_what_one_does(ends: Path) -> None:
     one, eight = (np.load(ends / name / "result.npz") for name in ("one", "eight"))
     line, replicas = json.loads((ends / "eight" / "machine.json").read_text())
@@ -119,14 +119,14 @@ def test_eight_devices_learn_and_predict_what_one_does(ends: Path) -> None:
     pd.testing.assert_frame_equal(*tables, rtol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_run_goes_on_to_the_bit_on_jax_too(ends: Path) -> None:
     whole, killed = (np.load(ends / name / "result.npz") for name in ("one", "killed"))
     for name in whole.files:
         assert np.array_equal(whole[name], killed[name]), name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_both_backends_augment_alike(ends: Path) -> None:
     rng = np.random.default_rng(0)
     pixels, draws = rng.uniform(0, 255, (4, 20, 20, 3)), rng.random((4, DRAWS))

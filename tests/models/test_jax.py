@@ -53,7 +53,7 @@ def test_models_losses_schedules_and_optimizers_hold_on_jax(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("folder", EVERY)
 def test_every_test_of_models_passes_on_jax(folder: str) -> None:
     pytest.importorskip("jax")

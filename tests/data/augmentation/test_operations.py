@@ -108,7 +108,7 @@ def test_all_operations_together_are_the_same_in_a_graph_of_any_batch_and_in_tf_
     assert_alike(np.concatenate(parts), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_is_the_same_compiled_by_xla(name: str) -> None:
     images, draws = pictures(), rows()
@@ -130,7 +130,7 @@ np.savez(sys.argv[2], backend=keras.backend.backend(), **made)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_operation_is_the_same_on_the_other_backend(tmp_path: Path) -> None:
     other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
     pytest.importorskip(other)

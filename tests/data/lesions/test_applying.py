@@ -274,7 +274,7 @@ def test_killed_and_run_again_each_file_is_written_once(
     assert contents(out) == contents(tmp_path / "at_once")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("seconds", [0.0, 0.2])
 def test_workers_end_with_a_killed_process_and_another_goes_on(
     tmp_path: Path, seconds: float

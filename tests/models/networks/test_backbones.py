@@ -30,7 +30,7 @@ def test_pixels_are_scaled_as_the_library_scales_them(name: str) -> None:
     assert scaled == pytest.approx(expected, rel=1e-5, abs=2e-5)
 
 
-@pytest.mark.parametrize("name", ["VGG16", pytest.param("DenseNet121", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["VGG16", pytest.param("DenseNet121", marks=pytest.mark.nightly)])
 def test_a_whole_backbone_is_the_librarys_on_its_own_scaled_pixels(name: str) -> None:
     constructor = getattr(keras.applications, name)
     ours = make_backbone(name, image_size=SIDE)
@@ -49,12 +49,12 @@ def test_a_whole_backbone_is_the_librarys_on_its_own_scaled_pixels(name: str) ->
         ("MobileNetV3Small", (127.5,) * 3, (127.5,) * 3),
         pytest.param(
             "EfficientNetV2B0", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375),
-            marks=pytest.mark.slow,
+            marks=pytest.mark.nightly,
         ),
-        pytest.param("EfficientNetV2S", (128,) * 3, (128,) * 3, marks=pytest.mark.slow),
+        pytest.param("EfficientNetV2S", (128,) * 3, (128,) * 3, marks=pytest.mark.nightly),
         pytest.param(
             "ConvNeXtTiny", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375),
-            marks=pytest.mark.slow,
+            marks=pytest.mark.nightly,
         ),
     ],
 )  # fmt: skip
@@ -98,7 +98,7 @@ def test_our_own_networks_are_as_small_as_they_say(
     assert np.all(np.isfinite(values(backbone(pixels(side=side)))))
 
 
-@pytest.mark.parametrize("name", ["tiny", pytest.param("small", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["tiny", pytest.param("small", marks=pytest.mark.nightly)])
 def test_our_own_networks_learn_which_pictures_have_a_spot(name: str) -> None:
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)

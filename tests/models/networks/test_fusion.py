@@ -222,7 +222,7 @@ def test_a_saved_network_reads_back_to_the_bit(fusion: str, tmp_path: Path) -> N
     assert (tuple(config["column"]), tuple(config["missing"])) == (CELLS.column, CELLS.missing)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_saved_network_says_the_same_on_the_other_backend(tmp_path: Path) -> None:
     model = make(fusion="gated")
     model.save(tmp_path / "model.keras")
@@ -239,7 +239,7 @@ def test_a_saved_network_says_the_same_on_the_other_backend(tmp_path: Path) -> N
     assert float(done.stdout.splitlines()[-1]) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_with_metadata_taken_up_again_ends_to_the_bit(
     blobs: list[Path], tmp_path: Path
 ) -> None:

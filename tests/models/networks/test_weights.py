@@ -103,7 +103,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in PUBLISHED]
+    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.nightly) for n in PUBLISHED]
 )
 def test_files_are_those_that_keras_asks_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class AskedError(Exception):
@@ -251,7 +251,7 @@ def package_network(number: int, side: int) -> keras.Model:
 
 
 @pytest.mark.parametrize(
-    "number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4, 6))]
+    "number", [0, *(pytest.param(n, marks=pytest.mark.nightly) for n in (2, 4, 6))]
 )
 def test_noisy_student_equals_the_package_on_the_same_weights(number: int, tmp_path: Path) -> None:
     side = 64 if number else SIDE
@@ -346,7 +346,7 @@ def write_old(path: Path, network: keras.Model, names: Mapping[str, str], versio
 @pytest.mark.parametrize(
     "name",
     [
-        n if n in ("VGG16", "MobileNetV3Small") else pytest.param(n, marks=pytest.mark.slow)
+        n if n in ("VGG16", "MobileNetV3Small") else pytest.param(n, marks=pytest.mark.nightly)
         for n in (
             "VGG16", "MobileNetV3Small", "DenseNet121", "ResNet50", "InceptionV3", "Xception",
             "EfficientNetV2B0", "ConvNeXtTiny",

@@ -33,7 +33,7 @@ QUICK = ["tiny", "small", "EfficientNetB0", "ResNet50", "VGG16", "DenseNet121", 
 
 @pytest.mark.parametrize(
     "name",
-    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in BACKBONES],
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.nightly) for n in BACKBONES],
 )
 def test_every_layer_with_weights_is_in_one_block_in_order(name: str) -> None:
     backbone = make_backbone(name, image_size=96 if name not in ("tiny", "small") else 32)
@@ -77,7 +77,7 @@ def values(layers: tuple[keras.layers.Layer, ...]) -> list[np.ndarray]:
     ("name", "size", "count"),
     [
         ("tiny", 32, 2), ("tiny", 32, "all"),
-        *(pytest.param(n, 64, 3, marks=pytest.mark.slow)
+        *(pytest.param(n, 64, 3, marks=pytest.mark.nightly)
           for n in ("small", "EfficientNetB0", "ResNet50", "DenseNet121", "MobileNetV3Small")),
     ],
 )  # fmt: skip

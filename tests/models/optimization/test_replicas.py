@@ -50,7 +50,7 @@ else:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_replicas_clip_decay_and_average_as_one_device_does() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

@@ -73,7 +73,7 @@ def test_a_killed_run_ends_where_the_whole_one_ends_to_the_bit(
     assert results["val_jaccard"].item() == history["val_jaccard"].max()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_is_so_with_sizes_frozen_blocks_averages_and_snapshots(
     discs: list[Path], tmp_path: Path
 ) -> None:

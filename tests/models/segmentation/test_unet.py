@@ -22,7 +22,7 @@ from melnb.models.segmentation.unet import make_segmenter, read_segmenter
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 QUICK = ("unet-tiny", "unet-small", "VGG16", "ResNet50", "EfficientNetB0")
-NAMES = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ENCODERS]
+NAMES = [n if n in QUICK else pytest.param(n, marks=pytest.mark.nightly) for n in ENCODERS]
 SIDE = 64
 
 

@@ -58,7 +58,7 @@ def test_the_founding_systems_three_models(images: pd.DataFrame) -> None:
     assert areas(rows, trees=60) == pytest.approx(EXPECTED, abs=0.003)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_founding_systems_three_models_with_all_trees(images: pd.DataFrame) -> None:
     assert areas(rows_of(images, "sex", "age", "site"), 1000) == pytest.approx(EXPECTED, abs=0.003)
 

@@ -54,7 +54,7 @@ def test_a_run_of_every_technique_survives_kills(ends: Path) -> None:
     check_equal(ends, "whole", "killed")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_survives_a_kill_at_every_other_moment_too(
     ends: Path, train: Callable[..., list[int]]
 ) -> None:
@@ -86,7 +86,7 @@ def test_the_folder_keeps_the_weights_that_the_state_names(ends: Path) -> None:
     assert left == {f"{name}.npz" for name in names}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_eight_devices_use_every_technique_as_one_does(
     tmp_path: Path, train: Callable[..., list[int]]
 ) -> None:
@@ -121,7 +121,7 @@ def each(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", TECHNIQUES)
 def test_each_technique_survives_a_kill_by_itself(each: Path, name: str) -> None:
     check_equal(each, f"{name}-whole", f"{name}-killed")
