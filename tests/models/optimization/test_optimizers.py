@@ -219,7 +219,10 @@ def greatest(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
 
 @pytest.mark.parametrize(
     "name",
-    [n if n in ("adamw", "sgd") else pytest.param(n, marks=pytest.mark.nightly) for n in OPTIMIZERS],
+    [
+        n if n in ("adamw", "sgd") else pytest.param(n, marks=pytest.mark.nightly)
+        for n in OPTIMIZERS
+    ],
 )
 def test_gathering_four_batches_is_one_batch_of_four_times_the_size(name: str) -> None:
     def make(steps: int, accumulate: int) -> keras.optimizers.Optimizer:
