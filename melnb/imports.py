@@ -1,4 +1,4 @@
-"""Imports that would take seconds for nothing."""
+"""Leave out of an import what would take seconds and is not used."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_GRAMMAR = "rfc3987_syntax"
+# jsonschema imports it where it is there (JupyterLab brings it), to check a format that no
+# notebook has, and it builds a grammar of web addresses anew in each process: 1.5 s, half of
+# papermill's import and of plotly's renderers'.
+GRAMMAR = "rfc3987_syntax"
 
 
 @contextmanager
-def no_grammar() -> Iterator[None]:
-    """Import jsonschema, or what needs it, without its grammar of web addresses.
+def without(*modules: str) -> Iterator[None]:
+    """Import as if some optional modules were not installed; afterwards they can be imported.
 
-    Where `rfc3987_syntax` is installed (JupyterLab brings it), jsonschema imports it, to check a
-    format that no notebook has, and it builds its grammar anew in each process: 1.5 s, half of
-    papermill's import and of plotly's renderers'. Without it, jsonschema leaves the format
-    unchecked.
+    What is imported already stays.
     """
-    if _GRAMMAR in sys.modules:
-        yield
-        return
-    sys.modules[_GRAMMAR] = None  # type: ignore[assignment]  # as if it were not installed
+    absent = [name for name in modules if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say: not there
     try:
         yield
     finally:
-        del sys.modules[_GRAMMAR]
+        for name in absent:
+            del sys.modules[name]

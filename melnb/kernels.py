@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from melnb.imports import no_grammar
+from melnb.imports import GRAMMAR, without
 
 _SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
 
@@ -76,7 +76,7 @@ def _booting_kernel(cwd: Path) -> Iterator[Any]:
 
 def _import_engine() -> tuple[Any, Any]:
     """Import melnb's engine and papermill."""
-    with no_grammar():
+    with without(GRAMMAR):
         import papermill
 
         from melnb import engine

@@ -1,27 +1,46 @@
+import json
 import subprocess
 import sys
 
 import pytest
 
+from melnb.imports import without
+
 CODE = """
 import sys
 {code}
-assert "jsonschema" in sys.modules, "it is no longer needed: is `no_grammar` ?"
-assert "lark" not in sys.modules
-import rfc3987_syntax  # whoever wants it still has it
+assert "{needed}" in sys.modules
+assert "{spared}" not in sys.modules
+import {wanted}  # whoever wants it still has it
 """
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "needed", "spared", "wanted"),
     [
-        "from melnb.display import theme; theme.apply()",
-        "from melnb.kernels import _import_engine; _import_engine()",
+        ("from melnb.display import theme; theme.apply()", "jsonschema", "lark", "rfc3987_syntax"),
+        ("from melnb import kernels; kernels._import_engine()", "jsonschema", "lark",
+         "rfc3987_syntax"),
+        ("from melnb.models import accelerator; accelerator.setup()", "tensorflow", "jax", "jax"),
     ],
-    ids=["figures", "papermill"],
-)
-def test_no_grammar_of_addresses_is_built(code: str) -> None:
-    pytest.importorskip("rfc3987_syntax")
-    command = [sys.executable, "-c", CODE.format(code=code)]
+    ids=["figures", "papermill", "accelerator"],
+)  # fmt: skip
+def test_what_takes_seconds_for_nothing_is_not_imported(
+    code: str, needed: str, spared: str, wanted: str
+) -> None:
+    pytest.importorskip(wanted)
+    command = [sys.executable, "-c", CODE.format(**locals())]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_left_out_can_be_imported_later_and_what_is_there_stays() -> None:
+    sys.modules.pop("colorsys", None)
+    with without("json", "colorsys"):
+        assert __import__("json") is json
+        with pytest.raises(ImportError):
+            __import__("colorsys")
+    assert __import__("colorsys").__name__ == "colorsys"
+    with pytest.raises(KeyError), without("colorsys_of_old"):
+        raise KeyError
+    assert "colorsys_of_old" not in sys.modules

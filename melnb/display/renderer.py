@@ -18,9 +18,9 @@ from IPython.display import HTML, display
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from melnb.imports import no_grammar
+from melnb.imports import GRAMMAR, without
 
-with no_grammar():
+with without(GRAMMAR):
     from plotly.io import renderers
     from plotly.io.base_renderers import MimetypeRenderer
 

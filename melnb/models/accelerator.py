@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from melnb.imports import without
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported, or in vain
 
 BACKENDS = ("tensorflow", "jax")
@@ -233,7 +235,8 @@ def _find_jax(deterministic: bool) -> tuple[str, str, int, float, Any]:
 
 
 def _find_tensorflow(deterministic: bool) -> tuple[str, str, int, float, Any]:
-    import tensorflow as tf
+    with without("jax"):  # for converters of TensorFlow Lite: a fifth of all imports
+        import tensorflow as tf
 
     tf.get_logger().addFilter(_is_news)
     if deterministic:
