@@ -1,10 +1,13 @@
 """A small project whose notebooks do next to nothing, for what runs them."""
 
+import importlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +25,7 @@ from melnb import params
 settings.register_profile("melnb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("melnb")
 
+WARM = Path(__file__).with_name("warm")  # found by kernels' launchers as a package is
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 # What takes longest begins, so that all processes end at about the same time.
 LONGEST = ("test_line.py", "test_parameter_sets.py", "test_lab.py", "test_jax.py", "test_kills.py")
@@ -120,6 +124,28 @@ def make_notebook(stage: str, body: str = BODY) -> dict[str, Any]:
 def _cell(kind: str, source: str, *tags: str) -> dict[str, Any]:
     cell: dict[str, Any] = {"cell_type": kind, "metadata": {"tags": [*tags]}, "source": source}
     return cell | ({"outputs": [], "execution_count": None} if kind == "code" else {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> Iterator[Path]:
+    """Let all kernels, those of child processes too, be forked from one warm parent.
+
+    It yields the folder of the parent's socket and logs.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="melnb-"))  # a socket's path must be short
+    if sys.platform == "linux":
+        sys.path.append(str(WARM))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(WARM), prepend=os.pathsep)
+            patch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "melnb-warm")
+            patch.setenv("MELNB_WARM", str(folder))
+            parent = importlib.import_module("melnb_warm_parent").start(folder, os.getpid())
+            yield folder
+            parent.kill()
+            parent.wait()
+    else:
+        yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

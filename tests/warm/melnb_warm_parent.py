@@ -1,0 +1,227 @@
+"""The parent of warm kernels: it imports once what notebooks import, and forks for each kernel.
+
+It waits on a socket, for little more than a bare Python, until the first kernel is asked for. What
+it imports starts no thread and computes nothing, so that a fork is a process as good as new; what
+differs from one that imported by itself is put right in the child. It ends with its owner, and a
+kernel with the process that asked for it, however they end.
+"""
+
+import ast
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+SOCKET, LOG = "socket", "parent.log"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+# What notebooks import later than in their import cells, and what every kernel does.
+MORE = (
+    "melnb.models.accelerator",  # before TensorFlow, whose messages it settles
+    *("ipykernel.ipkernel", "ipykernel.kernelapp", "ipykernel_launcher", "ipywidgets", "anywidget"),
+    *("tensorflow", "keras", "scipy.stats", "sklearn.ensemble", "sklearn.linear_model"),
+    *("sklearn.model_selection", "skimage", "lightgbm"),
+)
+# Variables that are read at an import: a kernel that wants other values than its parent is cold.
+AT_IMPORT = (
+    *("PYTHON", "KERAS_", "TF", "XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "LD_", "LC_"),
+    *("LANG", "CUDA_", "TPU_", "COLAB_", "NUMPY_", "NPY_", "SKLEARN_", "SCIPY_", "PLOTLY_"),
+    *("MALLOC_", "IPYTHON", "TZ"),
+)
+REQUEST = 1 << 17  # bytes, its environment included
+
+
+def start(folder: Path, owner: int) -> "subprocess.Popen[bytes]":
+    """Start a parent that ends with its owner; its socket and log lie in a folder."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
+        (folder / LOG).open("w") as log,
+    ):
+        listener.bind(str(folder / SOCKET))
+        listener.listen(64)
+        return subprocess.Popen(
+            [sys.executable, __file__, str(listener.fileno()), str(owner)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is its owner's to hear
+            pass_fds=[listener.fileno()],
+        )
+
+
+class Late:
+    """A stream that is looked up when written to: libraries keep the one of their import."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        stream = getattr(sys, self.name)
+        return getattr(getattr(sys, f"__{self.name}__") if stream is self else stream, attribute)
+
+    def close(self) -> None:
+        """Stay open: IPython's logging begins by closing every handler that is there."""
+
+
+def import_all() -> None:
+    """Import what the notebooks' import cells do, and `MORE`."""
+    for module in MORE:
+        __import__(module)
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                lines = ast.parse("".join(cell["source"])).body
+                body: list[ast.stmt] = [
+                    n for n in lines if isinstance(n, ast.Import | ast.ImportFrom)
+                ]
+                exec(compile(ast.Module([*body], []), notebook.name, "exec"), {})
+
+
+def become_ready() -> dict[str, str]:
+    """Import everything, and return the environment of which a kernel's may not differ."""
+    os.environ["JPY_PARENT_PID"] = str(os.getpid())  # whose death a kernel watches: read at import
+    os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"  # plotly's own choice in any kernel, not here
+    sys.stdout, sys.stderr = Late("stdout"), Late("stderr")  # type: ignore[assignment]
+    import_all()
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # type: ignore[assignment]
+    del os.environ["PLOTLY_RENDERER"]
+    if threading.active_count() > 1:
+        raise SystemExit(f"an import started threads, which a fork loses: {threading.enumerate()}")
+    gc.collect()
+    gc.freeze()  # what is never touched is never copied
+    return {**os.environ, "KERAS_BACKEND": sys.modules["keras"].backend.backend()}
+
+
+def differing(wanted: dict[str, str], before: dict[str, str], after: dict[str, str]) -> str:
+    """Return a variable in which a kernel would differ from its parent; empty if there is none.
+
+    Args:
+        wanted: The kernel's environment.
+        before: The parent's as it began.
+        after: The parent's with what its imports settled, as they would in a kernel.
+    """
+    for name in sorted(wanted.keys() | after.keys()):
+        own = after.get(name)
+        unset = None if name in before else own  # an import would set it
+        if name.startswith(AT_IMPORT) and wanted.get(name, unset) != own:
+            return name
+    return ""
+
+
+class Parent:
+    """Forks for whoever asks by the socket, and tells how each kernel ended.
+
+    Args:
+        listener: The socket that callers connect to.
+        owner: The process with which all ends.
+    """
+
+    def __init__(self, listener: socket.socket, owner: int) -> None:
+        self.listener, self.end = listener, os.pidfd_open(owner)
+        self.kernels: dict[int, tuple[int, socket.socket]] = {}  # by descriptor of the process
+        self.before, self.after = dict(os.environ), dict[str, str]()
+        self.poller = select.poll()
+        for descriptor in (self.end, listener.fileno()):
+            self.poller.register(descriptor, select.POLLIN)
+
+    def serve(self) -> tuple[dict[str, Any], list[int], socket.socket]:
+        """Wait and fork; return in a child alone, with what is asked of it.
+
+        Returns:
+            The request, descriptors for its standard output and error, and whom to answer.
+        """
+        while True:
+            for descriptor, _ in self.poller.poll():
+                if descriptor == self.end:
+                    os._exit(0)  # each kernel misses its parent within a second
+                elif descriptor == self.listener.fileno():
+                    self.after = self.after or become_ready()
+                    if asked := self.take():
+                        return asked
+                elif descriptor in self.kernels:
+                    self.bury(descriptor)
+                else:  # whoever asked for it has died, or wants no more of it
+                    self.poller.unregister(descriptor)
+                    for pid, caller in self.kernels.values():
+                        if caller.fileno() == descriptor:
+                            os.kill(pid, signal.SIGKILL)
+
+    def take(self) -> tuple[dict[str, Any], list[int], socket.socket] | None:
+        """Fork for the next caller, unless it wants another world than this one."""
+        caller, _ = self.listener.accept()
+        message, outs, *_ = socket.recv_fds(caller, REQUEST, 2)
+        if not message:  # killed as it asked
+            caller.close()
+            return None
+        request = json.loads(message)
+        if refused := differing(request["env"], self.before, self.after):
+            caller.send(json.dumps({"refused": refused}).encode())
+            caller.close()
+            pid = -1
+        elif not (pid := fork()):
+            for descriptor, (_, other) in self.kernels.items():
+                os.close(descriptor)
+                other.close()
+            self.listener.close()
+            os.close(self.end)
+            return request, outs, caller
+        for descriptor in outs:
+            os.close(descriptor)
+        if pid > 0:
+            process = os.pidfd_open(pid)
+            self.kernels[process] = pid, caller
+            for descriptor in (process, caller.fileno()):
+                self.poller.register(descriptor, select.POLLIN)
+        return None
+
+    def bury(self, process: int) -> None:
+        """Tell how a kernel ended."""
+        pid, caller = self.kernels.pop(process)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with contextlib.suppress(OSError):  # nobody is there to be told
+            caller.send(json.dumps({"ended": code}).encode())
+        self.poller.unregister(process)
+        with contextlib.suppress(KeyError):
+            self.poller.unregister(caller.fileno())
+        os.close(process)
+        caller.close()
+
+
+def fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads: OpenBLAS has some, and ends them at a fork
+        return os.fork()
+
+
+def become_kernel(request: dict[str, Any], outs: list[int], caller: socket.socket) -> None:
+    """Do in a child what `python -m ipykernel_launcher` does in a new process."""
+    os.setsid()
+    for number, descriptor in enumerate(outs, start=1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.modules["numpy"].random.seed()  # as Python's own is at any fork
+    sys.argv = [str(sys.modules["ipykernel_launcher"].__file__), *request["arguments"]]
+    caller.send(json.dumps({"pid": os.getpid()}).encode())
+    caller.close()
+    kernel = sys.modules["ipykernel.kernelapp"].IPKernelApp.instance()
+    kernel.initialize(sys.argv[1:])
+    sys.modules["ipywidgets"].register_comm_target()  # as its import does in a kernel
+    kernel.start()
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # this file's folder, where a kernel has none
+    with socket.socket(fileno=int(sys.argv[1])) as waiting:
+        asked = Parent(waiting, owner=int(sys.argv[2])).serve()
+    become_kernel(*asked)
