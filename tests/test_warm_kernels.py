@@ -20,7 +20,7 @@ from jupyter_client.provisioning import KernelProvisionerFactory
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
 WORLD = """
 import gc, json, os, signal, sys, threading
-import ipywidgets, plotly.io
+import ipywidgets, pandas, plotly.io, tqdm.auto
 import __main__
 print(json.dumps({
     "argv": [sys.argv[0], sys.argv[1]],
@@ -35,6 +35,8 @@ print(json.dumps({
     "collected": [gc.isenabled(), gc.get_threshold()],
     "leads its session": os.getsid(0) == os.getpgid(0) == os.getpid(),
     "input": sys.__stdin__.read(),
+    "tables": pandas.get_option("display.max_columns"),
+    "bars": str(tqdm.auto.tqdm.__mro__),
     "figures": plotly.io.renderers.default,
     "widgets": sorted(get_ipython().kernel.comm_manager.targets),
 }))

@@ -7,6 +7,7 @@ kernel with the process that asked for it, however they end.
 """
 
 import ast
+import builtins
 import contextlib
 import gc
 import json
@@ -18,10 +19,11 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SOCKET, LOG = "socket", "parent.log"
+SOCKET, PARENT_LOG = "socket", "parent.log"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # What notebooks import later than in their import cells, and what every kernel does.
 MORE = (
@@ -43,7 +45,7 @@ def start(folder: Path, owner: int) -> "subprocess.Popen[bytes]":
     """Start a parent that ends with its owner; its socket and log lie in a folder."""
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
-        (folder / LOG).open("w") as log,
+        (folder / PARENT_LOG).open("w") as log,
     ):
         listener.bind(str(folder / SOCKET))
         listener.listen(64)
@@ -85,14 +87,32 @@ def import_all() -> None:
                 exec(compile(ast.Module([*body], []), notebook.name, "exec"), {})
 
 
+@contextlib.contextmanager
+def as_if_in_a_kernel() -> Iterator[None]:
+    """Let plotly, pandas, tqdm and ipywidgets see a shell, for which they ask at their import."""
+    from ipykernel.zmqshell import ZMQInteractiveShell
+    from IPython import get_ipython
+    from traitlets.config import Config
+
+    shell = ZMQInteractiveShell.__new__(ZMQInteractiveShell)
+    shell.config.IPKernelApp = Config()
+    classes = list(ZMQInteractiveShell._walk_mro())
+    for each in classes:
+        each._instance = shell
+    builtins.get_ipython = get_ipython  # type: ignore[attr-defined]
+    yield
+    del builtins.get_ipython  # type: ignore[attr-defined]
+    for each in classes:
+        each._instance = None
+
+
 def become_ready() -> dict[str, str]:
     """Import everything, and return the environment of which a kernel's may not differ."""
     os.environ["JPY_PARENT_PID"] = str(os.getpid())  # whose death a kernel watches: read at import
-    os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"  # plotly's own choice in any kernel, not here
     sys.stdout, sys.stderr = Late("stdout"), Late("stderr")  # type: ignore[assignment]
-    import_all()
+    with as_if_in_a_kernel():
+        import_all()
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # type: ignore[assignment]
-    del os.environ["PLOTLY_RENDERER"]
     if threading.active_count() > 1:
         raise SystemExit(f"an import started threads, which a fork loses: {threading.enumerate()}")
     gc.collect()
@@ -214,10 +234,7 @@ def become_kernel(request: dict[str, Any], outs: list[int], caller: socket.socke
     sys.argv = [str(sys.modules["ipykernel_launcher"].__file__), *request["arguments"]]
     caller.send(json.dumps({"pid": os.getpid()}).encode())
     caller.close()
-    kernel = sys.modules["ipykernel.kernelapp"].IPKernelApp.instance()
-    kernel.initialize(sys.argv[1:])
-    sys.modules["ipywidgets"].register_comm_target()  # as its import does in a kernel
-    kernel.start()
+    sys.modules["ipykernel.kernelapp"].launch_new_instance()
 
 
 if __name__ == "__main__":

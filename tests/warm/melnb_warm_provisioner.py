@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
-from melnb_warm_parent import SOCKET
+from melnb_warm_parent import PARENT_LOG, SOCKET
 
 LOG = "kernels.log"  # in the parent's folder: a line a kernel, `warm`, or `cold` and for what
 ANSWER = 1 << 10  # bytes
@@ -78,15 +78,19 @@ class WarmProvisioner(LocalProvisioner):
         loop = asyncio.get_running_loop()
         parent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent.setblocking(False)
-        await loop.sock_connect(parent, str(Path(os.environ["MELNB_WARM"], SOCKET)))
-        socket.send_fds(parent, [json.dumps(request).encode()], [1, 2])
-        message = await loop.sock_recv(parent, ANSWER)
-        answer = json.loads(message or '{"ended": "before it began"}')
+        folder = Path(os.environ["MELNB_WARM"])
+        try:
+            await loop.sock_connect(parent, str(folder / SOCKET))
+            socket.send_fds(parent, [json.dumps(request).encode()], [1, 2])
+            answer = json.loads(await loop.sock_recv(parent, ANSWER))
+        except (OSError, ValueError) as error:
+            said = (folder / PARENT_LOG).read_text()
+            raise RuntimeError(f"the parent of warm kernels has died: {said}") from error
         if "pid" not in answer:
             parent.close()
             if "refused" in answer:
                 return str(answer["refused"])
-            raise RuntimeError(f"no warm kernel: its parent ended {answer['ended']}")
+            raise RuntimeError(f"a warm kernel ended as it began: {answer}")
         self.process = WarmProcess(parent, answer["pid"])
         self.pid = self.pgid = self.process.pid
         return ""
