@@ -133,10 +133,12 @@ def test_what_is_read_at_an_import_makes_a_kernel_cold(
 
 def test_an_interrupt_stops_the_cell_and_not_the_kernel(start: Start, tmp_path: Path) -> None:
     manager, client = start(tmp_path)
-    client.execute("open('begun', 'w').close()\nimport time\nwhile True: time.sleep(0.01)")
+    asked = client.execute("open('begun', 'w').close()\nimport time\nwhile True: time.sleep(0.01)")
     wait_until((tmp_path / "begun").exists)
     manager.interrupt_kernel()
     reply = client.get_shell_msg(timeout=600)
+    while reply["parent_header"]["msg_id"] != asked:  # a late answer to `wait_for_ready`
+        reply = client.get_shell_msg(timeout=600)
     assert reply["content"]["ename"] == "KeyboardInterrupt"
     assert run(client, "print('well')") == "well\n"
 
