@@ -20,7 +20,7 @@ The main line is six notebooks; each reads only what an earlier one wrote:
 
 The modules behind them, in the order in which they may import (a line imports only lines above it):
 
-    imports  diagnoses  files                the agreements, without TensorFlow: what a class is
+    imports  threads  diagnoses  files       the agreements, without TensorFlow: what a class is
     checks  tables                           called, what a table holds, what a stage takes,
     parameters  stages/  params              where a run writes and what it records
     provenance  folders  runs  archive

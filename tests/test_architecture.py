@@ -14,12 +14,13 @@ PACKAGE = Path(melnb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 AGREEMENTS = {
-    "imports", "diagnoses", "files", "tables", "params", "runs", "archive", "checks", "spread",
-    "patients",
+    "imports", "threads", "diagnoses", "files", "tables", "params", "runs", "archive", "checks",
+    "spread", "patients",
 }  # fmt: skip
 ARROWS = {
     "__init__": set(),
     "imports": set(),
+    "threads": set(),
     "diagnoses": set(),
     "files": set(),
     "checks": set(),

@@ -17,6 +17,7 @@ import numpy as np
 from melnb.evaluation.ensembles.pools import Values, log_values, softmax
 from melnb.spread import negligible
 from melnb.tables import TableError
+from melnb.threads import one_thread
 
 
 def fit_logistic_stacker(
@@ -83,7 +84,8 @@ class Trees:
     def apply(self, values: Values) -> np.ndarray:
         """Return probabilities of members' values, rows x classes."""
         made = np.zeros((len(next(iter(values.values()))), self.classes))
-        made[:, self.model.classes_] = self.model.predict_proba(_features(values))
+        with one_thread():
+            made[:, self.model.classes_] = self.model.predict_proba(_features(values))
         return made
 
 
@@ -124,7 +126,8 @@ def fit_boosted_stacker(
         monotonic_cst=[1] * features.shape[1] if nonnegative else None,
         random_state=seed,
     )
-    return Trees(model.fit(features, codes), classes)
+    with one_thread():
+        return Trees(model.fit(features, codes), classes)
 
 
 def _features(values: Values) -> np.ndarray:

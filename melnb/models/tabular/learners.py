@@ -13,6 +13,7 @@ from melnb.models.tabular.balancing import check_ratios, choose_rows
 from melnb.models.tabular.encoding import column_kinds, make_encoder
 from melnb.models.tabular.estimators import ESTIMATORS, draws, make_estimator, missing_numbers
 from melnb.models.tabular.rows import Rows
+from melnb.threads import one_thread
 
 WEIGHTS = ("ones", "balanced")
 
@@ -111,7 +112,8 @@ def fit_learner(learner: Learner, rows: Rows, numbers: np.ndarray, *, seed: int)
         counts = np.bincount(codes)
         present = np.count_nonzero(counts)
         given["estimator__sample_weight"] = (len(codes) / (present * counts.clip(1)))[codes]
-    return model.fit(rows.features.iloc[numbers], codes, **given)
+    with one_thread():
+        return model.fit(rows.features.iloc[numbers], codes, **given)
 
 
 def predict_rows(models: Sequence[Any], features: pd.DataFrame) -> np.ndarray:
@@ -130,5 +132,6 @@ def predict_rows(models: Sequence[Any], features: pd.DataFrame) -> np.ndarray:
     codes = np.column_stack([pd.factorize(features[c], use_na_sentinel=False)[0] for c in features])
     _, first, back = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     different = features.iloc[first]
-    values = np.mean([np.asarray(m.predict_proba(different), float) for m in models], axis=0)
+    with one_thread():
+        values = np.mean([np.asarray(m.predict_proba(different), float) for m in models], axis=0)
     return np.asarray(values[back.reshape(-1)])
