@@ -19,16 +19,39 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from melnb import kernels as launcher
-from melnb import params
+from melnb import params, runs
+
+HERE = Path(__file__).parent
+WARM = HERE / "warm"  # found by whatever a test starts, as a package is
+sys.path.append(str(WARM))
+import melnb_starts  # noqa: E402
 
 # A busy machine is no failure: speed is held by benchmarks, never by tests.
 settings.register_profile("melnb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("melnb")
 
-WARM = Path(__file__).with_name("warm")  # found by kernels' launchers as a package is
+CURRENT = "PYTEST_CURRENT_TEST"
+# What the push tier may start, together: a kernel that imports by itself costs 15 CPU seconds, a
+# published network up to minutes. The cold kernels are named in `test_warm_kernels.py`.
+STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 1000}
+melnb_starts.count()
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 # What takes longest begins, so that all processes end at about the same time.
-LONGEST = ("test_line.py", "test_parameter_sets.py", "test_lab.py", "test_jax.py", "test_kills.py")
+LONGEST = (
+    "test_line.py",
+    "test_line_of_masks.py",
+    "test_parameter_sets.py",
+    "test_lab.py",
+    "test_jax.py",
+    "test_kills.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Judge, in the process that begins the tests, what they start; the limits are of a push."""
+    if melnb_starts.FILE not in os.environ:
+        limits = STARTS if "not nightly" in config.option.markexpr else {}
+        config.pluginmanager.register(melnb_starts.Judge(limits))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -134,7 +157,6 @@ def warm() -> Iterator[Path]:
     """
     folder = Path(tempfile.mkdtemp(prefix="melnb-"))  # a socket's path must be short
     if sys.platform == "linux":
-        sys.path.append(str(WARM))
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", str(WARM), prepend=os.pathsep)
             patch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "melnb-warm")
@@ -194,6 +216,82 @@ def kernels(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list
 
 
 @pytest.fixture(scope="session")
+def melnb() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run the command in a project: `melnb("run", "03_train", root=root)`."""
+
+    def run(*words: str, root: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "melnb", *words]
+        environment = {**os.environ, "MELNB_ROOT": str(root), **environment}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_line(
+    melnb: Callable[..., "subprocess.CompletedProcess[str]"],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Path]:
+    """Run a pipeline of `tests/line/` with the real notebooks in a project of its own."""
+
+    def run(name: str) -> Path:
+        if "PYTEST_XDIST_WORKER" in os.environ and f"@{name} " not in os.environ[CURRENT]:
+            pytest.fail(f'one process looks at it: pytestmark = pytest.mark.xdist_group("{name}")')
+        root = tmp_path_factory.mktemp(name)
+        shutil.copytree(HERE.parent / "notebooks", root / "notebooks")
+        shutil.copytree(HERE / "line", root / "params")
+        done = melnb("pipeline", f"params/{name}.pipeline.yaml", root=root)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return root
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def root(run_line: Callable[[str], Path]) -> Path:
+    """A project where the line from images to report has run."""
+    return run_line("line")
+
+
+@pytest.fixture(scope="session")
+def masks_root(run_line: Callable[[str], Path]) -> Path:
+    """A project where the side line of masks has run."""
+    return run_line("masks")
+
+
+@pytest.fixture(scope="session")
+def check_whole() -> Callable[[Path], set[str]]:
+    """Check that every run below a folder is whole, and return their stages."""
+
+    def check(outputs: Path) -> set[str]:
+        assert not list(outputs.rglob("*.partial"))
+        for path in outputs.rglob("run.json"):
+            record = runs.read_run(path.parent)
+            assert (path.parent / "notebook.ipynb").is_file()
+            assert {"parameters", "inputs", "results", "versions", "device"} <= set(record)
+            assert all((path.parent / file["path"]).exists() for file in record["files"])
+        return {path.relative_to(outputs).parts[0] for path in outputs.rglob("run.json")}
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def check_clean() -> Callable[[Path], None]:
+    """Check that no executed notebook below a folder holds an error or a warning."""
+
+    def check(outputs: Path) -> None:
+        for path in outputs.rglob("notebook.ipynb"):
+            outs = [o for c in json.loads(path.read_text())["cells"] for o in c.get("outputs", [])]
+            assert outs, path
+            errors = [o for o in outs if o["output_type"] == "error"]
+            told = [o["text"] for o in outs if o.get("name") == "stderr"]
+            assert errors == []
+            assert not [text for text in told if "Warning" in "".join(text)], (path, told)
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Headless Chromium, named by CHROMIUM or found at its usual place."""
     chromium = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -236,14 +334,14 @@ def serve_lab(tmp_path: Path) -> Iterator[Callable[..., str]]:
     yield serve
     for server in servers:
         server.terminate()
-        server.wait(20)
+        server.wait(600)
 
 
 def wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 90
+    end = time.monotonic() + 600
     while time.monotonic() < end and server.poll() is None:
         try:
-            urllib.request.urlopen(address, timeout=2).close()
+            urllib.request.urlopen(address, timeout=60).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)

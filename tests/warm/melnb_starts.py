@@ -1,0 +1,115 @@
+"""What costs most is counted: kernels that import by themselves, and published networks.
+
+Each process that a test starts, however deep, writes a line to one file when it is a cold kernel
+and when it builds one of Keras' own networks; `PYTHONPATH` leads it here by `sitecustomize`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.machinery
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest  # which a kernel has no use for
+
+FILE = "MELNB_STARTS"  # the variable that names the file
+KERNEL, NETWORK = "cold kernel", "published network"
+APPLICATIONS = "keras.applications"
+
+
+def note(kind: str) -> None:
+    """Write down that one was started, and by which test."""
+    if file := os.environ.get(FILE):
+        test = os.environ.get("PYTEST_CURRENT_TEST", "no test (at all)").rpartition(" (")[0]
+        with Path(file).open("a", encoding="utf-8") as starts:
+            starts.write(f"{kind}: {test}\n")
+
+
+def told(starts: Iterable[str], limits: dict[str, int]) -> str:
+    """Return what was started more often than agreed, and by which tests; empty if nothing was."""
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in limits}
+    for line in starts:
+        kind, _, test = line.rstrip("\n").partition(": ")
+        counts[kind][test] += 1
+    return "\n".join(
+        f"{counts[kind].total()} starts of a {kind}, where {limit} are agreed:\n"
+        + "\n".join(f"  {count:3} {test}" for test, count in counts[kind].most_common())
+        for kind, limit in limits.items()
+        if counts[kind].total() > limit
+    )
+
+
+class Judge:
+    """A plugin of the process that began the tests: it fails them if too much was started.
+
+    Args:
+        limits: How many of each kind are agreed; none: all are.
+    """
+
+    def __init__(self, limits: dict[str, int]) -> None:
+        import tempfile
+
+        handle, file = tempfile.mkstemp(prefix="melnb-starts-")
+        os.close(handle)
+        os.environ[FILE] = file
+        self.limits, self.problem = limits, ""
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        with Path(os.environ[FILE]).open(encoding="utf-8") as starts:
+            self.problem = told(starts, self.limits)
+        if self.problem:
+            session.exitstatus = session.exitstatus or 1
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.problem:
+            terminalreporter.section("too much was started", red=True)
+            terminalreporter.line(self.problem)
+
+    def pytest_unconfigure(self) -> None:
+        Path(os.environ.pop(FILE)).unlink()
+
+
+def count() -> None:
+    """Count what this process starts: itself, if it is a kernel, and networks."""
+    if "ipykernel_launcher" in sys.orig_argv:  # a warm one is a fork of its parent, by its words
+        note(KERNEL)
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder:
+    """Finds `keras.applications` as Python does, and has its networks counted."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != APPLICATIONS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            run: Callable[[ModuleType], None] = spec.loader.exec_module
+
+            def counted(module: ModuleType) -> None:
+                run(module)
+                for each, builder in list(vars(module).items()):
+                    if each[:1].isupper() and callable(builder):
+                        setattr(module, each, _counting(builder))
+
+            spec.loader.exec_module = counted  # type: ignore[method-assign]
+        return spec
+
+
+def _counting(builder: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(builder)
+    def build(*args: Any, **named: Any) -> Any:
+        note(NETWORK)
+        return builder(*args, **named)
+
+    return build

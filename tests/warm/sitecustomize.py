@@ -1,0 +1,3 @@
+import melnb_starts
+
+melnb_starts.count()
