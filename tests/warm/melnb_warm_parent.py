@@ -74,9 +74,12 @@ class Late:
 
 
 def import_all() -> None:
-    """Import what the notebooks' import cells do, and `MORE`."""
-    for module in MORE:
-        __import__(module)
+    """Import what the notebooks' import cells do, and `MORE`, and leave out what melnb does."""
+    from melnb.imports import GRAMMAR, without
+
+    with without("jax", GRAMMAR):
+        for module in MORE:
+            __import__(module)
     for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":
