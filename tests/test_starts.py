@@ -75,3 +75,7 @@ def test_the_push_tier_is_judged() -> None:
     push = re.search(r"^test:.*\n\t.*-m \"(.*)\"", makefile, re.MULTILINE)
     assert push
     assert "not nightly" in push[1], "conftest.py knows it by these words"
+
+
+def test_without_limits_all_is_agreed() -> None:
+    assert melnb_starts.told([f"{melnb_starts.KERNEL}: tests/test_a.py::test_b\n"], {}) == ""

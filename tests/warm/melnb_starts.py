@@ -10,7 +10,7 @@ import functools
 import importlib.machinery
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +34,7 @@ def note(kind: str) -> None:
 
 def told(starts: Iterable[str], limits: dict[str, int]) -> str:
     """Return what was started more often than agreed, and by which tests; empty if nothing was."""
-    counts: dict[str, Counter[str]] = {kind: Counter() for kind in limits}
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for line in starts:
         kind, _, test = line.rstrip("\n").partition(": ")
         counts[kind][test] += 1
