@@ -10,8 +10,8 @@ import functools
 import importlib.machinery
 import os
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,18 +32,13 @@ def note(kind: str) -> None:
             starts.write(f"{kind}: {test}\n")
 
 
-def told(starts: Iterable[str], limits: dict[str, int]) -> str:
-    """Return what was started more often than agreed, and by which tests; empty if nothing was."""
-    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for line in starts:
-        kind, _, test = line.rstrip("\n").partition(": ")
+def read(file: Path) -> dict[str, Counter[str]]:
+    """Return, for each kind, how many each test started."""
+    counts: dict[str, Counter[str]] = {KERNEL: Counter(), NETWORK: Counter()}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        kind, _, test = line.partition(": ")
         counts[kind][test] += 1
-    return "\n".join(
-        f"{counts[kind].total()} starts of a {kind}, where {limit} are agreed:\n"
-        + "\n".join(f"  {count:3} {test}" for test, count in counts[kind].most_common())
-        for kind, limit in limits.items()
-        if counts[kind].total() > limit
-    )
+    return counts
 
 
 class Judge:
@@ -59,21 +54,27 @@ class Judge:
         handle, file = tempfile.mkstemp(prefix="melnb-starts-")
         os.close(handle)
         os.environ[FILE] = file
-        self.limits, self.problem = limits, ""
+        self.limits, self.counts = limits, read(Path(file))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        with Path(os.environ[FILE]).open(encoding="utf-8") as starts:
-            self.problem = told(starts, self.limits)
-        if self.problem:
+        self.counts = read(Path(os.environ[FILE]))
+        if self._exceeded():
             session.exitstatus = session.exitstatus or 1
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.problem:
-            terminalreporter.section("too much was started", red=True)
-            terminalreporter.line(self.problem)
+        for kind, tests in self.counts.items():
+            agreed = f" ({self.limits[kind]} agreed)" if kind in self.limits else ""
+            terminalreporter.line(f"{kind}s started: {tests.total()}{agreed}")
+        for kind in self._exceeded():
+            terminalreporter.section(f"too many {kind}s", red=True)
+            for test, number in self.counts[kind].most_common():
+                terminalreporter.line(f"{number:4} {test}")
 
     def pytest_unconfigure(self) -> None:
         Path(os.environ.pop(FILE)).unlink()
+
+    def _exceeded(self) -> list[str]:
+        return [kind for kind, most in self.limits.items() if self.counts[kind].total() > most]
 
 
 def count() -> None:
