@@ -153,7 +153,7 @@ def _cell(kind: str, source: str, *tags: str) -> dict[str, Any]:
 def warm() -> Iterator[Path]:
     """Let all kernels, those of child processes too, be forked from one warm parent.
 
-    It yields the folder of the parent's socket and logs.
+    It yields the folder of the parent's socket and log.
     """
     folder = Path(tempfile.mkdtemp(prefix="melnb-"))  # a socket's path must be short
     if sys.platform == "linux":

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     import pytest  # which a kernel has no use for
 
 FILE = "MELNB_STARTS"  # the variable that names the file
+WHY = "MELNB_COLD"  # the variable that tells a cold kernel why it is not warm
 KERNEL, NETWORK = "cold kernel", "published network"
 APPLICATIONS = "keras.applications"
 
 
-def note(kind: str) -> None:
-    """Write down that one was started, and by which test."""
+def note(kind: str, why: str = "") -> None:
+    """Write down that one was started, by which test, and for what."""
     if file := os.environ.get(FILE):
         test = os.environ.get("PYTEST_CURRENT_TEST", "no test (at all)").rpartition(" (")[0]
         with Path(file).open("a", encoding="utf-8") as starts:
-            starts.write(f"{kind}: {test}\n")
+            starts.write(f"{kind}: {test} {why}".rstrip() + "\n")
 
 
 def read(file: Path) -> dict[str, Counter[str]]:
@@ -80,7 +81,7 @@ class Judge:
 def count() -> None:
     """Count what this process starts: itself, if it is a kernel, and networks."""
     if "ipykernel_launcher" in sys.orig_argv:  # a warm one is a fork of its parent, by its words
-        note(KERNEL)
+        note(KERNEL, os.environ.get(WHY, ""))
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
+from melnb_starts import WHY
 from melnb_warm_parent import PARENT_LOG, SOCKET
 
-LOG = "kernels.log"  # in the parent's folder: a line a kernel, `warm`, or `cold` and for what
 ANSWER = 1 << 10  # bytes
 
 
@@ -66,9 +66,10 @@ class WarmProvisioner(LocalProvisioner):
         usual = cmd[:3] == [sys.executable, "-m", "ipykernel_launcher"]
         why = "its command" if streams or kwargs.get("independent") or not usual else ""
         why = why or await self._ask(cmd[3:], **kwargs)
-        with Path(os.environ["MELNB_WARM"], LOG).open("a") as log:
-            log.write(f"cold {why}\n" if why else "warm\n")
-        return await super().launch_kernel(cmd, **kwargs) if why else self.connection_info
+        if not why:
+            return self.connection_info
+        kwargs["env"] = {**kwargs.get("env", os.environ), WHY: f"for {why}"}
+        return await super().launch_kernel(cmd, **kwargs)
 
     async def _ask(self, arguments: list[str], **kwargs: Any) -> str:
         """Have the parent start the kernel, or return which variable it must be new for."""
