@@ -26,9 +26,20 @@ WARM = HERE / "warm"  # found by whatever a test starts, as a package is
 sys.path.append(str(WARM))
 import melnb_starts  # noqa: E402
 
-# A busy machine is no failure: speed is held by benchmarks, never by tests.
-settings.register_profile("melnb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("melnb")
+# A busy machine is no failure: speed is held by benchmarks, never by tests. Each push draws the
+# same examples; the nightly tier explores, and what it finds is kept as an `@example`.
+settings.register_profile(
+    "push",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+    print_blob=True,
+)
+settings.register_profile(
+    "nightly", settings.get_profile("push"), derandomize=False, max_examples=1000
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 
 CURRENT = "PYTEST_CURRENT_TEST"
 # What the push tier may start, together: a kernel that imports by itself costs 15 CPU seconds, a

@@ -76,7 +76,8 @@ def test_outputs_hold_for_the_pipeline_and_every_stage(project: Path) -> None:
 
 @given(order=st.permutations(PLAN.splitlines()[3:]))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=settings.default.max_examples // 4,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_the_order_of_the_lines_is_the_readers_alone(project: Path, order: list[str]) -> None:
     before = read_pipeline(write(project, PLAN))

@@ -42,7 +42,7 @@ IDS = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(IDS, st.integers(0, 99))
 def test_no_patient_and_no_lesion_is_in_two_folds(ids, seed):
     patients, lesion_ids = zip(*ids, strict=True)
@@ -58,7 +58,7 @@ def test_no_patient_and_no_lesion_is_in_two_folds(ids, seed):
     assert set(folds["fold"]) == {0, 1}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(random):
     images = lesions()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -89,7 +89,6 @@ def test_blocks_change_no_resample() -> None:
     assert many.var(axis=0) == pytest.approx(36 / 37, rel=0.15)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9), st.booleans()), min_size=1),
     st.integers(0, 99),

@@ -46,7 +46,7 @@ def test_pairs_are_the_published_ones(cancer: dict[str, pd.DataFrame]) -> None:
             assert row[column] == pytest.approx(alone[column])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=12))
 def test_holm_is_statsmodels(values: list[float]) -> None:
     p = np.array(values, dtype=float)
@@ -56,7 +56,7 @@ def test_holm_is_statsmodels(values: list[float]) -> None:
         assert found[known] == pytest.approx(multipletests(p[known], method="holm")[1])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.evaluation.counts import diagnostic_intervals, ratio_interval
@@ -18,7 +18,6 @@ def test_a_ratio_tends_to_the_logarithms_limits() -> None:
     assert (low, high) == pytest.approx((4.5 * math.exp(-half), 4.5 * math.exp(half)), rel=1e-3)
 
 
-@settings(max_examples=200)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 40), st.integers(0, 40))
 def test_a_ratio_lies_in_its_interval_and_turns_over(m: int, n: int, a: int, b: int) -> None:
     a, b = min(a, m), min(b, n)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, rankdata
 
@@ -42,7 +42,6 @@ def test_published_values(breast_cancer: Cancer) -> None:
     assert intervals.two_sided_p(1.713345) == pytest.approx(0.086649, abs=5e-7)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 6)), min_size=4).filter(
         lambda rows: 2 <= sum(r[0] for r in rows) <= len(rows) - 2

@@ -118,7 +118,7 @@ def test_an_unknown_patient_stands_alone(tied: pd.DataFrame) -> None:
     assert clustered == pytest.approx(se * np.sqrt(500 / 499))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=1), st.integers(2, 5))
 def test_a_monotone_transform_changes_no_area(
     binary: Make, rows: list[tuple[bool, int]], power: int

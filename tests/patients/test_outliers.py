@@ -4,14 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import LocalOutlierFactor
 
 from melnb.patients.outliers import outlier_factors
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(0, 4), min_size=4, max_size=60),
     st.integers(1, 3),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, zscore
 
@@ -19,7 +19,6 @@ def unpack(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(float), groups
 
 
-@settings(max_examples=60, deadline=None)
 @given(VALUES)
 def test_each_group_alone_gives_the_textbooks_numbers(rows: list[tuple[int, int]]) -> None:
     values, groups = unpack(rows)
@@ -38,7 +37,6 @@ def test_each_group_alone_gives_the_textbooks_numbers(rows: list[tuple[int, int]
         assert mine["ratio"] == pytest.approx(np.ones(len(own)) if zero else own / own.mean())
 
 
-@settings(max_examples=60, deadline=None)
 @given(VALUES, st.integers(-100, 100), st.sampled_from([0.25, 3.0, 1e6]))
 def test_shifts_and_scales_leave_what_they_should(
     rows: list[tuple[int, int]], shift: int, scale: float

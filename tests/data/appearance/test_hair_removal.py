@@ -64,7 +64,7 @@ def test_a_lesion_without_hairs_comes_back_as_it_is(size: tuple[int, int]) -> No
     assert remove_hairs(picture) is picture
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 7)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**16))
 def test_pictures_of_any_size_are_taken(height: int, width: int, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -96,7 +96,7 @@ def test_hair_and_corners_are_found_and_skin_is_not() -> None:
     assert found[80:-10, 80:-10].all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.floats(-45, 70), st.floats(8, 22))
 def test_the_angle_of_a_colour_is_read_back(ita: float, yellow: float) -> None:
     light = 50 + yellow * np.tan(np.radians(ita))

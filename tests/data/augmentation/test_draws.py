@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -17,7 +17,6 @@ def test_every_name_has_its_draw() -> None:
     assert [float(draw_of(draws, name)[1]) for name in NAMES] == list(draws[1])
 
 
-@settings(max_examples=30, deadline=None)
 @given(draw=st.floats(0, 1, exclude_max=True, width=32), salt=st.integers(0, 50))
 def test_numbers_of_a_draw_are_uniform_and_begin_alike_at_every_size(
     draw: float, salt: int

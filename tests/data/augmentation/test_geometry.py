@@ -51,7 +51,7 @@ def test_pictures_that_are_not_square_cannot_be_transposed() -> None:
         move(np.zeros((1, 8, 9, 3), "float32"), draws(), transpose=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(draw=st.floats(0, 1, exclude_max=True, width=32), share=st.floats(0.01, 0.095))
 def test_an_elastic_sheet_keeps_to_its_bound_and_does_not_fold(draw: float, share: float) -> None:
     places = ramps(SIDE, 48)
@@ -75,7 +75,7 @@ def test_an_elastic_sheet_is_smooth_and_the_same_at_every_size() -> None:
     assert np.abs(np.diff(large[15:-15, 15:-15], n=2, axis=1)).max() < 1e-4
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(draw=st.floats(0, 1, exclude_max=True, width=32), share=st.floats(0.01, 0.9))
 def test_a_bent_grid_keeps_its_order_its_edges_and_its_cells_sizes(
     draw: float, share: float

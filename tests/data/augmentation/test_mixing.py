@@ -39,7 +39,7 @@ def numbered(batch: int, height: int = 20, width: int = 14) -> np.ndarray:
     return np.tile(level, (1, height, width, 3))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(seed=st.integers(0, 2**16), batch=st.sampled_from([2, 3, 40]))
 def test_partners_are_a_permutation_that_leaves_none_alone(seed: int, batch: int) -> None:
     draws = rows(batch, seed)
@@ -86,7 +86,7 @@ def test_mixup_mixes_pictures_truths_and_metadata_by_one_share() -> None:
     np.testing.assert_allclose(to_numpy(blend(ages, mix)), expected, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(
     seed=st.integers(0, 2**16), size=st.sampled_from([(1, 1), (29, 17)]),
     alpha=st.sampled_from([0.1, 1.0, 5.0]),

@@ -147,7 +147,7 @@ def test_every_operation_is_the_same_on_the_other_backend(tmp_path: Path) -> Non
         assert_alike(made[name], run(images, draws, **strengths))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(name=st.sampled_from(OPERATIONS), seed=st.integers(0, 2**16), share=st.floats(0.05, 1))
 def test_rows_do_not_touch_each_other_and_stay_in_range(name: str, seed: int, share: float) -> None:
     value = SHOWN[name]

@@ -29,7 +29,7 @@ PATIENTS = st.lists(st.integers(0, 3), min_size=1, max_size=30)
 NUMBERS = st.lists(st.integers(-4, 9), min_size=30, max_size=30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(PATIENTS, NUMBERS, st.randoms(use_true_random=False), st.booleans())
 def test_order_of_rows_and_names_of_patients_change_no_bit(
     patients: list[int], values: list[int], random: "np.random.Generator", by_site: bool
@@ -49,7 +49,7 @@ def test_order_of_rows_and_names_of_patients_change_no_bit(
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(PATIENTS, NUMBERS, NUMBERS)
 def test_no_patient_and_no_fold_knows_of_another(
     patients: list[int], values: list[int], others: list[int]

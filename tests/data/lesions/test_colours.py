@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from melnb.data.lesions.colours import SIX, measure_colours, six_shares, skin_around
 
 SKIN = (215, 170, 150)
-FEW = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=settings.default.max_examples // 7)
 
 
 def lesion(*colours: tuple[int, int, int], side: int = 100) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -17,7 +17,6 @@ def small_mask(bits: int, height: int, width: int) -> np.ndarray:
 # A number's bits are a mask: ten times as fast to draw as an array.
 SIDES = st.integers(1, 8)
 MASKS = st.builds(small_mask, st.integers(1, 2**64 - 1), SIDES, SIDES).filter(np.any)
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -25,7 +24,6 @@ def picture(width: int, height: int) -> Image.Image:
     return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-@QUIET
 @given(MASKS)
 def test_a_box_without_margin_is_the_tightest(mask: np.ndarray) -> None:
     box = find_box(mask)
@@ -34,7 +32,6 @@ def test_a_box_without_margin_is_the_tightest(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(place(cut(mask, box), box, mask.shape[1], mask.shape[0]), mask)
 
 
-@QUIET
 @given(MASKS, st.floats(0, 2), st.booleans())
 def test_any_box_lies_in_the_picture_and_goes_round_the_mask(
     mask: np.ndarray, margin: float, square: bool
@@ -89,7 +86,6 @@ def test_each_output_is_what_it_says() -> None:
     np.testing.assert_array_equal(np.asarray(none), np.asarray(wanted))
 
 
-@QUIET
 @given(MASKS, st.integers(0, 9))
 def test_a_fade_falls_from_one_to_nothing(mask: np.ndarray, reach: int) -> None:
     weights = fade(mask, reach)

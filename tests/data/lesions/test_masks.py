@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
@@ -30,7 +30,6 @@ def small_mask(bits: int, height: int, width: int) -> np.ndarray:
 # A number's bits are a mask: ten times as fast to draw as an array.
 SIDES = st.integers(1, 8)
 MASKS = st.builds(small_mask, st.integers(0, 2**64 - 1), SIDES, SIDES)
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def disc(side: int, radius: float, *, row: float = 0.5, column: float = 0.5) -> np.ndarray:
@@ -38,13 +37,11 @@ def disc(side: int, radius: float, *, row: float = 0.5, column: float = 0.5) -> 
     return np.hypot(y - row * side, x - column * side) < radius * side
 
 
-@QUIET
 @given(MASKS)
 def test_holes_are_those_of_scipy(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))
 
 
-@QUIET
 @given(MASKS)
 def test_one_piece_is_the_largest_without_holes(mask: np.ndarray) -> None:
     made = one_piece(mask)
@@ -133,7 +130,6 @@ def test_nothing_is_known_beyond_the_centre_of_a_crop() -> None:
     np.testing.assert_array_equal(made.any(axis=0), [*[False] * 10, *[True] * 20, *[False] * 10])
 
 
-@QUIET
 @given(st.integers(0, 10**6))
 def test_any_plane_gives_one_piece_without_holes(seed: int) -> None:
     plane = np.random.default_rng(seed).uniform(size=(16, 16))
@@ -142,7 +138,6 @@ def test_any_plane_gives_one_piece_without_holes(seed: int) -> None:
     np.testing.assert_array_equal(made, ndimage.binary_fill_holes(made))
 
 
-@QUIET
 @given(st.floats(0.15, 0.4), st.floats(0.4, 0.6), st.floats(0.4, 0.6))
 def test_a_mirrored_plane_gives_the_mirrored_mask(radius: float, row: float, column: float) -> None:
     plane = disc(32, radius, row=row, column=column).astype(np.float32)

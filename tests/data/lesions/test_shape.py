@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ellipe
 from skimage.draw import polygon2mask
 
 from melnb.data.lesions.shape import Shape, measure_shape
 
-FEW = settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=settings.default.max_examples // 12)
 ANGLES = st.floats(0, 180)
 SCALES = ("compactness", "solidity", "convexity", "radial_variation", "elongation")
 ASYMMETRIES = ("asymmetry_major", "asymmetry_minor", "asymmetry")

@@ -26,7 +26,7 @@ def small(n: int = 5) -> list[dict[str, bytes | int | float]]:
     return [{"image": bytes([k]) * 50, "target": k - 2, "age": k / 2} for k in range(n)]
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(EXAMPLES, max_size=4))
 def test_shards_survive_a_round_trip(tmp_path_factory, examples):
     path = tmp_path_factory.mktemp("shard") / "a.tfrec"

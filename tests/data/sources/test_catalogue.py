@@ -3,7 +3,7 @@ from typing import get_args
 import hypothesis.strategies as st
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from melnb import diagnoses
 from melnb.data.sources import catalogue
@@ -49,7 +49,6 @@ def test_without_a_target_there_are_no_classes():
     rows=st.integers(5, 200),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=60, deadline=None)
 def test_a_sample_keeps_every_class_in_proportion(sizes, rows, seed):
     table = images(*(f"c{k}" for k, n in enumerate(sizes) for _ in range(n)))
     sample = sample_rows(table, rows, seed)

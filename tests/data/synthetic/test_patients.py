@@ -14,6 +14,7 @@ def many() -> pd.DataFrame:
     return make_cohort(images=20000, seed=1)
 
 
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     images=st.integers(1, 300),
     seed=st.integers(0, 2**31),
@@ -21,7 +22,6 @@ def many() -> pd.DataFrame:
     test=st.floats(0, 1),
     leak=st.floats(0, 1),
 )
-@settings(max_examples=40, deadline=None)
 def test_every_cohort_is_whole(
     images: int, seed: int, positives: float, test: float, leak: float
 ) -> None:

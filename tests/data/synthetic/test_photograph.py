@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -16,7 +16,6 @@ THINGS = ("has_hair", "has_ruler", "has_ink", "has_bubbles", "has_corners")
     shift=st.tuples(st.floats(-0.1, 0.1), st.floats(-0.1, 0.1)),
     spot=st.tuples(st.floats(-0.25, 0.25), st.floats(-0.25, 0.25)),
 )
-@settings(max_examples=30, deadline=None)
 def test_a_view_places_points_where_it_sees_them(
     turn: float, zoom: float, shift: tuple[float, float], spot: tuple[float, float]
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import traitlets
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
@@ -22,7 +22,6 @@ COUNTS = ["tp", "fp", "tn", "fn"]
     rows=st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=40),
     cut=st.integers(0, 32),
 )
-@settings(max_examples=60, deadline=None)
 def test_counts_are_those_of_counting(rows: list[tuple[bool, int]], cut: int) -> None:
     rows = [*rows, (True, 3), (False, 4)]
     truth = np.array([t for t, _ in rows])

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.display.threshold.pairs import paired
@@ -18,7 +18,6 @@ def table(truth: list[bool], score: list[int], run: str) -> pd.DataFrame:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8), st.integers(0, 8)), max_size=30))
-@settings(max_examples=80, deadline=None)
 def test_who_is_flagged_alone_is_found_by_counting(rows: list[tuple[bool, int, int]]) -> None:
     rows = [*rows, (True, 3, 5), (False, 4, 4)]
     truth, one, two = (list(column) for column in zip(*rows, strict=True))

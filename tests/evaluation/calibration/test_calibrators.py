@@ -92,7 +92,7 @@ def test_a_calibrated_table_keeps_its_rows(stretched: Make, many: Make, method: 
         pd.testing.assert_frame_equal(again[list(made.columns)], made)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=4, max_size=40).filter(
         lambda rows: 0 < sum(r[0] for r in rows) < len(rows)

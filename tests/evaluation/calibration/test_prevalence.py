@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
@@ -30,7 +30,6 @@ def test_the_shift_by_hand(stretched: Make) -> None:
     assert given_old.equals(made)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.floats(0, 1), min_size=1, max_size=20),
     st.floats(0.001, 0.999),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
@@ -44,7 +44,6 @@ def test_a_table_by_hand(binary: Make) -> None:
     assert made["observed"].isna().tolist() == [False, True, True, True, False]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 12))
 def test_equal_scores_share_a_bin(steps: list[int], bins: int) -> None:
     score = np.array(steps) / 6

@@ -55,7 +55,7 @@ def test_ece_by_hand(binary: Make) -> None:
     assert value["MCE, equal width"] == pytest.approx(0.8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=3, max_size=40),
     st.integers(1, 12),

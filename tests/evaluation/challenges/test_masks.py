@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score, recall_score
 
@@ -64,7 +64,6 @@ def test_a_pixel_is_lesion_above_128() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
-@settings(deadline=None)
 def test_shares_are_scikit_learns(pixels: list[tuple[bool, bool]]) -> None:
     truth, called = (np.array([side]) for side in zip(*pixels, strict=True))
     row = masks.mask_scores({"a": truth}, {"a": called}).iloc[0]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -55,7 +55,6 @@ def test_partial_areas_of_plain_predictors(binary: Make) -> None:
         assert value(found) == pytest.approx(wanted)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2).filter(
         lambda rows: 0 < sum(r[0] for r in rows) < len(rows)

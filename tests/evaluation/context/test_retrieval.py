@@ -64,7 +64,7 @@ def test_all_ways_spend_the_same_looks_and_end_at_all(cohort: pd.DataFrame) -> N
     assert cell(made, 1, THRESHOLD, "patient")["value"] == pytest.approx(patients / everyone)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(positives=st.integers(1, 6), negatives=st.integers(1, 6), k=st.integers(1, 7))
 def test_chance_is_the_mean_over_all_draws(
     binary: Make, positives: int, negatives: int, k: int

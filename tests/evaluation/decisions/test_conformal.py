@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.evaluation.decisions import conformal
@@ -30,7 +30,6 @@ def folded(binary: Make) -> pd.DataFrame:
     return binary(truth, score, fold=np.repeat([0, 1, 2, -1, -1], 300))
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 10), st.integers(0, 2)), min_size=6),
     st.sampled_from([0.05, 0.1, 0.2, 0.25, 0.5]),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, matthews_corrcoef
 
@@ -46,7 +46,6 @@ def test_measures_are_those_of_scikit_learn_and_of_the_counts() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), max_size=25),
     st.sampled_from([0, 0.02, 0.5, 0.999]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
@@ -58,7 +58,6 @@ def test_the_numbers_are_those_of_dcurves(
     assert tuple(table["difference"]) == pytest.approx(tuple(benefit - better), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=4).filter(
         lambda rows: 1 < sum(r[0] for r in rows) < len(rows) - 1

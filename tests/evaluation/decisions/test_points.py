@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
@@ -54,7 +54,6 @@ def test_threshold_table_at_a_prevalence_and_thinned(folded: pd.DataFrame) -> No
         thresholds.threshold_table(folded, positive="melanoma", prevalence=2)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=2).filter(
         lambda rows: 0 < sum(r[0] for r in rows) < len(rows)
@@ -87,7 +86,6 @@ def test_choices_reach_what_they_promise_and_no_more(
     assert reached == pytest.approx((sensitivity + specificity).max())
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=2).filter(
         lambda rows: 0 < sum(r[0] for r in rows) < len(rows)

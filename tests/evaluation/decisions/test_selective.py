@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.evaluation.decisions import selective
@@ -48,7 +48,6 @@ def test_missed_positives_are_a_part_of_the_errors(table: pd.DataFrame) -> None:
         selective.risk_coverage(table, positive="melanoma", risk="cost")  # type: ignore[arg-type]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
 def test_the_area_is_that_of_brute_force(steps: list[tuple[int, int]]) -> None:
     wrong, right = (np.array([[s[k] for s in steps]], dtype=float) for k in (0, 1))

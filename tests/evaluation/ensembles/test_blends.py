@@ -33,7 +33,7 @@ def members_of(binary: Make, n: int = 90, seed: int = 0) -> dict[str, pd.DataFra
     return tables
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 7)
 @given(st.integers(0, 10_000), st.sampled_from(METHODS), st.booleans())
 def test_the_order_of_rows_and_members_changes_nothing(
     binary: Make, seed: int, method: blends.Method, within: bool
@@ -121,7 +121,7 @@ def test_the_power_means_limits(binary: Make) -> None:
             blends.blend(tables, method="power", exponent=exponent)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
 def test_ranks_share_ties(binary: Make, scores: list[int]) -> None:
     table = binary([True] * len(scores), np.array(scores) / 5)

@@ -91,7 +91,7 @@ def test_many_members_are_searched_in_parts(binary: Make, monkeypatch: pytest.Mo
         assert (whole.aucs[k] == parts.aucs[k]).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 7)
 @given(st.integers(0, 10_000), st.sampled_from(["mean", "rank"]), st.booleans())
 def test_the_order_of_members_and_rows_changes_nothing(
     binary: Make, seed: int, method: candidates.Blended, greedy: bool

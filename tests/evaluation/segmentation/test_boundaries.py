@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import hausdorff_distance
@@ -51,7 +51,6 @@ def naive_distance(truth: np.ndarray, predicted: np.ndarray, percentile: float) 
 
 
 @given(truth=Masks, predicted=Masks, percentile=st.sampled_from([50.0, 95.0, 100.0]))
-@settings(max_examples=80, deadline=None)
 def test_the_distance_is_that_of_a_naive_loop(
     truth: np.ndarray, predicted: np.ndarray, percentile: float
 ) -> None:

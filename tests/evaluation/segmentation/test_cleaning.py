@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage.filters import gaussian
@@ -63,7 +63,6 @@ def test_bad_arguments_are_named() -> None:
         cleaned_mask(np.zeros((4, 4)), smoothing=-1)
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
     side=st.integers(8, 40),

@@ -44,7 +44,7 @@ def test_unknown_ids_never_meet() -> None:
     assert list(meetings.met_images(LEARNT.head(0), LEARNT)) == list(meetings.COLUMNS)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 7)
 @given(st.permutations(range(8)))
 def test_the_order_of_rows_changes_nothing(order: list[int]) -> None:
     theirs = images(image_id=[f"i{k}" for k in range(8)], lesion_id=["L1", "L3", *"abcdef"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, combine_pvalues, norm
 from statsmodels.stats.multitest import multipletests
@@ -126,7 +126,6 @@ def test_without_a_gap_p_values_are_spread_evenly(binary: Make) -> None:
         assert np.mean(np.array(values) < 0.2) < 0.4
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holms_p_is_that_of_statsmodels(p: list[float]) -> None:
     assert holm(np.array(p)) == pytest.approx(multipletests(p, method="holm")[1])

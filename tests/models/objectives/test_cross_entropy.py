@@ -75,7 +75,7 @@ def test_smoothing_of_two_classes_is_the_binary_form_whose_least_loss_is_known()
     assert losses.min() >= least[0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.integers(2, 8), st.floats(0, 0.9))
 def test_smoothed_cross_entropy_is_the_formula_and_never_below_the_entropy(
     classes: int, smoothing: float

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -19,7 +19,6 @@ def hard(losses: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(mined(np.asarray(losses, "float32"), share)))
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.data())
 def test_the_mean_is_that_of_the_hardest(n: int, data: st.DataObject) -> None:
     kept = data.draw(st.integers(1, n))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -136,7 +136,6 @@ def test_where_the_loss_falls_without_a_gap_the_valley_is_fastais(bottom: int) -
     assert abs(ours - theirs) <= 1  # it rounds twice, and begins a row before the first
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 8), min_size=10, max_size=40))
 def test_no_fall_is_longer_than_the_one_whose_middle_is_taken(losses: list[int]) -> None:
     table = make_table([float(loss) for loss in losses])

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.models.optimization.plateau import Plateau, plateau_rate
@@ -35,7 +35,6 @@ def by_callback(values: list[float], *, better: str, patience: int, min_rate: fl
     return float(model.learning_rate)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.sampled_from([0.2, 0.4, 0.6, 0.8, 0.9]), max_size=14),
     st.sampled_from(["higher", "lower"]), st.integers(1, 4), st.sampled_from([0.0, 0.03]),

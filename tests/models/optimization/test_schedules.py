@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -133,7 +133,6 @@ def test_one_cycle_of_restarts_is_a_cosine_and_equal_cycles_repeat() -> None:
     assert cycle_ends(twice) == (3, 6)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.floats(1, 3), st.integers(0, 5), st.integers(0, 60))
 def test_cycles_are_whole_epochs_in_order_that_fill_the_run(
     cycles: int, growth: float, ramp_epochs: int, more: int
@@ -189,7 +188,6 @@ def test_a_stretched_schedule_is_where_the_plain_one_is_at_the_same_share_of_the
     assert cycle_ends(ours) == cycle_ends(plain)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 4), st.integers(1, 113), st.just(1.0)), min_size=1, max_size=4
@@ -222,7 +220,6 @@ def test_a_step_inside_a_compiled_function_has_the_same_rate() -> None:
     assert compiled == pytest.approx(expected, rel=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(SCHEDULES), st.integers(1, 50), st.integers(1, 20), st.integers(0, 25),
     st.integers(0, 5),

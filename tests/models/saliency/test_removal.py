@@ -3,7 +3,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.models.saliency.anatomy import Anatomy, dissect
@@ -25,7 +25,6 @@ def redness() -> Anatomy:
 
 
 @given(cells=st.integers(1, 8), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
 def test_an_order_is_one_of_all_cells_and_falls_with_the_map(cells: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     maps = rng.integers(0, 3, (2, 8, 8)).astype("float32")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.models.tabular.balancing import choose_rows
@@ -27,7 +27,6 @@ def test_the_ratios_of_the_winners_of_isic_2024() -> None:
     assert len(set(negatives)) == len(negatives)
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=2, max_size=4),
     over=st.floats(0, 1),

@@ -54,7 +54,7 @@ def test_an_image_that_draws_none_stays_as_it_is() -> None:
     assert same[number == 0].all()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings.default.max_examples // 12)
 @given(st.integers(0, 2**16), st.sampled_from([(32, 32), (40, 24)]))
 def test_shape_dtype_and_range_are_kept_and_rows_do_not_touch(
     seed: int, size: tuple[int, int]

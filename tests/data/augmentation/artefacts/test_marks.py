@@ -52,7 +52,7 @@ def test_the_draws_below_the_probability_are_marked_and_no_others(operation: Ope
 
 
 @pytest.mark.parametrize("operation", ALL)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=settings.default.max_examples // 17)
 @given(seed=st.integers(0, 2**16), size=st.sampled_from([(32, 32), (40, 24)]))
 def test_shape_dtype_and_range_are_kept_and_rows_do_not_touch(
     operation: Operation, seed: int, size: tuple[int, int]

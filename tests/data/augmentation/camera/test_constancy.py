@@ -43,7 +43,7 @@ def test_tensors_pictures_and_the_formula_agree(power: float) -> None:
         np.testing.assert_allclose(stored, wanted, atol=0.5 + 1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(st.integers(0, 1000), st.tuples(*[st.floats(0.3, 1.0)] * 3))
 def test_a_cast_changes_the_brightness_alone(seed: int, cast: tuple[float, float, float]) -> None:
     images = skin(1, seed) / 3  # far from the end, where clipping would hide a difference
