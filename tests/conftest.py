@@ -1,5 +1,6 @@
 """A small project whose notebooks do next to nothing, for what runs them."""
 
+import gc
 import importlib
 import json
 import os
@@ -47,6 +48,8 @@ CURRENT = "PYTEST_CURRENT_TEST"
 STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 1000}
 melnb_starts.count()
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+# Threads of OpenMP spin while they wait: two processes of two took ten times as long as of one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What takes longest begins, so that all processes end at about the same time.
 LONGEST = (
     "test_line.py",
@@ -68,6 +71,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, so no collection of garbage need look through it again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,25 +44,39 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def train(blobs: list[Path]) -> Callable[..., list[int]]:
+def train(
+    blobs: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., list[int]]]:
     """Run orders one after another, each in a process of its own, and return how each ended."""
+    script = Path(__file__).with_name("forks.py")
+    log = tmp_path_factory.mktemp("forks") / "said.log"
+    servers: dict[str, subprocess.Popen[str]] = {}
 
-    def run(orders: list[dict[str, Any]], backend: str) -> list[int]:
-        script = Path(__file__).with_name("training_run.py")
-        full = [{"shards": [str(path) for path in blobs], **order} for order in orders]
+    def start(backend: str) -> "subprocess.Popen[str]":
         environment = {**os.environ, "KERAS_BACKEND": backend}
         environment.pop("XLA_FLAGS", None)
-        done = subprocess.run(
-            [sys.executable, str(script), json.dumps(full)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return [int(word) for word in done.stdout.splitlines()[-1].split()]
+        with log.open("a") as file:
+            return subprocess.Popen(
+                [sys.executable, str(script)], env=environment, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
+            )  # fmt: skip
 
-    return run
+    def run(orders: list[dict[str, Any]], backend: str) -> list[int]:
+        server = servers[backend] = servers.get(backend) or start(backend)
+        full = [{"shards": [str(path) for path in blobs], **order} for order in orders]
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(json.dumps(full) + "\n")
+        server.stdin.flush()
+        states: list[int] = json.loads(server.stdout.readline() or "[]")
+        assert len(states) == len(orders), log.read_text()[-3000:]
+        if 1 in states:
+            print(log.read_text()[-3000:])
+        return states
+
+    yield run
+    for server in servers.values():
+        server.communicate()
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
-"""Small training runs, each in a process of its own: `python training_run.py <json of orders>`.
+"""Small training runs, each in a process of its own (`forks.py`).
 
 An order names shards, the folder of the run, which techniques it uses, and where the process is to
-kill itself, if anywhere. TensorFlow takes ten seconds to import, so it is imported once, and every
-run is a fork of this process, which itself computes nothing.
+kill itself, if anywhere.
 """
 
 import dataclasses
 import json
 import os
 import signal
-import sys
-import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -195,20 +192,3 @@ def run(order: dict[str, Any]) -> None:
     fitted.results.to_csv(folder / "results.csv", index=False)
     np.savez(folder / "result.npz", **result)
     (folder / "machine.json").write_text(json.dumps([str(machine), machine.replicas]))
-
-
-def fork(order: dict[str, Any]) -> int:
-    """Run an order in a child; return its exit status, or minus the signal that killed it."""
-    child = os.fork()
-    if not child:
-        try:
-            run(order)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-if __name__ == "__main__":
-    print(*[fork(order) for order in json.loads(sys.argv[1])])

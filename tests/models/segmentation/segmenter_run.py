@@ -1,18 +1,11 @@
-"""Small runs of a segmenter, forked from one process: `python segmenter_run.py <json of orders>`.
+"""Small runs of a segmenter, ordered and killed as those of `training_run`."""
 
-What an order is, and where it may be killed, is as in `training_run.py`.
-"""
-
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import training_run
+import training_run  # which lies beside `forks.py`, whose children we run in
 
 from melnb.data.epochs.masked import read_mask_rows
 from melnb.data.epochs.sampling import count_steps
@@ -59,8 +52,3 @@ def run(order: dict[str, Any]) -> None:
     np.savez(folder / "result.npz", *weights)
     fitted.history.drop(columns="seconds").to_csv(folder / "returned.csv", index=False)
     fitted.results.to_csv(folder / "results.csv", index=False)
-
-
-if __name__ == "__main__":
-    training_run.run = run
-    print(*[training_run.fork(order) for order in json.loads(sys.argv[1])])

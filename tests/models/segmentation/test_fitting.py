@@ -1,10 +1,7 @@
 """Fitting a segmenter: it learns, says what it measured, and survives a kill at any moment."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +28,18 @@ SIDE = 32
 DIED = -signal.SIGKILL
 
 
-def run(discs: list[Path], folder: Path, orders: list[dict[str, Any]]) -> list[int]:
-    full = [
-        {"shards": [str(path) for path in discs], **order, "folder": str(folder / order["folder"])}
-        for order in orders
-    ]
-    script = Path(__file__).with_name("segmenter_run.py")
-    done = subprocess.run(
-        [sys.executable, str(script), json.dumps(full)],
-        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
-        capture_output=True, text=True, timeout=1200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [int(word) for word in done.stdout.splitlines()[-1].split()]
+@pytest.fixture
+def run(
+    discs: list[Path], tmp_path: Path, train: Callable[..., list[int]]
+) -> Callable[..., list[int]]:
+    """Run orders below the test's folder, each in a process of its own."""
+
+    def run_all(orders: list[dict[str, Any]]) -> list[int]:
+        own = {"module": "segmentation.segmenter_run", "shards": [str(path) for path in discs]}
+        full = [{**own, **order, "folder": str(tmp_path / order["folder"])} for order in orders]
+        return train(full, keras.backend.backend())
+
+    return run_all
 
 
 def check_equal(folder: Path, whole: str, killed: str) -> None:
@@ -57,7 +53,7 @@ def check_equal(folder: Path, whole: str, killed: str) -> None:
 
 
 def test_a_killed_run_ends_where_the_whole_one_ends_to_the_bit(
-    discs: list[Path], tmp_path: Path
+    run: Callable[..., list[int]], tmp_path: Path
 ) -> None:
     orders = [
         {"folder": "whole"},
@@ -65,7 +61,7 @@ def test_a_killed_run_ends_where_the_whole_one_ends_to_the_bit(
         {"folder": "killed", "kill": "step", "epoch": 3},
         {"folder": "killed"},
     ]
-    assert run(discs, tmp_path, orders) == [0, DIED, DIED, 0]
+    assert run(orders) == [0, DIED, DIED, 0]
     check_equal(tmp_path, "whole", "killed")
     history = pd.read_csv(tmp_path / "killed" / "history.csv")
     assert tuple(history.columns) == ("epoch", "learning_rate", "loss", *MEASURES, "seconds")
@@ -75,7 +71,7 @@ def test_a_killed_run_ends_where_the_whole_one_ends_to_the_bit(
 
 @pytest.mark.nightly
 def test_it_is_so_with_sizes_frozen_blocks_averages_and_snapshots(
-    discs: list[Path], tmp_path: Path
+    run: Callable[..., list[int]], tmp_path: Path
 ) -> None:
     killed = {"folder": "killed", "everything": True}
     kills = [("step", 1), ("between", 1), ("write", 2), ("between", 3), ("end", 0)]
@@ -83,7 +79,7 @@ def test_it_is_so_with_sizes_frozen_blocks_averages_and_snapshots(
         {"folder": "whole", "everything": True},
         *({**killed, "kill": where, "epoch": epoch} for where, epoch in kills), killed,
     ]  # fmt: skip
-    assert run(discs, tmp_path, orders) == [0, *[DIED] * len(kills), 0]
+    assert run(orders) == [0, *[DIED] * len(kills), 0]
     check_equal(tmp_path, "whole", "killed")
     history = pd.read_csv(tmp_path / "killed" / "history.csv")
     assert history["image_size"].tolist() == [16, 16, 32, 32]
