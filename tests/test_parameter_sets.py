@@ -1,39 +1,79 @@
-"""Every ready parameter set, run to its report on real data with size, rows and epochs cut down."""
+"""Every ready parameter set, run to its report on real data with size, rows and epochs cut down.
 
+With the smallest network of ours first, which finds a file that does not fit its notebook; at night
+with the networks that the files name, and through Snakemake.
+"""
+
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from melnb import runs
 from melnb.data.shards.examples import write_shard
 
 HERE = Path(__file__).parents[1]
 DATA = os.environ.get("MELNB_DATA", "")
-SMALL = ["rows=64", "n_folds=2", "epochs=1", "batch_size=8", "03_train.weights=none"]
+SMALL = ["rows=64", "n_folds=2", "epochs=1", "batch_size=8"]
 SIXTY_FOUR = ["image_size=64", "image_sizes=[64]"]
+NO_FILE = "03_train.weights=none"
+TINY, UNET = "03_train.backbone=tiny", "02c_segment_train.backbone=unet-tiny"
+JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+# One job after another in one process; through Snakemake, `test_line.py` goes.
+DRIVER = """
+import json, os, sys
+from melnb.launch import launch
+from melnb.pipeline import read_pipeline
+file, variables, *words = sys.argv[1:]
+before = dict(os.environ)
+for job in read_pipeline(file, words).jobs:
+    os.environ.update(json.loads(variables).get(job.stage, {}))
+    launch(job.stage, parameters=job.parameters)
+    os.environ.clear()
+    os.environ.update(before)
+"""
+real = pytest.mark.skipif(not DATA, reason="MELNB_DATA is not set: no real data")
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.data,
-    pytest.mark.skipif(not DATA, reason="MELNB_DATA is not set: no real data"),
-]
+
+def smallest(*words: str) -> pytest.MarkDecorator:
+    """Give a test the words that make its networks the smallest, and none at night."""
+    night = pytest.param((), id="whole", marks=pytest.mark.nightly)
+    return pytest.mark.parametrize("small", [pytest.param(words, id="tiny"), night])
 
 
-def run_set(name: str, tmp_path: Path, *words: str, **environment: str) -> Path:
-    """Run a pipeline of `params/`, or one by its path, and return its outputs."""
+def run_set(
+    name: str,
+    folder: Path,
+    *words: str,
+    small: tuple[str, ...] = (),
+    variables: Mapping[str, Mapping[str, str]] | None = None,
+) -> Path:
+    """Run a pipeline of `params/`, or one by its path, and return its outputs.
+
+    Args:
+        name: The set, or a file.
+        folder: Where its outputs are written.
+        words: `key=value`.
+        small: More of these, for one process; with none, it goes through Snakemake.
+        variables: Those of each stage's kernels, for one process.
+    """
     file = name if name.endswith(".yaml") else f"params/{name}.pipeline.yaml"
-    command = [sys.executable, "-m", "melnb", "pipeline", file]
+    command = ["-c", DRIVER, file, json.dumps(variables or {})]
+    if not small:
+        command = ["-m", "melnb", "pipeline", file]
     done = subprocess.run(
-        [*command, f"outputs={tmp_path / 'outputs'}", *words],
-        env={**os.environ, "MELNB_DATA": str(Path(DATA).resolve()), **environment},
+        [sys.executable, *command, f"outputs={folder / 'outputs'}", *words, *small],
+        env={**os.environ, "MELNB_DATA": str(Path(DATA).resolve())},
         capture_output=True, text=True, cwd=HERE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return tmp_path / "outputs"
+    return folder / "outputs"
 
 
 def shown(name: str) -> str:
@@ -48,8 +88,10 @@ def write_set(folder: Path, text: str) -> str:
     return str(file)
 
 
-def test_isic2016_compares_resnet50_with_vgg19(tmp_path: Path) -> None:
-    outputs = run_set("isic2016", tmp_path, *SMALL, *SIXTY_FOUR)
+@real
+@smallest(TINY)
+def test_isic2016_compares_resnet50_with_vgg19(small: tuple[str, ...], tmp_path: Path) -> None:
+    outputs = run_set("isic2016", tmp_path, *SMALL, *SIXTY_FOUR, NO_FILE, small=small)
     page = (outputs / "06_report" / "isic2016" / "report.html").read_text()
     assert "04_predict/resnet50" in page
     assert "04_predict/vgg19" in page
@@ -57,33 +99,56 @@ def test_isic2016_compares_resnet50_with_vgg19(tmp_path: Path) -> None:
     assert "vgg19" in figure.read_text()
 
 
-def test_isic2017_writes_its_submission(tmp_path: Path) -> None:
-    outputs = run_set("isic2017", tmp_path, *SMALL, *SIXTY_FOUR)
+@real
+def test_isic2017_trains_a_published_network_and_writes_its_submission(tmp_path: Path) -> None:
+    own = "03_train.backbone=EfficientNetB0"  # as the file says
+    outputs = run_set("isic2017", tmp_path, *SMALL, *SIXTY_FOUR, NO_FILE, small=(own,))
     table = pd.read_csv(outputs / "06_report" / "isic2017" / "submission.csv")
     assert list(table.columns) == ["image_id", "melanoma", "seborrheic_keratosis"]
-    assert (
-        len(table) == runs.read_run(outputs / "04_predict" / "isic2017")["results"]["test_images"]
-    )
+    predicted = runs.read_run(outputs / "04_predict" / "isic2017")["results"]["test_images"]
+    assert len(table) == predicted
 
 
-def test_ham10000_blends_densenet201_and_inceptionv3(tmp_path: Path) -> None:
+@real
+@smallest(TINY)
+def test_ham10000_blends_densenet201_and_inceptionv3(
+    small: tuple[str, ...], tmp_path: Path
+) -> None:
     sizes = ["image_size=80", "image_sizes=[80]"]  # InceptionV3 takes 75 pixels or more
-    outputs = run_set("ham10000", tmp_path, *SMALL, *sizes, "rows=120")
+    words = [*SMALL, *sizes, NO_FILE, "rows=120"]
+    outputs = run_set("ham10000", tmp_path, *words, small=small)
     members = pd.read_csv(outputs / "05_ensemble" / "ham10000" / "members.csv")
     assert set(members["member"]) == {"04_predict/densenet201", "04_predict/inceptionv3"}
 
 
-def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(tmp_path: Path) -> None:
-    words = [*SMALL, *SIXTY_FOUR, "rows=0", "n_views=2", "04_predict.batch_size=16"]
-    outputs = run_set("siim2020", tmp_path, *words)
+@real
+def test_ham10000_on_a_cpu(tmp_path: Path) -> None:
+    words = [*SMALL, "rows=120", "03_train.image_size=64"]
+    outputs = run_set("ham10000-cpu", tmp_path, *words, small=(TINY,))
+    record = runs.read_run(outputs / "06_report" / "ham10000-cpu")
+    assert record["results"]["images"] == 120
+
+
+@real
+@smallest(TINY)
+def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(small: tuple[str, ...], tmp_path: Path) -> None:
+    words = [*SMALL, *SIXTY_FOUR, NO_FILE, "rows=0", "n_views=2", "04_predict.batch_size=16"]
+    outputs = run_set("siim2020", tmp_path, *words, small=small)
     blend = pd.read_csv(outputs / "05_ensemble" / "siim2020" / "predictions.csv")
     assert set(blend["kind"]) == {"score"}
     weights = pd.read_csv(outputs / "05_ensemble" / "siim2020" / "weights.csv")
     assert weights["member"].nunique() == 3
 
 
-def test_siim2020_without_its_pictures(tmp_path: Path) -> None:
-    outputs = run_set("siim2020-tabular", tmp_path, "repeats=1")
+@real
+@smallest("06_report.n_errors=3")
+def test_siim2020_without_its_pictures(small: tuple[str, ...], tmp_path: Path) -> None:
+    text, line = shown("siim2020-tabular"), "03c_metadata: params/03c_metadata.founding.yaml"
+    assert line in text
+    trees = "with: {settings: {forest: {n_estimators: 60, max_depth: 2}}}"  # of a thousand
+    fewer = f"03c_metadata: {{file: params/03c_metadata.founding.yaml, {trees}}}"
+    cut = text.replace(line, fewer) if small else text
+    outputs = run_set(write_set(tmp_path, cut), tmp_path, "repeats=1", small=small)
     area = pd.read_csv(outputs / "03c_metadata" / "siim2020-size" / "areas.csv")["value"][0]
     assert area == pytest.approx(0.842, abs=0.003)  # in other folds than the published ones
     mean = pd.read_csv(outputs / "03c_metadata" / "founding" / "areas.csv").set_index("run")
@@ -95,9 +160,11 @@ def test_siim2020_without_its_pictures(tmp_path: Path) -> None:
     assert record["results"]["predictions"] == 32_692
 
 
-def test_ham10000_is_judged_on_two_other_sources(tmp_path: Path) -> None:
+@real
+@smallest(TINY)
+def test_ham10000_is_judged_on_two_other_sources(small: tuple[str, ...], tmp_path: Path) -> None:
     words = ["rows=200", "n_folds=2", "epochs=1", "batch_size=16", "smallest=2"]  # seven classes
-    outputs = run_set("external", tmp_path, *words)
+    outputs = run_set("external", tmp_path, *words, small=small)
     home = outputs / "06d_external" / "external"
     areas = pd.read_csv(home / "external.csv").query("metric == 'AUC'")
     sources = ["internal", "04_predict/on-isic2016", "04_predict/on-isic2017"]
@@ -107,12 +174,17 @@ def test_ham10000_is_judged_on_two_other_sources(tmp_path: Path) -> None:
     assert len(pd.read_csv(home / "points.csv")) == 3
 
 
-def test_isic2018_task1_is_segmented_on_densenet169_and_vgg16(tmp_path: Path) -> None:
+@real
+@smallest(UNET)
+def test_isic2018_task1_is_segmented_on_densenet169_and_vgg16(
+    small: tuple[str, ...], tmp_path: Path
+) -> None:
     words = ["rows=32", "n_folds=2", "epochs=1", "batch_size=4", "02c_segment_train.weights=none"]
     *kept, densenet169, vgg16 = shown("isic2018-task1").splitlines()
     assert "run: densenet169" in densenet169  # minutes for each network: one, and no masks by it
     one = "\n".join([*kept, vgg16]).replace("train.yaml, folds: all", "train.yaml, folds: 1")
-    outputs = run_set(write_set(tmp_path, one), tmp_path, *words, *SIXTY_FOUR, "views=none")
+    file = write_set(tmp_path, one)
+    outputs = run_set(file, tmp_path, *words, *SIXTY_FOUR, "views=none", small=small)
     alone = pd.read_csv(outputs / "02c_segment_train/densenet169/fold0/summary.csv")
     assert alone.query("metric == 'jaccard'")["n"].tolist() == [16]
     summary = pd.read_csv(outputs / "02d_segment_apply" / "vgg16" / "summary.csv")
@@ -124,7 +196,11 @@ def test_isic2018_task1_is_segmented_on_densenet169_and_vgg16(tmp_path: Path) ->
     assert len(list(masks.glob("*.png"))) == 32
 
 
-def test_whole_pictures_crops_and_masked_crops_are_compared(tmp_path: Path) -> None:
+@real
+@smallest(TINY, UNET)
+def test_whole_pictures_crops_and_masked_crops_are_compared(
+    small: tuple[str, ...], tmp_path: Path
+) -> None:
     words = ["rows=200", "epochs=1", "batch_size=16", "most_disagreement=1"]  # seven classes
     text = (
         shown("does-it-help")
@@ -133,7 +209,7 @@ def test_whole_pictures_crops_and_masked_crops_are_compared(tmp_path: Path) -> N
     )
     lines = text.replace("folds: 5", "folds: 2").splitlines()
     lines = [line for line in lines if "centre" not in line]  # the plainest of the four
-    outputs = run_set(write_set(tmp_path, "\n".join(lines)), tmp_path, *words)
+    outputs = run_set(write_set(tmp_path, "\n".join(lines)), tmp_path, *words, small=small)
     found = pd.read_csv(outputs / "05b_ablation" / "does-it-help" / "ablation.csv")
     assert set(found["technique"]) == {"crop", "crop-mask"}
     prepared = outputs / "02_prepare"
@@ -144,14 +220,42 @@ def test_whole_pictures_crops_and_masked_crops_are_compared(tmp_path: Path) -> N
     assert set(lesions["fold"]) == {-1}  # no network has met them
 
 
+@real
+@pytest.mark.parametrize(
+    ("techniques", "epochs"),
+    [(["base", "two-classes"], 1), pytest.param([], 6, marks=pytest.mark.nightly)],
+    ids=["few", "all"],
+)
+def test_techniques_are_compared(techniques: list[str], epochs: int, tmp_path: Path) -> None:
+    plan = yaml.safe_load(shown("ablation"))
+    *_, train, compare = [settings for line in plan["stages"] for settings in line.values()]
+    assert list(train["each"]) == compare["with"]["techniques"]
+    chosen = techniques or list(train["each"])
+    train["each"] = {name: train["each"][name] for name in chosen}
+    train["seeds"], compare["with"]["techniques"] = [0], chosen
+    words = ["rows=200", f"epochs={epochs}", "batch_size=16"]  # of seven classes
+    file = write_set(tmp_path, yaml.safe_dump(plan))
+    outputs = run_set(file, tmp_path, *words, small=(TINY,))
+    found = pd.read_csv(outputs / "05b_ablation" / "ablation" / "ablation.csv")
+    assert set(found["technique"]) == {*chosen} - {"base"}
+
+
+@real
+def test_isic2018_task1_on_a_cpu(tmp_path: Path) -> None:
+    words = ["rows=32", "n_folds=2", "epochs=1", "batch_size=4", "views=none"]
+    outputs = run_set("isic2018-task1-cpu", tmp_path, *words, small=(UNET,))
+    home = outputs / "02d_segment_apply" / "isic2018-task1-cpu"
+    assert len(list((home / "masks").glob("*.png"))) == 32
+
+
+@real
 def test_kaggle_shards_are_trained_on_as_they_are_on_eight_jax_devices(tmp_path: Path) -> None:
     shards = make_kaggle_shards(tmp_path / "shards", Path(DATA) / "siim2020")
     before = {path: path.read_bytes() for path in shards.glob("*.tfrec")}
-    words = ["rows=0", "n_folds=2", "epochs=1", "batch_size=1"]
-    words += ["03_train.weights=none", "image_size=64"]
-    words += ["backbone=EfficientNetB0", "n_views=2", f"folder={shards}"]
-    eight = "--xla_force_host_platform_device_count=8"
-    outputs = run_set("siim2020-tpu", tmp_path, *words, KERAS_BACKEND="jax", XLA_FLAGS=eight)
+    words = ["rows=0", "n_folds=2", "epochs=1", "batch_size=1", "n_views=2", "image_size=64"]
+    words += [NO_FILE, TINY, f"folder={shards}"]
+    on_jax = {"03_train": JAX, "04_predict": JAX}
+    outputs = run_set("siim2020-tpu", tmp_path, *words, small=(TINY,), variables=on_jax)
     record = runs.read_run(outputs / "03_train" / "siim2020-b6" / "fold0")
     assert "8" in record["device"]
     assert "jax" in record["device"]
