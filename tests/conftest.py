@@ -49,7 +49,10 @@ STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 1000}
 melnb_starts.count()
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 # Threads of OpenMP spin while they wait: two processes of two took ten times as long as of one.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Snakemake sets all of these for its jobs, and kernels are warm only where all agree.
+for library in ("GOTO", "MKL", "NUMEXPR", "OMP", "OPENBLAS"):
+    os.environ[f"{library}_NUM_THREADS"] = "1"
+os.environ["VECLIB_MAXIMUM_THREADS"] = "1"
 # What takes longest begins, so that all processes end at about the same time.
 LONGEST = (
     "test_line.py",

@@ -36,7 +36,7 @@ MORE = (
 AT_IMPORT = (
     *("PYTHON", "KERAS_", "TF", "XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "LD_", "LC_"),
     *("LANG", "CUDA_", "TPU_", "COLAB_", "NUMPY_", "NPY_", "SKLEARN_", "SCIPY_", "PLOTLY_"),
-    *("MALLOC_", "IPYTHON", "TZ"),
+    *("MALLOC_", "IPYTHON", "TZ", "GOTO_", "NUMEXPR_", "VECLIB_"),
 )
 REQUEST = 1 << 17  # bytes, its environment included
 
