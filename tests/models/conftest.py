@@ -1,5 +1,6 @@
 """Tiny shards, and training runs in processes of their own."""
 
+import functools
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from melnb.data.shards.examples import write_shard
+from melnb.models.networks.backbones import make_backbone
 
 SIDE, PER_SHARD = 32, 24
 
@@ -77,6 +79,16 @@ def train(
     yield run
     for server in servers.values():
         server.communicate()
+
+
+@pytest.fixture(scope="session")
+def published() -> Callable[[str], keras.Model]:
+    """Make a backbone once a session, at the smallest size: one of Keras' takes seconds to trace.
+
+    Its weights are whatever the last test gave it; its scaling is its own.
+    """
+    smallest = {"InceptionV3": 80, "Xception": 80}
+    return functools.cache(lambda name: make_backbone(name, image_size=smallest.get(name, SIDE)))
 
 
 @pytest.fixture

@@ -48,6 +48,11 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "balanced": {"sampling": {"kind": "balanced"}},
     "arcface": {"network": {"head": "arcface"}},
     "metadata": {"network": {"metadata": 3, "fusion": "gated"}},
+    # What two of a kind leave out of everything at once.
+    "rest": {
+        "schedule": {"name": "plateau", "plateau_patience": 1},
+        "network": {"head": "arcface", "metadata": 3, "fusion": "gated"},
+    },
     "everything": {
         "phases": {
             "sizes": [24], "size_epochs": [2], "scale_batch": True, "frozen_epochs": 2,

@@ -1,11 +1,7 @@
 """What every operation must do, each alone: keep shape and range, repeat itself, leave masks be."""
 
 import inspect
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -108,43 +104,22 @@ def test_all_operations_together_are_the_same_in_a_graph_of_any_batch_and_in_tf_
     assert_alike(np.concatenate(parts), expected)
 
 
+def test_all_operations_are_the_same_compiled_by_xla() -> None:
+    images, draws = pictures(), rows()
+    jitted = compiled(
+        lambda *given: keras.ops.stack([augment(*given, **alone(name)) for name in OPERATIONS]),
+        jit=True,
+    )
+    for name, seen in zip(OPERATIONS, jitted(images, draws), strict=True):
+        assert_alike(seen, run(images, draws, **alone(name)))
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_is_the_same_compiled_by_xla(name: str) -> None:
+def test_an_operation_is_the_same_compiled_by_xla_alone(name: str) -> None:
     images, draws = pictures(), rows()
     jitted = compiled(lambda *given: augment(*given, **alone(name)), jit=True)
     assert_alike(jitted(images, draws), run(images, draws, **alone(name)))
-
-
-OTHER = """
-import sys
-import keras, numpy as np
-from melnb.data.augmentation.augment import augment
-given = np.load(sys.argv[1], allow_pickle=True)
-images, draws = given["images"], given["draws"]
-made = {
-    name: keras.ops.convert_to_numpy(augment(images, draws, **strengths))
-    for name, strengths in given["strengths"].item().items()
-}
-np.savez(sys.argv[2], backend=keras.backend.backend(), **made)
-"""
-
-
-@pytest.mark.nightly
-def test_every_operation_is_the_same_on_the_other_backend(tmp_path: Path) -> None:
-    other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
-    pytest.importorskip(other)
-    images, draws = pictures(), rows()
-    given = {name: alone(name) for name in OPERATIONS}
-    np.savez(tmp_path / "given.npz", images=images, draws=draws, strengths=np.array(given))
-    subprocess.run(
-        [sys.executable, "-c", OTHER, tmp_path / "given.npz", tmp_path / "made.npz"],
-        check=True, env={**os.environ, "KERAS_BACKEND": other},
-    )  # fmt: skip
-    made = np.load(tmp_path / "made.npz")
-    assert made["backend"] == other
-    for name, strengths in given.items():
-        assert_alike(made[name], run(images, draws, **strengths))
 
 
 @settings(max_examples=settings.default.max_examples // 2)

@@ -1,6 +1,7 @@
 """The backbones: each one's scaling against its library's own, on random pixels."""
 
 import sys
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from keras import ops
 
 from melnb.models.networks.backbones import BACKBONES, find_backbone, make_backbone, scale_pixels
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 PUBLISHED = [name for name, row in BACKBONES.items() if row.file]
 SIDE = 32
 
@@ -31,9 +32,11 @@ def test_pixels_are_scaled_as_the_library_scales_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["VGG16", pytest.param("DenseNet121", marks=pytest.mark.nightly)])
-def test_a_whole_backbone_is_the_librarys_on_its_own_scaled_pixels(name: str) -> None:
+def test_a_whole_backbone_is_the_librarys_on_its_own_scaled_pixels(
+    name: str, published: Callable[[str], keras.Model]
+) -> None:
     constructor = getattr(keras.applications, name)
-    ours = make_backbone(name, image_size=SIDE)
+    ours = published(name)
     theirs = constructor(weights=None, include_top=False, input_shape=(SIDE, SIDE, 3))
     theirs.set_weights(ours.get_weights())
     expected = theirs(sys.modules[constructor.__module__].preprocess_input(pixels().copy()))
@@ -47,24 +50,21 @@ def test_a_whole_backbone_is_the_librarys_on_its_own_scaled_pixels(name: str) ->
     [
         ("EfficientNetB0", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
         ("MobileNetV3Small", (127.5,) * 3, (127.5,) * 3),
-        pytest.param(
-            "EfficientNetV2B0", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375),
-            marks=pytest.mark.nightly,
-        ),
-        pytest.param("EfficientNetV2S", (128,) * 3, (128,) * 3, marks=pytest.mark.nightly),
-        pytest.param(
-            "ConvNeXtTiny", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375),
-            marks=pytest.mark.nightly,
-        ),
+        ("EfficientNetV2B0", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        ("EfficientNetV2S", (128,) * 3, (128,) * 3),
+        ("ConvNeXtTiny", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     ],
-)  # fmt: skip
+)
 def test_scaling_inside_is_really_there(
-    name: str, mean: tuple[float, ...], deviation: tuple[float, ...]
+    name: str,
+    mean: tuple[float, ...],
+    deviation: tuple[float, ...],
+    published: Callable[[str], keras.Model],
 ) -> None:
     def scales(layer: keras.layers.Layer) -> bool:
         return isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)
 
-    backbone = make_backbone(name, image_size=SIDE)
+    backbone = published(name)
     # Of ConvNeXt the scaling is a network of its own, the first.
     found = [x for layer in backbone.layers for x in getattr(layer, "layers", [layer])]
     x = pixels()

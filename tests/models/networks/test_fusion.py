@@ -1,9 +1,6 @@
 """Fusion: metadata beside the picture, in both ways, on either backend, saved and read back."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from melnb.models.training.fitting import fit_classifier
 from melnb.models.training.phases import plan_phases
 from melnb.models.training.recipe import Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 SIDE = 32
 CLASSES = ("melanoma", "nevus", "benign_keratosis")
 # A word of two categories, a number, another word: as an encoder lays them out.
@@ -200,17 +197,6 @@ def test_probabilities_are_float32_under_mixed_precision(fusion: str) -> None:
     assert p.sum(axis=1) == pytest.approx(np.ones(4), abs=1e-6)
 
 
-READER = """
-import sys
-import numpy as np
-from melnb.models.networks.classifier import read_classifier
-given = dict(np.load(sys.argv[2]))
-expected = given.pop("expected")
-found = np.asarray(read_classifier(sys.argv[1]).predict(given, verbose=0))
-print(np.abs(found - expected).max())
-"""
-
-
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_saved_network_reads_back_to_the_bit(fusion: str, tmp_path: Path) -> None:
     model = make(fusion=fusion, metadata_units=(6, 5))
@@ -220,23 +206,6 @@ def test_a_saved_network_reads_back_to_the_bit(fusion: str, tmp_path: Path) -> N
     assert input_sizes(again) == (SIDE, 7)
     config = again.get_layer("metadata_dropout").get_config()
     assert (tuple(config["column"]), tuple(config["missing"])) == (CELLS.column, CELLS.missing)
-
-
-@pytest.mark.nightly
-def test_a_saved_network_says_the_same_on_the_other_backend(tmp_path: Path) -> None:
-    model = make(fusion="gated")
-    model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "given.npz", expected=values(model(batch())), **batch())
-    files = [str(tmp_path / name) for name in ("model.keras", "given.npz")]
-    other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
-    done = subprocess.run(
-        [sys.executable, "-c", READER, *files],
-        env={**os.environ, "KERAS_BACKEND": other},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert float(done.stdout.splitlines()[-1]) < 1e-5
 
 
 @pytest.mark.nightly

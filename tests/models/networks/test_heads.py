@@ -13,7 +13,7 @@ from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.networks.heads import ArcFace, MultiSampleDropout, training_view
 from melnb.models.objectives.losses import make_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 SIDE = 32
 TWO, THREE = ("other", "melanoma"), ("melanoma", "nevus", "benign_keratosis")
 

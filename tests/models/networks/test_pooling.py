@@ -7,7 +7,7 @@ from keras import ops
 
 from melnb.models.networks.pooling import GeM
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 
 
 def values(tensor: object) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Weights: published files land tensor by tensor where they belong, or stop with the names."""
 
 import hashlib
+import inspect
 import re
+import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,12 +28,12 @@ from melnb.models.networks.layouts import layer_keys
 from melnb.models.networks.weights import WeightsError, WeightsFile, fetch_weights, find_weights
 from melnb.models.networks.weights import read_weights as read
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 SIDE = 32
 PUBLISHED = [name for name, row in BACKBONES.items() if row.file]
-FAST = ("VGG16", "EfficientNetB0", "MobileNetV3Small")
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 Tensors = dict[str, list[np.ndarray]]
+Make = Callable[[str], keras.Model]
 
 
 def pixels(side: int = SIDE, n: int = 2) -> np.ndarray:
@@ -102,9 +104,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # What is published
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.nightly) for n in PUBLISHED]
-)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_digest_of_a_file_stands_in_keras_own_module(name: str) -> None:
+    module = sys.modules[getattr(keras.applications, name).__module__]
+    assert find_weights(name, "imagenet").digest in inspect.getsource(module)
+    assert len({row.digest for row in BACKBONES.values() if row.file}) == len(PUBLISHED)
+
+
+@pytest.mark.lock
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_files_are_those_that_keras_asks_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class AskedError(Exception):
         pass
@@ -250,9 +258,8 @@ def package_network(number: int, side: int) -> keras.Model:
     return network
 
 
-@pytest.mark.parametrize(
-    "number", [0, *(pytest.param(n, marks=pytest.mark.nightly) for n in (2, 4, 6))]
-)
+@pytest.mark.lock
+@pytest.mark.parametrize("number", [0, 2, 4, 6])
 def test_noisy_student_equals_the_package_on_the_same_weights(number: int, tmp_path: Path) -> None:
     side = 64 if number else SIDE
     theirs = package_network(number, side)
@@ -266,8 +273,8 @@ def test_noisy_student_equals_the_package_on_the_same_weights(number: int, tmp_p
     assert difference(ours(pixels(side)), expected) > 1e-4
 
 
-def test_every_tensor_that_does_not_match_is_named(tmp_path: Path) -> None:
-    ours = make_backbone("EfficientNetB0", image_size=SIDE)
+def test_every_tensor_that_does_not_match_is_named(published: Make, tmp_path: Path) -> None:
+    ours = published("EfficientNetB0")
     before = ours.get_weights()
     tensors = {n: t for n, t in layers_of(ours).items() if not n.startswith("normalization")}
     del tensors["block3b_bn"]
@@ -287,8 +294,8 @@ def test_every_tensor_that_does_not_match_is_named(tmp_path: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(before, ours.get_weights(), strict=True))
 
 
-def test_a_top_is_left_out(tmp_path: Path) -> None:
-    ours = make_backbone("EfficientNetB0", image_size=SIDE)
+def test_a_top_is_left_out(published: Make, tmp_path: Path) -> None:
+    ours = published("EfficientNetB0")
     tensors = {n: t for n, t in layers_of(ours).items() if not n.startswith("normalization")}
     tensors["stem_conv"] = [tensors["stem_conv"][0] + 1]
     path = write_h5(tmp_path / "top.h5", {**tensors, "probs": [np.zeros((1280, 1000))]})
@@ -353,7 +360,9 @@ def write_old(path: Path, network: keras.Model, names: Mapping[str, str], versio
         )
     ],
 )  # fmt: skip
-def test_files_of_older_keras_come_in_by_name_and_give_the_same(name: str, tmp_path: Path) -> None:
+def test_files_of_older_keras_come_in_by_name_and_give_the_same(
+    name: str, published: Make, tmp_path: Path
+) -> None:
     side = 80 if name in ("InceptionV3", "Xception") else SIDE
     row = BACKBONES[name]
     image = keras.Input((side, side, 3))
@@ -368,7 +377,7 @@ def test_files_of_older_keras_come_in_by_name_and_give_the_same(name: str, tmp_p
     else:
         assert any(new != old for new, old in names.items()) or name == "EfficientNetV2B0"
     path = write_old(tmp_path / "old.h5", theirs, names, "1" if name == "VGG16" else "2.1.6")
-    ours = make_backbone(name, image_size=side)
+    ours = published(name)
     assert difference(ours(pixels(side)), theirs(pixels(side))) > 1e-3
     read(ours, backbone=name, weights=str(path))
     assert difference(ours(pixels(side)), theirs(pixels(side))) < 1e-5
@@ -462,11 +471,11 @@ def test_every_tensor_of_a_saved_file_that_does_not_match_is_named(tmp_path: Pat
     assert all(np.array_equal(a, b) for a, b in zip(before, ours.get_weights(), strict=True))
 
 
-def test_a_broken_efficientnet_file_is_refused(tmp_path: Path) -> None:
+def test_a_broken_efficientnet_file_is_refused(published: Make, tmp_path: Path) -> None:
     (tmp_path / "broken.h5").write_bytes(b"not HDF5")
     with pytest.raises(WeightsError, match="does not read as a Keras weights file"):
         read(
-            make_backbone("EfficientNetB0", image_size=SIDE),
+            published("EfficientNetB0"),
             backbone="EfficientNetB0",
             weights=str(tmp_path / "broken.h5"),
         )

@@ -12,7 +12,7 @@ from keras import ops
 
 from melnb.models.objectives.losses import make_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 rng = np.random.default_rng(0)
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from melnb.models.objectives.losses import LOSSES, class_weights, make_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 rng = np.random.default_rng(0)
 
 

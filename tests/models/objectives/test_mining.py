@@ -11,7 +11,7 @@ from keras import ops
 from melnb.models.objectives.losses import make_loss
 from melnb.models.objectives.mining import mined, share_at
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 rng = np.random.default_rng(0)
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from melnb.models.objectives.losses import make_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 rng = np.random.default_rng(0)
 BATCH = ("soft_f1", "auc_pairs", "auc_margin")
 

@@ -9,7 +9,7 @@ import pytest
 
 from melnb.models.optimization.averages import holding, running_mean, update_batch_norm
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 
 
 def test_swa_is_the_mean_of_all_that_was_taken_in() -> None:

@@ -1,5 +1,7 @@
 """The blocks of every backbone, and what does not move when they are frozen."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from melnb.models.networks.classifier import make_classifier
 from melnb.models.optimization.blocks import block_rates, blocks_of, freeze
 from melnb.models.optimization.optimizers import make_optimizer
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 
 STAGES = ["stem", *(f"block{k}" for k in range(1, 8)), "top"]
 EXPECTED = {
@@ -28,15 +30,22 @@ EXPECTED = {
     "ConvNeXt": ["stem", "stage0", *(f"{n}{k + d}" for k in range(3) for d, n in
                  ((0, "downsampling"), (1, "stage")))],
 }  # fmt: skip
-QUICK = ["tiny", "small", "EfficientNetB0", "ResNet50", "VGG16", "DenseNet121", "MobileNetV3Small"]
+# The least of each kind.
+QUICK = [
+    "tiny", "small", "EfficientNetB0", "EfficientNetV2B0", "EfficientNetV2S", "ResNet50", "VGG16",
+    "DenseNet121", "InceptionV3", "Xception", "MobileNetV3Small", "MobileNetV3Large",
+    "ConvNeXtTiny",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "name",
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.nightly) for n in BACKBONES],
 )
-def test_every_layer_with_weights_is_in_one_block_in_order(name: str) -> None:
-    backbone = make_backbone(name, image_size=96 if name not in ("tiny", "small") else 32)
+def test_every_layer_with_weights_is_in_one_block_in_order(
+    name: str, published: Callable[[str], keras.Model]
+) -> None:
+    backbone = published(name)
     blocks = blocks_of(backbone)
     key = max((k for k in EXPECTED if name.startswith(k)), key=len)
     assert [block.name for block in blocks] == EXPECTED[key]

@@ -21,7 +21,7 @@ from melnb.models.optimization import finder
 from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.training.trainer import Trainer
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 ONE = np.ones((1, 1), "float32")
 
 

@@ -13,7 +13,7 @@ from melnb.models.optimization.averages import averaged_weights
 from melnb.models.optimization.optimizers import OPTIMIZERS, SGD, make_optimizer
 from melnb.models.optimization.schedules import Schedule, make_schedule
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 STEPS = 12
 
 

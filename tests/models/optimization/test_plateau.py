@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from melnb.models.optimization.plateau import Plateau, plateau_rate
 from melnb.models.optimization.schedules import make_schedule
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 
 
 class _Rated:

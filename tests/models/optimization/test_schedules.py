@@ -15,7 +15,7 @@ from melnb.models.optimization.schedules import (
     schedule_table,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 
 
 Phases = list[tuple[int, int, float]]

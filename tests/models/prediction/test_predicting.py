@@ -20,6 +20,8 @@ from melnb.models.prediction.predicting import (
     sample_views,
 )
 
+pytestmark = pytest.mark.backends
+
 SIDE = 32
 
 

@@ -11,6 +11,8 @@ from melnb.models.saliency.batching import run_rows
 from melnb.models.saliency.gradcam import grad_cam
 from melnb.models.saliency.samples import Sample
 
+pytestmark = pytest.mark.backends
+
 Make = Callable[..., keras.Model]
 
 

@@ -12,6 +12,8 @@ from melnb.models.saliency.gradcam import grad_cam
 from melnb.models.saliency.gradients import integrated_gradients
 from melnb.models.saliency.samples import Sample
 
+pytestmark = pytest.mark.backends
+
 Make = Callable[..., keras.Model]
 
 

@@ -23,7 +23,7 @@ from melnb.models.training.failures import TrainingError
 from melnb.models.training.fitting import Fitted, best_epoch
 from melnb.models.training.phases import Phase
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 SIDE = 32
 DIED = -signal.SIGKILL
 
@@ -69,12 +69,16 @@ def test_a_killed_run_ends_where_the_whole_one_ends_to_the_bit(
     assert results["val_jaccard"].item() == history["val_jaccard"].max()
 
 
-@pytest.mark.nightly
+MOMENTS = [("step", 1), ("between", 1), ("write", 2), ("between", 3), ("end", 0)]
+
+
+@pytest.mark.parametrize(
+    "kills", [MOMENTS[3:4], pytest.param(MOMENTS, marks=pytest.mark.nightly)], ids=["one", "all"]
+)
 def test_it_is_so_with_sizes_frozen_blocks_averages_and_snapshots(
-    run: Callable[..., list[int]], tmp_path: Path
+    kills: list[tuple[str, int]], run: Callable[..., list[int]], tmp_path: Path
 ) -> None:
     killed = {"folder": "killed", "everything": True}
-    kills = [("step", 1), ("between", 1), ("write", 2), ("between", 3), ("end", 0)]
     orders = [
         {"folder": "whole", "everything": True},
         *({**killed, "kill": where, "epoch": epoch} for where, epoch in kills), killed,

@@ -12,6 +12,8 @@ from sklearn.metrics import jaccard_score, log_loss
 
 from melnb.models.segmentation.losses import MASK_LOSSES, make_mask_loss
 
+pytestmark = pytest.mark.backends
+
 SHAPE = (3, 5, 4, 1)
 
 

@@ -21,7 +21,7 @@ from melnb.models.segmentation.predicting import (
 )
 from melnb.models.segmentation.unet import make_segmenter
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.backends
 
 
 def make_model(seed: int) -> keras.Model:

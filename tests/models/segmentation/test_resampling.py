@@ -9,6 +9,8 @@ from keras import ops
 
 from melnb.models.segmentation.resampling import CutBorder, Finer, PadToStride, Spread
 
+pytestmark = pytest.mark.backends
+
 
 def values(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(tensor))

@@ -1,8 +1,6 @@
 """The segmenter: every encoder's maps, any side of a picture, and a file that any process reads."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from melnb.models.networks.backbones import BACKBONES, make_backbone, scale_pixels
+from melnb.models.networks.backbones import BACKBONES, scale_pixels
 from melnb.models.networks.classifier import make_classifier
 from melnb.models.networks.layouts import layer_keys
 from melnb.models.networks.weights import WeightsError
@@ -20,8 +18,8 @@ from melnb.models.segmentation.decoders import DECODERS
 from melnb.models.segmentation.encoders import ENCODERS, make_encoder
 from melnb.models.segmentation.unet import make_segmenter, read_segmenter
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-QUICK = ("unet-tiny", "unet-small", "VGG16", "ResNet50", "EfficientNetB0")
+pytestmark = pytest.mark.xdist_group("backbones")  # each made once
+QUICK = ("unet-tiny", "unet-small", "VGG16", "ResNet50", "DenseNet121", "EfficientNetB0")
 NAMES = [n if n in QUICK else pytest.param(n, marks=pytest.mark.nightly) for n in ENCODERS]
 SIDE = 64
 
@@ -53,7 +51,7 @@ def tiny() -> keras.Model:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_maps_of_an_encoder_lie_at_its_strides_and_its_weights_as_the_backbones(
-    name: str,
+    name: str, published: Callable[[str], keras.Model]
 ) -> None:
     encoder, row = make_encoder(name), ENCODERS[name]
     maps = encoder(keras.Input((SIDE, 2 * SIDE, 3)))
@@ -62,7 +60,7 @@ def test_the_maps_of_an_encoder_lie_at_its_strides_and_its_weights_as_the_backbo
     held = {id(weight) for block in blocks for layer in block.layers for weight in layer.weights}
     assert held == {id(weight) for weight in encoder.weights}
     if name in BACKBONES:  # a classifier's weights come in by their order
-        whole = make_backbone(name, image_size=SIDE)
+        whole = published(name)
         assert kinds(whole) == kinds(encoder)
         assert [b.name for b in blocks] == [b.name for b in blocks_of(whole)]
 
@@ -135,36 +133,6 @@ def test_logits_stay_in_32_bits_and_near_under_mixed_precision(tiny: keras.Model
     assert model.get_layer("mask").output.dtype == "float32"
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     assert np.abs(values(logits) - values(tiny(pixels()))).mean() < 0.2
-
-
-SCRIPT = """
-import sys
-import keras, numpy as np
-from melnb.models.segmentation.unet import read_segmenter
-seen = np.load(sys.argv[2])
-model = read_segmenter(sys.argv[1])
-found = keras.ops.convert_to_numpy(model(seen["x"]))
-assert keras.backend.backend() == sys.argv[3]
-assert model.layers[-1].name == "mask"
-assert abs(found - seen["logits"]).max() < 1e-3, abs(found - seen["logits"]).max()
-"""
-
-
-def test_a_saved_segmenter_says_the_same_in_another_process_on_the_other_backend(
-    tmp_path: Path,
-) -> None:
-    pytest.importorskip("jax")
-    model = make_segmenter("unet-small", filters=4, decoder="subpixel", finest=2, dropout=0.2)
-    model.save(tmp_path / "model.keras")
-    x = pixels(40, 33)
-    np.savez(tmp_path / "seen.npz", x=x, logits=values(model(x)))
-    other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *map(str, (tmp_path / "model.keras", tmp_path / "seen.npz")),
-         other],
-        env={**os.environ, "KERAS_BACKEND": other}, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_blocks_of_its_encoder_freeze_and_thaw(tiny: keras.Model) -> None:

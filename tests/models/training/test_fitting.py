@@ -23,6 +23,8 @@ from melnb.models.training.state.checkpoints import CheckpointError
 from melnb.models.training.state.record import COLUMNS
 from melnb.models.training.state.tensors import to_array
 
+pytestmark = pytest.mark.backends
+
 SIDE = 32
 
 

@@ -23,6 +23,8 @@ from melnb.models.training.phases import plan_phases, stretches
 from melnb.models.training.recipe import Recipe
 from melnb.models.training.state.tensors import to_array
 
+pytestmark = pytest.mark.backends
+
 SIDE, BATCH = 32, 16
 make = partial(make_classifier, classes=("other", "melanoma"), backbone="tiny", dropout=0.0)
 

@@ -21,6 +21,8 @@ from melnb.models.training.state.tensors import (
 )
 from melnb.models.training.trainer import Trainer
 
+pytestmark = pytest.mark.backends
+
 
 def make_tensors(image_size: int = 32, *, frozen: bool = False, ema: float = 0.9) -> Tensors:
     """All of a network in training: Keras numbers its layers anew each time."""

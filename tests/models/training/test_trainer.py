@@ -17,6 +17,8 @@ from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.training.state.tensors import to_array
 from melnb.models.training.trainer import Trainer
 
+pytestmark = pytest.mark.backends
+
 SIDE, ROWS = 16, 8
 STRENGTHS = {"rotation": 90.0, "flips": True, "contrast": 0.2}
 

@@ -11,6 +11,8 @@ from melnb.data.shards.examples import read_examples, write_shard
 from melnb.models.objectives.losses import make_loss
 from melnb.models.training.validation import Validation, macro_auc
 
+pytestmark = pytest.mark.backends
+
 
 def pairs(positive: np.ndarray, negative: np.ndarray) -> float:
     """The share of pairs in the right order, ties for half (Hanley & McNeil 1982)."""
