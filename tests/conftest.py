@@ -83,13 +83,17 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests run in one process, and share what its fixtures made; or a group's."""
+    """A file's tests run in one process, and share what its fixtures made; or a group's.
+
+    Of a file whose tests take a minute and share nothing, each goes where there is room.
+    """
     from xdist.scheduler import LoadGroupScheduling
 
     class Files(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
             scope: str = super()._split_scope(nodeid)
-            return scope.split("::")[0] if scope == nodeid else scope
+            alone = scope != nodeid or "test_parameter_sets.py" in scope
+            return scope if alone else scope.split("::")[0]
 
     return Files(config, log)
 
@@ -146,6 +150,24 @@ def execute(source, executed, parameters, *, cwd):
         Path(executed).write_text(json.dumps(book))
 
 kernels.execute = execute
+"""
+
+
+DRIVER = """
+import sys
+from melnb.launch import launch
+from melnb.pipeline import read_pipeline
+for job in read_pipeline(sys.argv[1], sys.argv[2:]).jobs:
+    launch(job.stage, parameters=job.parameters)
+"""
+# The files of the demo that are in none of its pipelines.
+REST = """
+stages:
+  - 02c_segment_train: {file: params/02c_segment_train.demo.yaml, folds: 2}
+  - 02d_segment_apply: {with: {dataset: demo, run: demo}}
+  - 03b_find_lr: params/03b_find_lr.demo.yaml
+  - 04b_pseudo_label: params/04b_pseudo_label.demo.yaml
+  - 06b_explain: params/06b_explain.demo.yaml
 """
 
 
@@ -250,6 +272,35 @@ def melnb() -> Callable[..., "subprocess.CompletedProcess[str]"]:
 
 
 @pytest.fixture(scope="session")
+def run_jobs() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run a pipeline's jobs in a project in one process, one after another, without Snakemake."""
+
+    def run(*words: str, root: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "MELNB_ROOT": str(root), **environment}
+        command = [sys.executable, "-c", DRIVER, *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo(
+    run_jobs: Callable[..., "subprocess.CompletedProcess[str]"],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A project where every file of the demo has run, on fewer lesions; of one xdist group."""
+    root = tmp_path_factory.mktemp("demo")
+    for name in ("notebooks", "params"):
+        shutil.copytree(HERE.parent / name, root / name)
+    (root / "params" / "rest.pipeline.yaml").write_text(REST)
+    few = ["rows=150", "n_folds=2"]
+    for words in (["demo", *few, "epochs=2"], ["demo-external", *few], ["rest", "epochs=2"]):
+        done = run_jobs(f"params/{words[0]}.pipeline.yaml", *words[1:], root=root)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+@pytest.fixture(scope="session")
 def run_line(
     melnb: Callable[..., "subprocess.CompletedProcess[str]"],
     tmp_path_factory: pytest.TempPathFactory,
@@ -326,9 +377,10 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
-@pytest.fixture
-def serve_lab(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Start JupyterLab on a folder, with variables for its kernels; it stops after the test."""
+@pytest.fixture(scope="module")
+def serve_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Start JupyterLab on a folder, with variables for its kernels; it stops after the module."""
+    home = tmp_path_factory.mktemp("lab")
     servers: list[subprocess.Popen[bytes]] = []
 
     def serve(folder: Path, **environment: str) -> str:
@@ -343,8 +395,8 @@ def serve_lab(tmp_path: Path) -> Iterator[Callable[..., str]]:
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ]
         own = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
-        variables = {**os.environ, **{name: str(tmp_path / name) for name in own}, **environment}
-        log = tmp_path / "server.log"
+        variables = {**os.environ, **{name: str(home / name) for name in own}, **environment}
+        log = home / f"{len(servers)}.log"
         with log.open("wb") as file:
             server = subprocess.Popen(
                 command, cwd=folder, env=variables, stdout=file, stderr=subprocess.STDOUT

@@ -86,7 +86,6 @@ def test_a_voila_that_ends_is_told(
         dashboard.serve(report, open_browser=False)
 
 
-@pytest.mark.nightly
 def test_headless_the_reports_threshold_is_written_until_somebody_moves_it(report: Path) -> None:
     words = ("run", "06c_choose", "run=r", "report=r", f"outputs={report.parents[1]}")
     done = melnb(*words)
@@ -106,7 +105,6 @@ def test_headless_the_reports_threshold_is_written_until_somebody_moves_it(repor
     assert "is up to date" in melnb(*words).stdout
 
 
-@pytest.mark.nightly
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
 def test_voila_serves_the_explorer_whose_button_writes(browser: Any, report: Path) -> None:

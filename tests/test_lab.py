@@ -36,11 +36,28 @@ ENDED = """() => {
     .some(o => o.type === "error"));
   return failed || codes.at(-1).executionCount !== null;
 }"""
+CHANGED = "before => document.querySelector('.melnb-masks').dataset.shown !== before"
 
-pytestmark = [pytest.mark.browser, pytest.mark.nightly]
+pytestmark = pytest.mark.browser
 
 
-def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(
+@pytest.mark.xdist_group("demo")
+def test_notebooks_with_widgets_run_in_jupyterlab_and_the_widgets_move(
+    demo: Path, browser: Any, serve_lab: Callable[..., str], tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(demo, project, copy_function=os.link)
+    address = serve_lab(project / "notebooks", MELNB_ROOT=str(project))
+    for stage, check in WIDGETS.items():
+        (project / "outputs" / stage / "demo" / "run.json").unlink()
+        page = run_in_lab(browser, address, stage)
+        assert runs.read_run(project / "outputs" / stage / "demo")["stage"] == stage
+        check(page)
+        page.close()
+
+
+@pytest.mark.nightly
+def test_every_notebook_runs_in_jupyterlab(
     browser: Any, serve_lab: Callable[..., str], tmp_path: Path
 ) -> None:
     project = tmp_path / "project"
@@ -48,12 +65,7 @@ def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(
     shutil.copytree(HERE / "params", project / "params")
     address = serve_lab(project / "notebooks", MELNB_ROOT=str(project))
     for stage, run in FINISHED.items():
-        page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        page.goto(f"{address}/lab/tree/{stage}.ipynb?reset")
-        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
-        page.wait_for_function(IDLE, timeout=120_000)
-        page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        page.wait_for_function(ENDED, timeout=400_000)
+        page = run_in_lab(browser, address, stage)
         record = runs.read_run(project / "outputs" / stage / run)
         assert record["stage"] == stage
         if stage == "02c_segment_train":  # a network for each fold
@@ -68,10 +80,31 @@ def test_every_notebook_runs_in_jupyterlab_and_the_explorer_moves(
             for words in ELSEWHERE:
                 command = [sys.executable, "-m", "melnb", "run", *words]
                 subprocess.run(command, env={**os.environ, "MELNB_ROOT": str(project)}, check=True)
-        if stage in ("06_report", "06c_choose"):
-            check_explorer(page)
+        WIDGETS.get(stage, lambda page: None)(page)
         page.close()
     assert list(FINISHED) == list(params.STAGES)
+
+
+def run_in_lab(browser: Any, address: str, stage: str) -> Any:
+    """Open a notebook, run all its cells, and return the page when the last is done."""
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.goto(f"{address}/lab/tree/{stage}.ipynb?reset")
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
+    page.wait_for_function(IDLE, timeout=120_000)
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(ENDED, timeout=400_000)
+    return page
+
+
+def check_masks(page: Any) -> None:
+    """Move the threshold of the masks, and see what is said of them follow."""
+    explorer = page.locator(".melnb-masks").first
+    explorer.scroll_into_view_if_needed(timeout=60_000)
+    explorer.locator("input[type=range]").first.focus()
+    before = explorer.get_attribute("data-shown")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(CHANGED, arg=before, timeout=20_000)
 
 
 def check_explorer(page: Any) -> None:
@@ -86,3 +119,10 @@ def check_explorer(page: Any) -> None:
     after = explorer.locator(".confusion").inner_text(), explorer.locator("svg").first.inner_html()
     assert before[0] != after[0]
     assert before[1] != after[1]
+
+
+WIDGETS: dict[str, Callable[[Any], None]] = {
+    "02d_segment_apply": check_masks,
+    "06_report": check_explorer,
+    "06c_choose": check_explorer,
+}

@@ -4,41 +4,35 @@ With the smallest network of ours first, which finds a file that does not fit it
 with the networks that the files name, and through Snakemake.
 """
 
-import json
 import os
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from melnb import runs
+from melnb import params, runs
 from melnb.data.shards.examples import write_shard
 
 HERE = Path(__file__).parents[1]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Set = Callable[..., Path]
+Small = tuple[str, ...]
 DATA = os.environ.get("MELNB_DATA", "")
 SMALL = ["rows=64", "n_folds=2", "epochs=1", "batch_size=8"]
 SIXTY_FOUR = ["image_size=64", "image_sizes=[64]"]
 NO_FILE = "03_train.weights=none"
 TINY, UNET = "03_train.backbone=tiny", "02c_segment_train.backbone=unet-tiny"
 JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-# One job after another in one process; through Snakemake, `test_line.py` goes.
-DRIVER = """
-import json, os, sys
-from melnb.launch import launch
-from melnb.pipeline import read_pipeline
-file, variables, *words = sys.argv[1:]
-before = dict(os.environ)
-for job in read_pipeline(file, words).jobs:
-    os.environ.update(json.loads(variables).get(job.stage, {}))
-    launch(job.stage, parameters=job.parameters)
-    os.environ.clear()
-    os.environ.update(before)
-"""
-real = pytest.mark.skipif(not DATA, reason="MELNB_DATA is not set: no real data")
+
+
+def real(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that reads the real data."""
+    skipped = pytest.mark.skipif(not DATA, reason="MELNB_DATA is not set: no real data")
+    return pytest.mark.data(skipped(test))
 
 
 def smallest(*words: str) -> pytest.MarkDecorator:
@@ -47,33 +41,23 @@ def smallest(*words: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("small", [pytest.param(words, id="tiny"), night])
 
 
-def run_set(
-    name: str,
-    folder: Path,
-    *words: str,
-    small: tuple[str, ...] = (),
-    variables: Mapping[str, Mapping[str, str]] | None = None,
-) -> Path:
-    """Run a pipeline of `params/`, or one by its path, and return its outputs.
+@pytest.fixture
+def run_set(melnb: Run, run_jobs: Run, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that runs a pipeline of `params/`, or one by its path, to its outputs.
 
-    Args:
-        name: The set, or a file.
-        folder: Where its outputs are written.
-        words: `key=value`.
-        small: More of these, for one process; with none, it goes through Snakemake.
-        variables: Those of each stage's kernels, for one process.
+    With the words that make its networks small it runs in one process, else through Snakemake.
     """
-    file = name if name.endswith(".yaml") else f"params/{name}.pipeline.yaml"
-    command = ["-c", DRIVER, file, json.dumps(variables or {})]
-    if not small:
-        command = ["-m", "melnb", "pipeline", file]
-    done = subprocess.run(
-        [sys.executable, *command, f"outputs={folder / 'outputs'}", *words, *small],
-        env={**os.environ, "MELNB_DATA": str(Path(DATA).resolve())},
-        capture_output=True, text=True, cwd=HERE,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "outputs"
+
+    def run(name: str, *words: str, small: Small = (), **environment: str) -> Path:
+        file = name if name.endswith(".yaml") else f"params/{name}.pipeline.yaml"
+        data = {"MELNB_DATA": str(Path(DATA).resolve())}
+        words = (file, f"outputs={tmp_path / 'outputs'}", *words, *small)
+        start = run_jobs if small else partial(melnb, "pipeline")
+        done = start(*words, root=HERE, **data, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return tmp_path / "outputs"
+
+    return run
 
 
 def shown(name: str) -> str:
@@ -88,10 +72,26 @@ def write_set(folder: Path, text: str) -> str:
     return str(file)
 
 
+@pytest.mark.xdist_group("demo")
+def test_every_file_of_the_demo_runs(demo: Path, check_whole: Callable[[Path], set[str]]) -> None:
+    assert check_whole(demo / "outputs") == set(params.STAGES) - {"05b_ablation"}
+
+
+@pytest.mark.xdist_group("demo")
+def test_every_file_is_run_by_a_set(demo: Path) -> None:
+    """The sets by the test above or by one below."""
+    texts = {path.name: path.read_text() for path in (demo / "params").glob("*.yaml")}
+    sets = {name for name in texts if name.endswith(".pipeline.yaml")}
+    named = "".join(texts[name] for name in sets)
+    assert [name for name in texts.keys() - sets if f"params/{name}" not in named] == []
+    tests = Path(__file__).read_text() + (HERE / "tests" / "conftest.py").read_text()
+    assert [n for n in sets if f'"{n.removesuffix(".pipeline.yaml")}"' not in tests] == []
+
+
 @real
 @smallest(TINY)
-def test_isic2016_compares_resnet50_with_vgg19(small: tuple[str, ...], tmp_path: Path) -> None:
-    outputs = run_set("isic2016", tmp_path, *SMALL, *SIXTY_FOUR, NO_FILE, small=small)
+def test_isic2016_compares_resnet50_with_vgg19(run_set: Set, small: Small) -> None:
+    outputs = run_set("isic2016", *SMALL, *SIXTY_FOUR, NO_FILE, small=small)
     page = (outputs / "06_report" / "isic2016" / "report.html").read_text()
     assert "04_predict/resnet50" in page
     assert "04_predict/vgg19" in page
@@ -100,9 +100,9 @@ def test_isic2016_compares_resnet50_with_vgg19(small: tuple[str, ...], tmp_path:
 
 
 @real
-def test_isic2017_trains_a_published_network_and_writes_its_submission(tmp_path: Path) -> None:
+def test_isic2017_trains_a_published_network_and_writes_its_submission(run_set: Set) -> None:
     own = "03_train.backbone=EfficientNetB0"  # as the file says
-    outputs = run_set("isic2017", tmp_path, *SMALL, *SIXTY_FOUR, NO_FILE, small=(own,))
+    outputs = run_set("isic2017", *SMALL, *SIXTY_FOUR, NO_FILE, small=(own,))
     table = pd.read_csv(outputs / "06_report" / "isic2017" / "submission.csv")
     assert list(table.columns) == ["image_id", "melanoma", "seborrheic_keratosis"]
     predicted = runs.read_run(outputs / "04_predict" / "isic2017")["results"]["test_images"]
@@ -111,29 +111,27 @@ def test_isic2017_trains_a_published_network_and_writes_its_submission(tmp_path:
 
 @real
 @smallest(TINY)
-def test_ham10000_blends_densenet201_and_inceptionv3(
-    small: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_ham10000_blends_densenet201_and_inceptionv3(run_set: Set, small: Small) -> None:
     sizes = ["image_size=80", "image_sizes=[80]"]  # InceptionV3 takes 75 pixels or more
     words = [*SMALL, *sizes, NO_FILE, "rows=120"]
-    outputs = run_set("ham10000", tmp_path, *words, small=small)
+    outputs = run_set("ham10000", *words, small=small)
     members = pd.read_csv(outputs / "05_ensemble" / "ham10000" / "members.csv")
     assert set(members["member"]) == {"04_predict/densenet201", "04_predict/inceptionv3"}
 
 
 @real
-def test_ham10000_on_a_cpu(tmp_path: Path) -> None:
+def test_ham10000_on_a_cpu(run_set: Set) -> None:
     words = [*SMALL, "rows=120", "03_train.image_size=64"]
-    outputs = run_set("ham10000-cpu", tmp_path, *words, small=(TINY,))
+    outputs = run_set("ham10000-cpu", *words, small=(TINY,))
     record = runs.read_run(outputs / "06_report" / "ham10000-cpu")
     assert record["results"]["images"] == 120
 
 
 @real
 @smallest(TINY)
-def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(small: tuple[str, ...], tmp_path: Path) -> None:
+def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(run_set: Set, small: Small) -> None:
     words = [*SMALL, *SIXTY_FOUR, NO_FILE, "rows=0", "n_views=2", "04_predict.batch_size=16"]
-    outputs = run_set("siim2020", tmp_path, *words, small=small)
+    outputs = run_set("siim2020", *words, small=small)
     blend = pd.read_csv(outputs / "05_ensemble" / "siim2020" / "predictions.csv")
     assert set(blend["kind"]) == {"score"}
     weights = pd.read_csv(outputs / "05_ensemble" / "siim2020" / "weights.csv")
@@ -142,13 +140,13 @@ def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(small: tuple[str, ...], tmp_pat
 
 @real
 @smallest("06_report.n_errors=3")
-def test_siim2020_without_its_pictures(small: tuple[str, ...], tmp_path: Path) -> None:
+def test_siim2020_without_its_pictures(run_set: Set, small: Small, tmp_path: Path) -> None:
     text, line = shown("siim2020-tabular"), "03c_metadata: params/03c_metadata.founding.yaml"
     assert line in text
     trees = "with: {settings: {forest: {n_estimators: 60, max_depth: 2}}}"  # of a thousand
     fewer = f"03c_metadata: {{file: params/03c_metadata.founding.yaml, {trees}}}"
     cut = text.replace(line, fewer) if small else text
-    outputs = run_set(write_set(tmp_path, cut), tmp_path, "repeats=1", small=small)
+    outputs = run_set(write_set(tmp_path, cut), "repeats=1", small=small)
     area = pd.read_csv(outputs / "03c_metadata" / "siim2020-size" / "areas.csv")["value"][0]
     assert area == pytest.approx(0.842, abs=0.003)  # in other folds than the published ones
     mean = pd.read_csv(outputs / "03c_metadata" / "founding" / "areas.csv").set_index("run")
@@ -162,9 +160,9 @@ def test_siim2020_without_its_pictures(small: tuple[str, ...], tmp_path: Path) -
 
 @real
 @smallest(TINY)
-def test_ham10000_is_judged_on_two_other_sources(small: tuple[str, ...], tmp_path: Path) -> None:
+def test_ham10000_is_judged_on_two_other_sources(run_set: Set, small: Small) -> None:
     words = ["rows=200", "n_folds=2", "epochs=1", "batch_size=16", "smallest=2"]  # seven classes
-    outputs = run_set("external", tmp_path, *words, small=small)
+    outputs = run_set("external", *words, small=small)
     home = outputs / "06d_external" / "external"
     areas = pd.read_csv(home / "external.csv").query("metric == 'AUC'")
     sources = ["internal", "04_predict/on-isic2016", "04_predict/on-isic2017"]
@@ -177,14 +175,14 @@ def test_ham10000_is_judged_on_two_other_sources(small: tuple[str, ...], tmp_pat
 @real
 @smallest(UNET)
 def test_isic2018_task1_is_segmented_on_densenet169_and_vgg16(
-    small: tuple[str, ...], tmp_path: Path
+    run_set: Set, small: Small, tmp_path: Path
 ) -> None:
     words = ["rows=32", "n_folds=2", "epochs=1", "batch_size=4", "02c_segment_train.weights=none"]
     *kept, densenet169, vgg16 = shown("isic2018-task1").splitlines()
     assert "run: densenet169" in densenet169  # minutes for each network: one, and no masks by it
     one = "\n".join([*kept, vgg16]).replace("train.yaml, folds: all", "train.yaml, folds: 1")
     file = write_set(tmp_path, one)
-    outputs = run_set(file, tmp_path, *words, *SIXTY_FOUR, "views=none", small=small)
+    outputs = run_set(file, *words, *SIXTY_FOUR, "views=none", small=small)
     alone = pd.read_csv(outputs / "02c_segment_train/densenet169/fold0/summary.csv")
     assert alone.query("metric == 'jaccard'")["n"].tolist() == [16]
     summary = pd.read_csv(outputs / "02d_segment_apply" / "vgg16" / "summary.csv")
@@ -199,7 +197,7 @@ def test_isic2018_task1_is_segmented_on_densenet169_and_vgg16(
 @real
 @smallest(TINY, UNET)
 def test_whole_pictures_crops_and_masked_crops_are_compared(
-    small: tuple[str, ...], tmp_path: Path
+    run_set: Set, small: Small, tmp_path: Path
 ) -> None:
     words = ["rows=200", "epochs=1", "batch_size=16", "most_disagreement=1"]  # seven classes
     text = (
@@ -209,7 +207,7 @@ def test_whole_pictures_crops_and_masked_crops_are_compared(
     )
     lines = text.replace("folds: 5", "folds: 2").splitlines()
     lines = [line for line in lines if "centre" not in line]  # the plainest of the four
-    outputs = run_set(write_set(tmp_path, "\n".join(lines)), tmp_path, *words, small=small)
+    outputs = run_set(write_set(tmp_path, "\n".join(lines)), *words, small=small)
     found = pd.read_csv(outputs / "05b_ablation" / "does-it-help" / "ablation.csv")
     assert set(found["technique"]) == {"crop", "crop-mask"}
     prepared = outputs / "02_prepare"
@@ -226,7 +224,9 @@ def test_whole_pictures_crops_and_masked_crops_are_compared(
     [(["base", "two-classes"], 1), pytest.param([], 6, marks=pytest.mark.nightly)],
     ids=["few", "all"],
 )
-def test_techniques_are_compared(techniques: list[str], epochs: int, tmp_path: Path) -> None:
+def test_techniques_are_compared(
+    run_set: Set, techniques: list[str], epochs: int, tmp_path: Path
+) -> None:
     plan = yaml.safe_load(shown("ablation"))
     *_, train, compare = [settings for line in plan["stages"] for settings in line.values()]
     assert list(train["each"]) == compare["with"]["techniques"]
@@ -235,30 +235,34 @@ def test_techniques_are_compared(techniques: list[str], epochs: int, tmp_path: P
     train["seeds"], compare["with"]["techniques"] = [0], chosen
     words = ["rows=200", f"epochs={epochs}", "batch_size=16"]  # of seven classes
     file = write_set(tmp_path, yaml.safe_dump(plan))
-    outputs = run_set(file, tmp_path, *words, small=(TINY,))
+    outputs = run_set(file, *words, small=(TINY,))
     found = pd.read_csv(outputs / "05b_ablation" / "ablation" / "ablation.csv")
     assert set(found["technique"]) == {*chosen} - {"base"}
 
 
 @real
-def test_isic2018_task1_on_a_cpu(tmp_path: Path) -> None:
+def test_isic2018_task1_on_a_cpu(run_set: Set) -> None:
     words = ["rows=32", "n_folds=2", "epochs=1", "batch_size=4", "views=none"]
-    outputs = run_set("isic2018-task1-cpu", tmp_path, *words, small=(UNET,))
+    outputs = run_set("isic2018-task1-cpu", *words, small=(UNET,))
     home = outputs / "02d_segment_apply" / "isic2018-task1-cpu"
     assert len(list((home / "masks").glob("*.png"))) == 32
 
 
 @real
-def test_kaggle_shards_are_trained_on_as_they_are_on_eight_jax_devices(tmp_path: Path) -> None:
+@smallest(TINY, "batch_size=8")
+def test_kaggle_shards_are_trained_on_as_they_are(
+    run_set: Set, small: Small, tmp_path: Path
+) -> None:
+    """At night on eight devices of JAX."""
     shards = make_kaggle_shards(tmp_path / "shards", Path(DATA) / "siim2020")
     before = {path: path.read_bytes() for path in shards.glob("*.tfrec")}
-    words = ["rows=0", "n_folds=2", "epochs=1", "batch_size=1", "n_views=2", "image_size=64"]
-    words += [NO_FILE, TINY, f"folder={shards}"]
-    on_jax = {"03_train": JAX, "04_predict": JAX}
-    outputs = run_set("siim2020-tpu", tmp_path, *words, small=(TINY,), variables=on_jax)
+    words = ["rows=0", "n_folds=2", "epochs=1", "batch_size=1", "image_size=64", "n_views=2"]
+    words += [NO_FILE, "backbone=EfficientNetB0", f"folder={shards}"]
+    eight = {} if small else JAX
+    outputs = run_set("siim2020-tpu", *words, small=small, **eight)
     record = runs.read_run(outputs / "03_train" / "siim2020-b6" / "fold0")
-    assert "8" in record["device"]
-    assert "jax" in record["device"]
+    assert small or "8 x" in record["device"]
+    assert small or "jax" in record["device"]
     assert {path: path.read_bytes() for path in shards.glob("*.tfrec")} == before
     table = pd.read_csv(outputs / "06_report" / "siim2020-b6" / "submission.csv")
     assert list(table.columns) == ["image_name", "target"]

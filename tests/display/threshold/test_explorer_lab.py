@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.nightly, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 MAKE = """
 import numpy as np
@@ -36,15 +36,20 @@ READY = """() => {
 }"""
 
 
-@pytest.fixture
-def lab(tmp_path: Path, serve_lab: Callable[..., str]) -> str:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("book")
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path, serve_lab: Callable[..., str]) -> str:
     """The address of a JupyterLab on a notebook with the explorer."""
     book = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(MAKE), nbformat.v4.new_code_cell(SHOW)],
         metadata={"kernelspec": {"name": "python3", "display_name": "P", "language": "python"}},
     )
-    nbformat.write(book, tmp_path / "book.ipynb")
-    return serve_lab(tmp_path)
+    nbformat.write(book, folder / "book.ipynb")
+    return serve_lab(folder)
 
 
 @pytest.fixture
@@ -74,12 +79,12 @@ def test_the_keyboard_moves_the_slider_and_python_reads_it(book: Any) -> None:
     assert book.locator(".jp-Cell").count() == cells
 
 
-def test_the_button_writes_and_a_click_is_read_back(book: Any, tmp_path: Path) -> None:
+def test_the_button_writes_and_a_click_is_read_back(book: Any, folder: Path) -> None:
     book.get_by_label("Threshold, typed").fill("0.31")
     book.get_by_label("Threshold, typed").press("Enter")
     book.get_by_role("button", name="Write this operating point").click()
     book.wait_for_selector(".saving:has-text('Written to chosen.json')", timeout=20_000)
-    assert json.loads((tmp_path / "chosen.json").read_text())["threshold"] == 0.31
+    assert json.loads((folder / "chosen.json").read_text())["threshold"] == 0.31
     clicked = book.locator(".tile .id").first.text_content()
     book.locator(".tile").first.click()
     book.wait_for_selector(f".seen:has-text('{clicked}')", timeout=20_000)
