@@ -12,6 +12,7 @@ from typing import Any
 
 from melnb.imports import GRAMMAR, without
 
+_PATIENCE = 600  # seconds that a kernel may take to start where others work or a disk is cold
 _SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
 
 
@@ -39,6 +40,7 @@ def execute(notebook: Path, executed: Path, values: Mapping[str, Any], *, cwd: P
                 parameters=dict(values),
                 engine_name=engine.NAME,
                 kernel_name="python3",
+                start_timeout=_PATIENCE,
                 km=kernel,
                 executed=executed,
                 progress_bar=shown,

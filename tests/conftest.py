@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +46,7 @@ CURRENT = "PYTEST_CURRENT_TEST"
 # published network up to minutes. The cold kernels are named in `test_warm_kernels.py`.
 STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 1000}
 melnb_starts.count()
+PATIENCE = 600  # seconds for what a busy machine may take its time for
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 # Threads of OpenMP spin while they wait: two processes of two took ten times as long as of one.
 # Snakemake sets all of these for its jobs, and kernels are warm only where all agree.
@@ -372,9 +372,28 @@ def browser() -> Iterator[Any]:
         pytest.skip(f"no browser at {chromium}: set CHROMIUM to one")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=str(chromium), args=CHROMIUM)
-        yield launched
+        launched = playwright.chromium.launch(
+            executable_path=str(chromium), args=CHROMIUM, timeout=1000 * PATIENCE
+        )
+        yield _Patient(launched)
         launched.close()
+
+
+class _Patient:
+    """A browser whose pages wait as long as a busy machine takes."""
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+
+    def new_context(self, **options: Any) -> Any:
+        return self._waits(self._browser.new_context(**options))
+
+    def new_page(self, **options: Any) -> Any:
+        return self._waits(self._browser.new_page(**options))
+
+    def _waits(self, made: Any) -> Any:
+        made.set_default_timeout(1000 * PATIENCE)
+        return made
 
 
 @pytest.fixture(scope="module")
@@ -393,6 +412,7 @@ def serve_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
             *("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
             *("--LabApp.news_url=", f"--ServerApp.root_dir={folder}"),
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            f"--MappingKernelManager.kernel_info_timeout={PATIENCE}",
         ]
         own = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
         variables = {**os.environ, **{name: str(home / name) for name in own}, **environment}
@@ -402,21 +422,24 @@ def serve_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
                 command, cwd=folder, env=variables, stdout=file, stderr=subprocess.STDOUT
             )
         servers.append(server)
-        wait_for(f"http://127.0.0.1:{port}/api", server, log)
-        return f"http://127.0.0.1:{port}"
+        # Another may have taken the port meanwhile; then the server has taken the next.
+        told = tmp_path / "JUPYTER_RUNTIME_DIR" / f"jpserver-{server.pid}.json"
+        return wait_for(told, server, log)
 
     yield serve
     for server in servers:
         server.terminate()
-        server.wait(600)
+        server.wait(PATIENCE)
 
 
-def wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 600
+def wait_for(told: Path, server: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Return a server's address, from the file that it writes, once it answers."""
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         try:
-            urllib.request.urlopen(address, timeout=60).close()
-            return
-        except (urllib.error.URLError, OSError):
+            address = f"http://127.0.0.1:{json.loads(told.read_text())['port']}"
+            urllib.request.urlopen(f"{address}/api", timeout=PATIENCE).close()
+            return address
+        except (OSError, ValueError):  # not there yet, half written, or deaf
             time.sleep(0.3)
     pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")

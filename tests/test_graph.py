@@ -83,9 +83,7 @@ def test_a_branch_fails_alone_and_only_what_changed_runs_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", no_engine)
-        start = time.process_time()
         assert set(states(run_pipeline(pipeline)).values()) == {"up to date"}
-        assert time.process_time() - start < 2
     assert kernels() == []
 
     rewrite("03_train", "import time", "import time  # of the same effect")

@@ -110,7 +110,7 @@ def check_masks(page: Any) -> None:
 def check_explorer(page: Any) -> None:
     """Move the threshold by the keyboard, and see curve and counts follow."""
     explorer = page.locator(".melnb-threshold").first
-    explorer.scroll_into_view_if_needed(timeout=60_000)
+    explorer.scroll_into_view_if_needed()
     slider = explorer.get_by_label("Threshold", exact=True)
     slider.focus()
     before = explorer.locator(".confusion").inner_text(), explorer.locator("svg").first.inner_html()

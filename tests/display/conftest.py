@@ -69,7 +69,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 def page(browser: Any) -> Iterator[Any]:
     """A page; at its end nothing may have failed in it, nor been asked of a network."""
     context = browser.new_context(viewport={"width": 1100, "height": 900})
-    context.set_default_timeout(15_000)
     opened = context.new_page()
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))

@@ -27,10 +27,11 @@ def test_figures_of_an_exported_notebook_are_there_offline(browser: Any, tmp_pat
     path = tmp_path / "book.ipynb"
     nbformat.write(book, path)
     command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", str(path)]
-    subprocess.run(command, check=True, capture_output=True, timeout=180)
+    patient = "--ExecutePreprocessor.startup_timeout=600"
+    subprocess.run([*command, patient], check=True, capture_output=True)
     context = browser.new_context(offline=True)
     page = context.new_page()
     page.goto(path.with_suffix(".html").as_uri())
-    page.wait_for_selector(".gtitle >> text=Second", timeout=30_000)
+    page.wait_for_selector(".gtitle >> text=Second")
     assert page.locator(".gtitle").all_text_contents() == ["First", "Second"]
     context.close()

@@ -57,10 +57,10 @@ def book(browser: Any, lab: str) -> Iterator[Any]:
     """The notebook, run to its end."""
     page = browser.new_page(viewport={"width": 1300, "height": 1100})
     page.goto(f"{lab}/lab/tree/book.ipynb?reset")
-    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=90_000)
-    page.wait_for_function(READY, timeout=90_000)
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+    page.wait_for_function(READY)
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".melnb-threshold", timeout=90_000)
+    page.wait_for_selector(".melnb-threshold")
     yield page
     page.close()
 
@@ -71,7 +71,7 @@ def test_the_keyboard_moves_the_slider_and_python_reads_it(book: Any) -> None:
     slider.focus()
     for _ in range(20):
         book.keyboard.press("ArrowRight")
-    book.wait_for_selector(".seen:has-text('0.52')", timeout=20_000)
+    book.wait_for_selector(".seen:has-text('0.52')")
     found = book.locator(".confusion td.tp b").text_content()
     assert book.locator(".seen").text_content() == f"0.52 {found}"
     assert slider.evaluate("e => e === document.activeElement"), "JupyterLab took no key"
@@ -83,8 +83,8 @@ def test_the_button_writes_and_a_click_is_read_back(book: Any, folder: Path) -> 
     book.get_by_label("Threshold, typed").fill("0.31")
     book.get_by_label("Threshold, typed").press("Enter")
     book.get_by_role("button", name="Write this operating point").click()
-    book.wait_for_selector(".saving:has-text('Written to chosen.json')", timeout=20_000)
+    book.wait_for_selector(".saving:has-text('Written to chosen.json')")
     assert json.loads((folder / "chosen.json").read_text())["threshold"] == 0.31
     clicked = book.locator(".tile .id").first.text_content()
     book.locator(".tile").first.click()
-    book.wait_for_selector(f".seen:has-text('{clicked}')", timeout=20_000)
+    book.wait_for_selector(f".seen:has-text('{clicked}')")

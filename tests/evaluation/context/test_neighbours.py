@@ -88,9 +88,12 @@ def test_what_is_wrong_is_refused(binary: Make) -> None:
     assert context_scores(predictions.head(0), positive="melanoma").empty
 
 
+@pytest.mark.benchmark
 def test_thousands_of_patients_are_quick(binary: Make) -> None:
     predictions = table(binary, [16] * 1000)
     context_scores(predictions, positive="melanoma")  # imports
     started = time.process_time()
     context_scores(predictions, positive="melanoma")
-    assert time.process_time() - started < 3
+    took = time.process_time() - started
+    print(f"\n1,000 patients of 16 pictures: {took:.2f} s")
+    assert took < 3
