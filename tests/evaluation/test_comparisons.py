@@ -1,6 +1,7 @@
 """Pairs against DeLong's published values, Holm against statsmodels, Q and leaderboards by hand."""
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -46,14 +47,15 @@ def test_pairs_are_the_published_ones(cancer: dict[str, pd.DataFrame]) -> None:
             assert row[column] == pytest.approx(alone[column])
 
 
-@settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=12))
 def test_holm_is_statsmodels(values: list[float]) -> None:
     p = np.array(values, dtype=float)
     found, known = comparisons.holm_adjusted(p), ~np.isnan(p)
     assert np.isnan(found[~known]).all()
     if known.any():
-        assert found[known] == pytest.approx(multipletests(p[known], method="holm")[1])
+        with patch("gc.collect"):  # which statsmodels calls, each time for half a second
+            theirs = multipletests(p[known], method="holm")[1]
+        assert found[known] == pytest.approx(theirs)
 
 
 @settings(max_examples=settings.default.max_examples // 3)

@@ -6,13 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, combine_pvalues, norm
-from statsmodels.stats.multitest import multipletests
 
 from melnb.evaluation import intervals
-from melnb.evaluation.comparisons import holm_adjusted as holm
 from melnb.evaluation.subgroups.gaps import gap_tests
 
 Make = Callable[..., pd.DataFrame]
@@ -124,12 +120,6 @@ def test_without_a_gap_p_values_are_spread_evenly(binary: Make) -> None:
     for values in p.values():
         assert combine_pvalues(values).pvalue > 1e-3
         assert np.mean(np.array(values) < 0.2) < 0.4
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holms_p_is_that_of_statsmodels(p: list[float]) -> None:
-    assert holm(np.array(p)) == pytest.approx(multipletests(p, method="holm")[1])
-    assert holm(np.array([*p, np.nan]))[:-1] == pytest.approx(holm(np.array(p)))
 
 
 def test_unknown_small_and_diagnosis_are_not_tested(binary: Make) -> None:
