@@ -423,7 +423,7 @@ def serve_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
             )
         servers.append(server)
         # Another may have taken the port meanwhile; then the server has taken the next.
-        told = tmp_path / "JUPYTER_RUNTIME_DIR" / f"jpserver-{server.pid}.json"
+        told = home / "JUPYTER_RUNTIME_DIR" / f"jpserver-{server.pid}.json"
         return wait_for(told, server, log)
 
     yield serve

@@ -89,22 +89,22 @@ def run_in_lab(browser: Any, address: str, stage: str) -> Any:
     """Open a notebook, run all its cells, and return the page when the last is done."""
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
     page.goto(f"{address}/lab/tree/{stage}.ipynb?reset")
-    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
-    page.wait_for_function(IDLE, timeout=120_000)
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+    page.wait_for_function(IDLE)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(ENDED, timeout=400_000)
+    page.wait_for_function(ENDED)
     return page
 
 
 def check_masks(page: Any) -> None:
     """Move the threshold of the masks, and see what is said of them follow."""
     explorer = page.locator(".melnb-masks").first
-    explorer.scroll_into_view_if_needed(timeout=60_000)
+    explorer.scroll_into_view_if_needed()
     explorer.locator("input[type=range]").first.focus()
     before = explorer.get_attribute("data-shown")
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    page.wait_for_function(CHANGED, arg=before, timeout=20_000)
+    page.wait_for_function(CHANGED, arg=before)
 
 
 def check_explorer(page: Any) -> None:
