@@ -91,6 +91,22 @@ def published() -> Callable[[str], keras.Model]:
     return functools.cache(lambda name: make_backbone(name, image_size=smallest.get(name, SIDE)))
 
 
+@pytest.fixture(scope="session")
+def plain() -> Callable[..., keras.Model]:
+    """Make a classifier that takes no time, for tests of what is done with one, whatever it is."""
+
+    def make(n_classes: int, *, cells: int = 0) -> keras.Model:
+        image = keras.Input((SIDE, SIDE, 3), name="image")
+        x = keras.layers.AveragePooling2D(8)(keras.layers.Rescaling(1 / 255)(image))
+        x, inputs = keras.layers.Flatten()(x), image
+        if cells:
+            words = keras.Input((cells,), name="metadata")
+            x, inputs = keras.layers.Concatenate()([x, words]), {"image": image, "metadata": words}
+        return keras.Model(inputs, keras.layers.Dense(n_classes, "softmax")(x))
+
+    return make
+
+
 @pytest.fixture
 def gradient() -> Callable[[Callable[[Any], Any], np.ndarray], np.ndarray]:
     """The gradient of a number by a tensor, on either backend."""

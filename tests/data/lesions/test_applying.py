@@ -273,8 +273,7 @@ def test_killed_and_run_again_each_file_is_written_once(
     assert contents(out) == contents(tmp_path / "at_once")
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("when", [30, 60])
+@pytest.mark.parametrize("when", [30, pytest.param(60, marks=pytest.mark.nightly)])
 def test_workers_end_with_a_killed_process_and_another_goes_on(tmp_path: Path, when: int) -> None:
     images, out = make_images(tmp_path / "raw", 120, (400, 300)), tmp_path / "out"
     images.to_pickle(tmp_path / "images.pickle")

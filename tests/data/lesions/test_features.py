@@ -111,7 +111,6 @@ def test_a_table_without_masks_is_refused(images: pd.DataFrame) -> None:
         lesion_features(images.drop(columns="mask_path"))
 
 
-@pytest.mark.nightly
 def test_processes_give_the_same_rows(images: pd.DataFrame) -> None:
     wanted = lesion_features(images, workers=1)
     pd.testing.assert_frame_equal(lesion_features(images, workers=2), wanted)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from melnb.models.accelerator import choose_jit
 from melnb.models.optimization.averages import averaged_weights
 from melnb.models.optimization.optimizers import OPTIMIZERS, SGD, make_optimizer
 from melnb.models.optimization.schedules import Schedule, make_schedule
@@ -195,7 +196,7 @@ def network(optimizer: keras.optimizers.Optimizer) -> keras.Model:
     keras.utils.set_random_seed(7)
     layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((5,)), *layers])
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", jit_compile=choose_jit())
     return model
 
 

@@ -1,5 +1,6 @@
 """Crossing the folds: the right network for every fold, and nothing that is finished made again."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -13,7 +14,6 @@ from melnb.data.datasets import Dataset
 from melnb.data.pictures import read_picture
 from melnb.data.records import read_index
 from melnb.data.shards.examples import Shard
-from melnb.models.networks.classifier import make_classifier
 from melnb.models.prediction import crossing
 
 SIDE = 32
@@ -28,14 +28,15 @@ def data(blobs: list[Path]) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, plain: Callable[..., keras.Model]
+) -> dict[int, Path]:
     """Two networks that were never trained, and differ."""
     homes = {}
     for fold in (0, 1):
         keras.utils.set_random_seed(fold)
         homes[fold] = tmp_path_factory.mktemp(f"fold{fold}")
-        model = make_classifier(classes=CLASSES, image_size=SIDE, backbone="tiny")
-        model.save(homes[fold] / "model.keras")
+        plain(2).save(homes[fold] / "model.keras")
     return homes
 
 
@@ -101,7 +102,9 @@ def people(tmp_path: Path) -> pd.DataFrame:
 
 
 @pytest.fixture
-def informed(people: pd.DataFrame, tmp_path: Path) -> dict[int, Path]:
+def informed(
+    people: pd.DataFrame, plain: Callable[..., keras.Model], tmp_path: Path
+) -> dict[int, Path]:
     """Two networks that take metadata, each encoded by its own training fold."""
     homes = {}
     for fold in (0, 1):
@@ -110,8 +113,7 @@ def informed(people: pd.DataFrame, tmp_path: Path) -> dict[int, Path]:
         learnt = people[people["image_id"].str.startswith(f"image{1 - fold}_")]
         encoder = metadata.fit_encoder(learnt, ["age", "sex"])
         metadata.write_encoder(encoder, homes[fold] / metadata.FILE)
-        model = make_classifier(classes=CLASSES, image_size=SIDE, metadata=encoder.cells)
-        model.save(homes[fold] / "model.keras")
+        plain(2, cells=len(encoder.cells.column)).save(homes[fold] / "model.keras")
     return homes
 
 

@@ -1,5 +1,6 @@
 """Foreign images: the mean of all networks, classes by name, and nothing that was met."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from melnb import tables
 from melnb.data.datasets import Dataset, write_dataset
 from melnb.data.shards.examples import Shard
 from melnb.data.sources.catalogue import read_source
-from melnb.models.networks.classifier import make_classifier
 from melnb.models.prediction import crossing, foreign
 
 SIDE = 32
@@ -31,14 +31,15 @@ def data(blobs: list[Path]) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, plain: Callable[..., keras.Model]
+) -> dict[int, Path]:
     """Two networks of seven diagnoses that were never trained, and differ."""
     homes = {}
     for fold in (0, 1):
         keras.utils.set_random_seed(fold)
         homes[fold] = tmp_path_factory.mktemp(f"fold{fold}")
-        model = make_classifier(classes=SEVEN, image_size=SIDE, backbone="tiny")
-        model.save(homes[fold] / "model.keras")
+        plain(len(SEVEN)).save(homes[fold] / "model.keras")
         header = ",".join(["image_id", "fold", "truth", *(f"p_{name}" for name in SEVEN)])
         (homes[fold] / "predictions.csv").write_text(header + "\n")
     return homes
