@@ -143,7 +143,7 @@ def _run(notebook: Path, final: Path, parameters: Parameters) -> Path:
         raise _explained(error, stage, run, failed) from error
     if _stamp(final) == before:
         running.replace(failed)
-        problem = "ran to its last cell without finishing its run: call run.finish(results) there"
+        problem = "ran to its last cell without finishing its run: call its finish(results) there"
         raise LaunchError(stage, run, problem, notebook=failed)
     return running.replace(final / "notebook.ipynb").parent
 

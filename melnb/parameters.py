@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Annotated, Any, ClassVar, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+_INJECTED = "# Parameters"  # how the cell begins that papermill adds
+_COMPUTED = object()
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]  # safe as a folder
 
 
@@ -22,7 +25,9 @@ class ParameterError(ValueError):
 class Parameters(BaseModel):
     """What every stage's parameters can do; the fields are the subclasses'."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False
+    )
     stage: ClassVar[str]
 
     @classmethod
@@ -44,16 +49,28 @@ class Parameters(BaseModel):
     def from_cell(cls, cell: Mapping[str, Any]) -> Self:
         """Make the parameters from a notebook's `globals()`.
 
-        Cells that hold nothing but literal assignments (the `parameters` cell, and the one that
-        papermill injects) are read for names that the stage does not know, for papermill itself
-        passes a misspelt name with no more than a warning.
+        The cells that have run (`In`) are read as well, from the last run of the `parameters` cell
+        on. What they set by a plain value (`fold = 2`) is what a person meant: a global that has
+        another value by now, for a loop, a list that grew or a result took its name, is refused.
+        A name that the stage does not know is refused where a cell does nothing but set values, for
+        papermill itself passes a misspelt name with no more than a warning.
 
         Raises:
-            ParameterError: A name is unknown or a value is refused.
+            ParameterError: A name is unknown, a value is refused or is not what a cell set, or the
+                parameters cell was not run.
         """
-        assigned = {name for source in cell.get("In", ()) for name in _literal_names(source)}
+        told = _read_cells(cls, cell.get("In", ()))
         wanted = {name: cell[name] for name in cls.model_fields if name in cell}
-        unknown = {name: cell.get(name) for name in sorted(assigned - set(wanted))}
+        unknown = {name: cell[name] for name in told if name in cell and name not in wanted}
+        lines = [
+            _changed(cls, name, told[name], cell.get(name))
+            for name in cls.model_fields
+            if name in told and repr(told[name]) != repr(cell.get(name))
+        ]
+        if lines:
+            raise ParameterError("\n".join(lines))
+        if not wanted:
+            raise ParameterError(f"{cls.stage}: no parameter is set: run the parameters cell first")
         return cls.check({**unknown, **wanted})
 
     def keywords(self, function: Callable[..., Any]) -> dict[str, Any]:
@@ -88,19 +105,62 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
     return values
 
 
-def _literal_names(source: str) -> set[str]:
-    """Return the names that a cell assigns, if it does nothing but assign literals."""
+def _read_cells(cls: type[Parameters], cells: Iterable[str]) -> dict[str, Any]:
+    """Return what cells set by plain values, the last of each name.
+
+    Names that the class does not know are among them where they may be misspelt: in the cell that
+    papermill adds, and in one that sets a parameter or what is spelt like one, and does no more.
+    """
+    fields, told = cls.model_fields, dict[str, Any]()
+    for source in cells:
+        assigned = _assigned(source)
+        if fields.keys() <= assigned.keys():  # the parameters cell: what ran before it is past
+            told = {}
+        meant = source.startswith(_INJECTED) or any(
+            name in fields or difflib.get_close_matches(name, fields) for name in assigned
+        )
+        strange = meant and _COMPUTED not in assigned.values()
+        told |= {
+            name: value
+            for name, value in assigned.items()
+            if value is not _COMPUTED and (strange or name in fields)
+        }
+    return told
+
+
+def _assigned(source: str) -> dict[str, Any]:
+    """Return the names that a cell assigns and their values; whatever else it does is named ""."""
     try:
         body = ast.parse(source).body
-        names = set()
-        for node in body:
-            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-                return set()
-            ast.literal_eval(node.value)
-            names.add(node.targets[0].id)
-    except (SyntaxError, ValueError):
-        return set()
-    return names
+    except SyntaxError:
+        return {}
+    values: dict[str, Any] = {}
+    for node in body:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=value)
+            ):
+                values[name] = _plain_value(value)
+            case _:
+                values[""] = _COMPUTED
+    return values
+
+
+def _plain_value(node: ast.expr | None) -> Any:
+    try:
+        return ast.literal_eval(node) if node else _COMPUTED
+    except (ValueError, TypeError):
+        return _COMPUTED
+
+
+def _changed(cls: type[Parameters], name: str, told: Any, now: Any) -> str:
+    plain = isinstance(now, bool | int | float | str | list | dict)
+    shown = shortened(now) if plain else f"a {type(now).__name__}"
+    return (
+        f"{cls.stage}: {name}: a cell set it to {told!r}, and it is {shown} now: run that cell "
+        "again, and give another name to what has taken this one"
+    )
 
 
 def _unknown(cls: type[Parameters], name: str) -> str:

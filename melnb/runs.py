@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from melnb.folders import (
     OPENED,
@@ -29,8 +30,10 @@ from melnb.folders import (
     write_json,
 )
 from melnb.params import ParameterError, Parameters
-from melnb.provenance import commit, hash_path, list_files, plain, versions
+from melnb.provenance import commit, hash_path, identity, list_files, plain, versions
 
+_LAST: WeakValueDictionary[Path, Run] = WeakValueDictionary()  # opened by this process
+_SHOWN = 5  # files in an error's message
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
@@ -132,6 +135,7 @@ class Run:
         name: The folder below the stage's.
         folder: Where to write. After `finish` it is the finished folder.
         resumed: Whether files of an earlier, unfinished try were found in it.
+        figures: What the notebook has drawn so far, by name.
     """
 
     def __init__(
@@ -145,8 +149,16 @@ class Run:
         self._lock = hold(self._final)
         self.resumed = claim(self._final, self._parameters)
         self.folder = partial(self._final)
+        self.figures: dict[str, Any] = {}
         self._inputs: dict[str, str] = {}
+        self._written: set[str] = set()
         self._started, self._clock = datetime.now(UTC), time.monotonic()
+        before = _LAST.get(self._final)
+        if before and identity(before._parameters) == identity(self._parameters):
+            # The cell was run again: what others read, drew and wrote belongs to this run too.
+            self.figures, self._inputs = before.figures, {**before._inputs}
+            self._written = before._written
+        _LAST[self._final] = self
 
     def reads(self, path: str | Path) -> Path:
         """Record a file, an earlier run or a raw folder as read, with its hash; return its path.
@@ -166,7 +178,9 @@ class Run:
     ) -> Path:
         """Write `run.json` and give the folder its final name; return the finished folder.
 
-        A cell that is run again after the end records again, into the finished folder.
+        A cell that is run again after the end records again, into the finished folder. A run that
+        was opened again after its end takes the place of the finished one once it has all its
+        files.
 
         Args:
             results: Numbers, texts or lists of them; NaN is recorded as null.
@@ -176,6 +190,7 @@ class Run:
 
         Raises:
             TypeError: A result is not plain.
+            RunError: The same notebook finished this run before, with files that are not there now.
         """
         apart = (RECORD, OPENED, "notebook.ipynb")
         record = {
@@ -192,12 +207,25 @@ class Run:
             "versions": versions(),
             "device": device,
         }
+        self._keep({file["path"] for file in record["files"]})
         write_json(record, self.folder / RECORD)
         if self.folder != self._final:
             replace(self._final)
             self.folder = self._final
             self._lock.release()
         return self.folder
+
+    def _keep(self, written: set[str]) -> None:
+        """Remember what is finished; refuse less than the same notebook finished before."""
+        lost = sorted(self._written - written)
+        if lost and self.folder != self._final:
+            more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+            raise RunError(
+                f"{self.stage}/{self.name} was opened again after its end, and lacks files that it "
+                f"had: {', '.join(lost[:_SHOWN])}{more}. The finished run stays: run the cells "
+                "that write them too, then this one (all cells, if in doubt)"
+            )
+        self._written = written
 
 
 def open_run(

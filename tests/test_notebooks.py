@@ -1,11 +1,14 @@
 """What every notebook in git keeps to; `test_line.py` runs them."""
 
 import ast
+import dis
 import json
 import re
 import statistics
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -65,6 +68,74 @@ def test_cells_are_short_and_only_call(path: Path) -> None:
             assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.While)
     assert statistics.median(lengths) <= 5
     assert max(lengths) <= 15
+
+
+def bound_names(node: ast.AST) -> set[str]:
+    """Names that a node itself binds: assigned, gone through, opened, imported, matched, caught."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()):
+            return {name}
+        case ast.alias(name=name, asname=other):
+            return {other or name.partition(".")[0]}
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+            return {name}
+    return set()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_no_name_is_a_parameters(path: Path) -> None:
+    """Else the settle cell, run again, would take for a parameter what has its name by then."""
+    fields = params.STAGES[path.stem].model_fields.keys()
+    for cell in code_cells(path):
+        if not tagged(cell):
+            for node in ast.walk(ast.parse("".join(cell["source"]))):
+                assert not bound_names(node) & fields, cell["id"]
+
+
+def traffic(code: CodeType) -> tuple[set[str], set[str]]:
+    """Names that code reads before it has bound them, and names that it binds."""
+    read, bound = set[str](), set[str]()
+    for step in dis.get_instructions(code):
+        if isinstance(step.argval, CodeType):  # a comprehension
+            read |= traffic(step.argval)[0] - bound
+        elif step.opname in ("LOAD_NAME", "LOAD_GLOBAL"):
+            read |= {step.argval} - bound
+        elif step.opname == "STORE_NAME":
+            bound.add(step.argval)
+    return read, bound
+
+
+def changed_names(source: str) -> set[str]:
+    """Names of things that code changes: an item is set or deleted, something added or taken."""
+    grow = {"add", "append", "clear", "discard", "extend", "insert", "pop", "remove", "update"}
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+                found.add(name)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)):
+                found |= {name} if method in grow else set()
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_a_cell_takes_from_another_is_bound_in_one_place(path: Path) -> None:
+    """Else a cell that is run again finds another thing under the name than it found before.
+
+    Figures are gathered by their names: to make one again changes nothing.
+    """
+    readers, makers = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for cell in code_cells(path):
+        source = "".join(cell["source"])
+        read, bound = traffic(compile(source, cell["id"], "exec"))
+        assert changed_names(source) <= bound | {"figures"}, cell["id"]
+        for name in read:
+            readers[name].add(cell["id"])
+        for name in bound:
+            makers[name].add(cell["id"])
+    for name in readers.keys() & makers.keys():
+        assert len(makers[name]) == 1, (name, makers[name])
+        assert not makers[name] & readers[name], (name, makers[name])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

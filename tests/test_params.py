@@ -177,6 +177,83 @@ def test_a_notebook_cell_is_read_and_its_slips_are_found() -> None:
         params.Train.from_cell(slip)
     # A cell that computes something is not a parameters cell, whatever it names.
     params.Train.from_cell({**cell, "In": [*cell["In"], "rows = len(table)"], "rows": 3})
+    params.Train.from_cell({**cell, "In": [*cell["In"], "k = 3"], "k": 3})  # nor is a scratch cell
+    injected = {**cell, "In": [*cell["In"], "# Parameters\nk = 3\n"], "k": 3}
+    with pytest.raises(params.ParameterError, match="unknown parameter 'k'"):
+        params.Train.from_cell(injected)
+    with pytest.raises(params.ParameterError, match="no parameter is set: run the parameters cell"):
+        params.Train.from_cell({"In": ["from melnb import params"]})
+
+
+class Notebook:
+    """A kernel in which cells are run one by one."""
+
+    def __init__(self, *cells: str) -> None:
+        self.names: dict[str, object] = {"In": [""]}
+        for cell in cells:
+            self.run(cell)
+
+    def run(self, cell: str) -> None:
+        self.names["In"].append(cell)  # type: ignore[attr-defined]
+        exec(cell, self.names)
+
+    def settle(self) -> params.Ensemble:
+        return params.Ensemble.from_cell(self.names)
+
+
+ALL = "\n".join(f"{name} = {value!r}" for name, value in params.Ensemble().plain().items())
+
+
+@pytest.mark.parametrize(
+    ("cell", "name", "now"),
+    [
+        ("run = object()", "run", "a object"),
+        ("seed = 2 * seed + 16", "seed", "16"),  # of the right type
+        ("for seed in range(3): pass", "seed", "2"),
+        ("weights += [0.5]", "weights", r"\[0.5\]"),
+        ("members.append('b')", "members", r"\['04_predict/demo', 'b'\]"),
+        ("import math as method", "method", "a module"),
+        ("shared_only = 0", "shared_only", ""),  # plain: somebody means it
+    ],
+)
+def test_what_took_a_parameters_name_is_no_parameter(cell: str, name: str, now: str) -> None:
+    notebook = Notebook(ALL, "p = None", cell)
+    if not now:
+        assert notebook.settle() == params.Ensemble()
+        return
+    with pytest.raises(params.ParameterError, match=f"{name}: a cell set it to .* it is {now}"):
+        notebook.settle()
+    notebook.run(ALL)
+    assert notebook.settle() == params.Ensemble()
+
+
+def test_the_last_plain_value_of_a_name_is_the_one_that_is_meant() -> None:
+    notebook = Notebook(ALL, "# Parameters\nseed = 4\nrun = 'b'\n")
+    assert notebook.settle().seed == notebook.settle().seed == 4
+    notebook.run("seed: int = 5\nprint(seed)")
+    assert (notebook.settle().seed, notebook.settle().run) == (5, "b")
+    notebook.run(ALL)
+    assert notebook.settle() == params.Ensemble()
+    notebook.run(ALL.replace("seed = 0", "seed = 3 * 2"))  # computed in the parameters cell itself
+    assert notebook.settle().seed == 6
+
+
+def test_a_slip_that_was_mended_is_forgotten() -> None:
+    notebook = Notebook(ALL.replace("method", "methd"))
+    with pytest.raises(params.ParameterError, match="'methd'; did you mean 'method'"):
+        notebook.settle()
+    notebook.run(ALL)
+    assert notebook.settle() == params.Ensemble()
+    notebook.run("sead = 2")
+    with pytest.raises(params.ParameterError, match="'sead'; did you mean 'seed'"):
+        notebook.settle()
+    notebook.run("del sead")
+    assert notebook.settle() == params.Ensemble()
+
+
+def test_what_is_no_number_is_refused() -> None:
+    with pytest.raises(params.ParameterError, match=r"finite number \(received inf\)"):
+        params.Train.check({"learning_rate": float("inf")})
 
 
 @pytest.mark.parametrize("stage", params.STAGES)

@@ -139,6 +139,47 @@ def test_the_last_cells_may_be_run_again() -> None:
     assert [file["path"] for file in runs.read_run(folder)["files"]] == ["figure.html"]
 
 
+def test_a_run_that_is_opened_again_has_read_and_drawn_what_it_had(root: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (root / name).write_text(name)
+    run = runs.open_run("06_report", "demo", parameters={"seed": 1, "outputs": ""})
+    run.reads("a.csv")
+    run.figures["roc"] = "a curve"
+    run = runs.open_run(
+        "06_report", "demo", parameters={"seed": 1, "outputs": str(root / "outputs")}
+    )
+    run.reads("b.csv")
+    assert run.figures == {"roc": "a curve"}
+    assert [i["path"] for i in runs.read_run(run.finish({}))["inputs"]] == ["a.csv", "b.csv"]
+    run = runs.open_run("06_report", "demo", parameters={"seed": 2})
+    assert not run.figures
+    run.reads("b.csv")
+    assert [i["path"] for i in runs.read_run(run.finish({}))["inputs"]] == ["b.csv"]
+
+
+def test_a_finished_run_does_not_give_way_to_less(root: Path) -> None:
+    """The settle cell and the last cell, both run again after the end."""
+    run = runs.open_run("06_report", "demo", parameters={})
+    for name in ("page.html", "table.csv"):
+        (run.folder / name).write_text("1")
+    folder = run.finish({"auc": 0.7})
+    for _ in range(2):  # and once more
+        run = runs.open_run("06_report", "demo", parameters={})
+        (run.folder / "table.csv").write_text("2")
+        with pytest.raises(
+            RunError, match=r"lacks files that it had: page\.html\. The finished run"
+        ):
+            run.finish({"auc": 0.8})
+    assert runs.read_run(folder)["results"] == {"auc": 0.7}
+    assert (folder / "table.csv").read_text() == "1"
+    (run.folder / "page.html").write_text("2")
+    assert runs.read_run(run.finish({"auc": 0.8}))["results"] == {"auc": 0.8}
+    assert (folder / "table.csv").read_text() == "2"
+    assert not list(root.rglob("*.partial"))
+    run = runs.open_run("06_report", "demo", parameters={"calibrator": "platt"})
+    run.finish({"auc": 0.9})  # of other parameters other files may come
+
+
 def test_a_folder_of_many_files_is_recorded_as_one() -> None:
     run = runs.open_run("02_prepare", "demo", parameters={})
     (run.folder / "masks").mkdir()

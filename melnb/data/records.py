@@ -55,15 +55,25 @@ class Records:
         shards: In order of size, fold (test last) and number.
         skipped: `image_id, path, reason` of pictures that were left out.
         kept: How many of the shards an earlier call had made.
+        folder: Where the shards were made; None: they lie where they lay.
     """
 
     shards: tuple[Shard, ...]
     skipped: pd.DataFrame
     kept: int
+    folder: Path | None = None
 
     def without_skipped(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table of images without the rows of pictures that were left out."""
         return table[~table["image_id"].isin(self.skipped["image_id"])].reset_index(drop=True)
+
+    def under(self, folder: str | Path) -> Records:
+        """Return the same records where their folder lies now: a finished run's has a new name."""
+        if self.folder is None:
+            return self
+        paths = [Path(folder, shard.path.relative_to(self.folder)) for shard in self.shards]
+        shards = [replace(s, path=path) for s, path in zip(self.shards, paths, strict=True)]
+        return replace(self, shards=tuple(shards), folder=Path(folder))
 
 
 def make_records(
@@ -235,7 +245,8 @@ def _gather(
         raise RecordsError(f"{folder}: not one of {len(rows)} pictures can be read", lost)
     sweep(folder, [shard.path for shard in shards], [place.name for place in places])
     shards.sort(key=lambda s: (s.image_size, s.fold == TEST, s.fold, s.path.name))
-    return Records(tuple(shards), lost, sum(len(r.shards) for r in reports if r.kept))
+    kept = sum(len(r.shards) for r in reports if r.kept)
+    return Records(tuple(shards), lost, kept, folder)
 
 
 def _unreadable(lost: pd.DataFrame, folder: Path) -> RecordsError:

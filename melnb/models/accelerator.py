@@ -51,8 +51,15 @@ class Accelerator:
     deterministic: bool
     strategy: Any = None
 
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which models and optimizers are made."""
+    def scope(self, *, seed: int | None = None) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which models and optimizers are made.
+
+        Args:
+            seed: Set every seed anew, so that the same network begins with the same weights however
+                often it is made; None: leave them as they are.
+        """
+        if seed is not None:
+            sys.modules["keras"].utils.set_random_seed(seed)
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def global_batch(self, per_replica: int) -> int:

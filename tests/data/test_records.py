@@ -86,6 +86,15 @@ def test_every_image_is_written_once_at_every_size(cohort, tmp_path):
             assert shard.crc == file_crc(shard.path)
 
 
+def test_records_are_found_where_their_folder_was_moved(cohort, tmp_path):
+    records = make(cohort, tmp_path / "run.partial" / "records")
+    (tmp_path / "run.partial").rename(tmp_path / "run")
+    moved = records.under(tmp_path / "run" / "records")
+    assert [shard.crc for shard in moved.shards] == [file_crc(s.path) for s in moved.shards]
+    assert moved.under(tmp_path / "run" / "records").shards == moved.shards
+    assert records.under(tmp_path / "run.partial" / "records").shards == records.shards
+
+
 def test_what_is_written_is_read_back(cohort, tmp_path):
     images, _ = cohort
     records = make(cohort, tmp_path / "records", quality=90)
@@ -440,6 +449,7 @@ def test_shards_used_as_they_are_are_listed(tmp_path):
         Shard(second, 24, 1, 2, file_crc(second)),
     )
     assert listed.skipped.empty
+    assert listed.under("elsewhere").shards == listed.shards
     assert listed.without_skipped(images).equals(images)
     with pytest.raises(RecordsError, match=r"train00-2\.tfrec: its images lie in folds \[0, 1\]"):
         list_records(images, folds.assign(fold=[1, 0, 0]))

@@ -91,6 +91,20 @@ def test_a_machine_says_what_it_is_in_one_line() -> None:
         pass
 
 
+def test_a_network_begins_with_the_same_weights_however_often_it_is_made() -> None:
+    machine = Accelerator("cpu", "2 cores", "tensorflow", 1, "float32", True)
+
+    def make(**given: int) -> np.ndarray:
+        with machine.scope(**given):
+            layer = keras.layers.Dense(3)
+            layer.build((None, 4))
+        return np.array(keras.ops.convert_to_numpy(layer.kernel))
+
+    assert (make(seed=1) == make(seed=1)).all()
+    assert (make(seed=1) != make(seed=2)).all()
+    assert (make() != make()).all()
+
+
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., list[int]]) -> Path:
     """Two epochs on JAX: on one device, on one with a kill between, and on eight."""

@@ -36,15 +36,24 @@ class Block:
 
 @dataclass(frozen=True)
 class BlockRates:
-    """The factor of the learning rate of each variable, by its path; 1 outside the backbone."""
+    """The factor of the learning rate of each variable of a model, by its path."""
 
     decay: float
     blocks: int
     factors: Mapping[str, float]
 
     def __call__(self, path: str) -> float:
-        """Return the factor of the variable of that path."""
-        return self.factors.get(path, 1.0)
+        """Return the factor of the variable of that path.
+
+        Raises:
+            ValueError: The model has no such variable.
+        """
+        if path not in self.factors:
+            raise ValueError(
+                f"no rate for {path}: these rates by block are another network's; make them, and "
+                "the optimizer, again"
+            )
+        return self.factors[path]
 
     def __str__(self) -> str:
         """Say what they are, without names that change from one model to the next."""
@@ -122,7 +131,7 @@ def block_rates(model: keras.Model, decay: float) -> BlockRates:
     if not 0 < decay <= 1:
         raise ValueError(f"the decay of rates by block is {decay}; use one above 0, at most 1")
     every = blocks_of(find_backbone_of(model))
-    factors = {
+    factors = {weight.path: 1.0 for weight in model.weights} | {
         weight.path: decay ** (len(every) - number)
         for number, block in enumerate(every)
         for layer in block.layers

@@ -117,7 +117,7 @@ def fit_segmenter(
         schedule: That the optimizer follows, where it has cycles or follows a plateau.
         only: The ids of the images of `valid_paths` that have masks; None: all have.
         callbacks: More of Keras'; their own state is not kept when a run is taken up again.
-        on_epoch: Called with the history after every epoch, to draw it.
+        on_epoch: Called with the history after every epoch, and when a run is taken up again.
         verbose: 0 silent, 1 a bar, 2 a line an epoch.
 
     Returns:
@@ -127,7 +127,8 @@ def fit_segmenter(
     Raises:
         TrainingError: The loss is no longer a number; the last good checkpoint is kept.
         CheckpointError: The folder holds another run's checkpoint.
-        ValueError: There is less than a batch to train on, or a part lacks.
+        ValueError: There is less than a batch to train on, a part lacks, or a run begins with a
+            network or an optimizer that has learnt already.
     """
     course = MaskCourse(
         model, rows, NATURAL, recipe, loss, optimizer, schedule, remake=lambda image_size: model

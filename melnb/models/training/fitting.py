@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import keras
 import numpy as np
@@ -29,6 +31,8 @@ from melnb.models.training.recorder import Recorder
 from melnb.models.training.state.record import Record
 from melnb.models.training.state.tensors import Tensors, name_weights, to_array
 from melnb.models.training.validation import Judge, Validation
+
+_TRAINED: WeakSet[Any] = WeakSet()  # networks and optimizers that have learnt in this process
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,14 @@ def fit_classifier(
         valid_paths: Shards to be measured on; `metadata` is theirs, n x M in file order.
         folder: Gets `history.csv` and `checkpoint/`.
         callbacks: More of Keras'; their own state is not kept when a run is taken up again.
-        on_epoch: Called with the history after every epoch, to draw it.
+        on_epoch: Called with the history after every epoch, and when a run is taken up again.
         verbose: 0 silent, 1 a bar, 2 a line an epoch.
 
     Raises:
         TrainingError: The loss is no longer a number; the last good checkpoint is kept.
         CheckpointError: The folder holds another run's checkpoint.
-        ValueError: There is less than a batch to train on, nothing to monitor, or a part lacks.
+        ValueError: There is less than a batch to train on, nothing to monitor, a part lacks, or a
+            run begins with a network or an optimizer that has learnt already.
     """
     course = Course(model, rows, sampling, recipe, loss, optimizer, schedule, remake)
     record = Record(Path(folder), recipe, course.identity())
@@ -100,6 +105,10 @@ def fit_course(
     Takes what `fit_classifier` takes, and raises the same.
     """
     record.resume(verbose)
+    if not record.state.epoch:
+        _refuse_trained(course)
+    elif on_epoch is not None:
+        on_epoch(record.history)
     for phase in course.recipe.phases:
         if record.state.epoch < phase.end and not record.state.trained:
             _fit_phase(course, phase, record, validation, callbacks, on_epoch, verbose)
@@ -112,6 +121,15 @@ def best_epoch(history: pd.DataFrame, monitor: str) -> int:
     """Return the epoch (from 1) with the greatest AUC or the least loss; the first of equals."""
     values = history[monitor] if monitor == "val_loss" else -history[monitor]
     return int(history["epoch"].iloc[int(values.to_numpy().argmin())])
+
+
+def _refuse_trained(course: Course) -> None:
+    """Refuse to begin a run with what has learnt before: it would not be the run that it says."""
+    if course.model in _TRAINED or course.optimizer in _TRAINED:
+        raise ValueError(
+            "this run begins anew, but its network or its optimizer has learnt already: make both "
+            "again first (in a notebook: run all cells from the network on)"
+        )
 
 
 def _fit_phase(
@@ -140,6 +158,7 @@ def _fit_phase(
         snapshots=course.cycle_ends, fail=partial(course.explain, phase, record.state),
         on_epoch=on_epoch,
     )  # fmt: skip
+    _TRAINED.update((course.model, course.optimizer))
     trainer.fit(
         course.batches(phase, first_epoch=begun, epochs=phase.end),
         steps_per_epoch=course.steps(phase), initial_epoch=begun, epochs=phase.end,

@@ -126,6 +126,9 @@ def test_rates_fall_from_the_head_to_the_pixels() -> None:
     assert found == [{0.0625}, {0.125}, {0.25}, {0.5}]
     assert {rates(w.path) for w in model.get_layer("probability").weights} == {1.0}
     assert str(rates) == "times 0.5 a block, over 4 blocks"
+    again = make_classifier(classes=("a", "b"), image_size=32, backbone="tiny")
+    with pytest.raises(ValueError, match=r"no rate for conv2d\w+/kernel: .* another network's"):
+        rates(again.trainable_weights[0].path)
 
 
 def test_a_block_moves_as_far_as_its_rate_says() -> None:

@@ -155,6 +155,24 @@ def test_a_finished_run_is_not_trained_again(blobs: list[Path], tmp_path: Path) 
         np.testing.assert_array_equal(to_array(ours), to_array(theirs))
 
 
+def test_cells_that_fit_may_be_run_again(blobs: list[Path], tmp_path: Path) -> None:
+    """What is finished is read back and drawn; a run that begins wants a network that does."""
+    parts, drawn = make_parts(), list[int]()
+    more: dict[str, Any] = {"epochs": 2, "on_epoch": lambda table: drawn.append(len(table))}
+    first = fit(blobs, tmp_path / "a", parts, **more)
+    second = fit(blobs, tmp_path / "a", parts, **more)
+    assert drawn == [1, 2, 2]
+    pd.testing.assert_frame_equal(first.history, second.history)
+    for old in ("model", "optimizer"):
+        mixed = make_parts() | {old: parts[old]}
+        with pytest.raises(ValueError, match="begins anew, but its network or its optimizer has"):
+            fit(blobs, tmp_path / "b", mixed, **more)
+    third = fit(blobs, tmp_path / "b", make_parts(), **more)
+    pd.testing.assert_frame_equal(
+        first.history.drop(columns="seconds"), third.history.drop(columns="seconds")
+    )
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_epoch(
     blobs: list[Path], tmp_path: Path
 ) -> None:
