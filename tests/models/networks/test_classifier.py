@@ -10,7 +10,6 @@ from keras import ops
 
 from melnb.models.networks.classifier import make_classifier, read_classifier
 
-pytestmark = pytest.mark.backends
 SIDE = 32
 TWO, THREE = ("other", "melanoma"), ("melanoma", "nevus", "benign_keratosis")
 

@@ -21,7 +21,6 @@ from melnb.models.training.fitting import fit_classifier
 from melnb.models.training.phases import plan_phases
 from melnb.models.training.recipe import Recipe
 
-pytestmark = pytest.mark.backends
 SIDE = 32
 CLASSES = ("melanoma", "nevus", "benign_keratosis")
 # A word of two categories, a number, another word: as an encoder lays them out.
@@ -72,6 +71,7 @@ def test_a_number_of_cells_is_as_many_columns() -> None:
     assert input_sizes(make(metadata=3)) == (SIDE, 3)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_fusion_is_the_formula(fusion: str) -> None:
     """Checked against NumPy, with the statistics of batches that are not 0 and 1."""
@@ -117,6 +117,7 @@ def test_an_open_gate_leaves_the_picture_alone() -> None:
     np.testing.assert_allclose(values(gated(both)), values(plain(both["image"])), atol=1e-6)
 
 
+@pytest.mark.backends
 def test_columns_go_whole_and_as_often_as_asked() -> None:
     layer = MetadataDropout(0.25, CELLS.column, CELLS.missing, seed=0)
     rows = np.tile(np.array([0, 0, 1, 2.5, 0, 0, 1], "float32"), (4000, 1))
@@ -135,6 +136,7 @@ def test_columns_go_whole_and_as_often_as_asked() -> None:
     )
 
 
+@pytest.mark.backends
 def test_the_state_of_the_draws_is_a_variable_that_brings_them_back() -> None:
     model = make(dropout=0.0)
     seeds = [v for v in model.variables if v.path not in {w.path for w in model.weights}]

@@ -13,7 +13,6 @@ from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.networks.heads import ArcFace, MultiSampleDropout, training_view
 from melnb.models.objectives.losses import make_loss
 
-pytestmark = pytest.mark.backends
 SIDE = 32
 TWO, THREE = ("other", "melanoma"), ("melanoma", "nevus", "benign_keratosis")
 
@@ -30,6 +29,7 @@ def one_hot(targets: list[int], classes: int) -> np.ndarray:
     return np.eye(classes, dtype="float32")[targets]
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(
     ("head", "priors"),
     [("softmax", [0.7, 0.2, 0.1]), ("softmax", [0.98, 0.02]), ("sigmoid", [980, 20])],
@@ -43,6 +43,7 @@ def test_a_head_that_sees_nothing_gives_the_priors(head: str, priors: list[float
     assert values(model(pixels())) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.backends
 def test_a_sigmoid_is_the_softmax_of_its_difference() -> None:
     sigmoid = make_classifier(classes=TWO, image_size=SIDE, head="sigmoid")
     softmax = make_classifier(classes=TWO, image_size=SIDE, head="softmax")
@@ -71,6 +72,7 @@ def arcface(kernel: np.ndarray, **keywords: float) -> ArcFace:
     return layer
 
 
+@pytest.mark.backends
 def test_arcface_has_the_published_values() -> None:
     layer = arcface(np.eye(3)[:, :2])
     vector = 7 * np.array([[0.6, 0.2, math.sqrt(1 - 0.4)]], "float32")  # its length is no matter
@@ -84,6 +86,7 @@ def test_arcface_has_the_published_values() -> None:
     assert values(layer(vector))[0] == pytest.approx(plain / plain.sum(), rel=1e-5)
 
 
+@pytest.mark.backends
 def test_arcface_widens_the_angle_and_never_rewards_a_wider_one() -> None:
     angles = np.linspace(0, np.pi, 1001)
     for margin in (0.0, 0.3, 0.5):
@@ -95,6 +98,7 @@ def test_arcface_widens_the_angle_and_never_rewards_a_wider_one() -> None:
         assert np.all(np.diff(phi)[1:] < 1e-6)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("cosine", [1.0, -1.0, 0.999999, 0.0])
 def test_the_gradient_of_arcface_is_finite_wherever_the_vector_points(
     cosine: float, gradient: Callable
@@ -112,6 +116,7 @@ def test_the_gradient_of_arcface_is_finite_wherever_the_vector_points(
     assert np.all(np.isfinite(gradient(cost, np.zeros((1, 4)))))
 
 
+@pytest.mark.backends
 def test_a_margin_leaves_no_probability_too_small_to_learn_from(gradient: Callable) -> None:
     layer, truth = arcface(np.eye(4)[:, :3]), one_hot([0], 3)
     loss = make_loss("cross_entropy", n_classes=3)
@@ -121,6 +126,7 @@ def test_a_margin_leaves_no_probability_too_small_to_learn_from(gradient: Callab
     assert np.abs(slope).max() > 10
 
 
+@pytest.mark.backends
 def test_arcface_without_margin_is_the_softmax_of_its_cosines() -> None:
     rng = np.random.default_rng(1)
     kernel, vector = rng.normal(size=(5, 3)), rng.normal(size=(4, 5))

@@ -12,7 +12,6 @@ from keras import ops
 
 from melnb.models.objectives.losses import make_loss
 
-pytestmark = pytest.mark.backends
 rng = np.random.default_rng(0)
 
 
@@ -31,6 +30,7 @@ def each(loss: keras.losses.Loss, truth: np.ndarray, p: np.ndarray) -> np.ndarra
     return np.asarray(ops.convert_to_numpy(loss.call(truth, p)))
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(
     ("p", "y", "expected"),
     [(0.9, 1, 0.000263), (0.9, 0, 1.39882), (0.1, 1, 0.466273), (0.5, 1, 0.043322)],
@@ -40,6 +40,7 @@ def test_focal_of_two_classes_has_the_published_values(p: float, y: int, expecte
     assert each(loss, one_hot([y], 2), [[1 - p, p]]) == pytest.approx([expected], rel=2e-3)
 
 
+@pytest.mark.backends
 def test_focal_is_modulated_before_the_mean() -> None:
     loss = make_loss("focal", n_classes=2)
     both = float(loss(one_hot([1, 1], 2), np.array([[0.1, 0.9], [0.9, 0.1]], "float32")))
@@ -48,6 +49,7 @@ def test_focal_is_modulated_before_the_mean() -> None:
     assert both != pytest.approx(0.25 * (1 - np.exp(-mean)) ** 2 * mean, rel=0.1)
 
 
+@pytest.mark.backends
 def test_focal_of_many_classes_is_the_formula_and_leaves_alpha_to_the_class_weights() -> None:
     p, targets = table(6, 7), rng.integers(0, 7, 6)
     true = p[np.arange(6), targets]
@@ -57,6 +59,7 @@ def test_focal_of_many_classes_is_the_formula_and_leaves_alpha_to_the_class_weig
         assert each(loss, one_hot(targets, 7), p) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.backends
 def test_focal_without_gamma_and_alpha_is_cross_entropy() -> None:
     p, truth = table(5, 2), one_hot([0, 1, 1, 0, 1], 2)
     focal = make_loss("focal", n_classes=2, focal_gamma=0, focal_alpha=0, label_smoothing=0.1)
@@ -64,6 +67,7 @@ def test_focal_without_gamma_and_alpha_is_cross_entropy() -> None:
     assert each(focal, truth, p) == pytest.approx(each(plain, truth, p), rel=1e-6)
 
 
+@pytest.mark.backends
 def test_smoothing_of_two_classes_is_the_binary_form_whose_least_loss_is_known() -> None:
     loss = make_loss("cross_entropy", n_classes=2, label_smoothing=0.05)
     p = np.linspace(0.01, 0.99, 99)
@@ -90,6 +94,7 @@ def test_smoothed_cross_entropy_is_the_formula_and_never_below_the_entropy(
     assert np.all(losses >= entropy - 1e-5)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(
     ("logit", "y", "expected"),
     [
@@ -105,6 +110,7 @@ def test_margin_focal_of_two_classes_has_the_published_values(
     assert each(loss, one_hot([y], 2), [[1 - p, p]]) == pytest.approx([expected], rel=5e-5)
 
 
+@pytest.mark.backends
 def test_margin_focal_of_many_classes_knows_no_positive_one() -> None:
     p, targets = table(6, 5), rng.integers(0, 5, 6)
     true, top = p[np.arange(6), targets], math.exp(0.2)
@@ -116,6 +122,7 @@ def test_margin_focal_of_many_classes_knows_no_positive_one() -> None:
     assert certain == pytest.approx([0], abs=1e-6)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "margin_focal"])
 def test_certainty_costs_much_but_not_infinity(name: str, gradient: Callable) -> None:
     loss = make_loss(name, n_classes=2, label_smoothing=0.05)
@@ -126,6 +133,7 @@ def test_certainty_costs_much_but_not_infinity(name: str, gradient: Callable) ->
     assert np.all(np.isfinite(gradient(lambda x: ops.sum(loss.call(truth, x)), p)))
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_every_power_of_the_focal_loss_can_be_learnt_with(gamma: float, gradient: Callable) -> None:
     loss = make_loss("focal", n_classes=2, focal_gamma=gamma)

@@ -11,7 +11,6 @@ from keras import ops
 from melnb.models.objectives.losses import make_loss
 from melnb.models.objectives.mining import mined, share_at
 
-pytestmark = pytest.mark.backends
 rng = np.random.default_rng(0)
 
 
@@ -28,6 +27,7 @@ def test_the_mean_is_that_of_the_hardest(n: int, data: st.DataObject) -> None:
     assert np.count_nonzero(seen) <= kept
 
 
+@pytest.mark.backends
 def test_the_others_teach_nothing_and_of_equals_the_first_comes_first() -> None:
     assert hard([1, 3, 2, 3], 0.25).tolist() == [0, 12, 0, 0]
     assert hard([1, 3, 2, 3], 0.5).tolist() == [0, 6, 0, 6]
@@ -41,12 +41,14 @@ def test_a_loss_that_is_no_number_is_not_hidden() -> None:
     assert not np.isfinite(hard([1, np.inf, 2], 0.3).mean())
 
 
+@pytest.mark.backends
 def test_only_the_hard_have_a_gradient(gradient: Callable) -> None:
     losses = np.array([0.5, 4, 1, 3])
     slope = gradient(lambda x: ops.mean(mined(x**2, 0.5)), losses)
     assert slope == pytest.approx(np.array([0, 2 * 4 / 2, 0, 2 * 3 / 2]))
 
 
+@pytest.mark.backends
 def test_the_share_may_change_inside_a_compiled_step(gradient: Callable) -> None:
     def cost(x: object) -> object:
         return ops.mean(mined(x[1:], share_at(x[0], final_share=0.5, start=0.2, end=0.6)))
@@ -67,6 +69,7 @@ def test_the_share_falls_in_a_line_from_all_to_what_is_left() -> None:
     assert float(share_at(0.7, final_share=1.0)) == 1
 
 
+@pytest.mark.backends
 def test_class_weights_decide_who_is_hard() -> None:
     loss = make_loss("cross_entropy", n_classes=2, class_weights=[1, 10])
     truth = np.eye(2, dtype="float32")[[0, 1]]

@@ -13,7 +13,6 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from melnb.models.objectives.losses import make_loss
 
-pytestmark = pytest.mark.backends
 rng = np.random.default_rng(0)
 BATCH = ("soft_f1", "auc_pairs", "auc_margin")
 
@@ -57,6 +56,7 @@ def optimum(y: np.ndarray, p: np.ndarray, gap: float) -> tuple[float, float, flo
     return a, b, max(0.0, gap + b - a)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("gap", [0.2, 1.0])
 def test_pairs_are_the_mean_over_all_pairs(gap: float) -> None:
     y, p = np.array([1, 0, 0, 1, 0, 0, 0]), rng.uniform(size=7)
@@ -78,12 +78,14 @@ def test_pairs_are_never_below_what_they_stand_for(rows: list[tuple[bool, float]
         assert loss >= 1 - roc_auc_score(y, p) - 1e-5
 
 
+@pytest.mark.backends
 def test_pairs_apart_by_the_gap_cost_nothing() -> None:
     y, p = np.array([1, 1, 0]), np.array([0.9, 0.8, 0.4])
     assert not each(make_loss("auc_pairs", n_classes=2, auc_gap=0.3), both(y), both(p)).any()
     assert each(make_loss("auc_pairs", n_classes=2, auc_gap=0.45), both(y), both(p)).any()
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("gap", [0.1, 0.5, 1.0])
 def test_the_auc_margin_loss_is_the_published_form_at_its_saddle(gap: float) -> None:
     y, p = np.array([1, 0, 0, 1, 0, 1, 0]), rng.uniform(size=7)
@@ -98,6 +100,7 @@ def test_the_auc_margin_loss_is_the_published_form_at_its_saddle(gap: float) -> 
         assert saddle(y, p, gap, a, b, max(0, alpha + step)) < value + 1e-6
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("gap", [0.1, 1.0])
 def test_its_gradient_is_that_of_the_published_form_with_the_three_held(
     gap: float, gradient: Callable
@@ -117,6 +120,7 @@ def test_its_gradient_is_that_of_the_published_form_with_the_three_held(
     assert gradient(cost, p) == pytest.approx(np.array(expected), abs=2e-4)
 
 
+@pytest.mark.backends
 def test_soft_f1_of_hard_calls_is_the_f1_score() -> None:
     y, calls = rng.integers(0, 2, 30), rng.integers(0, 2, 30)
     loss = each(make_loss("soft_f1", n_classes=2), both(y), both(calls)).mean()
@@ -126,6 +130,7 @@ def test_soft_f1_of_hard_calls_is_the_f1_score() -> None:
     assert loss == pytest.approx(1 - f1_score(truth, called, average="macro"), rel=1e-5)
 
 
+@pytest.mark.backends
 def test_soft_f1_counts_by_probability() -> None:
     y, p = np.array([1, 0, 1, 0]), np.array([0.8, 0.3, 0.4, 0.7])
     loss = each(make_loss("soft_f1", n_classes=2), both(y), both(p)).mean()
@@ -133,6 +138,7 @@ def test_soft_f1_counts_by_probability() -> None:
     assert loss == pytest.approx(1 - 2 * tp / (2 * tp + fp + fn), rel=1e-5)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", BATCH)
 def test_many_classes_are_the_mean_of_those_in_the_batch_each_against_the_rest(name: str) -> None:
     truth, p = np.eye(5)[[0, 2, 2, 4, 0, 0, 4, 2]], table(8, 5)
@@ -142,6 +148,7 @@ def test_many_classes_are_the_mean_of_those_in_the_batch_each_against_the_rest(n
     assert loss == pytest.approx(np.mean(alone), rel=1e-4)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", BATCH)
 def test_the_order_of_a_batch_does_not_matter_and_mixed_truth_may_be_hard(name: str) -> None:
     truth, p = table(8, 3), table(8, 3)
@@ -158,6 +165,7 @@ def test_the_order_of_a_batch_does_not_matter_and_mixed_truth_may_be_hard(name: 
     assert together == pytest.approx(both_ways, rel=1e-4)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("name", BATCH)
 def test_a_batch_that_says_nothing_of_a_class_teaches_nothing_of_it(

@@ -9,9 +9,8 @@ import pytest
 
 from melnb.models.optimization.averages import holding, running_mean, update_batch_norm
 
-pytestmark = pytest.mark.backends
 
-
+@pytest.mark.backends
 def test_swa_is_the_mean_of_all_that_was_taken_in() -> None:
     rng = np.random.default_rng(0)
     sets = [[rng.normal(size=(3, 2)), rng.normal(size=4)] for _ in range(7)]
@@ -26,6 +25,7 @@ def test_swa_is_the_mean_of_all_that_was_taken_in() -> None:
     assert running_mean(None, [keras_variable], count=0)[0].tolist() == [1, 1, 1]
 
 
+@pytest.mark.backends
 def test_other_values_are_held_and_given_back_even_where_something_breaks() -> None:
     variable = keras.Variable(np.zeros(2, "float32"))
 
@@ -107,6 +107,7 @@ def test_statistics_are_those_of_the_batches_that_passed_and_nothing_else_moved(
     assert all(np.array_equal(after[name], statistics(model)[name]) for name in after)
 
 
+@pytest.mark.backends
 def test_a_frozen_layer_keeps_its_statistics() -> None:
     model = make_model(frozen=True)
     before = statistics(model)

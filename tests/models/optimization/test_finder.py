@@ -21,7 +21,6 @@ from melnb.models.optimization import finder
 from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.training.trainer import Trainer
 
-pytestmark = pytest.mark.backends
 ONE = np.ones((1, 1), "float32")
 
 
@@ -38,6 +37,7 @@ def values(model: keras.Model) -> list[np.ndarray]:
     return [np.array(ops.convert_to_numpy(v)) for v in every]
 
 
+@pytest.mark.backends
 def test_a_sweep_multiplies_the_rate_by_the_same_factor_at_every_step() -> None:
     sweep = finder.make_sweep(lowest=1e-7, highest=10.0, steps=81)
     rates = np.asarray(ops.convert_to_numpy(sweep(np.arange(81))))
@@ -47,6 +47,7 @@ def test_a_sweep_multiplies_the_rate_by_the_same_factor_at_every_step() -> None:
     assert again.get_config() == sweep.get_config()
 
 
+@pytest.mark.backends
 def test_the_table_is_the_run_and_everything_is_put_back() -> None:
     sweep = finder.make_sweep(lowest=1e-3, highest=100.0, steps=60)
     model = slope(make_optimizer("sgd", sweep, momentum=0.5, ema=0.5, accumulate=1))

@@ -14,7 +14,6 @@ from melnb.models.optimization.averages import averaged_weights
 from melnb.models.optimization.optimizers import OPTIMIZERS, SGD, make_optimizer
 from melnb.models.optimization.schedules import Schedule, make_schedule
 
-pytestmark = pytest.mark.backends
 STEPS = 12
 
 
@@ -105,6 +104,7 @@ def cycled() -> tuple[list[float], list[float]]:
     return rates.tolist(), momenta.tolist()
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(("name", "reference"), REFERENCES.items())
 def test_the_momentum_of_one_cycle_takes_effect_in_compiled_steps(
     name: str, reference: Reference
@@ -116,6 +116,7 @@ def test_the_momentum_of_one_cycle_takes_effect_in_compiled_steps(
     assert name == "lion" or weights != pytest.approx(frozen, rel=1e-2)
 
 
+@pytest.mark.backends
 def test_lions_mean_gradient_follows_the_cycle_where_its_sign_turns() -> None:
     # The gradient turns at w = 0; how long the sign stays behind it is the momentum's doing.
     def schedule() -> Schedule:
@@ -136,6 +137,7 @@ def test_another_schedule_leaves_the_momentum_where_it_was_set(
     assert weights == pytest.approx(list(reference([0.01] * STEPS, [0.8] * STEPS)), rel=1e-4)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", ["adamw", "nadam", "sgd"])
 def test_a_run_taken_up_again_goes_on_exactly(name: str) -> None:
     more = {"accumulate": 2, "ema": 0.9}
@@ -152,6 +154,7 @@ def test_a_run_taken_up_again_goes_on_exactly(name: str) -> None:
     assert whole[4] == whole[3] != whole[5]  # five batches: one gradient is on its way
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(("name", "moved"), [("adamw", 0.1), ("lion", 0.1), ("adam", 0.1)])
 def test_decay_shrinks_kernels_and_leaves_vectors(name: str, moved: float) -> None:
     model = slope(make_optimizer(name, 0.1, weight_decay=0.5), bias=True)
@@ -162,6 +165,7 @@ def test_decay_shrinks_kernels_and_leaves_vectors(name: str, moved: float) -> No
     assert bias == pytest.approx(1 - moved, rel=1e-4)  # the first step, nothing more
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_a_weight_that_was_frozen_begins_as_in_a_run_of_its_own(name: str) -> None:
     def after(steps: int, *, born: int, begun: int) -> list[float]:
@@ -177,11 +181,13 @@ def test_a_weight_that_was_frozen_begins_as_in_a_run_of_its_own(name: str) -> No
     assert 1 - after(1, born=0, begun=2000)[0] > 2 * (1 - own[0]), "what is corrected"
 
 
+@pytest.mark.backends
 def test_gradients_are_clipped_by_their_joint_norm() -> None:
     model = slope(make_optimizer("sgd", 0.1, momentum=0.5, clip_norm=0.01))
     assert path(model, 1) == pytest.approx([1 - (1 + 0.5) * 0.1 * 0.01])
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_comes_back_from_its_configuration(name: str) -> None:
     optimizer = make_optimizer(name, one_cycle(), clip_norm=1.0, accumulate=2, ema=0.5)
@@ -258,6 +264,7 @@ def test_what_an_epoch_leaves_over_counts_towards_the_next_move() -> None:
     assert greatest(seen[-1], whole.get_weights()) < 1e-5
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_average_of_the_weights_is_its_definition(accumulate: int) -> None:
     model = slope(make_optimizer("sgd", 0.1, ema=0.6, accumulate=accumulate))
@@ -328,6 +335,7 @@ def test_a_loss_that_is_scaled_leaves_momentum_average_and_gathering_in_their_pl
     assert int(ops.convert_to_numpy(model.optimizer.iterations)) == STEPS // 2
 
 
+@pytest.mark.backends
 def test_a_plateau_gives_the_optimizer_a_rate_to_be_set() -> None:
     plateau = make_schedule("plateau", steps_per_epoch=3, epochs=4, learning_rate=0.1)
     model = slope(make_optimizer("sgd", plateau, momentum=0.5))

@@ -15,9 +15,6 @@ from melnb.models.optimization.schedules import (
     schedule_table,
 )
 
-pytestmark = pytest.mark.backends
-
-
 Phases = list[tuple[int, int, float]]
 
 
@@ -36,6 +33,7 @@ def founding(batch_size: int) -> Schedule:
     )  # fmt: skip
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(
     ("batch_size", "expected"),
     [
@@ -59,6 +57,7 @@ def test_ramp_decay_without_ramp_begins_at_the_top_and_may_stay_there() -> None:
     assert rates(schedule, range(0, 10, 2)) == pytest.approx([1, 1, 1, 0.5, 0.25])
 
 
+@pytest.mark.backends
 def test_one_cycle_has_the_published_corners_and_halves() -> None:
     schedule = make_schedule("one_cycle", steps_per_epoch=100, epochs=10, learning_rate=2e-3)
     low, top, last = 2e-3 / 25, 2e-3, 2e-3 / 1e5
@@ -87,6 +86,7 @@ def test_one_cycle_is_fastais_at_every_step() -> None:
     assert momentum == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.backends
 def test_cosine_warms_up_from_a_tenth_and_falls_to_the_final_rate() -> None:
     schedule = make_schedule(
         "cosine", steps_per_epoch=10, epochs=5, learning_rate=1.0, final_rate=0.2, ramp_epochs=1
@@ -105,6 +105,7 @@ def test_constant_is_constant_and_leaves_the_momentum_alone() -> None:
     assert schedule.momentum(0) is None
 
 
+@pytest.mark.backends
 def test_cosine_restarts_is_sgdr_after_its_warm_up() -> None:
     schedule = make_schedule(
         "cosine_restarts", steps_per_epoch=10, epochs=15, learning_rate=1.0, final_rate=0.2,
@@ -154,6 +155,7 @@ def test_cycles_are_whole_epochs_in_order_that_fill_the_run(
     assert every[tops] == pytest.approx([1.0] * cycles)  # each restart is at the highest rate
 
 
+@pytest.mark.backends
 def test_step_falls_by_a_factor_after_so_many_epochs() -> None:
     schedule = make_schedule(
         "step", steps_per_epoch=2, epochs=9, learning_rate=1.0, final_rate=0.02, ramp_epochs=1,
@@ -188,6 +190,7 @@ def test_a_stretched_schedule_is_where_the_plain_one_is_at_the_same_share_of_the
     assert cycle_ends(ours) == cycle_ends(plain)
 
 
+@pytest.mark.backends
 @given(
     st.lists(
         st.tuples(st.integers(1, 4), st.integers(1, 113), st.just(1.0)), min_size=1, max_size=4
@@ -205,6 +208,7 @@ def test_a_stretched_staircase_falls_at_the_very_first_step_of_each_epoch(phases
     assert np.array_equal(np.floor(ours.epoch_of(np.arange(ours.steps))), epoch)
 
 
+@pytest.mark.backends
 def test_a_step_inside_a_compiled_function_has_the_same_rate() -> None:
     shape = {"steps_per_epoch": 3, "epochs": 6, "learning_rate": 1.0, "cycles": 2}
     names = [name for name in SCHEDULES if name != "plateau"]

@@ -20,8 +20,6 @@ from melnb.models.prediction.predicting import (
     sample_views,
 )
 
-pytestmark = pytest.mark.backends
-
 SIDE = 32
 
 
@@ -84,6 +82,7 @@ def test_dihedral_views_are_those_of_the_picture(
         np.testing.assert_allclose(found[:, view], expected, atol=1e-6)
 
 
+@pytest.mark.backends
 def test_random_views_are_a_function_of_seed_view_and_place(
     model: keras.Model, blobs: list[Path]
 ) -> None:
@@ -109,6 +108,7 @@ def test_the_views_that_are_shown_are_those_that_are_predicted(
     np.testing.assert_allclose(looks(model, blobs, **choices)[0], expected, atol=1e-5)
 
 
+@pytest.mark.backends
 def test_metadata_goes_with_its_picture_into_every_view(
     informed: keras.Model, blobs: list[Path], pixels: np.ndarray, words: np.ndarray
 ) -> None:
@@ -138,6 +138,7 @@ def test_metadata_that_does_not_fit_the_network_is_refused(
         looks(informed, blobs, metadata=words[1:])
 
 
+@pytest.mark.backends
 def test_predict_images_averages_the_views(model: keras.Model, blobs: list[Path]) -> None:
     found = looks(model, blobs, views="dihedral")
     for average in ("probability", "logit"):

@@ -11,8 +11,6 @@ from melnb.models.saliency.batching import run_rows
 from melnb.models.saliency.gradcam import grad_cam
 from melnb.models.saliency.samples import Sample
 
-pytestmark = pytest.mark.backends
-
 Make = Callable[..., keras.Model]
 
 
@@ -40,6 +38,7 @@ def test_over_a_mean_pooling_it_is_the_class_activation_map(
     assert drawn.min() == 0
 
 
+@pytest.mark.backends
 def test_the_gradient_is_the_slope(fused: keras.Model, sample: Sample) -> None:
     """Through a gate, by a picture and metadata, against finite differences."""
     anatomy = dissect(fused)

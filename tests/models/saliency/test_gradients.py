@@ -12,8 +12,6 @@ from melnb.models.saliency.gradcam import grad_cam
 from melnb.models.saliency.gradients import integrated_gradients
 from melnb.models.saliency.samples import Sample
 
-pytestmark = pytest.mark.backends
-
 Make = Callable[..., keras.Model]
 
 
@@ -41,6 +39,7 @@ def test_attributions_sum_to_the_difference_of_the_scores(
     assert np.abs(scores[0] - scores[1]).max() > 0.05
 
 
+@pytest.mark.backends
 def test_of_a_linear_network_they_are_weight_times_way_at_any_number_of_steps() -> None:
     image = keras.Input((4, 4, 3), name="image")
     metadata = keras.Input((2,), name="metadata")
@@ -72,6 +71,7 @@ def test_of_a_linear_network_they_are_weight_times_way_at_any_number_of_steps() 
     np.testing.assert_allclose(found.maps, found.image.sum(axis=-1))
 
 
+@pytest.mark.backends
 def test_picture_and_metadata_share_the_difference(fused: keras.Model, sample: Sample) -> None:
     found = integrated_gradients(
         dissect(fused), sample, classes=np.arange(6) % 3, steps=128, batch_size=4
@@ -133,6 +133,7 @@ def test_the_skin_is_found_around_the_lesion_and_not_in_the_black_corners() -> N
     assert not make_baseline(image[None], "black").any()
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(("fusion", "head"), [("concat", "sigmoid"), ("gated", "arcface")])
 def test_classifiers_of_picture_and_metadata_add_up(
     make: Make, sample: Sample, fusion: str, head: str

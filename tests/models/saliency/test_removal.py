@@ -10,8 +10,6 @@ from melnb.models.saliency.anatomy import Anatomy, dissect
 from melnb.models.saliency.removal import order_by_map, random_order, remove
 from melnb.models.saliency.samples import Sample
 
-pytestmark = pytest.mark.backends
-
 
 @pytest.fixture(scope="module")
 def redness() -> Anatomy:

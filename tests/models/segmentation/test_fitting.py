@@ -23,7 +23,6 @@ from melnb.models.training.failures import TrainingError
 from melnb.models.training.fitting import Fitted, best_epoch
 from melnb.models.training.phases import Phase
 
-pytestmark = pytest.mark.backends
 SIDE = 32
 DIED = -signal.SIGKILL
 
@@ -129,6 +128,7 @@ def test_the_best_epoch_may_be_that_of_the_least_loss(discs: list[Path], tmp_pat
     assert best_epoch(history, "val_loss") == history["val_loss"].argmin() + 1
 
 
+@pytest.mark.backends
 def test_a_step_learns_from_pictures_and_masks_that_moved_together() -> None:
     rng = np.random.default_rng(0)
     batch = {

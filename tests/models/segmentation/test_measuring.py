@@ -15,7 +15,6 @@ from melnb.models.segmentation.measuring import MEASURES, MaskValidation
 from melnb.models.segmentation.unet import make_segmenter
 from melnb.models.training.state.tensors import name_weights, to_array
 
-pytestmark = pytest.mark.backends
 SIDE = 32
 
 

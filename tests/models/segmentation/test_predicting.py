@@ -21,8 +21,6 @@ from melnb.models.segmentation.predicting import (
 )
 from melnb.models.segmentation.unet import make_segmenter
 
-pytestmark = pytest.mark.backends
-
 
 def make_model(seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)

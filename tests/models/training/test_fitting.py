@@ -23,8 +23,6 @@ from melnb.models.training.state.checkpoints import CheckpointError
 from melnb.models.training.state.record import COLUMNS
 from melnb.models.training.state.tensors import to_array
 
-pytestmark = pytest.mark.backends
-
 SIDE = 32
 
 
@@ -144,6 +142,7 @@ def test_without_a_gain_it_stops_and_keeps_the_first_of_equals(
     }
 
 
+@pytest.mark.backends
 def test_a_finished_run_is_not_trained_again(blobs: list[Path], tmp_path: Path) -> None:
     first = fit(blobs, tmp_path, make_parts(), epochs=2)
     again = make_parts()
@@ -155,6 +154,7 @@ def test_a_finished_run_is_not_trained_again(blobs: list[Path], tmp_path: Path) 
         np.testing.assert_array_equal(to_array(ours), to_array(theirs))
 
 
+@pytest.mark.backends
 def test_cells_that_fit_may_be_run_again(blobs: list[Path], tmp_path: Path) -> None:
     """What is finished is read back and drawn; a run that begins wants a network that does."""
     parts, drawn = make_parts(), list[int]()
@@ -173,6 +173,7 @@ def test_cells_that_fit_may_be_run_again(blobs: list[Path], tmp_path: Path) -> N
     )
 
 
+@pytest.mark.backends
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_epoch(
     blobs: list[Path], tmp_path: Path
 ) -> None:
@@ -230,6 +231,7 @@ def test_the_checkpoint_of_another_run_is_refused(blobs: list[Path], tmp_path: P
         fit(blobs, tmp_path, make_parts())
 
 
+@pytest.mark.backends
 def test_a_run_that_was_interrupted_goes_on_under_mixed_precision(
     blobs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

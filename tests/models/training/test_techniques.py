@@ -23,8 +23,6 @@ from melnb.models.training.phases import plan_phases, stretches
 from melnb.models.training.recipe import Recipe
 from melnb.models.training.state.tensors import to_array
 
-pytestmark = pytest.mark.backends
-
 SIDE, BATCH = 32, 16
 make = partial(make_classifier, classes=("other", "melanoma"), backbone="tiny", dropout=0.0)
 
@@ -73,6 +71,7 @@ def fit(
     )  # fmt: skip
 
 
+@pytest.mark.backends
 def test_a_frozen_block_rests_and_then_learns(blobs: list[Path], tmp_path: Path) -> None:
     """Neither weights nor running statistics of the backbone move in the first two epochs."""
     model = make(image_size=SIDE)
@@ -93,6 +92,7 @@ def test_a_frozen_block_rests_and_then_learns(blobs: list[Path], tmp_path: Path)
     assert all(layer.trainable for block in blocks for layer in block.layers)
 
 
+@pytest.mark.backends
 def test_the_average_of_the_weights_is_what_is_measured_and_kept(
     blobs: list[Path], tmp_path: Path
 ) -> None:
@@ -202,6 +202,7 @@ def test_the_rate_falls_on_a_plateau(blobs: list[Path], tmp_path: Path) -> None:
     assert expected == [1e-6, 1e-6, 5e-7, 3e-7]
 
 
+@pytest.mark.backends
 def test_small_pictures_come_first(blobs: list[Path], tmp_path: Path) -> None:
     """The network of the small ones has other layers, and the same weights go through both."""
     model = make(image_size=SIDE)

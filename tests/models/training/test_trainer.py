@@ -17,8 +17,6 @@ from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.training.state.tensors import to_array
 from melnb.models.training.trainer import Trainer
 
-pytestmark = pytest.mark.backends
-
 SIDE, ROWS = 16, 8
 STRENGTHS = {"rotation": 90.0, "flips": True, "contrast": 0.2}
 
@@ -67,6 +65,7 @@ def cross_entropy(truth: Any, probabilities: Any) -> np.ndarray:
     return -(np.asarray(truth) * np.log(np.asarray(probabilities))).sum(axis=1)
 
 
+@pytest.mark.backends
 def test_a_step_learns_from_the_augmented_pictures() -> None:
     network, batch = make_network(), make_batch()
     seen = augment(batch["image"], batch["draws"], **STRENGTHS)
@@ -79,6 +78,7 @@ def test_a_step_learns_from_the_augmented_pictures() -> None:
     np.testing.assert_allclose(to_array(said["probability"]), network(batch["image"]), atol=1e-6)
 
 
+@pytest.mark.backends
 def test_class_weights_change_loss_and_step_by_the_factor_they_should() -> None:
     """With augmentation on; a batch of the class that weighs three times."""
     moved = {}
@@ -93,6 +93,7 @@ def test_class_weights_change_loss_and_step_by_the_factor_they_should() -> None:
         np.testing.assert_allclose(thrice, 3 * once, atol=1e-6)
 
 
+@pytest.mark.backends
 def test_mixing_changes_truth_and_metadata_with_the_picture() -> None:
     network, batch = make_network(metadata=True), make_batch()
     batch["metadata"] = np.random.default_rng(1).normal(size=(ROWS, 2)).astype("float32")
@@ -106,6 +107,7 @@ def test_mixing_changes_truth_and_metadata_with_the_picture() -> None:
     assert step(trainer, batch) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.backends
 def test_the_hardest_are_learnt_from_by_progress() -> None:
     """Four steps at rate 0: all of 8 losses, then 6, 4 and 2."""
     network, batch = make_network(), make_batch()

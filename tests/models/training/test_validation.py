@@ -11,8 +11,6 @@ from melnb.data.shards.examples import read_examples, write_shard
 from melnb.models.objectives.losses import make_loss
 from melnb.models.training.validation import Validation, macro_auc
 
-pytestmark = pytest.mark.backends
-
 
 def pairs(positive: np.ndarray, negative: np.ndarray) -> float:
     """The share of pairs in the right order, ties for half (Hanley & McNeil 1982)."""
@@ -20,6 +18,7 @@ def pairs(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
+@pytest.mark.backends
 def test_two_classes_give_the_area_of_the_last() -> None:
     rng = np.random.default_rng(0)
     targets, score = rng.integers(0, 2, 60), rng.random(60).round(1)
@@ -63,6 +62,7 @@ def test_rows_without_a_label_are_left_out_and_the_loss_is_the_one_trained_with(
     assert found["val_auc"] == pytest.approx(pairs(p[truth == 1, 1], p[truth == 0, 1]))
 
 
+@pytest.mark.backends
 def test_a_loss_of_whole_batches_is_measured_in_batches(blobs: list[Path]) -> None:
     """24 rows in batches of 10: the last batch is of 14, for one of 4 would be too small."""
     image = keras.Input((32, 32, 3), name="image")
