@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,8 @@ CURRENT = "PYTEST_CURRENT_TEST"
 # published network up to minutes. The cold kernels are named in `test_warm_kernels.py`.
 STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 1000}
 melnb_starts.count()
+# A shell that starts us in the background has Ctrl-C ignored, by all that we start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 PATIENCE = 600  # seconds for what a busy machine may take its time for
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 # Threads of OpenMP spin while they wait: two processes of two took ten times as long as of one.
