@@ -162,20 +162,20 @@ class Parent:
             The request, descriptors for its standard output and error, and whom to answer.
         """
         while True:
-            for descriptor, _ in self.poller.poll():
-                if descriptor == self.end:
-                    os._exit(0)  # each kernel misses its parent within a second
-                elif descriptor == self.listener.fileno():
-                    self.after = self.after or become_ready()
-                    if asked := self.take():
-                        return asked
-                elif descriptor in self.kernels:
-                    self.bury(descriptor)
-                else:  # whoever asked for it has died, or wants no more of it
-                    self.poller.unregister(descriptor)
-                    for pid, caller in self.kernels.values():
-                        if caller.fileno() == descriptor:
-                            os.kill(pid, signal.SIGKILL)
+            descriptor = self.poller.poll()[0][0]  # one by one: what it does may close the others
+            if descriptor == self.end:
+                os._exit(0)  # each kernel misses its parent within a second
+            elif descriptor == self.listener.fileno():
+                self.after = self.after or become_ready()
+                if asked := self.take():
+                    return asked
+            elif descriptor in self.kernels:
+                self.bury(descriptor)
+            else:  # whoever asked for it has died
+                self.poller.unregister(descriptor)
+                for pid, caller in self.kernels.values():
+                    if caller.fileno() == descriptor:
+                        os.kill(pid, signal.SIGKILL)
 
     def take(self) -> tuple[dict[str, Any], list[int], socket.socket] | None:
         """Fork for the next caller, unless it wants another world than this one."""
@@ -186,7 +186,7 @@ class Parent:
             return None
         request = json.loads(message)
         if refused := differing(request["env"], self.before, self.after):
-            caller.send(json.dumps({"refused": refused}).encode())
+            tell(caller, refused=refused)
             caller.close()
             pid = -1
         elif not (pid := fork()):
@@ -209,13 +209,17 @@ class Parent:
         """Tell how a kernel ended."""
         pid, caller = self.kernels.pop(process)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        with contextlib.suppress(OSError):  # nobody is there to be told
-            caller.send(json.dumps({"ended": code}).encode())
+        tell(caller, ended=code)
         self.poller.unregister(process)
         with contextlib.suppress(KeyError):
             self.poller.unregister(caller.fileno())
         os.close(process)
         caller.close()
+
+
+def tell(caller: socket.socket, **answer: Any) -> None:
+    with contextlib.suppress(OSError):  # nobody is there to be told
+        caller.send(json.dumps(answer).encode())
 
 
 def fork() -> int:
@@ -235,7 +239,7 @@ def become_kernel(request: dict[str, Any], outs: list[int], caller: socket.socke
     os.environ.update(request["env"])
     sys.modules["numpy"].random.seed()  # as Python's own is at any fork
     sys.argv = [str(sys.modules["ipykernel_launcher"].__file__), *request["arguments"]]
-    caller.send(json.dumps({"pid": os.getpid()}).encode())
+    tell(caller, pid=os.getpid())
     caller.close()
     sys.modules["ipykernel.kernelapp"].launch_new_instance()
 
