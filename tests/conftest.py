@@ -56,6 +56,7 @@ CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--
 for library in ("GOTO", "MKL", "NUMEXPR", "OMP", "OPENBLAS"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 os.environ["VECLIB_MAXIMUM_THREADS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # melnb's; JAX, imported by a test, would set its own
 # What takes longest begins, so that all processes end at about the same time.
 LONGEST = (
     "test_line.py",
