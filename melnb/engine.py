@@ -8,12 +8,13 @@ imported by `kernels.execute` alone, while a kernel boots.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from asyncio import TimerHandle
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from jupyter_core.utils import ensure_event_loop
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 
@@ -34,34 +35,47 @@ class SeldomSaved(NotebookExecutionManager):  # type: ignore[misc]
         super().__init__(nb, **named)
         self._executed = executed
         self._earliest = 0.0  # on the monotonic clock: when it may be saved again
-        self._timer: TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+        self._saving = Lock()  # a loop that runs already has nbclient work in another thread
 
     def save(self, **_: Any) -> None:
-        """Save, unless it was saved just now; then do so in a while: a cell may take hours."""
-        wait = self._earliest - time.monotonic()
-        if wait <= 0:
+        """Save, unless it was saved just now."""
+        if time.monotonic() >= self._earliest:
             self._save_now()
-        elif self._timer is None:  # the kernel's messages are awaited in this loop
-            self._timer = ensure_event_loop().call_later(wait, self._save_now)
+
+    def save_soon(self, **_: Any) -> None:
+        """Save now or in a while, though nothing more is heard: a cell may take hours.
+
+        It is called from the loop in which the kernel's messages are awaited.
+        """
+        if self._timer is None:
+            wait = max(0.0, self._earliest - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(wait, self._save_in_time)
 
     def autosave_cell(self, **_: Any) -> None:
         """Save what a cell has said so far."""
-        self.save()
+        self.save_soon()
 
     def notebook_complete(self, **_: Any) -> None:
         """Save the end, whatever it is."""
-        self._earliest = 0.0
+        self._earliest, self._ended = 0.0, True
         super().notebook_complete()
 
-    def _save_now(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        begun = time.monotonic()
-        super().save()
-        Path(self.output_path).replace(self._executed)
-        took = time.monotonic() - begun
-        self._earliest = begun + took + max(SAVE_EVERY, took / _SHARE)
+    def _save_in_time(self) -> None:
+        self._timer = None
+        with suppress(RuntimeError):  # the notebook grew meanwhile: the next save is near
+            self._save_now(late=True)
+
+    def _save_now(self, *, late: bool = False) -> None:
+        with self._saving:
+            if late and self._ended:
+                return
+            begun = time.monotonic()
+            super().save()
+            Path(self.output_path).replace(self._executed)
+            took = time.monotonic() - begun
+            self._earliest = begun + took + max(SAVE_EVERY, took / _SHARE)
 
 
 class SeldomSavingEngine(Engine):  # type: ignore[misc]
@@ -109,6 +123,7 @@ class SeldomSavingEngine(Engine):  # type: ignore[misc]
             startup_timeout=start_timeout,
             stdout_file=stdout_file,
             stderr_file=stderr_file,
+            on_cell_execute=nb_man.save_soon,
         )
         client.execute(cleanup_kc=True)
 

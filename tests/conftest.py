@@ -45,7 +45,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 CURRENT = "PYTEST_CURRENT_TEST"
 # What the push tier may start, together: a kernel that imports by itself costs 15 CPU seconds, a
 # published network up to minutes. The cold kernels are named in `test_warm_kernels.py`.
-STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 1000}
+STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 36}
 melnb_starts.count()
 # A shell that starts us in the background has Ctrl-C ignored, by all that we start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,9 +1,11 @@
 """Executing notebooks: how often they are saved, and what lies on the disk when one is killed."""
 
+import asyncio
 import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +58,14 @@ def test_a_short_notebook_is_written_at_its_start_and_its_end(
     assert saves == [["pending"] * 11, ["completed"] * 11]
 
 
+@pytest.mark.parametrize("looped", [False, True])
 def test_a_long_cell_is_on_the_disk_while_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: list[list[str]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: list[list[str]], looped: bool
 ) -> None:
-    """The cell is silent and ends when it reads of itself, on the disk, that it runs."""
+    """The cell is silent and ends when it reads of itself, on the disk, that it runs.
+
+    Where a loop runs already, as in a notebook from which another is launched, too.
+    """
     monkeypatch.setattr(engine, "SAVE_EVERY", 0.2)
     executed = tmp_path / "out.ipynb"
     read = "json.loads(Path('out.ipynb').read_text())['cells'][-1]['metadata']['papermill']"
@@ -69,7 +75,15 @@ def test_a_long_cell_is_on_the_disk_while_it_runs(
         "import json, time\nfrom pathlib import Path",
         f"while {read}['status'] != 'running': time.sleep(0.05)",
     )
-    kernels.execute(book, executed, {}, cwd=tmp_path)
+
+    async def within_a_loop() -> None:
+        kernels.execute(book, executed, {}, cwd=tmp_path)
+
+    if looped:
+        with ThreadPoolExecutor(1) as thread:  # another test's loop may run in this one
+            thread.submit(asyncio.run, within_a_loop()).result()
+    else:
+        kernels.execute(book, executed, {}, cwd=tmp_path)
     assert ["completed", "completed", "running"] in saves
     assert saves[-1] == ["completed"] * 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ipynb", "out.ipynb"]

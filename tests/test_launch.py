@@ -57,7 +57,7 @@ def test_a_failure_says_where_and_keeps_the_notebook_and_the_older_run(
 def test_a_notebook_that_finishes_no_run_has_failed(kernels: Kernels, rewrite: Rewrite) -> None:
     launch("01_explore", parameters=EXPLORE)
     rewrite("01_explore", "done = run.finish", "done = dict")
-    with pytest.raises(LaunchError, match=r"without finishing its run: call run\.finish"):
+    with pytest.raises(LaunchError, match=r"without finishing its run: call its finish"):
         launch("01_explore", parameters=EXPLORE)
 
 
