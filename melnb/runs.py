@@ -223,7 +223,8 @@ class Run:
             raise RunError(
                 f"{self.stage}/{self.name} was opened again after its end, and lacks files that it "
                 f"had: {', '.join(lost[:_SHOWN])}{more}. The finished run stays: run the cells "
-                "that write them too, then this one (all cells, if in doubt)"
+                "that write them too, then this one; if none does any more, restart the kernel "
+                "and run all"
             )
         self._written = written
 
