@@ -29,6 +29,8 @@ READ = """() => {
   return { counts: ["tp", "fp", "tn", "fn"].map(cell), typed, facts, roc, precision,
     sliders: [threshold, sensitivity, specificity, prevalence].map((input) => Number(input.value)),
     cut: document.querySelector(".cut").getAttribute("x1"),
+    grip: document.querySelector(".cut + .grip").getAttribute("cx"),
+    shares: all(".note.count").map((note) => Number(note.textContent.replace(/[^0-9]/g, ""))),
     spoken: threshold.getAttribute("aria-valuetext"),
     sentence: document.querySelector(".sentence").textContent };
 }"""
@@ -61,6 +63,9 @@ def test_arrow_keys_move_every_linked_part(
     assert after["typed"][0] == 0.4
     assert after["spoken"] == "0.4"
     assert after["counts"] == counts(explorer, 0.4)
+    tp, fp, tn, fn = after["counts"]
+    assert after["shares"][:4] == [tp, fn, fp, tn]
+    assert after["grip"] == after["cut"]
     for part in ("counts", "facts", "roc", "precision", "cut", "sentence"):
         assert after[part] != before[part], part
     moved = [a != b for a, b in zip(after["sliders"], before["sliders"], strict=True)]
