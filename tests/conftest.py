@@ -44,7 +44,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 
 CURRENT = "PYTEST_CURRENT_TEST"
 # What the push tier may start, together: a kernel that imports by itself costs 15 CPU seconds, a
-# published network up to minutes. The cold kernels are named in `test_warm_kernels.py`.
+# published network up to minutes. Cold are one on each backend, in `test_line.py`, and one with
+# which warm kernels are compared.
 STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 36}
 melnb_starts.count()
 # A shell that starts us in the background has Ctrl-C ignored, by all that we start too.
