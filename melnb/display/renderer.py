@@ -3,6 +3,7 @@
 plotly's own `notebook` renderer leaves 4.8 MB of plotly.js in each notebook and has every figure
 ask a server for MathJax. Here the library is there once, compressed to 1.8 MB, unpacked by the
 page itself when a figure first asks for it; JupyterLab, which has a plotly of its own, never does.
+The look that figures share is said once, too, and they are drawn in single precision.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import plotly.graph_objects as go
 from IPython.display import HTML, display
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
@@ -26,6 +29,7 @@ with without(GRAMMAR):
 
 NAME = "melnb"
 _HEIGHT = 450  # pixels of a figure that names none: plotly's own default
+_EXACT = 1e6  # single precision has seven digits
 _DIGITS = (  # of Base85, which takes a sixth less than Base64; none means anything in HTML
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%:()*+-;,=.?@^_`{|}~"
 )
@@ -57,7 +61,9 @@ window.melnbPlotly ??= (() => {
 _DRAW = """
 window.melnbPlotly?.().then((library) => {{
   const node = document.getElementById("{node}");
-  if (node) library.newPlot(node, {figure});
+  const figure = {figure};
+  figure.layout.template ??= window.melnbTemplate;
+  if (node) library.newPlot(node, figure);
 }});
 """
 
@@ -65,37 +71,73 @@ window.melnbPlotly?.().then((library) => {{
 class OfflineRenderer(MimetypeRenderer):  # type: ignore[misc]
     """Gives each figure as HTML that draws itself by the library shown once above it."""
 
+    def __init__(self) -> None:
+        self._template: Any = None  # as the page was told
+
     def activate(self) -> None:
         """Show the library, unseen, in the cell that makes this the renderer."""
-        display(HTML(library_html()))
+        self._template = go.Figure().to_dict()["layout"].get("template")
+        display(HTML(library_html(self._template)))
 
     def to_mimebundle(self, fig_dict: Mapping[str, Any]) -> dict[str, str]:
         """Return a figure as HTML."""
-        return {"text/html": figure_html(fig_dict)}
+        return {"text/html": figure_html(fig_dict, template=self._template)}
 
 
-def library_html() -> str:
-    """Return plotly.js, compressed, and the function that unpacks it once for a page."""
+def library_html(template: Any = None) -> str:
+    """Return plotly.js, compressed, the function that unpacks it once for a page, and a look.
+
+    Args:
+        template: The plotly template of figures that bring none.
+    """
     packed = _packed()
     attributes = f'type="text/plain" class="melnb-plotly" data-bytes="{len(packed)}"'
     whole = packed + bytes(-len(packed) % 4)
     text = base64.b85encode(whole).decode("ascii").translate(str.maketrans("&<>", ":,."))
-    return f"<script {attributes}>{text}</script><script>{_UNPACK}</script>"
+    look = f"window.melnbTemplate = {to_json_plotly(template)};"
+    return f"<script {attributes}>{text}</script><script>{look}{_UNPACK}</script>"
 
 
-def figure_html(figure: Mapping[str, Any]) -> str:
-    """Return a figure's place and the script that fills it, for a page with `library_html`."""
+def figure_html(figure: Mapping[str, Any], *, template: Any = None) -> str:
+    """Return a figure's place and the script that fills it, for a page with `library_html`.
+
+    Args:
+        figure: As `Figure.to_dict` gives it.
+        template: What the page knows: a figure with the same does not repeat it.
+    """
     node = f"plotly-{uuid.uuid4()}"
-    height = figure.get("layout", {}).get("height") or _HEIGHT
-    whole = {**figure, "config": {"responsive": True, "displaylogo": False}}
+    layout = dict(figure.get("layout", {}))
+    if layout.get("template") == template:
+        layout.pop("template", None)
+    height = layout.get("height") or _HEIGHT
+    config = {"responsive": True, "displaylogo": False}
+    whole = {"data": _single(figure["data"]), "layout": layout, "config": config}
     script = _DRAW.format(node=node, figure=to_json_plotly(whole))  # it escapes <, > and /
     place = f'<div id="{node}" class="plotly-graph-div" style="height:{height}px"></div>'
     return f"{place}<script>{script}</script>"
 
 
+def _single(part: Any) -> Any:
+    """Return a part of a figure with its arrays in single precision: no screen shows more.
+
+    Values from a million on, such as dates, stay exact.
+    """
+    if isinstance(part, dict) and part.get("dtype") == "f8":
+        exact = np.frombuffer(base64.b64decode(part["bdata"]), dtype="<f8")
+        if np.any(np.abs(exact[np.isfinite(exact)]) >= _EXACT):
+            return part
+        single = base64.b64encode(exact.astype("<f4").tobytes()).decode("ascii")
+        return part | {"dtype": "f4", "bdata": single}
+    if isinstance(part, dict):
+        return {name: _single(value) for name, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_single(value) for value in part]
+    return part
+
+
 @functools.cache
 def _packed() -> bytes:
-    return zlib.compress(get_plotlyjs().encode(), 6)
+    return zlib.compress(get_plotlyjs().encode(), 9)
 
 
 renderers[NAME] = OfflineRenderer()

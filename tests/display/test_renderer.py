@@ -2,12 +2,22 @@ import base64
 import json
 import re
 import zlib
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from melnb.display import renderer
+
+
+def drawn(page: str) -> Any:
+    """Return the figure that a page draws."""
+    script = re.search(r"const figure = (.*);\n", page)
+    assert script
+    return json.loads(script[1])
 
 
 def test_the_library_is_plotlys_own_in_less_than_half_its_size() -> None:
@@ -29,16 +39,14 @@ def test_a_figure_asks_nobody_for_anything_and_its_names_are_no_html() -> None:
     assert "<img" not in page
     assert "http" not in page
     assert "height:321px" in page
-    drawn = re.search(r"newPlot\(node, (.*)\);\n", page)
-    assert drawn
-    told = json.loads(drawn[1])
+    told = drawn(page)
     assert told["data"][0]["name"] == name
     assert told["layout"]["title"]["text"] == name
     assert told["config"]["responsive"]
 
 
 def test_every_figure_has_a_place_of_its_own_and_a_height() -> None:
-    pages = [renderer.figure_html({"data": []}) for _ in range(2)]
+    pages = [renderer.figure_html({"data": [], "layout": {}}) for _ in range(2)]
     places = [re.findall(r'id="([^"]+)"', page) for page in pages]
     assert places[0] != places[1]
     assert all("height:450px" in page for page in pages)
@@ -48,4 +56,40 @@ def test_activation_shows_the_library_once(monkeypatch: pytest.MonkeyPatch) -> N
     shown: list[str] = []
     monkeypatch.setattr(renderer, "display", lambda page: shown.append(page.data))
     renderer.OfflineRenderer().activate()
-    assert shown == [renderer.library_html()]
+    assert shown == [renderer.library_html(go.Figure().to_dict()["layout"]["template"])]
+
+
+def test_the_shared_look_is_said_once_and_another_stays_with_its_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(renderer, "display", lambda page: shown.append(page.data))
+    own = renderer.OfflineRenderer()
+    own.activate()
+    plain, dark = (go.Figure(layout={"template": name}) for name in (None, "plotly_dark"))
+    usual = json.loads(to_json_plotly(plain.to_dict()["layout"]["template"]))
+    script = re.search(r"window.melnbTemplate = (.*?);\n", shown[0])
+    assert script
+    assert json.loads(script[1]) == usual
+    layouts = [
+        drawn(own.to_mimebundle(figure.to_dict())["text/html"])["layout"]
+        for figure in (plain, dark)
+    ]
+    assert "template" not in layouts[0]
+    assert layouts[1]["template"] == json.loads(
+        to_json_plotly(dark.to_dict()["layout"]["template"])
+    )
+
+
+def test_arrays_are_drawn_in_single_precision_and_others_as_they_are() -> None:
+    values = np.array([[1 / 3, np.nan], [np.inf, 999_999.5]])
+    trace = go.Scatter(y=values[:, 0], customdata=values, x=np.array([0, 1.7e12]), ids=["a", "b"])
+    figure = go.Figure(trace).to_dict()
+    told = drawn(renderer.figure_html(figure))["data"][0]
+    assert told["ids"] == ["a", "b"]
+    assert told["x"] == figure["data"][0]["x"]
+    for name, shape in (("y", (2,)), ("customdata", (2, 2))):
+        packed = np.frombuffer(base64.b64decode(told[name]["bdata"]), dtype=told[name]["dtype"])
+        expected = values[:, 0] if name == "y" else values
+        np.testing.assert_array_equal(packed.reshape(shape), expected.astype("float32"))
+    assert told["customdata"]["shape"] == figure["data"][0]["customdata"]["shape"]

@@ -8,6 +8,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from melnb.display import theme
+
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 CELLS = (
@@ -34,4 +36,8 @@ def test_figures_of_an_exported_notebook_are_there_offline(browser: Any, tmp_pat
     page.goto(path.with_suffix(".html").as_uri())
     page.wait_for_selector(".gtitle >> text=Second")
     assert page.locator(".gtitle").all_text_contents() == ["First", "Second"]
+    colours = (
+        "[...document.querySelectorAll('.plotly-graph-div')].map((f) => f._fullLayout.colorway)"
+    )
+    assert page.evaluate(colours) == [list(theme.SERIES)] * 2
     context.close()
