@@ -298,8 +298,8 @@ def demo(
     for name in ("notebooks", "params"):
         shutil.copytree(HERE.parent / name, root / name)
     (root / "params" / "rest.pipeline.yaml").write_text(REST)
-    few = ["rows=150", "n_folds=2"]
-    for words in (["demo", *few, "epochs=2"], ["demo-external", *few], ["rest", "epochs=2"]):
+    few = ["rows=100", "n_folds=2"]
+    for words in (["demo", *few, "epochs=1"], ["demo-external", *few], ["rest", "epochs=1"]):
         done = run_jobs(f"params/{words[0]}.pipeline.yaml", *words[1:], root=root)
         assert done.returncode == 0, done.stdout + done.stderr
     return root

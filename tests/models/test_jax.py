@@ -33,7 +33,7 @@ def run_on_jax(*words: str) -> None:
 
 
 @here_alone
-@pytest.mark.parametrize("writer", ["tensorflow", "jax"])
+@pytest.mark.parametrize("writer", ["tensorflow", pytest.param("jax", marks=pytest.mark.nightly)])
 def test_what_one_backend_saves_the_other_reads_and_says_the_same(
     writer: str, train: Callable[..., list[int]], tmp_path: Path
 ) -> None:

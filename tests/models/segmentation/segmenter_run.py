@@ -40,7 +40,7 @@ def run(order: dict[str, Any]) -> None:
         phases=stretches(plan, steps),
     )  # fmt: skip
     fitted = fit_segmenter(
-        make_segmenter("unet-tiny", filters=4, dropout=0.1, finest=2), rows=rows,
+        make_segmenter("unet-tiny", filters=4, convolutions=1, dropout=0.1, finest=4), rows=rows,
         valid_paths=paths[:1], loss=make_mask_loss("bce_dice"), schedule=schedule,
         recipe=MaskRecipe(plan, augmentation=STRENGTHS, seed=3, **(MORE if everything else {})),
         optimizer=make_optimizer("adam", schedule, ema=0.8 if everything else 0.0),
