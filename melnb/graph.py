@@ -177,7 +177,8 @@ def _lay_out(pipeline: Pipeline, why: Mapping[str, str], *, force: bool) -> None
     for job in pipeline.jobs:
         for place in ("jobs", "logs", "states", "marks"):
             (folder / place / job.key).parent.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(job.parameters.plain(), sort_keys=False, allow_unicode=True)
+        # Signs that are not ASCII are escaped: YAML would read some of them as ends of lines.
+        text = yaml.safe_dump(job.parameters.plain(), sort_keys=False)
         (folder / "jobs" / f"{job.key}.yaml").write_text(text, encoding="utf-8")
         mark = folder / _mark(job.key)
         if why[job.key]:

@@ -10,24 +10,28 @@ from pathlib import Path
 from reprlib import repr as shortened
 from typing import Annotated, Any, ClassVar, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from melnb import scalars
+from melnb.scalars import ParameterError as ParameterError
 
 _INJECTED = "# Parameters"  # how the cell begins that papermill adds
 _COMPUTED = object()
+_WANTS_TEXT = (
+    "a text is wanted, and a {kind} came, whatever was typed: write it in quotes in a cell and in "
+    "papermill's YAML{raw}; melnb run takes it as it is typed"
+)
+_WANTS_NAME = (
+    "a name is letters, digits and _ . + -, the first of them no sign; it should match pattern"
+)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]  # safe as a folder
-
-
-class ParameterError(ValueError):
-    """A parameter is unknown or has a value that the stage refuses."""
 
 
 class Parameters(BaseModel):
     """What every stage's parameters can do; the fields are the subclasses'."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False
-    )
+    # No number becomes a text: it may have been written `0123`, `1.10` or `1_0`.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     stage: ClassVar[str]
 
     @classmethod
@@ -41,9 +45,25 @@ class Parameters(BaseModel):
             if name not in cls.model_fields:
                 raise ParameterError(_unknown(cls, str(name)))
         try:
-            return cls(**values)
+            return cls(**cls.settled(values))
         except ValidationError as error:
             raise ParameterError(_refusal(cls, error)) from None
+
+    @classmethod
+    def settled(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Make of texts as they were typed what the fields want; unknown names stay as they are.
+
+        Raises:
+            ParameterError: A list or mapping is wanted, and what was typed is none.
+        """
+        made: dict[str, Any] = {}
+        for name, value in values.items():
+            field = cls.model_fields.get(str(name))
+            try:
+                made[str(name)] = scalars.settle(value, field.annotation) if field else value
+            except ValueError as error:
+                raise ParameterError(f"{cls.stage}: {name}: {error}") from None
+        return made
 
     @classmethod
     def from_cell(cls, cell: Mapping[str, Any]) -> Self:
@@ -87,22 +107,36 @@ class Parameters(BaseModel):
 
 
 def read_yaml(file: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping.
+    """Read a YAML mapping; its scalars are texts, to be settled by a stage's fields.
 
     Raises:
         ParameterError: The file is missing, does not parse or holds no mapping.
     """
     path = Path(file)
-    if not path.exists():
+    if not path.is_file():
         near = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
         raise ParameterError(f"no parameter file {path} (in that folder: {near})")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path} is not YAML: {error}") from None
+        values = scalars.read(path.read_bytes())
+    except ValueError as error:
+        raise ParameterError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(values, dict):
-        raise ParameterError(f"{path} holds {type(values).__name__}, not a mapping of key: value")
-    return values
+        kind = "nothing" if scalars.is_absent(values) else type(values).__name__.lower()
+        kind = "text" if isinstance(values, str) and kind != "nothing" else kind
+        raise ParameterError(f"{path} holds {kind}, not a mapping of key: value")
+    return {str(key): value for key, value in values.items()}
+
+
+def read_pair(text: str, example: str) -> tuple[str, str]:
+    """Read `key=value`; the value is kept as it was typed.
+
+    Raises:
+        ParameterError: There is no `=`; the example is shown.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ParameterError(f"{text!r} is not key=value (write {example}, say)")
+    return key.strip(), scalars.typed(value)
 
 
 def _read_cells(cls: type[Parameters], cells: Iterable[str]) -> dict[str, Any]:
@@ -173,7 +207,19 @@ def _refusal(cls: type[Parameters], error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
         received = f" (received {item['input']!r})" if name else ""
-        lines.append(f"{cls.stage}: {name + ': ' if name else ''}{message}{received}")
+        lines.append(f"{cls.stage}: {name + ': ' if name else ''}{_problem(item)}{received}")
     return "\n".join(lines)
+
+
+def _problem(item: Any) -> str:
+    """Say what is wrong with one value; `item` is one of pydantic's errors."""
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "string_pattern_mismatch":
+        return message.replace("String should match pattern", _WANTS_NAME)
+    if item["type"] == "string_type" and not isinstance(item["input"], list | dict):
+        kind = type(item["input"])
+        raw = f", and give papermill -r {item['loc'][0]}, not -p" if len(item["loc"]) == 1 else ""
+        named = "number" if kind in (int, float) else kind.__name__
+        return _WANTS_TEXT.format(kind=named, raw=raw)
+    return message

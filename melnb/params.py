@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from melnb.parameters import ParameterError as ParameterError
 from melnb.parameters import Parameters as Parameters
+from melnb.parameters import read_pair as read_pair
 from melnb.parameters import read_yaml as read_yaml
 from melnb.stages.blending import Ablation as Ablation
 from melnb.stages.blending import Ensemble as Ensemble
@@ -62,7 +61,8 @@ def read_parameters(
     Args:
         stage: The notebook's stem, such as `03_train`.
         files: YAML files; a later file wins.
-        overrides: `key=value` texts, the value in YAML; they win over files.
+        overrides: `key=value` texts; they win over files. What is typed for a text is the text;
+            lists and mappings are YAML.
 
     Raises:
         ParameterError: A file is not a mapping, a name is unknown, or a value is refused.
@@ -71,8 +71,6 @@ def read_parameters(
     for file in files:
         values |= read_yaml(file)
     for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ParameterError(f"{text!r} is not key=value (write fold=2, say)")
-        values[key.strip()] = yaml.safe_load(value) if value.strip() else ""
+        key, value = read_pair(text, "fold=2")
+        values[key] = value
     return stage_class(stage).check(values)

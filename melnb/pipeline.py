@@ -24,9 +24,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from melnb.params import ParameterError, Parameters, read_yaml, stage_class
+from melnb import scalars
+from melnb.params import ParameterError, Parameters, read_pair, read_yaml, stage_class
 from melnb.runs import find_table, located, outputs_root, run_name
 
 # The runs that each stage reads, as its parameters name them; `*` stands for every fold.
@@ -102,12 +101,13 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
     path = located(file)
     plan = read_yaml(path)
     _known(plan, ("outputs", "set", "stages"), str(path))
-    shared = dict(plan.get("set") or {})
-    if plan.get("outputs"):
+    shared = scalars.mapping(plan.get("set"), f"{path}: set")
+    if not scalars.is_absent(plan.get("outputs")):
         shared["outputs"] = plan["outputs"]
-    lines = [_line(line, path) for line in plan.get("stages") or []]
-    if not lines:
-        raise ParameterError(f"{path}: stages is empty: list one stage or more")
+    listed = plan.get("stages")
+    if not isinstance(listed, list) or not listed:
+        raise ParameterError(f"{path}: stages is {listed or 'empty'}: list one stage or more")
+    lines = [_line(line, path) for line in listed]
     stages = [stage for stage, _ in lines]
     for_all, for_one = _overrides(overrides, stages)
     _reach(shared, stages, f"{path}: set")
@@ -152,21 +152,23 @@ def _values(
     for_one: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Return the values of each run of a line, among them the defaults that name or count runs."""
-    fields = stage_class(stage).model_fields
+    cls = stage_class(stage)
+    fields = cls.model_fields
     names = [name for name in ("dataset", "n_folds", "run") if name in fields]
     values: dict[str, Any] = {name: fields[name].default for name in names}
-    values |= read_yaml(located(line["file"])) if line.get("file") else {}
+    values |= {} if scalars.is_absent(line.get("file")) else read_yaml(located(line["file"]))
     values |= {key: value for key, value in shared.items() if key in fields}
-    values |= dict(line.get("with") or {})
+    values |= scalars.mapping(line.get("with"), f"{stage}: with")
     last = {key: value for key, value in for_all.items() if key in fields} | dict(for_one)
-    return [{**variant, **last} for variant in _variants(stage, line, values)]
+    return [cls.settled({**variant, **last}) for variant in _variants(stage, line, values)]
 
 
 def _variants(
     stage: str, line: Mapping[str, Any], values: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the values of each technique and each seed that a line asks for."""
-    each, seeds = line.get("each", {"": {}}), line.get("seeds", [None])
+    each = line.get("each", {"": {}})
+    seeds = scalars.settle(line.get("seeds", [None]), int | list[int])
     if not isinstance(each, dict) or not each or not isinstance(seeds, list) or not seeds:
         raise ParameterError(
             f"{stage}: each is {each!r} and seeds {seeds!r}: write each: {{plain: {{}}, focal: "
@@ -177,7 +179,8 @@ def _variants(
         run = name or values.get("run", "")
         for seed in seeds:
             own = {} if seed is None else {"run": f"{run}-s{seed}", "seed": seed}
-            made.append({**values, **({"run": run} if name else {}), **(given or {}), **own})
+            given = scalars.mapping(given, f"{stage}: each: {name}")
+            made.append({**values, **({"run": run} if name else {}), **given, **own})
     return made
 
 
@@ -187,7 +190,7 @@ def _expand(
     """Make the parameters of a line's jobs: one, or one for each fold."""
     if "folds" not in line:
         return [stage_class(stage).check(values)]
-    folds = line["folds"]
+    folds = scalars.settle(line["folds"], int | list[int])
     if folds == "all":
         folds = cut.get(values.get("dataset", ""), folds)
     if isinstance(folds, int) and folds > 0:
@@ -208,8 +211,8 @@ def _line(line: Any, path: Path) -> tuple[str, dict[str, Any]]:
         raise ParameterError(f"{path}: {line!r} is no stage: write `- 03_train: {{folds: 3}}`, say")
     stage, given = next(iter(line.items()))
     stage_class(str(stage))
-    if given is None or isinstance(given, str):
-        given = {"file": given}
+    if scalars.is_absent(given) or isinstance(given, str):
+        given = {} if scalars.is_absent(given) else {"file": given}
     if not isinstance(given, dict):
         raise ParameterError(f"{path}: {stage} has {given!r}: give a file or {{file, folds, with}}")
     _known(given, ("file", "folds", "with", "each", "seeds"), f"{path}: {stage}")
@@ -223,14 +226,12 @@ def _overrides(
     for_all: dict[str, Any] = {}
     for_one: dict[str, dict[str, Any]] = {}
     for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ParameterError(f"{text!r} is not key=value (write 03_train.epochs=2, say)")
-        stage, dot, name = key.strip().rpartition(".")
+        key, value = read_pair(text, "03_train.epochs=2")
+        stage, dot, name = key.rpartition(".")
         if dot and stage not in stages:
             raise ParameterError(f"{text!r}: the pipeline has no {stage!r} (it has {stages})")
         target = for_one.setdefault(stage, {}) if dot else for_all
-        target[name] = yaml.safe_load(value) if value.strip() else ""
+        target[name] = value
     return for_all, for_one
 
 

@@ -117,7 +117,10 @@ def test_all_folds_are_as_many_as_the_pipeline_cuts(project: Path) -> None:
         ("[04_predict/a, 04", "[own.csv, 04", "05_ensemble/e needs own.csv, which is no"),
         ("[04_predict/a, 04", "[05_ensemble/e, 04", "jobs need each other: 05_ensemble/e"),
         ("- 04_predict: {with: {run: a}}", "- 04_predict: [a]", r"04_predict has \['a'\]: give a"),
-        ("- 04_predict: {with: {run: a}}", "- 7", "7 is no stage: write"),
+        ("- 04_predict: {with: {run: a}}", "- 7", r"no stage '7' \(stages: "),
+        ("- 04_predict: {with: {run: a}}", "- [a]", r"\['a'\] is no stage: write"),
+        ("set: {dataset: d, seed: 4}", "set: 4", "set is '4': write {key: value}"),
+        ("stages:", "stages: {}\nset:", "'set' is given again: keep one"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(
