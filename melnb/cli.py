@@ -176,6 +176,43 @@ def doctor(folder: Path) -> None:
         sys.exit(1)
 
 
+def _width(name: str, default: float, measure: str) -> Callable[..., Any]:
+    """Make the option that wishes for an interval's width."""
+    words = f"Wished, of the interval of {measure}; 0: not planned for."
+    return click.option(f"--{name}-width", default=default, show_default=True, help=words)
+
+
+@main.command("plan-sample")
+@click.option("--prevalence", type=float, required=True, help="Of positives where it is tested.")
+@click.option("--auc", type=float, required=True, help="Anticipated.")
+@click.option("--sensitivity", default=0.9, show_default=True, help="Anticipated.")
+@click.option("--specificity", default=0.8, show_default=True, help="Anticipated.")
+@_width("auc", 0.1, "AUC")
+@_width("sensitivity", 0.1, "sensitivity")
+@_width("specificity", 0.1, "specificity")
+@_width("slope", 0.2, "the calibration slope")
+@_width("ratio", 0.2, "observed / expected")
+@click.option("--images-per-patient", default=1.0, show_default=True, help="In the mean.")
+@click.option(
+    "--positives-per-patient", default=0.0, help="Of one who has any [default: as chance has it]."
+)
+@click.option("--correlation", type=float, help="Of a patient's images, 0 to 1.")
+@click.option("--confidence", default=0.95, show_default=True, help="Of the intervals.")
+@_told
+def plan_sample(**wished: Any) -> None:
+    """Say how many images and positives a validation needs.
+
+    For example: melnb plan-sample --prevalence 0.02 --auc 0.9 --images-per-patient 4
+    --correlation 0.3
+    """
+    from melnb.evaluation.planning import sample_plan
+
+    table = sample_plan(**wished)
+    shown = dict.fromkeys(("images", "positives", "patients"), "{:,}".format)
+    shown |= dict.fromkeys(("anticipated", "width"), "{:g}".format)
+    click.echo(table.to_string(index=False, formatters=shown, na_rep=""))
+
+
 @main.command()
 @click.argument("stage", default="")
 @_told

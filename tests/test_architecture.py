@@ -48,7 +48,7 @@ ARROWS = {
     "graph": {"params", "runs", "folders", "freshness", "launch", "board", "pipeline"},
     "dashboard": {"runs", "folders"},
     "__main__": {"cli"},
-    "cli": AGREEMENTS | {"launch", "board", "pipeline", "graph", "data", "dashboard"},
+    "cli": AGREEMENTS | {"launch", "board", "pipeline", "graph", "data", "evaluation", "dashboard"},
 }
 TENSORFLOW = {
     "data/streams.py", "data/batches.py", "data/mask_batches.py", "models/accelerator.py",

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 import melnb
 from melnb import runs
 from melnb.cli import main
+from melnb.evaluation.planning import COLUMNS
 
 Kernels = Callable[[], list[str]]
 
@@ -138,3 +139,15 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("01_explore: ")
     assert done.stderr == ""
+
+
+def test_a_validation_is_planned() -> None:
+    result = call("plan-sample", "--prevalence", "0.1", "--auc", "0.85", "--ratio-width", "0")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0].split() == list(COLUMNS)
+    assert lines[-1].split()[:3] == ["all", "of", "these"]
+    assert "observed / expected" not in result.output
+    refused = call("plan-sample", "--prevalence", "2", "--auc", "0.85")
+    assert refused.exit_code == 1
+    assert refused.output == "Error: prevalence is 2.0: use a share between 0 and 1\n"

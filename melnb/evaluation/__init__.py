@@ -11,6 +11,7 @@ No module here knows how a prediction was made: models are strangers.
     classes       the same for many classes
     comparisons   is one run, fold or leaderboard entry better than another?
     ablations     what does each technique bring, beyond the noise of images and of training?
+    planning      how many images a validation needs
     means         any scores of images, by group
     summaries     short tables for a reader
     intervals     closed forms: areas (DeLong), proportions (Wilson), means
