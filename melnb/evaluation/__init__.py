@@ -10,6 +10,7 @@ No module here knows how a prediction was made: models are strangers.
     metrics       curves, and the areas under them
     classes       the same for many classes
     comparisons   is one run, fold or leaderboard entry better than another?
+    folds         AUC within folds, and models over the same folds
     ablations     what does each technique bring, beyond the noise of images and of training?
     planning      how many images a validation needs
     means         any scores of images, by group

@@ -40,6 +40,24 @@ def fold_dispersion(
     return figure
 
 
+def cross_validated_auc(
+    table: pd.DataFrame, *, title: str = "AUC within folds, and pooled"
+) -> go.Figure:
+    """Draw `folds.cross_validated_auc`: pooled far to the left, scales differ between the folds."""
+    return marks.interval_figure(table, "rows", "value", title=title, axis="AUC")
+
+
+def fold_comparison(
+    table: pd.DataFrame, *, title: str = "Difference of AUC over the folds"
+) -> go.Figure:
+    """Draw `folds.fold_comparison`; where an interval spans 0, training anew may turn it round."""
+    named = table.assign(runs=table["first"] + " − " + table["second"])
+    figure = marks.interval_figure(
+        named, "runs", "difference", title=title, axis="AUC of the first − of the second"
+    )
+    return figure.add_vline(0, line=marks.CHANCE)
+
+
 def auc_by_run(table: pd.DataFrame, *, title: str = "AUC of each") -> go.Figure:
     """Draw `metrics.auc_by_run` with its intervals."""
     return marks.interval_figure(table, "run", "value", title=title, axis="AUC")

@@ -1,0 +1,234 @@
+"""What folds say together: a network is compared only with itself, models over the same folds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation import intervals
+from melnb.evaluation.comparisons import holm_adjusted
+from melnb.evaluation.rows import (
+    ESTIMATE_COLUMNS,
+    absent_class,
+    absent_clusters,
+    auc_estimate,
+    binary_rows,
+    estimate,
+    few_remark,
+    row_clusters,
+    wald_limits,
+)
+from melnb.tables import TEST, TableError
+
+WITHIN, POOLED = "within folds", "pooled"
+COMPARISON_COLUMNS = (
+    "first", "second", "auc_first", "auc_second", "difference", "sd", "se", "low", "high",
+    "t", "df", "p", "p_holm", "folds", "n", "note",
+)  # fmt: skip
+
+
+def cross_validated_auc(
+    predictions: pd.DataFrame, *, positive: str, confidence: float = 0.95, cluster: str = ""
+) -> pd.DataFrame:
+    """Return the mean of the folds' AUCs beside the AUC of all out-of-fold rows pooled.
+
+    Within a fold one network's scores are compared with each other alone; the pooled area also
+    compares scores of different networks, and falls where their scales differ. The error of the
+    mean is that of its influence curve: LeDell, Petersen and van der Laan 2015, Electronic Journal
+    of Statistics 9:1583, with the sums of each cluster's rows where there are clusters. Each
+    fold's part has n - 1 for n, as DeLong's has, since folds are small.
+
+    Args:
+        predictions: Predictions table; test rows are left out.
+        positive: The class looked for.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `rows` (within folds, pooled) and `rows.ESTIMATE_COLUMNS`.
+    """
+    rows = binary_rows(predictions[predictions["fold"] != TEST], positive=positive)
+    how = {"positive": positive, "confidence": confidence, "cluster": cluster}
+    within = _within(rows, **how).assign(rows=WITHIN)
+    pooled = auc_estimate(rows, **how).assign(rows=POOLED)
+    return pd.concat([within, pooled], ignore_index=True)[["rows", *ESTIMATE_COLUMNS]]
+
+
+def influence_error(
+    truth: np.ndarray, score: np.ndarray, fold: np.ndarray, clusters: np.ndarray | None = None
+) -> tuple[float, float]:
+    """Return the mean of the folds' AUCs, and its standard error (see `cross_validated_auc`).
+
+    Args:
+        truth: n booleans; every fold holds both classes.
+        score: n numbers.
+        fold: n whole numbers.
+        clusters: n whole numbers from 0, each within one fold; None: every row stands alone.
+    """
+    codes = np.arange(len(truth)) if clusters is None else clusters
+    values, squares = [], []
+    for k in np.unique(fold):
+        own = fold == k
+        value, parts = _influence(truth[own], score[own], truth.mean())
+        sums = np.bincount(np.unique(codes[own], return_inverse=True)[1], weights=parts)
+        values.append(value)
+        squares.append((sums**2).mean() * (1 if clusters is None else _unbiased(len(sums))))
+    # A cluster's sum is over its rows, whose mean number turns it into the mean of one row.
+    number = len(np.unique(codes))
+    error = math.sqrt(float(np.mean(squares)) / number) * number / len(truth)
+    return float(np.mean(values)), error
+
+
+def fold_comparison(
+    members: Mapping[str, pd.DataFrame], *, positive: str, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return the first member's AUC less each other's, fold by fold: would it be so if retrained?
+
+    Paired intervals of one set of images say nothing of the training. The folds' differences do,
+    but their networks share training images, so that the plain t test finds too much: the variance
+    of their mean is enlarged to (1 / folds + test / training images) times theirs. Nadeau and
+    Bengio 2003, Machine Learning 52:239. P values are adjusted by Holm's method.
+
+    Args:
+        members: Name of each and its predictions, of the same folds.
+        positive: The class looked for.
+        confidence: Of the intervals.
+
+    Returns:
+        A row per other member, `COMPARISON_COLUMNS`; AUCs are means over the folds.
+
+    Raises:
+        TableError: Members differ in an image's truth.
+    """
+    (name, first), *others = members.items()
+    made = []
+    for other, second in others:
+        row = _fold_row(_paired(first, second, positive, other), confidence)
+        made.append({"first": name, "second": other, **row})
+    table = pd.DataFrame(made, columns=list(COMPARISON_COLUMNS))
+    return table.assign(p_holm=holm_adjusted(table["p"].to_numpy(dtype=float)))
+
+
+def corrected_t(
+    differences: np.ndarray, *, test_share: float, confidence: float = 0.95
+) -> dict[str, float]:
+    """Return the corrected resampled t test of Nadeau and Bengio 2003 (see `fold_comparison`).
+
+    Args:
+        differences: k, of two models over the same splits; splits may be repeated.
+        test_share: Images that judge for each that trains: 1 / (folds - 1).
+        confidence: Of the interval.
+
+    Returns:
+        `difference`, `sd`, `se`, `low`, `high`, `t`, `df`, `p` (two-sided); all but the first NaN
+        where fewer than two splits differ.
+    """
+    # Imported here, as it would double what this module costs to import.
+    from scipy.special import stdtr, stdtrit
+
+    k = len(differences)
+    mean = float(np.mean(differences)) if k else math.nan
+    sd = float(np.std(differences, ddof=1)) if k > 1 else math.nan
+    if not sd > intervals.NO_ERROR:
+        unknown = dict.fromkeys(("sd", "se", "low", "high", "t", "df", "p"), math.nan)
+        return {"difference": mean, **unknown}
+    se = sd * math.sqrt(1 / k + test_share)
+    t, half = mean / se, float(stdtrit(k - 1, (1 + confidence) / 2)) * se
+    limits = {"low": mean - half, "high": mean + half}
+    p = float(2 * stdtr(k - 1, -abs(t)))
+    return {"difference": mean, "sd": sd, "se": se, **limits, "t": t, "df": k - 1, "p": p}
+
+
+def _within(rows: pd.DataFrame, *, positive: str, confidence: float, cluster: str) -> pd.DataFrame:
+    mixed = rows.groupby("fold")["truth"].nunique() > 1
+    left_out = sorted(mixed.index[~mixed])
+    kept = rows[rows["fold"].map(mixed).astype(bool)] if len(rows) else rows
+    value, se = math.nan, math.nan
+    if len(kept):
+        truth, score, fold = (kept[c].to_numpy() for c in ("truth", "score", "fold"))
+        value, se = influence_error(truth, score, fold, _within_folds(kept, cluster))
+    reason = absent_class(rows, positive)
+    if not reason and kept.empty:
+        reason = "not estimable: no fold holds both classes"
+    if not reason:
+        reason = absent_clusters(kept, cluster) and f"interval {absent_clusters(kept, cluster)}"
+    if not reason and not se > intervals.NO_ERROR:
+        reason = "interval not estimable: the rows show no spread"
+    remarks = [f"without fold {k}, of one class" for k in left_out] if len(kept) else []
+    remarks += [] if reason else [few_remark(kept, cluster)]
+    return estimate(
+        "AUC",
+        value,
+        kept,
+        se=se,
+        limits=wald_limits(value, se, confidence),
+        method=f"influence curve by {cluster}" if cluster else "influence curve",
+        reason=reason,
+        remark="; ".join(filter(None, remarks)),
+    )
+
+
+def _within_folds(rows: pd.DataFrame, cluster: str) -> np.ndarray | None:
+    """Return the clusters' codes; what stands in two folds is two."""
+    clusters = row_clusters(rows, cluster)
+    if clusters is None:
+        return None
+    pairs = np.column_stack([rows["fold"].to_numpy(), clusters])
+    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
+
+
+def _influence(truth: np.ndarray, score: np.ndarray, share: float) -> tuple[float, np.ndarray]:
+    """Return a fold's AUC and the influence of each of its rows on it, at a share of positives."""
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    together = intervals.midranks(score)
+    wins = np.empty(len(score))
+    wins[truth] = (together[truth] - intervals.midranks(score[truth])) / negatives
+    wins[~truth] = 1 - (together[~truth] - intervals.midranks(score[~truth])) / positives
+    value = float(wins[truth].mean())
+    factors = (math.sqrt(_unbiased(k)) for k in (positives, negatives))
+    weight = np.where(truth, *(f / s for f, s in zip(factors, (share, 1 - share), strict=True)))
+    return value, (wins - value) * weight
+
+
+def _unbiased(number: int) -> float:
+    return number / (number - 1) if number > 1 else math.nan
+
+
+def _paired(first: pd.DataFrame, second: pd.DataFrame, positive: str, name: str) -> pd.DataFrame:
+    """Return the out-of-fold rows that both hold in the same fold."""
+    own, theirs = (
+        binary_rows(t[t["fold"] != TEST], positive=positive)[["image_id", "fold", "truth", "score"]]
+        for t in (first, second)
+    )
+    rows = own.merge(theirs, on="image_id", suffixes=("", "_second"))
+    wrong = rows["truth"] != rows["truth_second"]
+    if wrong.any():
+        raise TableError(
+            f"member {name}: truth of {rows.loc[wrong, 'image_id'].iloc[0]} differs from the "
+            f"first's ({int(wrong.sum())} such images): they must be of the same labels"
+        )
+    return rows
+
+
+def _fold_row(rows: pd.DataFrame, confidence: float) -> dict[str, object]:
+    if (rows["fold"] != rows["fold_second"]).any():
+        moved = int((rows["fold"] != rows["fold_second"]).sum())
+        return {"n": len(rows), "note": f"not estimable: {moved} images are in other folds"}
+    areas = []
+    for _, own in rows.groupby("fold"):
+        truth = own["truth"].to_numpy()
+        pair = own[["score", "score_second"]].to_numpy().T
+        areas.append([intervals.auc_parts(truth, score)[0] for score in pair])
+    known = np.array([a for a in areas if not math.isnan(a[0])]).reshape(-1, 2)
+    folds = rows["fold"].nunique()
+    share = 1 / (folds - 1) if folds > 1 else math.nan
+    found = corrected_t(known[:, 0] - known[:, 1], test_share=share, confidence=confidence)
+    means = known.mean(axis=0) if len(known) else (math.nan, math.nan)
+    note = "" if len(known) == folds else f"without {folds - len(known)} fold(s) of one class"
+    if math.isnan(found["se"]):
+        note = f"not estimable: {len(known)} fold(s) of both classes, or no difference"
+    areas_of = {"auc_first": float(means[0]), "auc_second": float(means[1])}
+    return {**areas_of, **found, "folds": len(known), "n": len(rows), "note": note}
