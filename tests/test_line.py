@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 from melnb import params, runs, tables
+from melnb.evaluation.calibration import prevalence as prior
+from melnb.evaluation.decisions.net_benefit import net_benefit_table
 
 COLD = {"JUPYTER_DEFAULT_PROVISIONER_NAME": "local-provisioner"}  # TensorFlow's one cold start
 TRAIN = ["dataset=line", "run=a-s0", "epochs=2", "batch_size=16"]
@@ -204,6 +206,11 @@ def test_a_report_calibrates_and_takes_a_chosen_threshold(
     moved = tables.read_predictions(home / "at_prevalence.csv")
     rarer = moved.merge(told, on="image_id", suffixes=("", "_told"))
     assert (rarer["p_melanoma"] < rarer["p_melanoma_told"]).all()
+    own = told[told["fold"] != tables.TEST]
+    shifted = prior.shift(own, positive="melanoma", prevalence=0.05)
+    curve = net_benefit_table(shifted, positive="melanoma", prevalence=0.05, draws=2)
+    drawn = pd.read_csv(home / "net_benefit.csv")
+    assert drawn["net_benefit"].to_numpy() == pytest.approx(curve["net_benefit"].to_numpy())
     official = pd.read_csv(home / "official.csv")
     assert official["metric"].tolist() == ["AUC"]
     assert list(pd.read_csv(home / "submission.csv").columns) == ["image_name", "target"]

@@ -51,22 +51,38 @@ def roc_curve(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
     )
 
 
-def precision_recall_curve(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
+def precision_recall_curve(
+    predictions: pd.DataFrame, *, positive: str, prevalence: float = 0
+) -> pd.DataFrame:
     """Return the precision-recall curve, from the highest score down.
 
     The point of recall 0 and precision 1 that some curves begin with is no row's, so it is absent.
 
+    Args:
+        predictions: Predictions table.
+        positive: The class looked for.
+        prevalence: Of the positive class where the precision is stated; 0: the data's.
+
     Returns:
-        `recall`, `precision`, `threshold` and `note`: a row per distinct score, or one row with the
-        reason when no row is positive.
+        `recall`, `precision`, `threshold`, `prevalence` and `note`: a row per distinct score, or
+        one row with the reason when no row is positive.
     """
     rows = binary_rows(predictions, positive=positive)
     if not rows["truth"].any():
         return _no_curve("recall", "precision", absent_class(rows, positive))
     threshold, found, false = threshold_counts(rows)
-    precision = found / (found + false)
+    share = prevalence or found[-1] / len(rows)
+    right = found / found[-1] * share
+    wrong = false / max(false[-1], 1) * (1 - share)
     return pd.DataFrame(
-        {"recall": found / found[-1], "precision": precision, "threshold": threshold, "note": ""}
+        {
+            "recall": found / found[-1],
+            # The data's own precision is a quotient of counts, exact.
+            "precision": right / (right + wrong) if prevalence else found / (found + false),
+            "threshold": threshold,
+            "prevalence": share,
+            "note": "",
+        }
     )
 
 

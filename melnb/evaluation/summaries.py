@@ -116,18 +116,20 @@ def curves_by_fold(
     curve: Callable[..., pd.DataFrame],
     *,
     positive: str,
+    **options: float,
 ) -> dict[str, pd.DataFrame]:
     """Return a curve of all out-of-fold rows, then of each fold, by a label for each.
 
-    Without out-of-fold rows, that of the test rows.
+    Without out-of-fold rows, that of the test rows. Options are the curve's: its prevalence, say.
     """
     rows = predictions[predictions["fold"] != TEST]
     rows = rows if len(rows) else predictions
     folds = sorted(rows["fold"].unique())
-    curves = {"out of fold" if TEST not in folds else "test": curve(rows, positive=positive)}
+    name = "out of fold" if TEST not in folds else "test"
+    curves = {name: curve(rows, positive=positive, **options)}
     if len(folds) > 1:
         parts = {f"fold {k}": rows[rows["fold"] == k] for k in folds}
-        curves |= {name: curve(part, positive=positive) for name, part in parts.items()}
+        curves |= {name: curve(part, positive=positive, **options) for name, part in parts.items()}
     return curves
 
 

@@ -48,6 +48,21 @@ def test_precision_recall_curve_is_scikit_learns(tied: pd.DataFrame) -> None:
     assert curve.iloc[:, :3].to_numpy() == pytest.approx(wanted, abs=1e-15)
 
 
+def test_precision_at_another_prevalence_is_that_of_weighted_rows(tied: pd.DataFrame) -> None:
+    curve = metrics.precision_recall_curve(tied, positive="melanoma", prevalence=0.02)
+    truth = tied["truth"] == "melanoma"
+    weights = np.where(truth, 0.02 / truth.mean(), 0.98 / (~truth).mean())
+    precision, recall, _ = sklearn_metrics.precision_recall_curve(
+        truth, tied["p_melanoma"], sample_weight=weights
+    )
+    wanted = np.column_stack([recall[:-1], precision[:-1]])[::-1]
+    assert curve.iloc[:, :2].to_numpy() == pytest.approx(wanted, abs=1e-12)
+    assert (curve["prevalence"] == 0.02).all()
+    everyone = tied[truth]
+    alone = metrics.precision_recall_curve(everyone, positive="melanoma", prevalence=0.02)
+    assert (alone["precision"] == 1).all()
+
+
 def test_areas_are_scikit_learns(tied: pd.DataFrame) -> None:
     truth, score = tied["truth"] == "melanoma", tied["p_melanoma"]
     area = metrics.auc(tied, positive="melanoma").iloc[0]

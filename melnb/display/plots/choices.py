@@ -39,7 +39,7 @@ def operating_point(
     figure.update_layout(showlegend=False, margin={"t": 90})
     lines = (
         (roc, "false_positive_rate", "sensitivity", (1 - row["specificity"], row["sensitivity"])),
-        (precision_recall, "recall", "precision", on_precision_recall(point)),
+        (precision_recall, "recall", "precision", on_precision_recall(point, precision_recall)),
     )
     for col, (table, x, y, spot) in enumerate(lines, start=1):
         marks.add_curves(figure, table, x, y, col=col)

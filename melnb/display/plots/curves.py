@@ -42,7 +42,7 @@ def precision_recall_curve(
 
     Args:
         tables: `metrics.precision_recall_curve`, or several by label.
-        prevalence: Of the data, the precision of chance; drawn when given.
+        prevalence: That of the curve, the precision of chance; drawn when given.
         point: `points.operating_point`, marked when given.
         title: Of the figure.
     """
@@ -51,12 +51,15 @@ def precision_recall_curve(
         marks.add_chance(figure, (prevalence, prevalence), f"chance: prevalence {prevalence:.2g}")
     marks.add_curves(figure, tables, "recall", "precision")
     if point is not None:
-        marks.add_point(figure, *on_precision_recall(point), point)
+        first = tables if isinstance(tables, pd.DataFrame) else next(iter(tables.values()))
+        marks.add_point(figure, *on_precision_recall(point, first), point)
     return figure
 
 
-def on_precision_recall(point: pd.DataFrame) -> tuple[float, float]:
-    """Return where a point lies on the curve of the data, whatever prevalence its PPV is for."""
+def on_precision_recall(point: pd.DataFrame, curve: pd.DataFrame) -> tuple[float, float]:
+    """Return where a point lies on a curve, whatever prevalence its own PPV is for."""
     row = point.iloc[0]
-    flagged = row["tp"] + row["fp"]
-    return float(row["sensitivity"]), float(row["tp"] / flagged) if flagged else float("nan")
+    share = float(curve["prevalence"].iloc[0]) if "prevalence" in curve else float("nan")
+    right, wrong = row["sensitivity"] * share, (1 - row["specificity"]) * (1 - share)
+    wrong = 0.0 if share == 1 else wrong  # without others nothing is flagged in error
+    return float(row["sensitivity"]), float(right / (right + wrong)) if right else float("nan")

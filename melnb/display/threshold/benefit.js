@@ -1,8 +1,10 @@
 // The decision curve: is it worth flagging by this model, or better to biopsy all, or none?
-// A risk of t says that missing a positive is (1 - t) / t times as bad as a false alarm.
+// A risk of t says that missing a positive is (1 - t) / t times as bad as a false alarm. Where the
+// prevalence is another, every score stands for another risk: it is moved before it is weighed.
 
 const SAMPLES = 240; // places across the curve at which it is looked up
 const PER = 1000; // images that the axis counts by
+const RISKS = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1]; // ticks of a linear axis that is moved
 
 /** Ticks whose words do not meet: from the right, where the risks that anybody treats are. */
 function apart(ticks) {
@@ -17,7 +19,7 @@ function apart(ticks) {
 
 /** Net benefit of the model, of flagging all and none, on the histogram's axis of scores. */
 function makeBenefit(counts, act) {
-  const words = { across: "Threshold probability", up: [[0.5, `Net benefit per ${whole(PER)}`]] };
+  const words = { across: "Threshold probability at this prevalence", up: [[0.5, `Net benefit per ${whole(PER)}`]] };
   const label = "Decision curve with the operating point";
   const drawing = makeDrawing("Net benefit", { ...CURVE, ...words, xTicks: [], yTicks: [], label });
   const key = makeKey([["model", "solid"], ["biopsy all", "dashes"], ["biopsy none", "dots"]]);
@@ -35,6 +37,14 @@ function makeBenefit(counts, act) {
   const up = (value) => (value - low) / (high - low);
   const written = (value) => (Number.isFinite(value) ? signed((PER * value).toPrecision(3)) : "–");
   const everything = { sensitivity: 1, specificity: 0 };
+  const own = counts.positives / (counts.positives + counts.others);
+  /** Risks that stand on the axis of scores where their score does. */
+  function riskTicks(prevalence) {
+    if (prevalence === own) return ticksOf(scale);
+    return (scale.kind === "linear" ? RISKS : LOGIT_TICKS)
+      .map((risk) => [scale.place(shifted(risk, prevalence, own)), short(risk)])
+      .filter(([at]) => scale.kind === "linear" || (at > 0 && at < 1));
+  }
   return {
     node: drawing.node,
     /** Look the model up along a new axis. */
@@ -52,22 +62,23 @@ function makeBenefit(counts, act) {
       const stride = (wide >= 5 ? 2 : wide >= 2 ? 1 : 0.5) * step;
       const ticks = Array.from({ length: 8 }, (_, k) => k * stride)
         .filter((value) => value <= PER * high);
-      drawing.drawAxes(apart(ticksOf(scale)), ticks.map((value) => [up(value / PER), short(value)]));
+      drawing.drawAxes(apart(riskTicks(prevalence)), ticks.map((value) => [up(value / PER), short(value)]));
       // Far below the frame a line would leave the drawing's numbers: it is cut at its foot.
       const line = (rateOf) => lookups.map((at) =>
-        [at.u, Math.max(-3, up(netBenefit(rateOf(at), prevalence, at.t)))]);
+        [at.u, Math.max(-3, up(netBenefit(rateOf(at), prevalence, shifted(at.t, own, prevalence))))]);
       curve.setAttribute("d", pathOf(drawing, line(({ rate }) => rate)));
       all.setAttribute("d", pathOf(drawing, line(() => everything)));
       none.setAttribute("d", pathOf(drawing, [[0, up(0)], [1, up(0)]]));
     },
     mark(cut, rate, prevalence) {
-      const value = netBenefit(rate, prevalence, cut);
+      const risk = shifted(cut, own, prevalence);
+      const value = netBenefit(rate, prevalence, risk);
       const [across, above] = [x(scale.place(cut)), up(value)];
       const seen = Number.isFinite(value) && above >= 0;
       point.setAttribute("transform", `translate(${across} ${y(seen ? above : 0)})`);
       point.classList.toggle("beyond", !seen);
       guide.setAttribute("d", `M${across} ${y(0)}V${y(1)}`);
-      key.show([written(value), written(netBenefit(everything, prevalence, cut)), "0"]);
+      key.show([written(value), written(netBenefit(everything, prevalence, risk)), "0"]);
     },
   };
 }

@@ -96,12 +96,13 @@ function wilson(k, n) {
 function makeScale(kind, scores) {
   if (kind === "linear") {
     const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1];
-    return { place: (t) => t, score: (u) => Number(u.toPrecision(6)), ticks };
+    return { kind, place: (t) => t, score: (u) => Number(u.toPrecision(6)), ticks };
   }
   // One image in a thousand may lie beyond an end of the axis; it is drawn in the last bar.
   const rank = (share) => clamp(scores[Math.floor(share * (scores.length - 1))], 1e-6, 1 - 1e-6);
   const [low, high] = [logit(rank(0.999)) - 0.2, Math.max(logit(rank(0)), 0) + 0.2];
   return {
+    kind,
     place: (t) => (t <= 0 ? 0 : t >= 1 ? 1 : clamp((logit(t) - low) / (high - low), 0, 1)),
     score(u) {
       if (u <= 0 || u >= 1) return u <= 0 ? 0 : 1;
@@ -130,6 +131,12 @@ function visibleRows({ tp, fp, n, positives, others }, width, height) {
   }
   if (rows.at(-1) !== n - 1) rows.push(n - 1);
   return rows;
+}
+
+/** A probability of the data, as it is at another prevalence: `shifted_probability` in Python. */
+function shifted(p, own, prevalence) {
+  const right = (p * prevalence) / own;
+  return right / (right + ((1 - p) * (1 - prevalence)) / (1 - own));
 }
 
 /** Net benefit for each image (Vickers and Elkin 2006), when risks from `t` on are treated. */

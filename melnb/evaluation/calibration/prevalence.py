@@ -63,8 +63,30 @@ def shift(
     classes = class_names(predictions)
     old = _training_shares(predictions, positive, training_prevalence)
     new = _shares("prevalence", prevalence, classes, positive, old)
-    weighed = class_values(predictions) * (new / old)
-    return with_values(predictions, classes, weighed / weighed.sum(axis=1, keepdims=True), run=run)
+    return with_values(predictions, classes, _weighed(class_values(predictions), new / old), run=run)
+
+
+def shifted_probability(
+    probability: np.ndarray | float, *, prevalence: float, training_prevalence: float
+) -> np.ndarray:
+    """Return what `shift` makes of probabilities of one class, such as a threshold.
+
+    With the two prevalences changed about it goes the way back.
+
+    Args:
+        probability: Any shape, 0-1.
+        prevalence: Where it will be used; 0: nothing is moved.
+        training_prevalence: Where it was calibrated; 0 or 1, where one class alone is known, moves
+            nothing either.
+    """
+    given = np.asarray(probability, dtype=float)
+    if not prevalence or not 0 < training_prevalence < 1:
+        return given
+    ratios = [
+        prevalence / training_prevalence,
+        (1 - prevalence) / (1 - training_prevalence),
+    ]
+    return _weighed(np.stack([given, 1 - given], axis=-1), np.array(ratios))[..., 0]
 
 
 def estimated_prevalence(
@@ -122,6 +144,12 @@ def estimated_prevalence(
     names = list(class_names(predictions))
     columns = {"class": names, "value": share, "low": low, "high": high, "n": len(test)}
     return pd.DataFrame(columns | {"training": old, "mean": values.mean(axis=0), "note": note})
+
+
+def _weighed(values: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """Return probabilities, … x classes, each weighed by its class's ratio, of sum one."""
+    weighed = values * ratios
+    return np.asarray(weighed / weighed.sum(axis=-1, keepdims=True))
 
 
 def _training_shares(

@@ -48,8 +48,9 @@ def net_benefit_table(
         predictions: Predictions table, of probabilities.
         positive: The class looked for.
         thresholds: Threshold probabilities, between 0 and 1; empty: 1 % to 50 %.
-        prevalence: Where the model will be used: positives and others are weighed by it, scores
-            are taken as they are, so calibrate them for it first. 0: the data's.
+        prevalence: Where the model will be used: positives and others are weighed by it. Scores
+            are taken as they are, so give those of `prevalence.shift` at the same prevalence, or a
+            useful model looks worse than biopsying nobody. 0: the data's.
         confidence: Of every interval.
         cluster: A column, such as `patient_id`, that is resampled whole.
         draws: Number of resamples.

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from melnb.evaluation.calibration.prevalence import shifted_probability
 from melnb.evaluation.metrics import thin_curve
 from melnb.evaluation.rows import absent_class, binary_rows, threshold_counts
 from melnb.tables import class_names
@@ -98,8 +99,10 @@ def theoretical_threshold(ratio: float, *, prevalence: float = 0, own: float = 0
         prevalence: Where the threshold will be used; 0: the probabilities' own.
         own: The prevalence that the probabilities are calibrated at; of no use without another.
     """
-    moved = own / (1 - own) * (1 - prevalence) / prevalence if prevalence and 0 < own < 1 else 1.0
-    return moved / (moved + ratio)
+    asked = 1 / (1 + ratio)
+    if not prevalence or not 0 < own < 1:
+        return asked
+    return float(shifted_probability(asked, prevalence=own, training_prevalence=prevalence))
 
 
 def confusion(predictions: pd.DataFrame, *, positive: str, threshold: float) -> pd.DataFrame:

@@ -96,7 +96,10 @@ def test_a_point_for_another_prevalence_still_lies_on_the_curve(predictions: pd.
     point = points.operating_point(predictions, positive="melanoma", prevalence=0.001)
     marked = curves.precision_recall_curve(table, point=point).data[-1]
     row = table[table["threshold"] == point["threshold"].iloc[0]].iloc[0]
-    assert (marked.x[0], marked.y[0]) == (row["recall"], row["precision"])
+    assert (marked.x[0], marked.y[0]) == pytest.approx((row["recall"], row["precision"]))
+    moved = metrics.precision_recall_curve(predictions, positive="melanoma", prevalence=0.001)
+    marked = curves.precision_recall_curve({"run": moved}, point=point).data[-1]
+    assert marked.y[0] == pytest.approx(point["ppv"].iloc[0])
 
 
 def test_operating_point_shows_two_curves_and_four_counts(predictions: pd.DataFrame) -> None:

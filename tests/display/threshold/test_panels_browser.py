@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from melnb.display.threshold.explorer import ThresholdExplorer
+from melnb.evaluation.calibration.prevalence import shift, shifted_probability
+from melnb.evaluation.decisions.net_benefit import net_benefit_table
 from melnb.evaluation.intervals import wilson_interval
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -65,27 +67,34 @@ def test_one_move_changes_every_linked_part(open_page: Open, full: ThresholdExpl
 
 
 @pytest.mark.parametrize("prevalence", [0.05, 0.2])
-def test_net_benefit_is_vickers_and_elkins(
-    open_page: Open, full: ThresholdExplorer, prevalence: float
+def test_net_benefit_is_that_of_the_probabilities_moved_to_the_prevalence(
+    open_page: Open, full: ThresholdExplorer, predictions: pd.DataFrame, prevalence: float
 ) -> None:
     full.prevalence = prevalence
     page = open_page(full)
+    own = (predictions["truth"] == "melanoma").mean()
+    moved = shift(predictions, positive="melanoma", prevalence=prevalence)
     for t in (0.02, 0.1, 0.4):
-        row = full.at(t).iloc[0]
-        odds = t / (1 - t)
-        model = row["sensitivity"] * prevalence
-        model -= (1 - row["specificity"]) * (1 - prevalence) * odds
-        everybody = prevalence - (1 - prevalence) * odds
+        risk = float(shifted_probability(t, prevalence=prevalence, training_prevalence=own))
+        # A threshold that is the moved score itself: rounding must not part the two.
+        row = net_benefit_table(
+            moved, positive="melanoma", thresholds=(risk - 1e-9,), prevalence=prevalence, draws=2
+        ).iloc[0]
         told = [float(v.replace("−", "-")) for v in choose(page, t)["benefit"]]
-        assert told == pytest.approx([1000 * model, 1000 * everybody, 0], rel=0.005)
+        wanted = [1000 * row["net_benefit"], 1000 * row["biopsy_all"], 0]
+        assert told == pytest.approx(wanted, rel=0.005)
 
 
-def test_prevalence_redraws_the_decision_curve(open_page: Open, full: ThresholdExplorer) -> None:
+def test_prevalence_moves_the_axes_of_the_decision_curve(
+    open_page: Open, full: ThresholdExplorer
+) -> None:
     page = open_page(full)
-    curve = page.locator(".benefit-panel .curve")
-    drawn, told = curve.get_attribute("d"), page.evaluate(TOLD)
+    curve, axes = page.locator(".benefit-panel .curve"), page.locator(".benefit-panel .axes")
+    drawn, told, words = curve.get_attribute("d"), page.evaluate(TOLD), axes.text_content()
     page.get_by_label("Prevalence", exact=True).press("End")
-    assert curve.get_attribute("d") != drawn
+    # A score's odds and what a find is worth grow alike: the shape stays, its numbers do not.
+    assert curve.get_attribute("d") == drawn
+    assert axes.text_content() != words
     after = page.evaluate(TOLD)
     assert after["benefit"] != told["benefit"]
     assert after["groups"] == told["groups"], "sensitivity is of no prevalence"

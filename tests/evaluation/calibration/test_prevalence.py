@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from melnb.evaluation.calibration.prevalence import estimated_prevalence, shift
+from melnb.evaluation.calibration.prevalence import (
+    estimated_prevalence,
+    shift,
+    shifted_probability,
+)
 from melnb.evaluation.calibration.probabilities import class_values
 from melnb.evaluation.rows import binary_rows
 from melnb.tables import TEST, TableError
@@ -46,6 +50,21 @@ def test_there_and_back_is_nothing(
     assert back["p_melanoma"].to_numpy() == pytest.approx(np.array(score), abs=1e-9)
     order = np.argsort(score, kind="stable")
     assert (np.diff(there["p_melanoma"].to_numpy()[order]) >= 0).all()
+
+
+def test_a_threshold_moves_as_the_probabilities_do(many: Make, stretched: Make) -> None:
+    for table in (many(600), stretched(600)):
+        own = float((table["truth"] == "melanoma").mean())
+        moved = shift(table, positive="melanoma", prevalence=0.02)["p_melanoma"].to_numpy()
+        alone = shifted_probability(
+            table["p_melanoma"].to_numpy(), prevalence=0.02, training_prevalence=own
+        )
+        assert alone == pytest.approx(moved, abs=1e-12)
+        back = shifted_probability(alone, prevalence=own, training_prevalence=0.02)
+        assert back == pytest.approx(table["p_melanoma"].to_numpy(), abs=1e-12)
+    for still in ((0, 0.2), (0.1, 0), (0.1, 1)):
+        kept = shifted_probability(0.3, prevalence=still[0], training_prevalence=still[1])
+        assert kept == 0.3
 
 
 def test_many_classes(many: Make) -> None:

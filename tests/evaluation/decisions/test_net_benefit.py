@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from melnb.evaluation.calibration.prevalence import shift
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
 from melnb.tables import TableError
 
@@ -97,6 +99,27 @@ def test_the_interval_is_a_bootstrap_of_rows_or_of_patients(sixty: pd.DataFrame)
         assert row["net_benefit_high"] == pytest.approx(row["net_benefit"] + half, abs=0.012)
     again = net_benefit_table(five, positive="melanoma", thresholds=(0.2,), draws=4000).iloc[0]
     assert again["net_benefit_low"] == plain["net_benefit_low"]
+
+
+def test_a_useful_model_is_useful_at_another_prevalence_once_it_is_moved(binary: Make) -> None:
+    draw = np.random.default_rng(0)
+    truth = draw.random(4000) < 0.2
+    odds = np.exp(1.9 * draw.normal(size=4000) * 0.75 + 2.6 * truth - 2.6)
+    table = binary(truth, odds / (1 + odds))
+    asked: dict[str, Any] = {"positive": "melanoma", "prevalence": 0.02}
+    how: dict[str, Any] = {"thresholds": (0.05, 0.1, 0.2), "draws": 50}
+    moved = net_benefit_table(shift(table, **asked), **asked, **how)
+    assert (moved["net_benefit_low"] > 0).all()
+    assert (net_benefit_table(table, **asked, **how)["net_benefit"] < 0).all()
+    # Rows kept as they are at that prevalence say the same.
+    kept = table[~truth | (draw.random(4000) < 0.02 / 0.98 * 0.8 / 0.2)]
+    own = (kept["truth"] == "melanoma").mean()
+    rare = net_benefit_table(
+        shift(kept, positive="melanoma", prevalence=own, training_prevalence=0.2),
+        positive="melanoma", **how,
+    )  # fmt: skip
+    found = rare["net_benefit_low"].le(moved["net_benefit"])
+    assert (found & rare["net_benefit_high"].ge(moved["net_benefit"])).all()
 
 
 def test_test_rows_are_left_out_where_there_are_others(sixty: pd.DataFrame) -> None:
