@@ -39,29 +39,54 @@ _WORDS = {
 
 
 def read_members(
-    files: Mapping[str, Iterable[str | Path]], *, positive: str
+    files: Mapping[str, Iterable[str | Path]],
+    *,
+    positive: str,
+    columns: Mapping[str, str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Read the predictions of each member: its out-of-fold rows and its test rows in one table.
 
     Args:
         files: A label and its files, ours or anyone's.
         positive: The class that a single probability is of.
+        columns: Of files that are not ours, ours to theirs: see `foreign.read_foreign`.
+
+    Returns:
+        The tables, whose `attrs["read_as"]` say which column was read as what.
 
     Raises:
-        TableError: A file is refused, or two files of one member hold the same image.
+        TableError: A file is refused, two files of one member hold the same image, or no file has
+            a column that `columns` names.
     """
-    read = {}
+    read, lost = {}, {c for c in (columns or {}).values() if c}
     for name, paths in files.items():
-        parts = [read_foreign(path, positive=positive, name=name) for path in paths]
+        parts = [
+            read_foreign(path, positive=positive, name=name, columns=columns) for path in paths
+        ]
+        said = [part.attrs.pop("read_as") for part in parts]
+        lost -= {column for one in said for column in one.pop("settled").split("\n")}
         try:
-            read[name] = check_predictions(pd.concat(parts, ignore_index=True))
+            table = check_predictions(pd.concat(parts, ignore_index=True))
         except TableError as error:
             raise TableError(f"member {name}: {error}") from error
+        words = {key: dict.fromkeys(one[key] for one in said if one[key]) for key in said[0]}
+        table.attrs["read_as"] = {key: "; ".join(texts) for key, texts in words.items()}
+        read[name] = table
+    if lost:
+        raise TableError(
+            f"columns names {sorted(lost)}, and no file that is not ours has such a column: "
+            "write ours: theirs, as the file's first line spells it"
+        )
     return read
 
 
 def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.DataFrame:
-    """Return what each member holds: rows out of fold and of test, folds, positives, kind, views.
+    """Return what each member holds, and which column of its files was read as what.
+
+    Returns:
+        `member`, `rows`, `out_of_fold`, `test`, `folds`, `positives`, `without_truth`; `file`,
+        `id_column`, `truth_column`, `prediction_column`, `fold_column`, as the files spell them;
+        `classes`, `views`, `kind`, `note`.
 
     Raises:
         TableError: A member has no such class.
@@ -74,11 +99,15 @@ def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.D
                 "set positive to one of them"
             )
         test = table["fold"] == TEST
-        row = {"member": name, "out_of_fold": int((~test).sum()), "test": int(test.sum())}
+        row = {"member": name, "rows": len(table)}
+        row |= {"out_of_fold": int((~test).sum()), "test": int(test.sum())}
         row |= {"folds": table.loc[~test, "fold"].nunique()}
         row |= {"positives": int((table["truth"] == positive).sum())}
         row |= {"without_truth": int(table["truth"].isna().sum())}
-        rows.append(row | {c: table[c].iloc[0] for c in ("views", "kind")})
+        row |= {"note": "", **table.attrs.get("read_as", {})}
+        row |= {"classes": ", ".join(class_names(table))}
+        row |= {c: table[c].iloc[0] for c in ("views", "kind")}
+        rows.append(row | {"note": row.pop("note")})
     return pd.DataFrame(rows)
 
 

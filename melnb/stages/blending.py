@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from melnb.parameters import Name, Parameters
+from melnb.stages.reporting import COLUMNS, ForeignColumns
 
 MOST_MEMBERS = 18  # of an exhaustive search: minutes
 
@@ -19,6 +20,7 @@ class Ensemble(Parameters):
     members: list[str] = Field(
         ["04_predict/demo"], min_length=1, description="runs (stage/run) or CSV files"
     )
+    columns: ForeignColumns = Field({}, description=COLUMNS)
     shared_only: bool = Field(False, description="leave out images that a member lacks")
     method: Literal[
         "mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted"

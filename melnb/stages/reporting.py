@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from melnb.parameters import Name, Parameters
 
@@ -14,6 +14,23 @@ def _check_wanted(choose: str, at: float) -> None:
         raise ValueError(f"at is {at}: a wanted {choose} is a share of at most 1")
     if choose == "cost" and at == 0:
         raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
+
+
+def _check_columns(columns: dict[str, str]) -> dict[str, str]:
+    ours = ("image_id", "truth", "prediction", "fold", "patient_id", "lesion_id")
+    for name in columns:
+        if name not in ours and not name.startswith("p_"):
+            raise ValueError(
+                f"{name!r} is none of our columns: write ours: theirs, and ours are "
+                f"{', '.join(ours)} and p_<class>"
+            )
+    if "prediction" in columns and any(name.startswith("p_") for name in columns):
+        raise ValueError("prediction and p_<class> are both given: leave one of them out")
+    return columns
+
+
+ForeignColumns = Annotated[dict[str, str], AfterValidator(_check_columns)]
+COLUMNS = "of foreign files, ours: theirs; empty: told by what they hold"
 
 
 class Report(Parameters):
@@ -26,6 +43,7 @@ class Report(Parameters):
         min_length=1,
         description="runs (stage/run) or CSV files: the first is reported, others compared",
     )
+    columns: ForeignColumns = Field({}, description=COLUMNS)
     dataset: str = Field("demo", description="of 02_prepare, for pictures and people; empty: none")
     positive: str = Field("melanoma", description="the class that is looked for")
     # calibration
@@ -112,6 +130,7 @@ class External(Parameters):
         min_length=1,
         description="runs or CSV files of other sources, by the same networks",
     )
+    columns: ForeignColumns = Field({}, description=COLUMNS)
     positive: str = Field("melanoma", description="the class that is looked for")
     # calibration
     calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(

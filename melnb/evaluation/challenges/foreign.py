@@ -1,59 +1,86 @@
 """Predictions that others wrote: challenge submissions and out-of-fold files of any solution.
 
-Columns are known by their names, never by their positions.
+Columns are known by what they hold and by their names, never by their positions.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
-from melnb.tables import ID_COLUMNS, TEST, TableError, make_predictions, read_predictions
+from melnb.diagnoses import MELANOMA, NAMES, find_diagnosis
+from melnb.evaluation.challenges.columns import (
+    NO,
+    UNSAID,
+    YES,
+    Roles,
+    agreeing,
+    find_roles,
+    negative_class,
+    sums_to_one,
+)
+from melnb.evaluation.intervals import midranks
+from melnb.tables import TEST, TableError, class_names, make_predictions, read_predictions
 
-PREDICTION_COLUMNS = (
-    "pred", "prediction", "predictions", "probability", "prob", "confidence", "score",
-)  # fmt: skip
-TRUTH_COLUMNS = ("truth", "target", "label", "benign_malignant")
-_POSITIVE_WORDS = ("1", "1.0", "true", "malignant")
-_NEGATIVE_WORDS = ("0", "0.0", "false", "benign", "other", "rest")
-_SUFFIX = re.compile(r"\.(jpe?g|png)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|dcm|npy)$", re.IGNORECASE)
 _BARE_ID = re.compile(r"ISIC_\d+(\.jpe?g)?")
+_ARCHIVE_ID = re.compile(r"isic_\d", re.IGNORECASE)
+_FOLD = re.compile(r"(?:fold[ _-]?)?(-?\d+)(?:\.0*)?", re.IGNORECASE)
+_FEWEST_RANKS = 20  # rows in which equal steps are no chance
 
 
-def read_foreign(path: str | Path, *, positive: str = MELANOMA, name: str = "") -> pd.DataFrame:
+def read_foreign(
+    path: str | Path,
+    *,
+    positive: str = MELANOMA,
+    name: str = "",
+    columns: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read anyone's predictions as a predictions table.
 
     Known: our own table; an id with one probability, and truth and fold if they are there
     (`image_name,target,fold,pred`); a submission, whose `target` alone is the prediction; a column
-    per diagnosis, by ISIC code or name; the two columns of ISIC 2017; two columns without a header.
-    Folds 1 to k become 0 to k - 1, as in `02_prepare`. Without folds, rows are fold 0 if they have
-    truths and test rows if not.
+    per diagnosis, by ISIC code or name, and its truths in one column or in one a class; the two
+    columns of ISIC 2017; two columns without a header. A column of 0 and 1 beside one of fractions
+    is the truth; what is not plain is refused. Folds 1 to k become 0 to k - 1, as in `02_prepare`.
+    Without folds, rows are fold 0 if they have truths and test rows if not. Fractions that stand in
+    equal steps are ranks: of kind `score`, as are rows of classes that do not sum to one.
 
     Args:
         path: A CSV file.
         positive: The class that a single probability is of.
         name: The run's name; empty: the file's.
+        columns: What is settled beforehand, ours to theirs: `image_id`, `truth`, `prediction` or
+            `p_<class>`, `fold`, `patient_id`, `lesion_id`; an empty text: the file has none. A
+            column that the file lacks is meant for another file.
 
     Returns:
         A checked predictions table; other columns ending in `_id` (patient, lesion) are kept.
+        `attrs["read_as"]` says which column was read as what.
 
     Raises:
         FileNotFoundError: There is no such file.
-        TableError: No column is known as an id or a prediction, or a value is refused.
+        TableError: No column is known as an id or a prediction, it is not plain which is which, or
+            a value is refused.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: give the path of a CSV file")
     table = _read_text(path)
     if {"image_id", "truth", "kind"} <= set(table.columns):
-        return read_predictions(path)
+        own = read_predictions(path)
+        classes = ", ".join(f"p_{c}" for c in class_names(own))
+        roles = Roles("image_id", {"": classes}, ("truth",), fold="fold")
+        own.attrs["read_as"] = _read_as(path, roles, settled=())
+        return own
+    settled = {k: c for k, c in (columns or {}).items() if not c or c in table.columns}
     try:
-        return _predictions(table, positive, name or path.stem)
+        return _predictions(table, positive, name or path.stem, settled, path)
     except TableError as error:
         raise TableError(f"{path}: {error}") from error
 
@@ -78,79 +105,73 @@ def _read_text(path: Path) -> pd.DataFrame:
     return table.rename(columns=lambda c: str(c).strip())
 
 
-def _predictions(table: pd.DataFrame, positive: str, run: str) -> pd.DataFrame:
-    id_column = _column(table, ID_COLUMNS)
-    if not id_column:
-        raise TableError(
-            f"no id among the columns {list(table.columns)}: name it one of {list(ID_COLUMNS)}"
-        )
-    ids = table[id_column].str.strip().str.replace(_SUFFIX, "", regex=True)
-    by_class = _diagnosis_columns(table)
-    if len(by_class) > 1:
-        classes, values = _class_values(table, ids, by_class)
-        truth_column = _column(table, ("truth",))
-    else:
-        classes, values, truth_column = _binary_values(table, ids, positive)
-    truths = _truths(table[truth_column], ids, classes) if truth_column else None
+def _predictions(
+    table: pd.DataFrame, positive: str, run: str, settled: Mapping[str, str], path: Path
+) -> pd.DataFrame:
+    roles = find_roles(table, positive=positive, columns=settled)
+    ids = table[roles.image_id].map(_bare_id)
+    classes, values = _values(table, ids, roles.prediction, positive)
+    truths = _truths(table, ids, roles, classes, positive)
+    folds = _folds(table, ids, roles.fold, truths)
+    note = _no_probabilities(values, folds)
     made = make_predictions(
         ids,
-        pd.Series(_folds(table, ids, truths)),
+        pd.Series(folds),
         truths,
         values,
         classes=classes,
         run=run,
-        kind="probability" if _sums_to_one(values) else "score",
+        kind="score" if note else "probability",
     )
-    kept = [c for c in table.columns if c.endswith("_id") and c not in (id_column, "image_id")]
-    return made.assign(**{c: table[c].where(table[c] != "", np.nan).to_numpy() for c in kept})
+    people = {
+        ours: table[theirs].str.strip().mask(table[theirs].str.strip().str.lower().isin(UNSAID))
+        for ours, theirs in roles.people.items()
+    }
+    made = made.assign(**{c: cells.astype(object).to_numpy() for c, cells in people.items()})
+    made.attrs["read_as"] = _read_as(path, roles, settled.values(), note)
+    return made
 
 
-def _column(table: pd.DataFrame, names: tuple[str, ...]) -> str:
-    """Return the table's own spelling of the first name that it has, or an empty text."""
-    spelt = {str(c).lower(): str(c) for c in reversed(table.columns)}
-    return next((spelt[name] for name in names if name in spelt), "")
+def _read_as(path: Path, roles: Roles, settled: Iterable[str], note: str = "") -> dict[str, str]:
+    """Return which column was read as what, in words; of them, by line, what was settled."""
+    truths = ", ".join(roles.one_hot.values()) or " = ".join(roles.truth)
+    return {
+        "file": path.name,
+        "id_column": roles.image_id,
+        "truth_column": truths or "none",
+        "prediction_column": ", ".join(roles.prediction.values()),
+        "fold_column": roles.fold or "none",
+        "note": note,
+        "settled": "\n".join(settled),
+    }
 
 
-def _diagnosis_columns(table: pd.DataFrame) -> dict[str, str]:
-    """Return the class of each column that is named as a diagnosis, `p_` or not."""
-    found = {}
-    for column in table.columns:
-        try:
-            found[find_diagnosis(column.removeprefix("p_"))] = column
-        except ValueError:
-            continue
-    return found
+def _bare_id(text: str) -> str:
+    """Return the name of a picture without its folder and suffix, as the archive spells it."""
+    name = _SUFFIX.sub("", re.split(r"[\\/]", text.strip())[-1])
+    return name[:4].upper() + name[4:] if _ARCHIVE_ID.match(name) else name
 
 
-def _class_values(
-    table: pd.DataFrame, ids: pd.Series, by_class: dict[str, str]
+def _values(
+    table: pd.DataFrame, ids: pd.Series, prediction: Mapping[str, str], positive: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    classes = tuple(name for name in NAMES if name in by_class)
-    values = np.column_stack([_numbers(table[by_class[name]], ids) for name in classes])
-    if set(classes) == {MELANOMA, "benign_keratosis"}:
+    """Return the classes, and the values of each, rows x classes."""
+    numbers = {name: _numbers(table[column], ids) for name, column in prediction.items()}
+    if {*numbers} == {positive}:
+        return (negative_class(positive), positive), np.column_stack(
+            [1 - numbers[positive], numbers[positive]]
+        )
+    if len(numbers) < 2:
+        raise TableError(
+            f"columns names p_{next(iter(numbers))} alone: name p_{positive}, or every class"
+        )
+    if {*numbers} == {MELANOMA, "benign_keratosis"}:
         # ISIC 2017 asks two questions of three classes; what neither claims is the third's.
-        classes = (MELANOMA, "nevus", "benign_keratosis")
-        rest = np.clip(1 - values.sum(axis=1), 0, 1)
-        values = np.column_stack([values[:, 0], rest, values[:, 1]])
-    return classes, values
-
-
-def _binary_values(
-    table: pd.DataFrame, ids: pd.Series, positive: str
-) -> tuple[tuple[str, ...], np.ndarray, str]:
-    """Return two classes, their values, and the truth's column (empty if there is none)."""
-    own = (f"p_{positive}", positive)
-    prediction = _column(table, (*own, *PREDICTION_COLUMNS))
-    truth = _column(table, TRUTH_COLUMNS)
-    if not prediction:
-        # In a submission the prediction is called target.
-        prediction, truth = _column(table, ("target",)), ""
-    if not prediction:
-        known = [*own, *PREDICTION_COLUMNS, "target"]
-        raise TableError(f"no prediction among the columns {list(table.columns)}: use {known}")
-    values = _numbers(table[prediction], ids)
-    classes = ("benign" if positive == "malignant" else OTHER, positive)
-    return classes, np.column_stack([1 - values, values]), truth
+        rest = np.clip(1 - sum(numbers.values()), 0, 1)
+        numbers = {MELANOMA: numbers[MELANOMA], "nevus": rest} | numbers
+    order = [negative_class(positive), *NAMES, *numbers]
+    classes = tuple(sorted(numbers, key=order.index))
+    return classes, np.column_stack([numbers[name] for name in classes])
 
 
 def _numbers(cells: pd.Series, ids: pd.Series) -> np.ndarray:
@@ -166,33 +187,143 @@ def _numbers(cells: pd.Series, ids: pd.Series) -> np.ndarray:
         first = int(wrong.argmax())
         raise TableError(
             f"{cells.name} of {ids.iloc[first]} is {cells.iloc[first]!r}, not a number from 0 to 1 "
-            f"({int(wrong.sum())} such rows): divide ranks by their number first, and fill gaps"
+            f"({int(wrong.sum())} such rows): {_remedy(values, cells.iloc[first])}"
         )
     return values
 
 
-def _truths(cells: pd.Series, ids: pd.Series, classes: tuple[str, ...]) -> pd.Series:
-    words: dict[str, str | float] = {"": np.nan}
-    if len(classes) == 2:
-        words |= dict.fromkeys(_NEGATIVE_WORDS, classes[0])
-        words |= dict.fromkeys(_POSITIVE_WORDS, classes[1])
-    words |= {name: name for name in classes}
+def _remedy(values: np.ndarray, text: str) -> str:
+    """Return what numbers beyond 0 to 1, of which one is a text, look like, and what to do."""
+    known = values[np.isfinite(values)]
+    if text.strip().endswith("%"):
+        return "leave out the percent signs, and divide by 100"
+    if re.fullmatch(r"\d*,\d+", text.strip()):
+        return "write decimals with a point"
+    if len(known) == 0 or ((known >= 0) & (known <= 1)).all():
+        return "fill gaps, or leave such rows out"
+    if known.min() < 0:
+        return "they look like logits: write 1 / (1 + exp(-x)) in their place"
+    if len(known) > 2 and np.abs(midranks(known) - known).max() < 1e-9:
+        return "they look like ranks: divide ranks by their number first"
+    if known.max() <= 100:
+        return "if they are percent, divide by 100; divide ranks by their number; fill gaps"
+    return "divide ranks by their number first, and fill gaps"
+
+
+def _no_probabilities(values: np.ndarray, folds: np.ndarray) -> str:
+    """Return why values are scores, not probabilities, or an empty text."""
+    if not sums_to_one(values):
+        sums = values.sum(axis=1)
+        return f"scores: the classes of a row sum to {sums.min():.3g} to {sums.max():.3g}"
+    if values.shape[1] != 2:
+        return ""
+    if np.isin(values, (0, 1)).all():
+        return "scores: calls of 0 and 1"
+    parts = [values[:, 1], *(values[folds == k, 1] for k in np.unique(folds))]
+    if _are_ranks(parts[0]) or all(map(_are_ranks, parts[1:])):
+        return "scores: ranks, in equal steps"
+    return ""
+
+
+def _are_ranks(values: np.ndarray) -> bool:
+    """Return whether values are a straight line of their own ranks, ties sharing their mean."""
+    if len(values) < _FEWEST_RANKS or len(np.unique(values)) < _FEWEST_RANKS / 2:
+        return False
+    ranks = midranks(values)
+    low, high = int(values.argmin()), int(values.argmax())
+    step = (values[high] - values[low]) / (ranks[high] - ranks[low])
+    line = values[low] + step * (ranks - ranks[low])
+    return bool(np.abs(line - values).max() < step / 100)
+
+
+def _truths(
+    table: pd.DataFrame, ids: pd.Series, roles: Roles, classes: tuple[str, ...], positive: str
+) -> pd.Series | None:
+    """Return the class of each row, NaN where it is not said; None without such columns."""
+    if roles.one_hot:
+        return pd.Series(_one_hot_truths(table, ids, roles.one_hot, classes), dtype=object)
+    if not roles.truth:
+        return None
+    said: dict[str, np.ndarray] = {}
+    for k, column in enumerate(roles.truth):
+        try:
+            said[column] = _named_truths(table[column], ids, classes, positive)
+        except TableError:
+            if k == 0:  # the others are looked at only to find them agree
+                raise
+    return pd.Series(agreeing(said, ids), dtype=object)
+
+
+def _named_truths(
+    cells: pd.Series, ids: pd.Series, classes: tuple[str, ...], positive: str
+) -> np.ndarray:
+    words: dict[str, str | float] = dict.fromkeys(UNSAID, np.nan)
     cleaned = cells.str.strip().str.lower()
+    if len(classes) == 2:
+        words |= dict.fromkeys(NO, classes[0]) | dict.fromkeys(YES, classes[1])
+        if cleaned.isin(("0", "0.0")).any():
+            words |= dict.fromkeys(("-1", "-1.0"), np.nan)
+    known = {text: _class_of(text, classes, positive) for text in cleaned.unique()}
+    words |= {text: name for text, name in known.items() if name}
+    words |= {name.lower(): name for name in classes}
     wrong = ~cleaned.isin(words)
     if wrong.any():
+        numbered = cells[wrong].str.strip().str.isdigit().all() and len(classes) > 2
+        what = "numbers have no names: write" if numbered else "use"
         raise TableError(
-            f"{cells.name} of {ids[wrong].iloc[0]} is {cells[wrong].iloc[0]!r}, not a truth: "
-            f"use one of {[word for word in words if word]}"
+            f"{cells.name} of {ids[wrong].iloc[0]} is {cells[wrong].iloc[0]!r}, not a truth "
+            f"({int(wrong.sum())} such rows): {what} one of "
+            f"{[*classes, *(NO[:1] + YES[:1] if len(classes) == 2 else ())]}, or leave the cell "
+            "empty; a file without truths is read with columns={truth: ''}"
         )
-    return pd.Series([words[word] for word in cleaned], dtype=object)
+    return np.array([words[word] for word in cleaned], dtype=object)
 
 
-def _folds(table: pd.DataFrame, ids: pd.Series, truths: pd.Series | None) -> np.ndarray:
-    column = _column(table, ("fold",))
+def _class_of(text: str, classes: tuple[str, ...], positive: str) -> str:
+    """Return the class that a diagnosis stands for: itself, or the rest of two."""
+    try:
+        found = find_diagnosis(text)
+    except ValueError:
+        return ""
+    if found in classes:
+        return found
+    if text in UNSAID or len(classes) > 2 or positive not in NAMES:
+        return ""
+    return classes[0]
+
+
+def _one_hot_truths(
+    table: pd.DataFrame, ids: pd.Series, one_hot: Mapping[str, str], classes: tuple[str, ...]
+) -> np.ndarray:
+    marks = np.column_stack([table[c].str.strip().str.lower().isin(YES) for c in one_hot.values()])
+    many = marks.sum(axis=1) > 1
+    if many.any():
+        raise TableError(
+            f"{ids[many].iloc[0]} is of {int(marks[many][0].sum())} classes by "
+            f"{list(one_hot.values())} ({int(many.sum())} such rows): mark one truth a row"
+        )
+    names = np.array([*one_hot, ""], dtype=object)
+    found = names[np.where(marks.any(axis=1), marks.argmax(axis=1), len(one_hot))]
+    strange = ~np.isin(found.astype(str), (*classes, ""))
+    if strange.any():
+        raise TableError(
+            f"{ids[strange].iloc[0]} is {found[strange][0]}, of which there is no prediction among "
+            f"{list(classes)} ({int(strange.sum())} such rows): leave these rows out"
+        )
+    # Of ISIC 2017's three classes the third is the one of neither column.
+    silent = "nevus" if {*one_hot} == {MELANOMA, "benign_keratosis"} else np.nan
+    return np.where(found == "", silent, found)
+
+
+def _folds(
+    table: pd.DataFrame, ids: pd.Series, column: str, truths: pd.Series | None
+) -> np.ndarray:
     if not column:
         unknown = pd.Series(True, index=ids.index) if truths is None else truths.isna()
         return np.where(unknown, TEST, 0)
-    numbers = pd.to_numeric(table[column], errors="coerce")
+    cells = table[column].str.strip()
+    numbers = pd.to_numeric(cells.str.replace(_FOLD, r"\1", regex=True), errors="coerce")
+    numbers = numbers.mask(cells.str.lower() == "test", TEST)
     wrong = numbers.isna() | (numbers % 1 != 0)
     if wrong.any():
         raise TableError(
@@ -204,7 +335,3 @@ def _folds(table: pd.DataFrame, ids: pd.Series, truths: pd.Series | None) -> np.
     # Others count folds from 1. One number alone may be a single fold's file, and stays.
     from_one = len(given) > 1 and np.array_equal(given, np.arange(1, len(given) + 1))
     return np.where(folds == TEST, TEST, folds - 1) if from_one else folds
-
-
-def _sums_to_one(values: np.ndarray) -> bool:
-    return bool((np.abs(values.sum(axis=1) - 1) <= 1e-3).all())

@@ -144,7 +144,10 @@ def test_real_files(siim_predictions: Path) -> None:
     assert table["patient_id"].nunique() == 2_056
     assert table["kind"].iloc[0] == "probability"
     truth = siim_predictions.parents[1] / "ham10000" / "ISIC2018_Task3_Training_GroundTruth.csv"
-    assert len(tables.class_names(read_foreign(truth))) == 7
+    with pytest.raises(TableError, match="labels, no predictions"):
+        read_foreign(truth)
+    blend = read_foreign(siim_predictions / "ensemble.csv")
+    assert blend["kind"].iloc[0] == "probability"
 
 
 def test_one_folds_file_keeps_its_number(tmp_path: Path) -> None:
