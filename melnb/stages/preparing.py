@@ -10,7 +10,7 @@ from melnb.parameters import Name, Parameters
 
 Source = Literal[
     "synthetic", "isic2016", "isic2017", "isic2018", "isic2018_task1", "ham10000", "isic2019",
-    "siim2020", "isic2024", "ph2", "csv", "kaggle_tfrecords",
+    "siim2020", "isic2024", "ph2", "folders", "csv", "kaggle_tfrecords",
 ]  # fmt: skip
 
 

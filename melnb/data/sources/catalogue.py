@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.sources.any_csv import read_any_csv
+from melnb.data.sources.folders import read_folders
 from melnb.data.sources.ham10000 import read_ham10000
 from melnb.data.sources.isic2018_task1 import read_isic2018_task1
 from melnb.data.sources.isic2024 import read_isic2024
@@ -37,6 +38,7 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "isic2024": read_isic2024,
     "ham10000": read_ham10000,
     "ph2": read_ph2,
+    "folders": read_folders,
 }
 UNLABELLED = ("isic2016", "isic2017")  # whose masks are a task apart from the labels
 SOURCES = ("synthetic", *READERS, "csv", "kaggle_tfrecords")

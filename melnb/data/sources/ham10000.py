@@ -49,7 +49,7 @@ def read_ham10000(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
             **read_people(rows, file),
         }
     )
-    table["mask_path"] = table["image_id"].map(listing.pictures(*MASKS, tail="_segmentation"))
+    table["mask_path"] = listing.pictures(*MASKS, tail="_segmentation").of(table["image_id"])
     pictures = listing.pictures(*FOLDERS)
     table = place_pictures(table, pictures, listing, file=file, missing=missing)
     return make_images("ham10000", [table])

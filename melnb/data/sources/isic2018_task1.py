@@ -49,6 +49,6 @@ def _read_part(listing: Listing, name: str, missing: Missing) -> pd.DataFrame:
     pictures = listing.pictures(f"ISIC2018_Task1-2_{name}_Input")
     found = listing.pictures(masks, tail=TAIL)
     table = pd.DataFrame({"image_id": sorted(pictures.keys() | found.keys())}, dtype=object)
-    table["mask_path"] = table["image_id"].map(found)
+    table["mask_path"] = found.of(table["image_id"])
     table["split"] = SPLITS[name]
     return place_pictures(table, pictures, listing, file=listing.root / masks, missing=missing)

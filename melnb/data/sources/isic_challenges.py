@@ -230,7 +230,7 @@ def _read_part(
     if metadata is not None:
         table = table.merge(_read_metadata(metadata), on="image_id", how="left")
     if mask_tail and part.masks:
-        table["mask_path"] = table["image_id"].map(listing.pictures(*part.masks, tail=mask_tail))
+        table["mask_path"] = listing.pictures(*part.masks, tail=mask_tail).of(table["image_id"])
     table["split"] = part.split
     pictures = listing.pictures(*part.pictures)
     return place_pictures(table, pictures, listing, file=file, missing=missing)

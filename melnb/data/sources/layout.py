@@ -1,106 +1,23 @@
-"""Where published files lie: a folder listed once, tables read as text, pictures found by id."""
+"""What published files hold: tables read as text, each row given its picture."""
 
 from __future__ import annotations
 
 import difflib
-import fnmatch
-import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from melnb.data.sources.listing import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from melnb.data.sources.listing import Listing as Listing
+from melnb.data.sources.listing import Pictures
+from melnb.data.sources.listing import list_folder as list_folder
 from melnb.tables import IMAGE_COLUMNS, TableError, check_images
 
 Missing = Literal["error", "drop", "keep"]
 _OPTIONAL_TEXT = {"mask_path", "split", "shard"}
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of a source's folder and of all folders below it, listed once.
-
-    Attributes:
-        source: The source's name, for messages.
-        home: Where its files can be got, in words.
-        root: The folder, absolute.
-        names: Folder relative to the root to its file names; shallow folders first.
-    """
-
-    source: str
-    home: str
-    root: Path
-    names: dict[PurePosixPath, list[str]]
-
-    def find(self, *patterns: str) -> Path | None:
-        """Return the first file of that name (`*` allowed); earlier patterns and folders win."""
-        for pattern in patterns:
-            for folder, names in self.names.items():
-                for name in fnmatch.filter(names, pattern):
-                    return self.root / folder / name
-        return None
-
-    def need(self, *patterns: str) -> Path:
-        """Return what `find` finds.
-
-        Raises:
-            FileNotFoundError: It finds nothing.
-        """
-        file = self.find(*patterns)
-        if file is None:
-            tables = [n for names in self.names.values() for n in names if n.endswith(".csv")]
-            raise FileNotFoundError(
-                f"{self.source}: no {' or '.join(patterns)} in {self.root} or below "
-                f"(CSV files there: {tables[:8] or 'none'}): get it from {self.home}"
-            )
-        return file
-
-    def pictures(self, *folders: str, tail: str = "") -> dict[str, str]:
-        """Return id to path of the pictures in folders of these names; earlier folders win.
-
-        Args:
-            folders: Names or trailing paths (`jpeg/train`); `**` is every folder.
-            tail: What follows the id in a file name (`_segmentation`); others are left out.
-        """
-        found: dict[str, str] = {}
-        for pattern in folders:
-            for folder, names in self.names.items():
-                if pattern == "**" or folder.match(pattern):
-                    place = os.path.join(self.root, folder)  # noqa: PTH118 (20 times as fast)
-                    for name in names:
-                        stem, suffix = os.path.splitext(name)  # noqa: PTH122
-                        if suffix.lower() in PICTURE_SUFFIXES and stem.endswith(tail):
-                            found.setdefault(stem.removesuffix(tail), f"{place}{os.sep}{name}")
-        return found
-
-
-def list_folder(folder: str | Path, *, source: str, home: str) -> Listing:
-    """List a source's folder.
-
-    Raises:
-        FileNotFoundError: There is no such folder.
-    """
-    root = Path(folder).expanduser().absolute()
-    if not str(folder) or not root.is_dir():
-        raise FileNotFoundError(
-            f"{source}: no folder {str(folder)!r}: give the folder of the files from {home}"
-        )
-    names: dict[PurePosixPath, list[str]] = {}
-    seen: set[str] = set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a link that leads back up
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        names[PurePosixPath(Path(place).relative_to(root).as_posix())] = sorted(files)
-    shallow_first = dict(sorted(names.items(), key=lambda item: len(item[0].parts)))
-    return Listing(source, home, root, shallow_first)
 
 
 def read_rows(file: Path, names: Sequence[str] = (), only: Collection[str] = ()) -> pd.DataFrame:
@@ -189,24 +106,41 @@ def place_pictures(
             ids are then in `attrs["missing"]`), or keep them with an empty path.
 
     Raises:
-        FileNotFoundError: Pictures are missing and `missing` is `error`.
-        ValueError: `missing` is none of the three.
+        FileNotFoundError: Pictures are missing and `missing` is `error`; it is told how many of
+            them lie there under another suffix, case or folder.
+        ValueError: `missing` is none of the three, or two files bear one id.
     """
     if missing not in ("error", "drop", "keep"):
         raise ValueError(f"missing is {missing!r}; use error, drop or keep")
-    path = table["image_id"].map(pictures)
+    found = isinstance(pictures, Pictures)
+    path = pictures.of(table["image_id"]) if found else table["image_id"].map(pictures)
     lost = table.loc[path.isna(), "image_id"]
     if len(lost) and missing == "error":
         raise FileNotFoundError(
             f"{listing.source}: {len(lost)} of the {len(table)} images in {file.name} have no "
-            f"picture below {listing.root}, the first is {lost.iloc[0]}: complete the download "
-            f"from {listing.home}, or leave them out (missing='drop')"
+            f"picture below {listing.root}, the first is {lost.iloc[0]}: "
+            + _remedy(lost, listing, pictures.sought if found else ())
         )
     table = table.assign(path=path)
     if missing == "drop":
         table = table[path.notna()]
         table.attrs["missing"] = tuple(lost)
     return table
+
+
+def _remedy(lost: pd.Series, listing: Listing, sought: Sequence[str]) -> str:
+    near = listing.near(set(lost))
+    leave = "or leave them out (missing='drop')"
+    if not near:
+        return f"complete the download from {listing.home}, {leave}"
+    first = next(iter(near.values()))
+    folders = " or ".join(name for name in sought if name != "**")
+    where = f" and in a folder {folders}" if folders else ""
+    return (
+        f"{len(near)} of them lie there under another suffix, case or folder, such as {first}: "
+        f"have them named as the table does, as one of {' '.join(sorted(PICTURE_SUFFIXES))}"
+        f"{where}, {leave}"
+    )
 
 
 def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

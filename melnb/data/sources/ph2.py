@@ -48,7 +48,7 @@ def read_ph2(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
     ids = check_ids(codes["image_id"], file)
     table = pd.DataFrame({"image_id": ids, "diagnosis": diagnosis, "target": diagnosis})
     masks = listing.pictures("*_lesion", tail="_lesion")
-    table["mask_path"] = table["image_id"].map(masks)
+    table["mask_path"] = masks.of(table["image_id"])
     pictures = listing.pictures("*_Dermoscopic_Image")
     table = place_pictures(table, pictures, listing, file=file, missing=missing)
     return make_images("ph2", [table])

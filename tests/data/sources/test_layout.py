@@ -52,6 +52,43 @@ def test_the_earlier_folder_wins(tmp_path, touch):
     assert found == {"a": str(tmp_path / "two/a.png"), "b": str(tmp_path / "two/b.png")}
 
 
+def test_two_pictures_of_one_name_are_refused_with_both_paths_where_one_is_asked_for(tmp_path):
+    for file, data in {
+        "benign/im0.jpg": b"1", "malignant/im0.jpg": b"2", "benign/same.jpg": b"3",
+        "copy/same.jpg": b"3", "copy/im1.jpg": b"4", "copy/._im1.jpg": b"5",
+    }.items():  # fmt: skip
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(data)
+    found = listing(tmp_path).pictures("**")
+    with pytest.raises(ValueError, match=r"called im0: .*benign/im0\.jpg and .*malignant/im0\.jpg"):
+        found.of(pd.Series(["same", "im0"]))
+    assert found.of(pd.Series(["same", "im1", "no"])).dropna().tolist() == [
+        str(tmp_path / "benign/same.jpg"), str(tmp_path / "copy/im1.jpg"),
+    ]  # fmt: skip
+    assert listing(tmp_path).pictures("malignant", "benign").of(pd.Series(["im0"])).tolist() == [
+        str(tmp_path / "malignant/im0.jpg")
+    ]
+
+
+@pytest.mark.parametrize("file", ["ISIC_1.jpg.dcm", "Input/isic_1.JPG", "Input/ISIC_1.gif"])
+def test_a_picture_under_another_name_is_no_incomplete_download(tmp_path, file):
+    (tmp_path / "Input").mkdir()
+    (tmp_path / file).touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/ISIC_2.png").touch()
+    table = pd.DataFrame({"image_id": ["ISIC_1", "ISIC_2", "ISIC_3"]})
+    files = listing(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=r"3 of the 3 .* \d of them lie there .*such as "
+    ) as e:
+        layout.place_pictures(
+            table, files.pictures("Input"), files, file=tmp_path / "t.csv", missing="error"
+        )
+    assert ("2 of them" in str(e.value)) == (not file.endswith("dcm"))
+    assert "in a folder Input" in str(e.value)
+    assert "complete the download" not in str(e.value)
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path, touch):
     touch("data/real", ["a"])
     (tmp_path / "data" / "real" / "up").symlink_to(tmp_path / "data")
