@@ -166,7 +166,7 @@ def _place(
             na_action="ignore",
         )
     if "path" not in named:
-        pictures = _without_masks(listing, table).pictures("**")
+        pictures: dict[str, str] = _without_masks(listing, table).pictures("**")
     else:
         there = set(listing.pictures("**").values())
         said = named["path"].map(lambda p: os.path.normpath(file.parent / p), na_action="ignore")

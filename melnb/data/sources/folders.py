@@ -182,7 +182,7 @@ def _make_table(files: list[_File]) -> pd.DataFrame:
 def _part_masks(files: list[_File]) -> tuple[list[_File], dict[Path, str]]:
     """Part pictures from the masks of pictures beside them (`a_mask.png` beside `a.jpg`)."""
     stems = {_bare(file.path) for file in files}
-    masks = {}
+    masks: dict[Path, str] = {}
     for file in files:
         bare = file.path.with_name(_MASK.sub("", file.path.stem) or file.path.stem)
         if bare.name != file.path.stem and bare in stems:

@@ -61,7 +61,9 @@ def read_isic2024(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
         file = listing.find(f"{split}-metadata.csv")
         if file is not None:
             inside = listing.find(f"{split}-image.hdf5")
-            pictures = listing.pictures(f"{split}-image/image", f"{split}-image", "image")
+            pictures: dict[str, str] = listing.pictures(
+                f"{split}-image/image", f"{split}-image", "image"
+            )
             if inside is not None:
                 pictures = list_hdf5(inside)
             table = _read_table(file).assign(split=split)

@@ -112,14 +112,14 @@ def place_pictures(
     """
     if missing not in ("error", "drop", "keep"):
         raise ValueError(f"missing is {missing!r}; use error, drop or keep")
-    found = isinstance(pictures, Pictures)
-    path = pictures.of(table["image_id"]) if found else table["image_id"].map(pictures)
+    named = pictures if isinstance(pictures, Pictures) else None
+    path = named.of(table["image_id"]) if named is not None else table["image_id"].map(pictures)
     lost = table.loc[path.isna(), "image_id"]
     if len(lost) and missing == "error":
         raise FileNotFoundError(
             f"{listing.source}: {len(lost)} of the {len(table)} images in {file.name} have no "
             f"picture below {listing.root}, the first is {lost.iloc[0]}: "
-            + _remedy(lost, listing, pictures.sought if found else ())
+            + _remedy(lost, listing, named.sought if named is not None else ())
         )
     table = table.assign(path=path)
     if missing == "drop":
