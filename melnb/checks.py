@@ -59,19 +59,6 @@ def check_same_ids(folds: pd.DataFrame, images: pd.DataFrame) -> None:
             )
 
 
-def check_no_straddling(folds: pd.DataFrame, images: pd.DataFrame, group: str) -> None:
-    """Refuse folds that part a patient or a lesion; unknown ones are not one."""
-    joined = folds[["image_id", "fold"]].merge(images[["image_id", group]], on="image_id")
-    counts = joined.dropna(subset=[group]).groupby(group)["fold"].nunique()
-    straddling = counts[counts > 1]
-    if len(straddling):
-        raise TableError(
-            f"folds: {group} {straddling.index[0]!r} lies in {straddling.iloc[0]} folds "
-            f"({len(straddling)} such): its images would be learnt and tested on; "
-            "keep each one in one fold"
-        )
-
-
 def constant(table: pd.DataFrame, column: str) -> str:
     """Return the one value of a column; refuse several."""
     values = table[column].unique()

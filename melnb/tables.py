@@ -18,6 +18,7 @@ from melnb import checks
 from melnb.checks import TEST as TEST
 from melnb.checks import TableError as TableError
 from melnb.files import replacing
+from melnb.patients.overlap import check_together
 
 IMAGE_COLUMNS = (
     "image_id", "patient_id", "lesion_id", "path", "diagnosis",
@@ -61,11 +62,13 @@ def check_folds(folds: pd.DataFrame, images: pd.DataFrame | None = None) -> pd.D
 
     Args:
         folds: One row per image.
-        images: When given, ids must agree, and no patient or lesion may lie in two folds.
+        images: When given, ids must agree, and no patient, lesion or image (`overlap`) may lie in
+            two folds.
 
     Raises:
         TableError: A column is missing, ids are doubled or differ from the images', a fold is
-            not a whole number of -1 or more, or a patient or a lesion lies in two folds.
+            not a whole number of -1 or more, or a patient, a lesion or an image and its copy lie
+            in two folds.
     """
     checks.check_columns(folds, FOLD_COLUMNS, "folds")
     checks.check_ids(folds, "folds")
@@ -78,8 +81,7 @@ def check_folds(folds: pd.DataFrame, images: pd.DataFrame | None = None) -> pd.D
         )
     if images is not None:
         checks.check_same_ids(folds, images)
-        for group in ("patient_id", "lesion_id"):
-            checks.check_no_straddling(folds, images, group)
+        check_together(folds, images)
     return folds
 
 

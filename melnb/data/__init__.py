@@ -3,7 +3,8 @@
 The room's law:
 
 - Raw files are only read; what is made here is written under a temporary name, then renamed.
-- Every table is one of `melnb.tables`; every join is by `image_id`.
+- Every table is one of `melnb.tables`; every join is by `image_id`, and what others wrote is
+  joined by `melnb.patients.overlap`, which says what is the same image, lesion or patient.
 - A patient, a lesion, or a picture that is there twice lies in one fold; what is learnt from
   beside the folds holds none that is judged on.
 - Pixels leave as float32, height x width x 3, 0-255; scaling belongs to the backbone.
@@ -19,7 +20,6 @@ A line imports only lines above it:
     metadata                     the images table to rows of numbers, for a network
     features/                    all that is known of each image, a row each, for a model of tables
     folds                        the images table to the folds table
-    held_out                     the fold in which an image stands in another's folds
     lesions/                     a segmenter's probabilities to masks, crops and measures
     shards/  records             both tables to shards, and shards to an index
     datasets                     dataset.json: which shard holds what

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import KFold, StratifiedGroupKFold
 
+from melnb.patients.overlap import make_groups, match
 from melnb.tables import ID_COLUMNS, TEST, check_folds, check_images
 
 
@@ -77,34 +76,6 @@ def make_folds(
     check_folds(folds, images)
     check_balance(images, folds)
     return folds
-
-
-def make_groups(images: pd.DataFrame, identical: pd.DataFrame | None = None) -> np.ndarray:
-    """Number the clusters of images that share a patient, a lesion or a picture.
-
-    They are the connected components of the graph that links images to their ids, so that two
-    patients who share a lesion id (an error of the source, but seen) are one cluster.
-
-    Returns:
-        n whole numbers, in the order of each cluster's smallest name (an image is named by its
-        patient, else by its lesion, else by itself), so that patients keep their order.
-    """
-    sets = [images["patient_id"], images["lesion_id"]]
-    if identical is not None:
-        sets.append(images["image_id"].map(identical.set_index("image_id")["identical"]))
-    rows, nodes, count = [], [], len(images)
-    for ids in sets:
-        codes, names = pd.factorize(ids)  # -1 where unknown
-        rows.append(np.flatnonzero(codes >= 0))
-        nodes.append(codes[codes >= 0] + count)
-        count += len(names)
-    row, node = np.concatenate(rows), np.concatenate(nodes)
-    graph = coo_array((np.ones(len(row), dtype=np.int8), (row, node)), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1][: len(images)]
-    name = images["patient_id"].fillna(images["lesion_id"]).fillna(images["image_id"])
-    smallest = name.astype(str).groupby(labels).min().sort_values(kind="stable")
-    rank = pd.Series(np.arange(len(smallest)), index=smallest.index)
-    return np.asarray(rank.loc[labels], dtype=np.int64)
 
 
 def fold_balance(
@@ -194,7 +165,8 @@ def _read_folds(file: str | Path, column: str, images: pd.DataFrame) -> pd.Serie
     doubled = table.loc[table[ids].duplicated(), ids]
     if len(doubled):
         raise FoldError(f"{file}: {doubled.iloc[0]} stands in two rows ({len(doubled)} such)")
-    given = images["image_id"].map(table.set_index(ids)[column])
+    there = match(images["image_id"], table[ids])
+    given = table[column].reindex(there).set_axis(images.index)
     if given.isna().any():
         lost = images.loc[given.isna(), "image_id"]
         raise FoldError(

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from melnb.data.folds import FoldError, check_balance, fold_balance, make_folds, make_groups
+from melnb.data.folds import FoldError, check_balance, fold_balance, make_folds
+from melnb.patients.overlap import make_groups
 from melnb.tables import IMAGE_COLUMNS, TableError
 
 real = pytest.mark.skipif("MELNB_DATA" not in os.environ, reason="MELNB_DATA names no real data")
@@ -190,6 +191,14 @@ def test_a_file_that_does_not_give_each_image_a_fold_is_refused(tmp_path, text, 
     (tmp_path / "f.csv").write_text(text)
     with pytest.raises(FoldError, match=said):
         make_folds(lesions(), n_folds=2, seed=0, fold_file=tmp_path / "f.csv")
+
+
+def test_folds_of_a_file_are_joined_whatever_it_calls_the_images(tmp_path):
+    images = lesions().assign(image_id=[f"ISIC_{k}_downsampled" for k in range(60)])
+    given = make_folds(images, n_folds=4, seed=0)
+    names = given["image_id"].str.removesuffix("_downsampled").str.lower() + ".jpg"
+    given.assign(image_id=names).sample(frac=1, random_state=0).to_csv(tmp_path / "f.csv")
+    assert make_folds(images, n_folds=4, seed=9, fold_file=tmp_path / "f.csv").equals(given)
 
 
 def test_a_file_may_not_part_a_patient(tmp_path):

@@ -20,6 +20,7 @@ from melnb.data.epochs.rows import EXTERNAL, Rows, join_rows, read_rows
 from melnb.data.records import read_index
 from melnb.data.shards.examples import read_examples
 from melnb.diagnoses import OTHER, find_diagnosis
+from melnb.patients import overlap
 from melnb.tables import TEST, read_images
 
 
@@ -95,12 +96,14 @@ def external_rows(
     rows = read_rows(paths, n_classes=len(dataset.classes), group=group, labelled=False)
     unlabelled = np.isnan(rows.truth).any(axis=1)
     dropped = np.array([name not in matched for name in dataset.classes])[rows.labels]
+    before = overlap.keys(pd.Series([*taken], dtype=object))
+    copies = _identical(dataset, paths, own, image_size)
     reasons = {
         "no label": unlabelled,
         "class left out": dropped & ~unlabelled,
-        **_meeting(read_index(paths), own, fold, image_size),
-        "in a dataset before": np.isin(rows.image_id, [*taken]),
-        "same picture": np.isin(rows.image_id, [*_identical(dataset, paths, own, image_size)]),
+        **_meeting(read_index(paths), own, fold, image_size, copies),
+        "in a dataset before": overlap.keys(pd.Series(rows.image_id)).isin(before).to_numpy(),
+        "same picture": np.isin(rows.image_id, copies["image_id"]),
     }
     table, kept = _count(reasons)
     if not kept.any():
@@ -157,32 +160,48 @@ def _diagnosis(name: str) -> str:
         return ""
 
 
-def _meeting(index: pd.DataFrame, own: Dataset, fold: int, size: int) -> dict[str, np.ndarray]:
+def _meeting(
+    index: pd.DataFrame, own: Dataset, fold: int, size: int, copies: pd.DataFrame
+) -> dict[str, np.ndarray]:
     """Return which images stand in one's own dataset, or whose patient or lesion is judged on."""
     every = read_index(own.paths(None, size, exact=False))
     judged_on = [fold, TEST] if own.has_test else [fold]
     judged = read_index(own.paths(judged_on, size, exact=False))
-    found = {"image in the dataset": index["image_id"].isin(every["image_id"]).to_numpy()}
+    renamed = copies.loc[copies["own"].isin(judged["image_id"]), ["image_id"]]
+    met = overlap.met_images(index, pd.concat([judged, renamed], ignore_index=True))
+    reasons = {"image in the dataset": overlap.met_images(index[["image_id"]], every)}
     for name in ("patient", "lesion"):
-        ids = judged[f"{name}_id"].dropna()
-        found[f"{name} held out or in test"] = index[f"{name}_id"].isin(ids).to_numpy()
-    return found
+        reasons[f"{name} held out or in test"] = met[met["met_by"] == name]
+    return {
+        reason: index["image_id"].isin(table["image_id"]).to_numpy()
+        for reason, table in reasons.items()
+    }
 
 
-def _identical(dataset: Dataset, paths: Sequence[Path], own: Dataset, size: int) -> set[str]:
-    """Return the images that one's own dataset holds too: as raw files, or as records."""
+def _identical(dataset: Dataset, paths: Sequence[Path], own: Dataset, size: int) -> pd.DataFrame:
+    """Return the images that are pictures of one's own dataset: as raw files, or as records.
+
+    Returns:
+        `image_id` and the image of one's `own`, a row per pair.
+    """
     ours = _digests(own.paths(None, size, exact=False))
-    found = {name for digest, names in _digests(paths).items() if digest in ours for name in names}
+    pairs = [
+        (copy, image)
+        for digest, copies in _digests(paths).items()
+        for copy in copies
+        for image in ours.get(digest, ())
+    ]
     tables = [one.folder / "images.csv" for one in (dataset, own)]
     if all(table.is_file() for table in tables):
         theirs, mine = (read_images(table) for table in tables)
-        renamed = {f"{k} theirs": image_id for k, image_id in enumerate(theirs["image_id"])}
-        theirs["image_id"], mine["image_id"] = [*renamed], "ours"
-        same = find_identical(pd.concat([theirs, mine], ignore_index=True))
-        shared = same.loc[same["image_id"] == "ours", "identical"]
-        both = same[same["identical"].isin(shared) & (same["image_id"] != "ours")]
-        found |= {renamed[name] for name in both["image_id"]}
-    return found
+        both = pd.concat([theirs, mine], ignore_index=True)
+        names = both["image_id"].tolist()
+        both["image_id"] = both.index.map(str)  # one id may stand in both
+        same = find_identical(both).astype({"image_id": int})
+        for _, places in same.groupby("identical")["image_id"]:
+            copies = [names[k] for k in places if k < len(theirs)]
+            pairs += [(c, names[k]) for c in copies for k in places if k >= len(theirs)]
+    return pd.DataFrame(pairs, columns=["image_id", "own"])
 
 
 def _digests(paths: Sequence[Path]) -> dict[bytes, list[str]]:

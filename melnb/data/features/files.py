@@ -10,6 +10,7 @@ import pandas as pd
 from melnb.checks import check_ids
 from melnb.data.features.columns import feature_column, reason_against, reason_against_values
 from melnb.data.features.tables import LEFT_OUT
+from melnb.patients.overlap import match
 from melnb.tables import TableError
 
 ID_COLUMNS = ("image_id", "image_name", "image", "isic_id")
@@ -43,13 +44,15 @@ def read_features(path: str | Path, images: pd.DataFrame) -> pd.DataFrame:
         raise FileNotFoundError(f"no {path.name} in {path.parent}: give the path of a CSV file")
     table = _read_csv(path)
     _check_no_predictions(table, path)
-    known = images[images["image_id"].isin(table["image_id"])]
+    there = match(images["image_id"], table["image_id"])
+    known = images[there >= 0]
     if known.empty:
         raise TableError(
             f"{path} knows none of the dataset's {len(images)} images "
             f"({images['image_id'].iloc[0]}, say): is it another dataset's, or are ids cut?"
         )
-    table = table.set_index("image_id").loc[known["image_id"]]
+    table = table.iloc[there[there >= 0]].assign(image_id=known["image_id"].to_numpy())
+    table = table.set_index("image_id")
     truth = known.set_index("image_id")["target"]
     made, left = {}, {}
     for name in map(str, table.columns):

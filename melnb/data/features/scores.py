@@ -13,6 +13,7 @@ import pandas as pd
 
 from melnb.checks import constant
 from melnb.data.features.tables import LEFT_OUT
+from melnb.patients.overlap import match
 from melnb.tables import TEST, TableError, check_folds, check_predictions, class_names
 
 
@@ -43,9 +44,10 @@ def score_features(
             f"predictions of {run}: positive is {positive!r}, not one of "
             f"{list(class_names(predictions))}"
         )
-    both = folds[["image_id", "fold"]].merge(
-        predictions[["image_id", "fold", f"p_{positive}"]], on="image_id", suffixes=("", "_run")
-    )
+    there = match(folds["image_id"], predictions["image_id"])
+    said = predictions[["fold", f"p_{positive}"]].rename(columns={"fold": "fold_run"})
+    known = folds.loc[there >= 0, ["image_id", "fold"]].reset_index(drop=True)
+    both = known.join(said.iloc[there[there >= 0]].reset_index(drop=True))
     if both.empty:
         raise TableError(f"predictions of {run} know none of the dataset's {len(folds)} images")
     _check_held_out(both, run)

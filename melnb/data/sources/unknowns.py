@@ -11,6 +11,7 @@ import pandas as pd
 
 from melnb.data.sources.vocabulary import UNKNOWN
 from melnb.diagnoses import MELANOMA, NAMES
+from melnb.patients.overlap import match
 from melnb.tables import TEST, check_predictions
 
 _NAMED = ("malignant", MELANOMA)  # targets that are never renamed, whatever the diagnosis says
@@ -54,7 +55,8 @@ def relabel_unknown(
     if not 0 <= percentile <= 100:
         raise ValueError(f"percentile is {percentile}; use 0 to 100")
     rows = _rows(predictions, of)
-    score, fold = (images["image_id"].map(rows[name]) for name in ("score", "fold"))
+    there = match(images["image_id"], rows["image_id"])
+    score, fold = (rows[n].reindex(there).set_axis(images.index) for n in ("score", "fold"))
     learnt = images["split"].ne("test") if "split" in images else pd.Series(True, images.index)
     known = score[learnt & (images["diagnosis"] == of) & (fold != TEST)].dropna()
     if known.empty:
@@ -78,11 +80,10 @@ def relabel_unknown(
 
 
 def _rows(predictions: pd.DataFrame, of: str) -> pd.DataFrame:
-    """Return the score of a class and the fold, by image id."""
+    """Return the image, the score of a class and the fold."""
     check_predictions(predictions)
     if f"p_{of}" not in predictions:
         names = [c for c in predictions if str(c).startswith("p_")]
         raise ValueError(f"relabel: predictions have no column p_{of} (classes: {names})")
-    return predictions.set_index("image_id")[[f"p_{of}", "fold"]].set_axis(
-        ["score", "fold"], axis=1
-    )
+    rows = predictions[["image_id", f"p_{of}", "fold"]].reset_index(drop=True)
+    return rows.set_axis(["image_id", "score", "fold"], axis=1)

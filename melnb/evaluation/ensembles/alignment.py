@@ -11,16 +11,17 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from melnb.patients.overlap import match
 from melnb.tables import TEST, TableError, check_folds, check_predictions, class_names
 
 Members = Mapping[str, pd.DataFrame]
 
 
 def align(members: Members) -> dict[str, pd.DataFrame]:
-    """Return the members with the same images in the same order, joined by id.
+    """Return the members with the same images in the same order, joined by id (`overlap.match`).
 
-    Classes stand in the first member's order. What one member knows of a row (a test row's truth,
-    a `patient_id`) is given to all.
+    Images bear the first member's ids, and classes stand in its order. What one member knows of a
+    row (a test row's truth, a `patient_id`) is given to all.
 
     Args:
         members: Name and predictions of each member, in any order of rows.
@@ -35,6 +36,7 @@ def align(members: Members) -> dict[str, pd.DataFrame]:
             check_predictions(table)
         except TableError as error:
             raise TableError(f"member {name}: {error}") from error
+    members = _named_alike(members)
     _check_same_images(members)
     tables = {n: t.sort_values("image_id", ignore_index=True) for n, t in members.items()}
     first = next(iter(tables.values()))
@@ -64,6 +66,7 @@ def shared_images(members: Members) -> tuple[dict[str, pd.DataFrame], pd.DataFra
     Raises:
         TableError: Not one image is held by all.
     """
+    members = _named_alike(members)
     ids = [{*table["image_id"]} for table in members.values()]
     shared = set.intersection(*ids) if ids else set()
     if not shared:
@@ -103,6 +106,19 @@ def teaching_rows(rows: pd.DataFrame) -> Iterator[tuple[int, np.ndarray, np.ndar
         )
     for k in sorted({TEST, *map(int, fold)}):
         yield k, fold == k, usable & (fold != k)
+
+
+def _named_alike(members: Members) -> dict[str, pd.DataFrame]:
+    """Give each member's images the ids that the first member has for them."""
+    first = next(iter(members.values()), pd.DataFrame(columns=["image_id"]))["image_id"]
+    named = {}
+    for name, table in members.items():
+        there = match(table["image_id"], first)
+        ids = table["image_id"].to_numpy(dtype=object)
+        theirs = np.where(there < 0, ids, first.to_numpy(dtype=object)[there])
+        twice = pd.Series(theirs).duplicated(keep=False).to_numpy()
+        named[name] = table.assign(image_id=np.where(twice, ids, theirs))
+    return named
 
 
 def _known(tables: Mapping[str, pd.DataFrame], column: str) -> pd.Series:

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from melnb.checks import check_no_straddling
 from melnb.evaluation.ensembles.blends import Members, align
 from melnb.evaluation.intervals import midranks
 from melnb.evaluation.rows import absent_class, binary_rows
+from melnb.patients.overlap import check_together
 from melnb.tables import TEST, TableError
 
 Blended = Literal["mean", "rank"]
@@ -123,6 +123,4 @@ def _check_rows(rows: pd.DataFrame, positive: str) -> None:
         absent = absent_class(rows[rows["fold"] != fold], positive)
         if absent:
             raise TableError(f"ensemble: selection {absent} without fold {fold}: {_INSTEAD}")
-    for group in ("patient_id", "lesion_id"):
-        if group in rows:
-            check_no_straddling(rows, rows, group)
+    check_together(rows, rows)

@@ -4,8 +4,7 @@ The room's law: the first table is the internal one, out-of-fold rows of the sou
 from; the others are external, rows that no network of the run has met. Sources are independent
 samples, so that variances add. Nothing is chosen or fitted on external rows but what says so.
 
-    meetings        images that stand in both, by name, lesion, patient or picture
-    sources         the tables of all sources, as two classes
+    sources         the tables of all sources: without what was met, as two classes
     discrimination  areas, average precisions and prevalences, and their differences
     distances       how far the scores of a class have moved
     recalibrations  calibration as it came, at the source's prevalence, and fitted anew

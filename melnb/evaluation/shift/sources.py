@@ -1,4 +1,8 @@
-"""The tables of all sources, ready to be compared: two classes, one kind, one model."""
+"""The tables of all sources, ready to be compared: strangers, two classes, one kind, one model.
+
+An image that was learnt from, or another of its lesion or patient, is no stranger: numbers on such
+rows would be internal ones.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,71 @@ import numpy as np
 import pandas as pd
 
 from melnb.diagnoses import OTHER
+from melnb.patients.overlap import BY, COLUMNS, keys, met_images
 from melnb.tables import TEST, TableError, check_predictions, class_names
 
 INTERNAL = "internal"  # the label of the source that was learnt from
 _REST = "rest"  # of a class looked for that is itself called other
+
+
+def source_meetings(sources: Mapping[str, pd.DataFrame], learnt: pd.DataFrame) -> pd.DataFrame:
+    """Return `met_images` of each external source, under its name.
+
+    Args:
+        sources: External tables by name.
+        learnt: See `met_images`.
+
+    Returns:
+        `source` and the columns of `met_images`.
+    """
+    parts = [met_images(table, learnt).assign(source=name) for name, table in sources.items()]
+    names = ["source", *COLUMNS]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd.DataFrame:
+    """Count what is left of each source without the images that were met.
+
+    Args:
+        sources: External tables by name.
+        met: `source_meetings`.
+
+    Returns:
+        A row per source: `source`, `images`, `image`, `lesion`, `patient`, `picture` (met by),
+        `kept`, and how many of its images stand `in_another` external source too: they count in
+        both, whose numbers are then no independent evidence.
+    """
+    rows = []
+    ids = {name: {*keys(table["image_id"])} for name, table in sources.items()}
+    for name, table in sources.items():
+        another = set().union(*(own for other, own in ids.items() if other != name))
+        own = met.loc[met["source"] == name, "met_by"]
+        counts = own.value_counts().reindex(list(BY), fill_value=0).to_dict()
+        row = {"source": name, "images": len(table), **counts, "kept": len(table) - len(own)}
+        rows.append(row | {"in_another": len(ids[name] & another)})
+    return pd.DataFrame(rows, columns=["source", "images", *BY, "kept", "in_another"])
+
+
+def strangers(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the sources without the images that were met.
+
+    Args:
+        sources: External tables by name.
+        met: `source_meetings`.
+
+    Raises:
+        TableError: Nothing is left of a source.
+    """
+    made = {}
+    for name, table in sources.items():
+        own = met.loc[met["source"] == name, "image_id"]
+        made[name] = table[~table["image_id"].astype(str).isin(own)].reset_index(drop=True)
+        if made[name].empty:
+            raise TableError(
+                f"source {name}: of {len(table)} images not one is new to the model: give images "
+                "of another source"
+            )
+    return made
 
 
 def source_tables(

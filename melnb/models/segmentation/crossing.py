@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.datasets import Dataset, read_dataset
-from melnb.data.held_out import held_out_folds
 from melnb.data.lesions.applying import Prediction
 from melnb.models.segmentation.predicting import predict_masks
 from melnb.models.segmentation.unet import read_segmenter
+from melnb.patients.overlap import held_out_folds
 from melnb.runs import read_run
-from melnb.tables import TEST, read_folds, read_images
+from melnb.tables import TEST, check_folds, read_folds, read_images
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def assign_networks(segmenters: Segmenters, data: Dataset, home: Path) -> pd.Ser
     theirs = read_dataset(home)
     theirs.check_prepared_alike(data, "the segmenter")
     learnt, folds = read_images(home / "images.csv"), read_folds(home / "folds.csv")
+    check_folds(folds, learnt)
     fold_of = held_out_folds(read_images(data.folder / "images.csv"), learnt, folds)
     for fold in sorted(set(fold_of) - set(segmenters.folders) - {TEST}):
         alone = fold_of.index[fold_of == fold]

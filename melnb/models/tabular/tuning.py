@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.data.folds import make_groups
 from melnb.models.tabular.learners import Learner, fit_learner, predict_rows
 from melnb.models.tabular.rows import Rows
+from melnb.patients.overlap import make_groups
 from melnb.tables import TableError
 
 Grid = Mapping[str, Sequence[Any]]

@@ -127,6 +127,31 @@ def test_the_same_picture_is_found_in_the_records_when_the_raw_files_are_gone(
     assert counts(table)["same picture"] == 1
 
 
+def test_the_original_of_a_held_out_smaller_copy_is_not_learnt_from(prepare: Prepare) -> None:
+    """Of ISIC 2017's 2,150 pictures 1,431 are in ISIC 2019 as `_downsampled` alone."""
+    small = [row(f"ISIC_000000{k}_downsampled", k, k % 2) for k in range(8)]
+    small[0]["patient_id"] = "P 1"
+    names = ["ISIC_0000000", "ISIC_0000001.JPG", "isic_0000002", "ISIC_0000003_downsampled"]
+    large = [row(name, 20 + k, 0) for k, name in enumerate(names)]
+    large += [row("n0", 30, 0, patient_id="p 1 "), row("n1", 31, 0)]
+    rows, table = external_rows(
+        prepare("large", large), own=prepare("small", small), fold=0, image_size=16
+    )
+    assert [*rows.image_id] == ["n1"]
+    assert counts(table)["image in the dataset"] == 4
+    assert counts(table)["patient held out or in test"] == 1
+
+
+def test_who_is_of_the_patient_of_a_held_out_picture_is_not_learnt_from(
+    prepare: Prepare, own: Dataset
+) -> None:
+    """One's own patient has another name there: the picture alone says who it is."""
+    theirs = [row("f0", 0, 0, patient_id="z"), row("f1", 51, 0, patient_id="z"), row("f2", 52, 0)]
+    rows, table = external_rows(prepare("renamed", theirs), own=own, fold=0, image_size=16)
+    assert [*rows.image_id] == ["f2"]
+    assert counts(table)["patient held out or in test"] == 1
+
+
 def test_another_fold_leaves_out_others(prepare: Prepare, own: Dataset) -> None:
     rows, _ = external_rows(other(prepare), own=own, fold=1, image_size=16)
     assert sorted(rows.image_id) == ["b0", "b4", "b6"]  # b1 is of the patient held out

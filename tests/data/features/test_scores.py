@@ -47,3 +47,12 @@ def test_what_is_wrong_is_refused(images: pd.DataFrame, folds: pd.DataFrame) -> 
         score_features(strangers, folds, positive="melanoma")
     with pytest.raises(TableError, match="not between 0 and 1"):
         score_features(predictions.assign(p_melanoma=np.nan), folds, positive="melanoma")
+
+
+def test_scores_are_joined_whatever_the_other_table_calls_the_images(
+    images: pd.DataFrame, folds: pd.DataFrame
+) -> None:
+    predictions = predict(images, folds)
+    named = predictions.assign(image_id=predictions["image_id"].str.upper() + ".jpg")
+    made = score_features(named, folds, positive="melanoma")
+    pd.testing.assert_frame_equal(made, score_features(predictions, folds, positive="melanoma"))

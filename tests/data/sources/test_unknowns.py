@@ -109,3 +109,12 @@ def test_refusals(change, said):
 def test_without_a_known_image_there_is_no_threshold():
     with pytest.raises(ValueError, match="no out-of-fold row of an image known as nevus"):
         relabel_unknown(images(["nevus", "unknown"]), predictions([0.5, 0.5], [-1, 0]))
+
+
+def test_predictions_are_joined_whatever_they_call_the_images():
+    table = images(["nevus"] * 4 + ["unknown"] * 2)
+    scores = [0.5, 0.6, 0.7, 0.8, 0.9, 0.1]
+    ids = [f"I{k:04d}_downsampled.jpg" for k in range(6)]
+    found, said = relabel_unknown(table, predictions(scores, ids=ids))
+    assert found["diagnosis"].tolist()[4:] == ["nevus", "unknown"]
+    assert said["not_predicted"].tolist() == [0]

@@ -105,3 +105,24 @@ def test_images_that_all_members_hold_are_kept_and_the_others_counted(binary: Ma
     strangers = tables["fair"].assign(image_id="x" + tables["fair"]["image_id"])
     with pytest.raises(TableError, match="not one image is held by all of"):
         alignment.shared_images(tables | {"fair": strangers})
+
+
+def test_members_are_one_whatever_each_calls_the_images(binary: Make) -> None:
+    tables = members_of(binary)
+    ids = tables["fair"]["image_id"]
+    named = tables | {"fair": tables["fair"].assign(image_id=ids.str.upper() + ".jpg")}
+    named["noise"] = tables["noise"].assign(image_id=ids + "_downsampled")
+    for own, other in zip(blends.align(named).values(), blends.align(tables).values(), strict=True):
+        pd.testing.assert_frame_equal(own, other)
+    kept, counts = alignment.shared_images(named)
+    assert counts["left_out"].tolist() == [0, 0, 0]
+    assert kept["noise"]["image_id"].equals(ids)
+
+
+def test_a_member_that_has_an_image_twice_keeps_its_names(binary: Make) -> None:
+    """Which of the two is the other's cannot be told: the lack is named."""
+    tables = {name: table.head(8) for name, table in members_of(binary).items()}
+    ids = tables["fair"]["image_id"].tolist()
+    ids[1] = f"{ids[2]}_downsampled"
+    with pytest.raises(TableError, match="members hold different images"):
+        blends.align(tables | {"fair": tables["fair"].assign(image_id=ids)})

@@ -62,3 +62,36 @@ def test_what_is_not_external_is_refused(source: Make) -> None:
         give(outside.head(0))
     with pytest.raises(TableError, match="no out-of-fold row has a truth"):
         give(outside, own=inside.assign(fold=-1))
+
+
+def images(**columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+LEARNT = pd.DataFrame({"image_id": ["ISIC_1", "h3"], "lesion_id": ["L1", "L3"]})
+
+
+def test_sources_are_counted_and_left_without_what_was_met() -> None:
+    external = {
+        "one": images(image_id=["ISIC_1", "a", "b"], lesion_id=["L7", "L3", "L8"]),
+        "two": images(image_id=["c"]),
+    }
+    met = sources.source_meetings(external, LEARNT)
+    assert met["source"].tolist() == ["one", "one"]
+    counts = sources.meeting_counts(external, met).set_index("source")
+    assert counts.loc["one"].to_dict() == {
+        "images": 3, "image": 1, "lesion": 1, "patient": 0, "picture": 0, "kept": 1,
+        "in_another": 0,
+    }  # fmt: skip
+    assert counts.loc["two", "kept"] == 1
+    twice = external | {"three": images(image_id=["a_downsampled", "c", "d"])}
+    counts = sources.meeting_counts(twice, met).set_index("source")
+    assert counts["in_another"].to_dict() == {"one": 1, "two": 1, "three": 2}
+    left = sources.strangers(external, met)
+    assert {name: table["image_id"].tolist() for name, table in left.items()} == {
+        "one": ["b"], "two": ["c"],
+    }  # fmt: skip
+    everything = {"all": LEARNT}
+    with pytest.raises(TableError, match="source all: of 2 images not one is new"):
+        sources.strangers(everything, sources.source_meetings(everything, LEARNT))
+    assert sources.source_meetings({}, LEARNT).empty

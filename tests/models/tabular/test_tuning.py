@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.folds import make_groups
 from melnb.models.tabular import tuning
 from melnb.models.tabular.crossfits import cross_fit
 from melnb.models.tabular.learners import Learner
 from melnb.models.tabular.rows import Rows
 from melnb.models.tabular.tuning import tune_learner
+from melnb.patients.overlap import make_groups
 from melnb.tables import TableError
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]

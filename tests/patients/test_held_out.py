@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.held_out import held_out_folds
+from melnb.patients.overlap import held_out_folds
 from melnb.tables import IMAGE_COLUMNS, TEST, TableError
 
 
