@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -26,7 +28,20 @@ class Diagnosis:
 
 
 DIAGNOSES: tuple[Diagnosis, ...] = (
-    Diagnosis("melanoma", "MEL", "Melanoma", True, ("mel", "malignant melanoma")),
+    Diagnosis(
+        "melanoma",
+        "MEL",
+        "Melanoma",
+        True,
+        (
+            "mel",
+            "malignant melanoma",
+            "melanoma in situ",
+            "melanoma invasive",
+            "melanoma metastasis",
+            "malignant melanocytic proliferations (melanoma)",
+        ),
+    ),
     Diagnosis("nevus", "NV", "Nevus", False, ("nv", "naevus", "melanocytic nevus", "common nevus")),
     Diagnosis("basal_cell_carcinoma", "BCC", "Basal cell carcinoma", True, ("bcc",)),
     Diagnosis(
@@ -34,7 +49,18 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
         "AKIEC",
         "Actinic keratosis",
         None,
-        ("akiec", "ak", "bowen disease", "intraepithelial carcinoma"),
+        # A squamous cell carcinoma in situ is Bowen's disease, which HAM10000 counts here.
+        (
+            "akiec",
+            "ak",
+            "bowen disease",
+            "bowens disease",
+            "bowen's disease",
+            "intraepithelial carcinoma",
+            "solar or actinic keratosis",
+            "solar keratosis",
+            "squamous cell carcinoma in situ",
+        ),
     ),
     Diagnosis(
         "benign_keratosis",
@@ -45,7 +71,9 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
         (
             "bkl",
             "seborrheic keratosis",
+            "seborrhoeic keratosis",
             "lichenoid keratosis",
+            "lichen planus like keratosis",
             "solar lentigo",
             "lentigo nos",
             "lentigo simplex",
@@ -53,7 +81,22 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
         ),
     ),
     Diagnosis("dermatofibroma", "DF", "Dermatofibroma", False, ("df",)),
-    Diagnosis("vascular_lesion", "VASC", "Vascular lesion", False, ("vasc", "angioma")),
+    Diagnosis(
+        "vascular_lesion",
+        "VASC",
+        "Vascular lesion",
+        False,
+        (
+            "vasc",
+            "angioma",
+            "hemangioma",
+            "angiokeratoma",
+            "pyogenic granuloma",
+            "lymphangioma",
+            "hemorrhage",
+            "benign soft tissue proliferations - vascular",
+        ),
+    ),
     Diagnosis("squamous_cell_carcinoma", "SCC", "Squamous cell carcinoma", True, ("scc",)),
     Diagnosis(
         "unknown",
@@ -79,6 +122,9 @@ _BY_TEXT = {
 def find_diagnosis(text: str) -> str:
     """Return the ontology's name for a published diagnosis.
 
+    What follows a comma tells a kind of the same diagnosis, as in ISIC's archive: `"Nevus, Spitz"`,
+    `"Squamous cell carcinoma, Invasive"`.
+
     Args:
         text: A name, code or synonym in any case, such as `"NV"` or `"seborrheic keratosis"`.
 
@@ -86,11 +132,36 @@ def find_diagnosis(text: str) -> str:
         ValueError: The text is outside the ontology; the nearest known name is given.
     """
     key = " ".join(text.strip().lower().replace("_", " ").split())
+    first, *kinds = (part.strip() for part in key.split(","))
+    named = _BY_TEXT.get(first)
+    if key not in _BY_TEXT and named and {_BY_TEXT.get(kind, named) for kind in kinds} == {named}:
+        return named
     if key not in _BY_TEXT:
         near = difflib.get_close_matches(key, _BY_TEXT, n=1)
         hint = f"; nearest is {near[0]!r}" if near else ""
         raise ValueError(f"diagnosis {text!r} is outside the ontology{hint} (known: {list(NAMES)})")
     return _BY_TEXT[key]
+
+
+def find_in_hierarchy(levels: Iterable[str]) -> str:
+    """Return the ontology's name for a diagnosis that ISIC's archive tells in levels.
+
+    Args:
+        levels: From the widest to the narrowest, such as `Malignant`, `Malignant epidermal
+            proliferations`, `Squamous cell carcinoma, Invasive`; a text may hold several, parted
+            by colons.
+
+    Returns:
+        The name of the narrowest level that the ontology holds; `unknown` where it holds none:
+        most of the archive's 300 names have no class of their own.
+    """
+    names = [name for level in levels for name in re.split(":+", level)]
+    for name in reversed(names):
+        try:
+            return find_diagnosis(name)
+        except ValueError:
+            continue
+    return "unknown"
 
 
 def title(name: str) -> str:

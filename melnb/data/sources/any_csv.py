@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,19 +25,29 @@ from melnb.data.sources.layout import (
 )
 from melnb.data.sources.vocabulary import (
     UNKNOWN,
+    find_classes,
     read_ages,
     read_diagnoses,
+    read_hierarchy,
+    read_malignancy,
+    read_one_hot,
     read_sexes,
     read_sites,
 )
-from melnb.diagnoses import MELANOMA, OTHER, find_diagnosis
-from melnb.tables import IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS, TableError
+from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
+from melnb.tables import ID_COLUMNS, IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS, TableError
 
 HOME = "wherever your pictures are"
 COLUMNS = tuple(c for c in (*IMAGE_COLUMNS, *OPTIONAL_IMAGE_COLUMNS) if c != "source")
 _READERS = {
     "diagnosis": read_diagnoses, "sex": read_sexes, "age": read_ages, "site": read_sites,
 }  # fmt: skip
+_PUBLISHED = {
+    "image_id": ID_COLUMNS,
+    "age": ("age_approx", "age_approximate"),
+    "site": ("anatom_site_general_challenge", "anatom_site_general", "localization"),
+}  # fmt: skip
+_LEVEL = re.compile(r"\s*(diagnosis|iddx)_([1-5]|full)\s*$", re.IGNORECASE)
 _BINARY = {"0": OTHER, "1": MELANOMA, "0.0": OTHER, "1.0": MELANOMA}
 
 
@@ -45,10 +56,14 @@ def read_any_csv(
 ) -> pd.DataFrame:
     """Read a CSV of pictures.
 
-    Columns that are not mapped but bear a name of ours are read as such; the others stay under
-    their own names (a given fold, say). The target is its own column or else the diagnosis, of
-    which `unknown` is no class to learn. A target of 0 and 1 means other and melanoma; of other
-    texts, each is a class, by the ontology's name where it has one.
+    Columns that are not mapped but bear a name of ours, or one that ISIC's files have for it
+    (`isic_id`, `age_approx`), are read as such; the others stay under their own names (a given
+    fold, say). The target is its own column; or the class whose column is marked among columns of 0
+    and 1, as in the ground truth of ISIC 2018 and 2019; or the diagnosis, of which `unknown` is no
+    class to learn; or, of ISIC's archive, benign or malignant (`diagnosis_1`, `benign_malignant`),
+    the diagnosis being the narrowest of `diagnosis_1` to `diagnosis_5` that has a class. A target of 0
+    and 1 means other and melanoma; of other texts, each is a class, by the ontology's name where it
+    has one.
 
     Args:
         folder: The CSV, or a folder that holds no other. Pictures lie anywhere below that folder,
@@ -77,11 +92,24 @@ def read_any_csv(
         values = optional_column(rows, ours)
         if values is not None and ours not in named and values.name not in taken:
             named[ours] = values
+    for ours, theirs in _PUBLISHED.items():
+        rest = rows[[c for c in rows if c not in {v.name for v in named.values()}]]
+        values = optional_column(rest, *theirs)
+        if (
+            values is not None
+            and ours not in named
+            and not (ours == "image_id" and "path" in named)
+        ):
+            named[ours] = values
     if not {"image_id", "path"} & named.keys():
         column(rows, file, "image_id")  # says what is there instead
     table = rows.drop(columns=list({str(values.name) for values in named.values()}))
     table = _read_named(table, named, file)
-    return make_images("csv", [_place(table, named, listing, file, missing)])
+    if not {"target", "diagnosis"} & named.keys():
+        table = _read_labels(table, file)
+    placed = _place(table, named, listing, file, missing)
+    placed.attrs["indeterminate"] = table.attrs.get("indeterminate", ())
+    return make_images("csv", [placed])
 
 
 def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
@@ -113,7 +141,9 @@ def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) ->
     ids = named["image_id"] if "image_id" in named else named["path"]
     table = table.assign(image_id=check_ids(ids.map(_stem, na_action="ignore"), file))
     for ours, values in named.items():
-        if ours in _READERS:
+        if ours == "diagnosis" and _LEVEL.match(str(values.name)):
+            table[ours] = read_hierarchy(values.to_frame())
+        elif ours in _READERS:
             table[ours] = _READERS[ours](values, file)
         elif ours in ("width", "height"):
             table[ours] = _whole_numbers(values, file)
@@ -129,6 +159,23 @@ def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) ->
     elif "diagnosis" in table:
         table["target"] = table["diagnosis"].where(table["diagnosis"] != UNKNOWN)
     return table
+
+
+def _read_labels(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Read labels that stand in several columns, or say no more than benign or malignant."""
+    classes = find_classes(table, file)
+    told = table[list(classes.values())].notna().any(axis=1)
+    if len(classes) > 1 and told.any():
+        name = read_one_hot(table[told], file, list(classes))
+        named = name.where(name.isin(NAMES), UNKNOWN)
+        return table.drop(columns=list(classes.values())).assign(target=name, diagnosis=named)
+    diagnosis = read_hierarchy(table)
+    widest = optional_column(table, "benign_malignant", "diagnosis_1", "iddx_1")
+    if widest is not None:
+        target, doubt = read_malignancy(widest, file)
+        table = table.assign(target=target)
+        table.attrs["indeterminate"] = tuple(table["image_id"][doubt])
+    return table if diagnosis is None else table.assign(diagnosis=diagnosis)
 
 
 def _read_targets(values: pd.Series) -> pd.Series:

@@ -28,9 +28,10 @@ from melnb.data.sources.vocabulary import (
     UNKNOWN,
     melanoma_or_other,
     read_flags,
+    read_one_hot,
     read_people,
 )
-from melnb.diagnoses import find_diagnosis
+from melnb.patients.overlap import match
 from melnb.tables import TableError
 
 HOME = "challenge.isic-archive.com/data, {year}, {task}"
@@ -158,41 +159,6 @@ def read_isic2019(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
     return _read_challenge("isic2019", folder, parts, _read_labels_2019, missing, "")
 
 
-def read_one_hot(table: pd.DataFrame, file: Path, classes: Sequence[str]) -> pd.Series:
-    """Read the class of each row from a column per class, found by name in any order.
-
-    Args:
-        table: The ground truth, as text; further columns are passed over.
-        file: For messages.
-        classes: Ontology names that must each have a column (by name, code or synonym).
-
-    Raises:
-        TableError: A class has no column or two, or a row has no label or two.
-    """
-    columns: dict[str, str] = {}
-    for name in table.columns:
-        try:
-            found = find_diagnosis(str(name))
-        except ValueError:
-            continue  # the image id; weights of the official scoring
-        if found in columns:
-            raise TableError(f"{file}: columns {columns[found]!r} and {name!r} are both {found}")
-        columns[found] = name
-    for wanted in classes:
-        if wanted not in columns:
-            raise TableError(f"{file}: no column for {wanted} among {list(table.columns)}")
-    marks = np.column_stack([read_flags(table[columns[c]], file) for c in classes])
-    count = marks.sum(axis=1)
-    if (count != 1).any():
-        row = int(np.argmax(count != 1))
-        labels = [columns[c] for c, mark in zip(classes, marks[row], strict=True) if mark]
-        raise TableError(
-            f"{file} line {table.index[row]}: {column(table, file, 'image').iloc[row]} is labelled "
-            f"{labels or 'nothing'}, one label is needed ({int((count != 1).sum())} such rows)"
-        )
-    return pd.Series(np.asarray(classes, dtype=object)[marks.argmax(axis=1)], index=table.index)
-
-
 def _read_challenge(
     source: str,
     folder: str | Path,
@@ -228,7 +194,7 @@ def _read_part(
         check_ids(table["image_id"], file)
     metadata = listing.find(*part.metadata)
     if metadata is not None:
-        table = table.merge(_read_metadata(metadata), on="image_id", how="left")
+        table = _join_metadata(table, _read_metadata(metadata))
     if mask_tail and part.masks:
         table["mask_path"] = listing.pictures(*part.masks, tail=mask_tail).of(table["image_id"])
     table["split"] = part.split
@@ -285,6 +251,13 @@ def _read_labels_one_hot(file: Path, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(
         {"image_id": column(table, file, "image"), "diagnosis": name, "target": name}
     )
+
+
+def _join_metadata(table: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
+    """Join by image: ISIC 2019's tables need not both say `_downsampled`."""
+    there = match(table["image_id"], metadata["image_id"])
+    rows = metadata.drop(columns="image_id").reset_index(drop=True).reindex(there)
+    return table.join(rows.set_axis(table.index))
 
 
 def _read_metadata(file: Path) -> pd.DataFrame:

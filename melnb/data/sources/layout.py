@@ -147,7 +147,7 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Join a source's parts into one checked images table.
 
     Columns that no part has are empty; further columns follow those of the agreement. The tables'
-    `attrs["missing"]` are joined.
+    `attrs["missing"]` and `attrs["indeterminate"]` are joined.
 
     Raises:
         FileNotFoundError: No row is left.
@@ -166,5 +166,9 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
             images[name] = images[name].astype(text)
     further = [c for c in images.columns if c not in IMAGE_COLUMNS]
     images = images[[*IMAGE_COLUMNS, *further]]
-    images.attrs = {"missing": tuple(i for t in tables for i in t.attrs.get("missing", ()))}
+    told = (
+        "missing",
+        *(["indeterminate"] if any("indeterminate" in t.attrs for t in tables) else []),
+    )
+    images.attrs = {name: tuple(i for t in tables for i in t.attrs.get(name, ())) for name in told}
     return check_images(images)

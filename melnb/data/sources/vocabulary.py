@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from melnb.data.sources.layout import optional_column
-from melnb.diagnoses import MELANOMA, OTHER, find_diagnosis
-from melnb.tables import TableError
+from melnb.diagnoses import MELANOMA, OTHER, find_diagnosis, find_in_hierarchy
+from melnb.tables import ID_COLUMNS, TableError
 
 UNKNOWN = "unknown"
 _UNSAID = frozenset({"", UNKNOWN, "unk", "n/a", "na", "nan", "none", "null", "-1"})
+_MALIGNANCY = {
+    "benign": "benign", "0": "benign", "0.0": "benign", "indeterminate": "benign",
+    "malignant": "malignant", "1": "malignant", "1.0": "malignant", "true": "malignant",
+    "false": "benign",
+}  # fmt: skip
+_GROUPS = (OTHER, "benign", "malignant")  # classes that are no diagnosis
 _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
 _SITES = {
     "head/neck": ("head", "neck", "face", "scalp", "ear"),
@@ -110,6 +116,102 @@ def read_people(table: pd.DataFrame, file: Path) -> dict[str, pd.Series]:
         if values is not None:
             found[name] = read(values, file)
     return found
+
+
+def find_classes(table: pd.DataFrame, file: Path) -> dict[str, str]:
+    """Return the column of each class that a ground truth has a column for, by its name.
+
+    Args:
+        table: The ground truth.
+        file: For the message.
+
+    Raises:
+        TableError: A class has two columns.
+    """
+    columns: dict[str, str] = {}
+    for name in table.columns:
+        text = str(name).strip().lower()
+        try:
+            found = text if text in _GROUPS else find_diagnosis(text)
+        except ValueError:
+            continue  # the image id; weights of the official scoring
+        if found in columns:
+            raise TableError(f"{file}: columns {columns[found]!r} and {name!r} are both {found}")
+        columns[found] = name
+    return columns
+
+
+def read_one_hot(table: pd.DataFrame, file: Path, classes: Sequence[str]) -> pd.Series:
+    """Read the class of each row from a column per class, found by name in any order.
+
+    Args:
+        table: The ground truth, as text; further columns are passed over.
+        file: For messages.
+        classes: Names that must each have a column (`find_classes`).
+
+    Raises:
+        TableError: A class has no column or two, or a row has no label or two.
+    """
+    columns = find_classes(table, file)
+    for wanted in classes:
+        if wanted not in columns:
+            raise TableError(f"{file}: no column for {wanted} among {list(table.columns)}")
+    marks = np.column_stack([read_flags(table[columns[c]], file) for c in classes])
+    count = marks.sum(axis=1)
+    if (count != 1).any():
+        row = int(np.argmax(count != 1))
+        labels = [columns[c] for c, mark in zip(classes, marks[row], strict=True) if mark]
+        ids = optional_column(table, *ID_COLUMNS)
+        image = "it" if ids is None else ids.iloc[row]
+        raise TableError(
+            f"{file} line {table.index[row]}: {image} is labelled "
+            f"{labels or 'nothing'}, one label is needed ({int((count != 1).sum())} such rows)"
+        )
+    return pd.Series(np.asarray(classes, dtype=object)[marks.argmax(axis=1)], index=table.index)
+
+
+def read_hierarchy(table: pd.DataFrame) -> pd.Series | None:
+    """Read the diagnosis that a table tells in levels; None where it has no such columns.
+
+    They are `diagnosis_1` to `diagnosis_5` in ISIC's archive, `iddx_1` to `iddx_5` (or `iddx_full`)
+    in ISIC 2024. What the ontology has no class for is `unknown`.
+    """
+    for stem in ("diagnosis", "iddx"):
+        found = [optional_column(table, f"{stem}_{name}") for name in ("full", *range(1, 6))]
+        levels = pd.DataFrame({k: values for k, values in enumerate(found) if values is not None})
+        if not levels.empty:
+            distinct = levels.drop_duplicates()
+            names = [find_in_hierarchy(row[row.notna()]) for _, row in distinct.iterrows()]
+            told = distinct.assign(name=names)
+            return levels.merge(told, how="left")["name"].set_axis(table.index).astype(object)
+    return None
+
+
+def read_malignancy(values: pd.Series, file: Path) -> tuple[pd.Series, pd.Series]:
+    """Map to `benign` or `malignant`; what is indeterminate is benign, as ISIC 2024 counts it.
+
+    Args:
+        values: `benign`, `malignant`, `indeterminate`, or 0 and 1; the archive's older files also
+            say `indeterminate/benign` and `indeterminate/malignant`, and mean what they lean to.
+        file: For the message.
+
+    Returns:
+        The words, NaN where nothing is said; and which are indeterminate.
+
+    Raises:
+        TableError: A text is none of these.
+    """
+
+    def word(text: str) -> str | float:
+        last = text.lower().rpartition("/")[2].strip()
+        if last in _UNSAID:
+            return np.nan
+        if last not in _MALIGNANCY:
+            raise ValueError(f"{values.name} {text!r} is not benign, malignant or indeterminate")
+        return _MALIGNANCY[last]
+
+    doubt = values.astype(str).str.strip().str.lower().str.startswith("indeterminate")
+    return _translate(values, word, file), doubt & values.notna()
 
 
 def melanoma_or_other(malignant: pd.Series) -> pd.Series:
