@@ -95,7 +95,7 @@ def test_tensors_stay_where_they_flow(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_are_short_and_named_for_what_they_hold(path: Path) -> None:
-    assert path.read_text(encoding="utf-8").count("\n") <= 300, "split it by noun"
+    assert path.read_text(encoding="utf-8").count("\n") <= 400, "split it by noun"
     assert path.stem not in {"utils", "helpers", "common", "misc"}
     if path.stem == "__init__":
         body = ast.parse(path.read_text(encoding="utf-8")).body
