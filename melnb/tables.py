@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,10 @@ import pandas as pd
 from melnb import checks
 from melnb.checks import TEST as TEST
 from melnb.checks import TableError as TableError
+from melnb.delimited import read_delimited
 from melnb.files import replacing
 from melnb.patients.overlap import check_together
+from melnb.numerals import read_numbers
 
 IMAGE_COLUMNS = (
     "image_id", "patient_id", "lesion_id", "path", "diagnosis",
@@ -205,17 +206,34 @@ def _read(path: str | Path, table: str, remedy: str) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {remedy}")
-    header = [str(c) for c in pd.read_csv(path, nrows=0).columns]
-    numbers: dict[str, Any] = {c: t for c, t in _NUMBERS.items() if c in header}
-    numbers |= {c: "float64" for c in header if c.startswith("p_")}
-    text = {c: str for c in header if c in numbers or c in _TEXT or c.endswith("_id")}
-    read = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    for column, kind in numbers.items():
-        try:
-            if kind != "float64":
-                read[column] = pd.to_numeric(read[column])
-            # Floats go from text by NumPy: pandas before 3.1 reads them inexactly.
-            read[column] = read[column].astype(kind)
-        except (ValueError, TypeError) as error:
-            raise TableError(f"{table}: column {column!r} of {path}: {error}") from error
-    return read
+    read = read_delimited(path)
+    for column in map(str, read.columns):
+        if column in _NUMBERS or column.startswith("p_"):
+            read[column] = _numbers(read[column], path, _NUMBERS.get(column, "float64"), table)
+        elif column not in _TEXT and not column.endswith("_id"):
+            read[column] = _guess(read[column])
+    return read.reset_index(drop=True)
+
+
+def _numbers(values: pd.Series, path: Path, kind: str, table: str) -> pd.Series:
+    numbers = read_numbers(values, path)
+    try:
+        return numbers.astype(kind)  # type: ignore[call-overload, no-any-return]
+    except (ValueError, TypeError) as error:
+        wrong = numbers[numbers.isna() | (numbers % 1 != 0)]
+        raise TableError(
+            f"{path} line {wrong.index[0]}: {values.name} is {values[wrong.index[0]]!r}, not a "
+            f"whole number; correct the {table} table"
+        ) from error
+
+
+def _guess(values: pd.Series) -> pd.Series:
+    """Return a further column as numbers or as truths, if all of its cells are."""
+    said = set(values.dropna().unique())
+    if said <= {"True", "False"} and values.notna().all():
+        return values == "True"
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.notna().sum() < values.notna().sum():
+        return values
+    exact = values.astype(object).astype("float64")
+    return exact.astype("int64") if numbers.dtype.kind == "i" else exact

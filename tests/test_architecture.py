@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 AGREEMENTS = {
     "imports", "threads", "diagnoses", "files", "tables", "params", "runs", "archive", "checks",
-    "spread", "patients",
+    "spread", "patients", "signatures", "encodings", "delimited", "missing", "numerals",
 }  # fmt: skip
 ARROWS = {
     "__init__": set(),
@@ -24,7 +24,12 @@ ARROWS = {
     "diagnoses": set(),
     "files": set(),
     "checks": set(),
-    "tables": {"checks", "files", "patients"},
+    "signatures": set(),
+    "encodings": {"checks", "signatures"},
+    "delimited": {"checks", "encodings"},
+    "missing": {"checks"},
+    "numerals": {"checks", "missing"},
+    "tables": {"checks", "files", "patients", "delimited", "missing", "numerals"},
     "spread": set(),
     "patients": {"spread", "checks"},
     "scalars": set(),
@@ -34,7 +39,7 @@ ARROWS = {
     "provenance": set(),
     "folders": {"provenance"},
     "runs": {"params", "provenance", "folders"},
-    "archive": {"runs", "folders", "tables"},
+    "archive": {"runs", "folders", "tables", "delimited"},
     "data": AGREEMENTS,
     "models": AGREEMENTS | {"data"},
     "evaluation": AGREEMENTS,

@@ -14,6 +14,7 @@ from melnb.data.sources.listing import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from melnb.data.sources.listing import Listing as Listing
 from melnb.data.sources.listing import Pictures
 from melnb.data.sources.listing import list_folder as list_folder
+from melnb.delimited import read_delimited
 from melnb.tables import IMAGE_COLUMNS, TableError, check_images
 
 Missing = Literal["error", "drop", "keep"]
@@ -21,33 +22,8 @@ _OPTIONAL_TEXT = {"mask_path", "split", "shard"}
 
 
 def read_rows(file: Path, names: Sequence[str] = (), only: Collection[str] = ()) -> pd.DataFrame:
-    """Read a CSV as text, empty fields as NaN; the index holds line numbers of the file.
-
-    Args:
-        file: The CSV.
-        names: Column names of a file without a header.
-        only: Columns wanted, of a file with many; none: all.
-
-    Raises:
-        TableError: The file does not read as a table.
-    """
-    try:
-        table = pd.read_csv(
-            file,
-            header=None if names else 0,
-            names=list(names) or None,
-            usecols=(lambda name: name in only) if only else None,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            encoding="utf-8-sig",
-            index_col=False,
-        )
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{file} does not read as a table: {error}") from error
-    first = 1 if names else 2
-    table.index = pd.RangeIndex(first, first + len(table))
-    return table
+    """Read a table as text, the index its lines: see `delimited.read_delimited`."""
+    return read_delimited(file, names=names, only=only)
 
 
 def column(table: pd.DataFrame, file: Path, *names: str) -> pd.Series:

@@ -114,10 +114,17 @@ def test_a_byte_order_mark_and_words_for_nothing_are_no_trouble(tmp_path):
     assert rows.iloc[0].tolist() == ["NA", "None"]  # "NA" is a text, only emptiness is missing
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe\x00", b"a,b\n1,2,3\n4,5,6,7\n"])
-def test_what_is_no_table_is_said_to_be_none(tmp_path, data):
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty"),
+        (b"\xff\xfe\x00", "utf-16 but breaks off"),
+        (b"a,b\n1,2,3\n4,5,6,7\n", "line 2: 3 cells where the header has 2"),
+    ],
+)
+def test_what_is_no_table_is_said_to_be_none(tmp_path, data, words):
     (tmp_path / "t.csv").write_bytes(data)
-    with pytest.raises(TableError, match=r"t\.csv does not read as a table"):
+    with pytest.raises(TableError, match=rf"t\.csv {words}"):
         layout.read_rows(tmp_path / "t.csv")
 
 

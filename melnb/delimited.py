@@ -1,0 +1,296 @@
+"""Delimited text: the one door through which every table that others may have written is read.
+
+Cells are text, and nothing is guessed that is not certain: a row of another length than the
+header's, a column name that stands twice, or a file that is no table at all is refused with the
+file, the line and the column.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from melnb.checks import TableError
+from melnb.encodings import read_utf8
+
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEP = re.compile(rb'"?sep=(.)"?\s*', re.IGNORECASE)
+_SAMPLE = 200  # rows that tell the delimiter
+_TIGHT = re.compile(rb'"[^"\s](?:[^"]*[^"\s])?"')  # a cell in quotes without blanks at its ends
+_END = "\x01"  # the cell that is put behind each row, to see that rows are equally long
+
+
+class _Text(NamedTuple):
+    """A part of a file that begins with a row.
+
+    Attributes:
+        file: Whose part it is.
+        data: UTF-8; every line ends in LF.
+        number: Of its first line in the file, from 1.
+        delimiter: One character.
+    """
+
+    file: Path
+    data: bytes
+    number: int
+    delimiter: str
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line in which each row begins, and its trimmed cells.
+
+        Raises:
+            TableError: Quotes are not in pairs.
+        """
+        lines = io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8", newline="\n")
+        reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=True)
+        number = self.number
+        try:
+            for cells in reader:
+                yield number, [cell.strip() for cell in cells]
+                number = self.number + reader.line_num
+        except csv.Error as error:
+            raise TableError(
+                f"{self.file} line {number}: quotes are not in pairs ({error}): close the quote, "
+                'and write one that is meant as "" in a cell in quotes'
+            ) from None
+
+
+def is_delimited(path: str | Path) -> bool:
+    """Tell whether a name is that of a table: `.csv`, `.tsv`, `.tab` or `.txt` in any case."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_delimited(
+    file: str | Path, *, names: Sequence[str] = (), only: Collection[str] = ()
+) -> pd.DataFrame:
+    """Read a table as text: cells trimmed, empty ones NaN, the index the lines of the file.
+
+    Read are UTF-8 (with a mark or without), UTF-16 and, where it is certain, Windows-1252; commas,
+    semicolons, tabs and bars, with a `sep=` line or without. Rows without a cell are passed over,
+    and so is a nameless first column that numbers the rows.
+
+    Args:
+        file: The table.
+        names: Column names of a file without a header.
+        only: Columns wanted, in any case, of a file with many; none: all.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TableError: The file is no table (a web page, a Git LFS pointer, a workbook, an archive),
+            is empty or a header alone, its encoding or delimiter is in doubt, a row has more or
+            fewer cells than the header, or two columns have one name.
+    """
+    text = _open(Path(file))
+    header, body = (list(names), text) if names else _take_header(text)
+    wanted = {_folded(name) for name in only}
+    keep = [k for k, name in enumerate(header) if not wanted or not name or _folded(name) in wanted]
+    table = _read_even(body, header, keep)
+    if table is None:
+        table = _read_odd(body, header, headed=not names).iloc[:, keep]
+    return _name_columns(table, [header[k] for k in keep], body.file)
+
+
+def read_first_row(file: str | Path) -> list[str]:
+    """Return the trimmed cells of a table's first row: its header, if it has one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TableError: See `read_delimited`.
+    """
+    return next(_open(Path(file)).rows())[1]
+
+
+def _open(file: Path) -> _Text:
+    """Read a file and find its delimiter."""
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {file}: give the path of a table ({', '.join(SUFFIXES)})")
+    data = read_utf8(file)
+    bare = data.lstrip(b" \t\n")
+    number = data[: len(data) - len(bare)].count(b"\n") + 1
+    if not bare:
+        raise TableError(f"{file} is empty: download or write it again")
+    data = bare if bare.endswith(b"\n") else bare + b"\n"
+    first, _, rest = data.partition(b"\n")
+    if said := _SEP.fullmatch(first):
+        return _Text(file, rest, number + 1, said[1].decode())
+    delimiter = _find_delimiter(data, file, number)
+    if b'" ' in data:
+        data = re.sub(rb'"[ \t]+(?=[\n' + re.escape(delimiter.encode()) + rb"])", b'"', data)
+    return _Text(file, data, number, delimiter)
+
+
+def _find_delimiter(data: bytes, file: Path, number: int) -> str:
+    """Return the one delimiter by which all rows are as long as the first."""
+    lines = data[:1_000_000].splitlines()[:_SAMPLE]
+    sample = [re.sub(rb'"[^"]*"', b"", line) for line in lines if line.strip()]
+    counts = {d: [line.count(d.encode()) for line in sample] for d in _DELIMITERS}
+    there = [d for d in _DELIMITERS if counts[d][0]]
+    if not there:  # one column, unless rows have more
+        return next((d for d in _DELIMITERS if any(counts[d])), ",")
+    even = [d for d in there if len(set(counts[d])) == 1]
+    if len(even) > 1:
+        raise TableError(
+            f"{file} line {number}: {' or '.join(_DELIMITERS[d] for d in even)} may part the "
+            f"cells, for every row has as many: write a first line sep={even[0]} or sep={even[1]}"
+        )
+    return even[0] if even else max(there, key=lambda d: counts[d][0])
+
+
+def _take_header(text: _Text) -> tuple[list[str], _Text]:
+    rows = text.rows()
+    _, header = next(rows)
+    _check_header(header, text)
+    second = next(rows, None)
+    if second is None:
+        raise TableError(
+            f"{text.file} has a header alone, no row ({_shown(header)}): is it cut off?"
+        )
+    taken = second[0] - text.number
+    data = text.data.split(b"\n", taken)[-1]
+    first = text.data[: len(text.data) - len(data)]
+    if b"\n" + first in text.data:
+        line = text.data[: text.data.index(b"\n" + first) + 1].count(b"\n") + text.number
+        raise TableError(
+            f"{text.file} line {line} is the header once more: were two tables put together? "
+            "Remove that line"
+        )
+    return header, text._replace(data=data, number=second[0])
+
+
+def _check_header(header: list[str], text: _Text) -> None:
+    place = f"{text.file} line {text.number}"
+    if len(header) == 1 and any(d in header[0] for d in _DELIMITERS):
+        raise TableError(
+            f"{place}: the whole line stands in quotes ({header[0]!r}): write lines without the "
+            "outer quotes"
+        )
+    places: dict[str, int] = {}
+    for k, name in enumerate(header):
+        first = places.setdefault(_folded(name), k) if name else k
+        if first != k:
+            raise TableError(
+                f"{place}: columns {first + 1} and {k + 1} are called {header[first]!r} and "
+                f"{name!r}: rename or remove the one that is not meant"
+            )
+
+
+def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame | None:
+    """Read rows that are all as long as the header, a line each; None if they are not.
+
+    A cell is put behind each row. If all these come to lie in one column, no row was too long or
+    too short.
+    """
+    mark = text.delimiter.encode()
+    empty = mark * (len(header) - 1) + b"\n"
+    if text.data.startswith(empty) or b"\n" + empty in text.data or _END.encode() in text.data:
+        return None
+    data = text.data.replace(b"\n", mark + _END.encode() + b"\n")
+    last = len(header)
+    try:
+        table = pd.read_csv(
+            io.BytesIO(data),
+            sep=text.delimiter,
+            header=None,
+            names=range(last + 1),
+            usecols=[*keep, last],
+            index_col=False,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            skip_blank_lines=False,
+            encoding="utf-8",
+        )
+    except ValueError:  # a row too long, or a quote that is not closed
+        return None
+    if len(table) != data.count(b"\n") or not (table.iloc[:, -1] == _END).all():
+        return None
+    table = table.iloc[:, :-1]
+    table.index = pd.RangeIndex(text.number, text.number + len(table))
+    if _is_padded(text):
+        table = table.apply(lambda cells: cells.str.strip()).replace("", np.nan)
+    return table
+
+
+def _is_padded(text: _Text) -> bool:
+    """Tell whether a cell may begin or end in a blank; to trim all would take far longer."""
+    data = b"\n" + text.data
+    if b" " not in data and b"\t" not in data:
+        return False
+    if b'"' in data:  # what stands inside quotes is no blank at an end
+        data = _TIGHT.sub(b"", data)
+    mark, letters = ord(text.delimiter), np.frombuffer(data, dtype=np.uint8)
+    places = np.flatnonzero((letters == ord(" ")) | (letters == ord("\t")))
+    places = places[letters[places] != mark]
+    beside = np.concatenate([letters[places - 1], letters[places + 1]])
+    return bool(np.isin(beside, [mark, ord("\n"), ord('"')]).any())
+
+
+def _read_odd(text: _Text, header: list[str], *, headed: bool) -> pd.DataFrame:
+    """Read rows one by one: cells of several lines, empty rows; refuse one of another length."""
+    rows = {number: cells for number, cells in text.rows() if any(cells)}
+    wrong = [number for number, cells in rows.items() if len(cells) != len(header)]
+    if wrong:
+        cells, last = rows[wrong[0]], wrong[0] == max(rows)
+        place = f"{text.file} line {wrong[0]}: {len(cells)} cells where "
+        place += f"the header has {len(header)}" if headed else f"{len(header)} are meant"
+        many = f"{len(wrong)} of {len(rows)} rows are not as long"
+        raise TableError(f"{place} {_length(cells, header, many, last=last)}")
+    if not rows:
+        raise TableError(f"{text.file} has no row that holds anything: is it cut off?")
+    table = pd.DataFrame(list(rows.values()), index=list(rows), dtype=pd.Series([""]).dtype)
+    return table.replace("", np.nan)
+
+
+def _length(cells: list[str], header: list[str], many: str, *, last: bool) -> str:
+    """Say what is wrong with a row's length, and what to do."""
+    if len(cells) < len(header):
+        cut = "; it is the last row: is the file cut off?" if last else ""
+        return (
+            f"({many}), {header[len(cells)]!r} is the first column without one{cut}: fill the row "
+            "up, with empty cells where nothing is known"
+        )
+    beyond = cells[len(header)]
+    place = f"({_shown(header)}); behind {header[-1]!r} stands {beyond!r} ({many}): "
+    if not beyond:
+        return f"{place}remove the delimiter at the end of each row"
+    for whole, part in pairwise(cells):
+        if re.fullmatch(r"[+-]?\d{1,3}", whole) and re.fullmatch(r"\d+", part):
+            return f"{place}is {whole},{part} one number? Write it with a point, or in quotes"
+    return f"{place}remove the delimiter too many, name its column, or put its cell in quotes"
+
+
+def _name_columns(table: pd.DataFrame, names: list[str], file: Path) -> pd.DataFrame:
+    """Give columns their names; one without a name is refused unless it says nothing."""
+    keep = []
+    for k, name in enumerate(names):
+        said = table.iloc[:, k].dropna()
+        if name:
+            keep.append(k)
+        elif len(said) and not (k == 0 and _numbers_rows(said, len(table))):
+            raise TableError(
+                f"{file}: column {k + 1} of {len(names)} has no name but holds {said.iloc[0]!r} "
+                f"(line {said.index[0]}): name it, or remove it"
+            )
+    return table.iloc[:, keep].set_axis([names[k] for k in keep], axis=1)
+
+
+def _numbers_rows(said: pd.Series, rows: int) -> bool:
+    """Tell whether a column holds a whole number for each row, as pandas writes them first."""
+    return len(said) == rows and said.is_unique and bool(said.str.fullmatch(r"\d+").all())
+
+
+def _folded(name: str) -> str:
+    return "".join(str(name).lower().split())
+
+
+def _shown(header: list[str]) -> str:
+    return ", ".join(header[:8]) + (" …" if len(header) > 8 else "")

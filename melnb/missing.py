@@ -1,0 +1,105 @@
+"""Missing values: the words by which others say that a thing is not known.
+
+A missing value is NaN in every table of ours. What is no value for one column may be one for
+another: `none` is no patient, but it may be a class; -1 is no age, but it may be a fold.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from melnb.checks import TableError
+
+# Never a value of anything.
+WORDS = frozenset(
+    {
+        "", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "#nan",
+        "nat", "null", "#null!", "nil", "-", "--", "---", "\u2013", "\u2014", "?", "??", ".", "..",
+        "missing", "not available", "not applicable", "not known", "not recorded", "not reported",
+        "not specified", "not stated", "no data", "unspecified",
+    }
+)  # fmt: skip
+# No value, unless a class or a level bears the name.
+NAMES = frozenset({"unknown", "unk", "none", "undetermined", "undefined"})
+NEGATIVE = frozenset({"-1", "-1.0"})  # of ids and ages
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d+")
+
+
+def is_missing(text: object, *, names: bool = True, negative: bool = False) -> bool:
+    """Tell whether a cell says that its value is not known: by a word, in any case, or by NaN.
+
+    Args:
+        text: The cell.
+        names: Whether a word that may be the name of a class (`NAMES`) says so too.
+        negative: Whether -1 does.
+    """
+    if not isinstance(text, str):
+        return bool(pd.isna(text))  # type: ignore[call-overload]
+    word = " ".join(text.lower().split())
+    return word in WORDS or (names and word in NAMES) or (negative and word in NEGATIVE)
+
+
+def blank_missing(values: pd.Series, *, names: bool = True, negative: bool = False) -> pd.Series:
+    """Return texts trimmed, with NaN for every word that means missing; see `is_missing`."""
+    cells = {
+        text: np.nan if is_missing(text, names=names, negative=negative) else text.strip()
+        for text in values.dropna().unique()
+    }
+    return values.map(cells).astype(values.dtype)
+
+
+def read_group_ids(ids: pd.Series, file: Path) -> pd.Series:
+    """Return ids of patients or lesions, trimmed; words for missing are NaN: they are no patient.
+
+    Whole numbers that were written as decimals (`12.0`, because other cells were empty) become
+    whole again, so that they join with those of other tables.
+
+    Args:
+        ids: Texts; the index holds lines of the file.
+        file: For the message.
+
+    Raises:
+        TableError: A spreadsheet rounded an id (`1.23E+12`): several have become one.
+    """
+    known = blank_missing(ids, negative=True)
+    rounded = known.str.fullmatch(_ROUNDED).eq(True)
+    if rounded.any():
+        raise TableError(
+            f"{file} line {rounded.idxmax()}: {ids.name} {known[rounded].iloc[0]!r} was rounded by "
+            "a spreadsheet, so that several ids may be one: export the ids as text"
+        )
+    return whole_ids(known)
+
+
+def whole_ids(ids: pd.Series) -> pd.Series:
+    """Return ids with `12.0` as `12`, unless other ids of the column are true decimals (`1.1`)."""
+    numbers = ids.dropna()
+    numbers = numbers[numbers.str.fullmatch(r"\d+\.\d+")]
+    if numbers.empty or not numbers.str.fullmatch(r"\d+\.0+").all():
+        return ids
+    return ids.str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+
+
+def count_missing(said: pd.Series, read: pd.Series) -> str:
+    """Say how many cells of a column hold a word that was read as missing; empty if none does.
+
+    Args:
+        said: The cells of the file.
+        read: What was made of them, NaN where missing.
+
+    Returns:
+        `16 of 24 patient_id say NA: unknown (line 2 first)`.
+    """
+    words = said[said.notna() & read.isna().to_numpy()]
+    if words.empty:
+        return ""
+    shown = [str(word) for word in words.value_counts().index[:3]]
+    more = " …" if words.nunique() > 3 else ""
+    return (
+        f"{len(words)} of {len(said)} {said.name} say {', '.join(shown)}{more}: unknown "
+        f"(line {words.index[0]} first)"
+    )

@@ -1,0 +1,56 @@
+"""Numerals: numbers as others write them, and cells of a column of numbers that are none."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from melnb.checks import TableError
+from melnb.missing import blank_missing
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+
+
+def read_numbers(values: pd.Series, file: str | Path, *, negative: bool = False) -> pd.Series:
+    """Return texts as float64, each the nearest to its text; words for missing are NaN.
+
+    Args:
+        values: Texts, or numbers already; the index holds lines of the file.
+        file: For the message.
+        negative: Whether -1 means missing.
+
+    Raises:
+        TableError: A cell is no number: its line, column and text are named, and what to do.
+    """
+    if values.dtype.kind in "iufb":
+        return values.astype("float64")
+    known = blank_missing(values, negative=negative).dropna()
+    wrong = known[[not _NUMBER.fullmatch(text) for text in known]]
+    if len(wrong):
+        many = f" ({len(wrong)} of {len(values)} cells are none)" if len(wrong) > 1 else ""
+        raise TableError(
+            f"{file} line {wrong.index[0]}: {values.name} is {wrong.iloc[0]!r}, not a number"
+            f"{many}: {_remedy(wrong.iloc[0])}"
+        )
+    numbers = pd.Series(np.nan, index=values.index, name=values.name)
+    # Floats go from text by NumPy: pandas before 3.1 reads them inexactly.
+    numbers[known.index] = known.to_numpy(dtype=object).astype("float64")
+    return numbers
+
+
+def is_numeric(values: pd.Series) -> bool:
+    """Tell whether a column of texts is meant as numbers: at least half of what it says are."""
+    known = blank_missing(values).dropna()
+    return len(known) > 0 and 2 * sum(bool(_NUMBER.fullmatch(t)) for t in known) >= len(known)
+
+
+def _remedy(text: str) -> str:
+    if _COMMA.fullmatch(text):
+        return f"write {text.replace(',', '.')} if that is meant, with a point"
+    if text.startswith("#"):
+        return "a formula failed there: correct it, or leave the cell empty where it is unknown"
+    return "correct it, or leave the cell empty where it is unknown"
