@@ -11,7 +11,7 @@ import pandas as pd
 
 from melnb.folders import RECORD
 from melnb.runs import find_run, find_table, outputs_root, read_run, resolve
-from melnb.tables import read_images
+from melnb.tables import read_images, read_table
 
 _FOLD = re.compile(r"fold(\d+)")
 
@@ -140,7 +140,7 @@ def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None
     if not dataset:
         return None
     path = find_run("02_prepare", dataset, outputs) / "measures.csv"
-    table = pd.read_csv(path, dtype={"image_id": str}) if path.is_file() else pd.DataFrame()
+    table = read_table(path, empty=True) if path.is_file() else pd.DataFrame()
     return table if len(table) else None
 
 

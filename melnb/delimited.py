@@ -19,12 +19,10 @@ import numpy as np
 import pandas as pd
 
 from melnb.checks import TableError
+from melnb.dialects import DELIMITERS, read_dialect
 from melnb.encodings import read_utf8
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_SEP = re.compile(rb'"?sep=(.)"?\s*', re.IGNORECASE)
-_SAMPLE = 200  # rows that tell the delimiter
 _TIGHT = re.compile(rb'"[^"\s](?:[^"]*[^"\s])?"')  # a cell in quotes without blanks at its ends
 _END = "\x01"  # the cell that is put behind each row, to see that rows are equally long
 
@@ -70,7 +68,11 @@ def is_delimited(path: str | Path) -> bool:
 
 
 def read_delimited(
-    file: str | Path, *, names: Sequence[str] = (), only: Collection[str] = ()
+    file: str | Path,
+    *,
+    names: Sequence[str] = (),
+    only: Collection[str] = (),
+    empty: bool = False,
 ) -> pd.DataFrame:
     """Read a table as text: cells trimmed, empty ones NaN, the index the lines of the file.
 
@@ -82,6 +84,7 @@ def read_delimited(
         file: The table.
         names: Column names of a file without a header.
         only: Columns wanted, in any case, of a file with many; none: all.
+        empty: Whether a header alone is a table too.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -91,6 +94,10 @@ def read_delimited(
     """
     text = _open(Path(file))
     header, body = (list(names), text) if names else _take_header(text)
+    if not body.data:
+        if empty:
+            return pd.DataFrame(columns=header, dtype=pd.Series([""]).dtype)
+        raise TableError(f"{file} has a header alone, no row ({_shown(header)}): is it cut off?")
     wanted = {_folded(name) for name in only}
     keep = [k for k, name in enumerate(header) if not wanted or not name or _folded(name) in wanted]
     table = _read_even(body, header, keep)
@@ -119,30 +126,7 @@ def _open(file: Path) -> _Text:
     if not bare:
         raise TableError(f"{file} is empty: download or write it again")
     data = bare if bare.endswith(b"\n") else bare + b"\n"
-    first, _, rest = data.partition(b"\n")
-    if said := _SEP.fullmatch(first):
-        return _Text(file, rest, number + 1, said[1].decode())
-    delimiter = _find_delimiter(data, file, number)
-    if b'" ' in data:
-        data = re.sub(rb'"[ \t]+(?=[\n' + re.escape(delimiter.encode()) + rb"])", b'"', data)
-    return _Text(file, data, number, delimiter)
-
-
-def _find_delimiter(data: bytes, file: Path, number: int) -> str:
-    """Return the one delimiter by which all rows are as long as the first."""
-    lines = data[:1_000_000].splitlines()[:_SAMPLE]
-    sample = [re.sub(rb'"[^"]*"', b"", line) for line in lines if line.strip()]
-    counts = {d: [line.count(d.encode()) for line in sample] for d in _DELIMITERS}
-    there = [d for d in _DELIMITERS if counts[d][0]]
-    if not there:  # one column, unless rows have more
-        return next((d for d in _DELIMITERS if any(counts[d])), ",")
-    even = [d for d in there if len(set(counts[d])) == 1]
-    if len(even) > 1:
-        raise TableError(
-            f"{file} line {number}: {' or '.join(_DELIMITERS[d] for d in even)} may part the "
-            f"cells, for every row has as many: write a first line sep={even[0]} or sep={even[1]}"
-        )
-    return even[0] if even else max(there, key=lambda d: counts[d][0])
+    return _Text(file, *read_dialect(data, number, file))
 
 
 def _take_header(text: _Text) -> tuple[list[str], _Text]:
@@ -151,9 +135,7 @@ def _take_header(text: _Text) -> tuple[list[str], _Text]:
     _check_header(header, text)
     second = next(rows, None)
     if second is None:
-        raise TableError(
-            f"{text.file} has a header alone, no row ({_shown(header)}): is it cut off?"
-        )
+        return header, text._replace(data=b"")
     taken = second[0] - text.number
     data = text.data.split(b"\n", taken)[-1]
     first = text.data[: len(text.data) - len(data)]
@@ -168,7 +150,7 @@ def _take_header(text: _Text) -> tuple[list[str], _Text]:
 
 def _check_header(header: list[str], text: _Text) -> None:
     place = f"{text.file} line {text.number}"
-    if len(header) == 1 and any(d in header[0] for d in _DELIMITERS):
+    if len(header) == 1 and any(d in header[0] for d in DELIMITERS):
         raise TableError(
             f"{place}: the whole line stands in quotes ({header[0]!r}): write lines without the "
             "outer quotes"

@@ -167,17 +167,17 @@ def make_predictions(
 
 def read_images(path: str | Path) -> pd.DataFrame:
     """Read and check an images table."""
-    return check_images(_read(path, "images", "run 02_prepare first"))
+    return check_images(_read(path, "run 02_prepare first"))
 
 
 def read_folds(path: str | Path) -> pd.DataFrame:
     """Read and check a folds table."""
-    return check_folds(_read(path, "folds", "run 02_prepare first"))
+    return check_folds(_read(path, "run 02_prepare first"))
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read and check a predictions table."""
-    return check_predictions(_read(path, "predictions", "run 03_train or 04_predict first"))
+    return check_predictions(_read(path, "run 03_train or 04_predict first"))
 
 
 def write_images(images: pd.DataFrame, path: str | Path) -> Path:
@@ -202,20 +202,37 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     return Path(path)
 
 
-def _read(path: str | Path, table: str, remedy: str) -> pd.DataFrame:
+def read_table(path: str | Path, *, empty: bool = False) -> pd.DataFrame:
+    """Read any table that `write_table` wrote, or that someone has edited since.
+
+    Columns of ours have their kinds, ids are texts; further ones are numbers or truths where all of
+    their cells are.
+
+    Args:
+        path: The CSV.
+        empty: Whether it may be without rows.
+
+    Raises:
+        TableError: The file is no table, or a cell of a column of numbers is none.
+    """
+    path = Path(path)
+    table = read_delimited(path, empty=empty)
+    for column in map(str, table.columns):
+        if column in _NUMBERS or column.startswith("p_"):
+            table[column] = _numbers(table[column], path, _NUMBERS.get(column, "float64"))
+        elif column not in _TEXT and not column.endswith("_id"):
+            table[column] = _guess(table[column])
+    return table.reset_index(drop=True)
+
+
+def _read(path: str | Path, remedy: str) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {remedy}")
-    read = read_delimited(path)
-    for column in map(str, read.columns):
-        if column in _NUMBERS or column.startswith("p_"):
-            read[column] = _numbers(read[column], path, _NUMBERS.get(column, "float64"), table)
-        elif column not in _TEXT and not column.endswith("_id"):
-            read[column] = _guess(read[column])
-    return read.reset_index(drop=True)
+    return read_table(path)
 
 
-def _numbers(values: pd.Series, path: Path, kind: str, table: str) -> pd.Series:
+def _numbers(values: pd.Series, path: Path, kind: str) -> pd.Series:
     numbers = read_numbers(values, path)
     try:
         return numbers.astype(kind)  # type: ignore[call-overload, no-any-return]
@@ -223,7 +240,7 @@ def _numbers(values: pd.Series, path: Path, kind: str, table: str) -> pd.Series:
         wrong = numbers[numbers.isna() | (numbers % 1 != 0)]
         raise TableError(
             f"{path} line {wrong.index[0]}: {values.name} is {values[wrong.index[0]]!r}, not a "
-            f"whole number; correct the {table} table"
+            "whole number: correct it"
         ) from error
 
 

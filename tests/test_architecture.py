@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 AGREEMENTS = {
     "imports", "threads", "diagnoses", "files", "tables", "params", "runs", "archive", "checks",
-    "spread", "patients", "signatures", "encodings", "delimited", "missing", "numerals",
+    "spread", "patients", "signatures", "encodings", "dialects", "delimited", "missing", "numerals",
 }  # fmt: skip
 ARROWS = {
     "__init__": set(),
@@ -26,7 +26,8 @@ ARROWS = {
     "checks": set(),
     "signatures": set(),
     "encodings": {"checks", "signatures"},
-    "delimited": {"checks", "encodings"},
+    "dialects": {"checks"},
+    "delimited": {"checks", "dialects", "encodings"},
     "missing": {"checks"},
     "numerals": {"checks", "missing"},
     "tables": {"checks", "files", "patients", "delimited", "missing", "numerals"},

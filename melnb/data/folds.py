@@ -15,6 +15,8 @@ import pandas as pd
 from sklearn.model_selection import KFold, StratifiedGroupKFold
 
 from melnb.patients.overlap import make_groups, match
+from melnb.delimited import read_delimited
+from melnb.missing import blank_missing
 from melnb.tables import ID_COLUMNS, TEST, check_folds, check_images
 
 
@@ -155,7 +157,7 @@ def _dealt_folds(images: pd.DataFrame, groups: np.ndarray, n_folds: int, seed: i
 
 def _read_folds(file: str | Path, column: str, images: pd.DataFrame) -> pd.Series:
     """Return a file's folds of the images, in their order."""
-    table = pd.read_csv(file, dtype=str)
+    table = read_delimited(file).reset_index(drop=True)
     ids = next((name for name in ID_COLUMNS if name in table), "")
     if not ids or column not in table:
         raise FoldError(
@@ -166,7 +168,7 @@ def _read_folds(file: str | Path, column: str, images: pd.DataFrame) -> pd.Serie
     if len(doubled):
         raise FoldError(f"{file}: {doubled.iloc[0]} stands in two rows ({len(doubled)} such)")
     there = match(images["image_id"], table[ids])
-    given = table[column].reindex(there).set_axis(images.index)
+    given = blank_missing(table[column]).reindex(there).set_axis(images.index)
     if given.isna().any():
         lost = images.loc[given.isna(), "image_id"]
         raise FoldError(

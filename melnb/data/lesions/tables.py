@@ -23,6 +23,8 @@ from melnb.data.lesions.writing import (
     read_found,
     written_files,
 )
+from melnb.delimited import read_delimited
+from melnb.numerals import read_numbers
 from melnb.tables import TableError, check_images, write_table
 
 LESIONS, IMAGES, SETTINGS = "lesions.csv", "images.csv", "settings.json"
@@ -30,6 +32,7 @@ LESION_COLUMNS = (
     "image_id", "left", "top", "right", "bottom", "width", "height", "area_share",
     "verdict", "reason", "mask_path", "path",
 )  # fmt: skip
+_TEXTS = ("image_id", "verdict", "reason", "mask_path", "path")
 _NUMBERS = ("left", "top", "right", "bottom", "width", "height")
 
 
@@ -113,9 +116,10 @@ def read_lesions(folder: str | Path) -> pd.DataFrame:
     file = Path(folder) / LESIONS
     if not file.is_file():
         raise FileNotFoundError(f"no {LESIONS} in {folder}: run 02d_segment_apply first")
-    text = dict.fromkeys(("image_id", "verdict", "reason", "mask_path", "path"), str)
-    kinds = text | dict.fromkeys(_NUMBERS, "Int64")
-    lesions = pd.read_csv(file, dtype=kinds, keep_default_na=False, na_values=[""])
+    lesions = read_delimited(file).reset_index(drop=True)
+    for column in lesions.columns.difference(list(_TEXTS)):
+        lesions[column] = read_numbers(lesions[column], file)
+    lesions = lesions.astype(dict.fromkeys(_NUMBERS, "Int64"))
     lesions["reason"] = lesions["reason"].fillna("")
     for column in ("mask_path", "path"):
         lesions[column] = [str(file.parent.absolute() / p) for p in lesions[column]]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from melnb.data.datasets import Dataset
 from melnb.data.epochs.rows import PSEUDO, Rows, read_rows
-from melnb.tables import TEST, class_names, write_table
+from melnb.delimited import read_delimited
+from melnb.numerals import read_numbers
+from melnb.tables import TEST, TableError, class_names, write_table
 
 METHODS = ("soft", "hard")
 COLUMNS = ("image_id", "teacher_fold", "score", "kept")
@@ -143,8 +144,21 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no {path}: run 04b_pseudo_label first")
-    kinds: dict[str, Any] = {"image_id": str, "teacher_fold": "int64", "kept": bool}
-    return check_labels(pd.read_csv(path, dtype=kinds))
+    labels = read_delimited(path)
+    for column in labels.columns:
+        if column in ("teacher_fold", "score") or column.startswith("p_"):
+            labels[column] = read_numbers(labels[column], path)
+        elif column == "kept":
+            labels[column] = _read_kept(labels[column], Path(path))
+    return check_labels(labels.reset_index(drop=True))
+
+
+def _read_kept(values: pd.Series, path: Path) -> pd.Series:
+    kept = values.str.lower().map({"true": True, "false": False, "1": True, "0": False})
+    if kept.isna().any():
+        line = kept.index[kept.isna()][0]
+        raise TableError(f"{path} line {line}: kept is {values[line]!r}: use True or False")
+    return kept.astype(bool)
 
 
 def pseudo_rows(labels: pd.DataFrame, dataset: Dataset, *, fold: int, image_size: int) -> Rows:

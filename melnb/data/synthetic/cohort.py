@@ -89,8 +89,7 @@ def read_dataset_images(folder: str | Path) -> pd.DataFrame:
     settings = _settings(folder)
     if not settings:
         raise FileNotFoundError(f"no {_SETTINGS} in {folder}: make_dataset makes a data set there")
-    text = dict.fromkeys(("image_id", "patient_id", "lesion_id", "diagnosis", "sex", "site"), str)
-    table = pd.read_csv(folder / "metadata.csv", dtype=text, keep_default_na=False, na_values=[""])
+    table = tables.read_table(folder / "metadata.csv")
     table = table.assign(
         path=[str(folder / "images" / f"{name}.jpg") for name in table["image_id"]],
         target=table["diagnosis"],

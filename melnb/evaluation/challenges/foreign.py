@@ -5,7 +5,6 @@ Columns are known by what they hold and by their names, never by their positions
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from melnb.delimited import read_delimited, read_first_row
 from melnb.diagnoses import MELANOMA, NAMES, find_diagnosis
 from melnb.evaluation.challenges.columns import (
     NO,
@@ -87,22 +87,10 @@ def read_foreign(
 
 def _read_text(path: Path) -> pd.DataFrame:
     """Read every cell as text, so that numbers are parsed once and ids are never numbers."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = next(csv.reader(file), [])
-    bare = len(first) == 2 and _BARE_ID.fullmatch(first[0].strip()) is not None
-    names = ["image_id", "prediction"] if bare else None
-    try:
-        table = pd.read_csv(
-            path,
-            names=names,
-            header=None if bare else 0,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-        )
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{path} does not read as a CSV table: {error}") from error
-    return table.rename(columns=lambda c: str(c).strip())
+    first = read_first_row(path)
+    bare = len(first) == 2 and _BARE_ID.fullmatch(first[0]) is not None
+    table = read_delimited(path, names=["image_id", "prediction"] if bare else ())
+    return table.fillna("").reset_index(drop=True)
 
 
 def _predictions(

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from melnb.data import metadata
 from melnb.data.datasets import Dataset
 from melnb.data.records import read_index
+from melnb.delimited import read_first_row
 from melnb.models.networks import classifier  # noqa: F401  (its layers must be known to read a model)
 from melnb.models.networks.fusion import input_sizes
 from melnb.models.prediction.predicting import average_views, predict_views, sample_views
@@ -69,7 +70,11 @@ def learnt_classes(home: Path, data: Dataset) -> tuple[str, ...]:
     A network without any is taken to be of the dataset's.
     """
     beside = home / "predictions.csv"
-    return class_names(pd.read_csv(beside, nrows=0)) if beside.is_file() else data.classes
+    return (
+        class_names(pd.DataFrame(columns=read_first_row(beside)))
+        if beside.is_file()
+        else data.classes
+    )
 
 
 def check_classes(home: Path, data: Dataset) -> None:

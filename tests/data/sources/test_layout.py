@@ -118,7 +118,7 @@ def test_a_byte_order_mark_and_words_for_nothing_are_no_trouble(tmp_path):
     ("data", "words"),
     [
         (b"", "is empty"),
-        (b"\xff\xfe\x00", "utf-16 but breaks off"),
+        (b"\xff\xfe\x00", "is utf-16 but breaks off"),
         (b"a,b\n1,2,3\n4,5,6,7\n", "line 2: 3 cells where the header has 2"),
     ],
 )

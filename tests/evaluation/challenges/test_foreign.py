@@ -119,7 +119,7 @@ def test_unknown_truths_are_test_rows(tmp_path: Path) -> None:
         ("image,pred,target\na,0.5,perhaps\n", "target of a is 'perhaps', not a truth"),
         ("image,pred,fold,target\na,0.5,one,1\n", "fold of a is 'one'"),
         ("image,pred,fold,target\na,0.5,1,\n", "a has no truth"),
-        ('image,pred\n"a,0.5\n', "does not read as a CSV table"),
+        ('image,pred\n"a,0.5\n', "line 2: quotes are not in pairs"),
     ],
 )
 def test_errors_name_file_and_value(tmp_path: Path, text: str, message: str) -> None:

@@ -1,0 +1,53 @@
+"""Dialects of delimited text: which character parts the cells of a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from melnb.checks import TableError
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEP = re.compile(rb'"?sep=(.)"?\s*', re.IGNORECASE)
+_SAMPLE = 200  # rows that tell the delimiter
+
+
+def read_dialect(data: bytes, number: int, file: Path) -> tuple[bytes, int, str]:
+    """Find the delimiter: a first line `sep=;` says it, else the header and the rows do.
+
+    Args:
+        data: UTF-8; lines end in LF.
+        number: Of the first line in the file.
+        file: For the message.
+
+    Returns:
+        The data from the header on, without blanks behind quotes; the header's line; one character.
+
+    Raises:
+        TableError: Two characters may be meant.
+    """
+    first, _, rest = data.partition(b"\n")
+    if said := _SEP.fullmatch(first):
+        data, number, delimiter = rest, number + 1, said[1].decode()
+    else:
+        delimiter = _find_delimiter(data, number, file)
+    if b'" ' in data:
+        data = re.sub(rb'"[ \t]+(?=[\n' + re.escape(delimiter.encode()) + rb"])", b'"', data)
+    return data, number, delimiter
+
+
+def _find_delimiter(data: bytes, number: int, file: Path) -> str:
+    """Return the one delimiter by which all rows are as long as the first."""
+    lines = data[:1_000_000].splitlines()[:_SAMPLE]
+    sample = [re.sub(rb'"[^"]*"', b"", line) for line in lines if line.strip()]
+    counts = {d: [line.count(d.encode()) for line in sample] for d in DELIMITERS}
+    there = [d for d in DELIMITERS if counts[d][0]]
+    if not there:  # one column, unless rows have more
+        return next((d for d in DELIMITERS if any(counts[d])), ",")
+    even = [d for d in there if len(set(counts[d])) == 1]
+    if len(even) > 1:
+        raise TableError(
+            f"{file} line {number}: {' or '.join(DELIMITERS[d] for d in even)} may part the "
+            f"cells, for every row has as many: write a first line sep={even[0]} or sep={even[1]}"
+        )
+    return even[0] if even else max(there, key=lambda d: counts[d][0])
