@@ -22,6 +22,7 @@ from melnb.checks import TableError
 from melnb.dialects import DELIMITERS, read_dialect
 from melnb.encodings import read_utf8
 
+FIRST = "Unnamed: 0"  # a first column without a name, as pandas calls it
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 _TIGHT = re.compile(rb'"[^"\s](?:[^"]*[^"\s])?"')  # a cell in quotes without blanks at its ends
 _END = "\x01"  # the cell that is put behind each row, to see that rows are equally long
@@ -251,18 +252,24 @@ def _length(cells: list[str], header: list[str], many: str, *, last: bool) -> st
 
 
 def _name_columns(table: pd.DataFrame, names: list[str], file: Path) -> pd.DataFrame:
-    """Give columns their names; one without a name is refused unless it says nothing."""
-    keep = []
+    """Give columns their names; one without a name is refused unless it says nothing.
+
+    A first column without a name is the index that pandas writes: it goes if it numbers the rows,
+    and is called `Unnamed: 0`, as pandas calls it, if it holds more than that, ids say.
+    """
+    called: dict[int, str] = {}
     for k, name in enumerate(names):
         said = table.iloc[:, k].dropna()
         if name:
-            keep.append(k)
-        elif len(said) and not (k == 0 and _numbers_rows(said, len(table))):
+            called[k] = name
+        elif k == 0 and len(said):
+            called |= {} if _numbers_rows(said, len(table)) else {0: FIRST}
+        elif len(said):
             raise TableError(
                 f"{file}: column {k + 1} of {len(names)} has no name but holds {said.iloc[0]!r} "
                 f"(line {said.index[0]}): name it, or remove it"
             )
-    return table.iloc[:, keep].set_axis([names[k] for k in keep], axis=1)
+    return table.iloc[:, list(called)].set_axis(list(called.values()), axis=1)
 
 
 def _numbers_rows(said: pd.Series, rows: int) -> bool:

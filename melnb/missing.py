@@ -25,6 +25,7 @@ WORDS = frozenset(
 )  # fmt: skip
 # No value, unless a class or a level bears the name.
 NAMES = frozenset({"unknown", "unk", "none", "undetermined", "undefined"})
+UNSAID = WORDS | NAMES
 NEGATIVE = frozenset({"-1", "-1.0"})  # of ids and ages
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d+")
 

@@ -18,8 +18,8 @@ from melnb.checks import TEST as TEST
 from melnb.checks import TableError as TableError
 from melnb.delimited import read_delimited
 from melnb.files import replacing
-from melnb.patients.overlap import check_together
 from melnb.numerals import read_numbers
+from melnb.patients.overlap import check_together
 
 IMAGE_COLUMNS = (
     "image_id", "patient_id", "lesion_id", "path", "diagnosis",

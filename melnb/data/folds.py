@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold, StratifiedGroupKFold
 
-from melnb.patients.overlap import make_groups, match
 from melnb.delimited import read_delimited
 from melnb.missing import blank_missing
+from melnb.patients.overlap import make_groups, match
 from melnb.tables import ID_COLUMNS, TEST, check_folds, check_images
 
 

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from melnb.diagnoses import OTHER, find_diagnosis
+from melnb.missing import UNSAID as UNSAID
 from melnb.tables import ID_COLUMNS, TableError
 
 NOTHING, FLAGS, FRACTIONS, NUMBERS, WORDS, MIXED = (
     "nothing", "0 and 1 alone", "fractions", "numbers", "words", "numbers and words",
 )  # fmt: skip
 PREDICTION, TRUTH, EITHER = "prediction", "truth", "either"
-UNSAID = ("", "na", "nan", "n/a", "none", "null", "unknown", "-", "?")
 YES, NO = ("1", "1.0", "true", "malignant"), ("0", "0.0", "false", "benign", "other", "rest")
 
 _IDS = (

@@ -25,6 +25,7 @@ from melnb.evaluation.challenges.columns import (
     sums_to_one,
 )
 from melnb.evaluation.intervals import midranks
+from melnb.missing import read_group_ids
 from melnb.tables import TEST, TableError, class_names, make_predictions, read_predictions
 
 _SUFFIX = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|dcm|npy)$", re.IGNORECASE)
@@ -90,7 +91,7 @@ def _read_text(path: Path) -> pd.DataFrame:
     first = read_first_row(path)
     bare = len(first) == 2 and _BARE_ID.fullmatch(first[0]) is not None
     table = read_delimited(path, names=["image_id", "prediction"] if bare else ())
-    return table.fillna("").reset_index(drop=True)
+    return table.fillna("")
 
 
 def _predictions(
@@ -111,10 +112,7 @@ def _predictions(
         run=run,
         kind="score" if note else "probability",
     )
-    people = {
-        ours: table[theirs].str.strip().mask(table[theirs].str.strip().str.lower().isin(UNSAID))
-        for ours, theirs in roles.people.items()
-    }
+    people = {ours: read_group_ids(table[theirs], path) for ours, theirs in roles.people.items()}
     made = made.assign(**{c: cells.astype(object).to_numpy() for c, cells in people.items()})
     made.attrs["read_as"] = _read_as(path, roles, settled.values(), note)
     return made
