@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from melnb.files import is_table
 from melnb.folders import RECORD
 from melnb.runs import find_run, find_table, outputs_root, read_run, resolve
 from melnb.tables import read_images, read_table
@@ -86,7 +87,7 @@ def find_tables(names: Iterable[str], outputs: str | Path = "") -> dict[str, lis
     """
     found: dict[str, list[Path]] = {}
     for name in names:
-        label = Path(name).stem if name.endswith(".csv") else name
+        label = Path(name).stem if is_table(name) else name
         if label in found:
             raise ValueError(f"{name!r} and another are both called {label!r}: rename a file")
         found[label] = _files(name, outputs)
@@ -151,7 +152,7 @@ def lineage(names: Iterable[str], outputs: str | Path = "") -> list[dict[str, An
     """
     found: dict[Path, dict[str, Any]] = {}
     for name in names:
-        if not name.endswith(".csv"):
+        if not is_table(name):
             _trace(outputs_root(outputs) / name, found)
     return list(found.values())
 
@@ -168,7 +169,7 @@ def _trace(folder: Path, found: dict[Path, dict[str, Any]]) -> None:
 
 
 def _files(name: str, outputs: str | Path) -> list[Path]:
-    if name.endswith(".csv"):
+    if is_table(name):
         return [find_table(name, outputs)]
     stage, _, run = name.partition("/")
     home = find_run(stage, run, outputs)

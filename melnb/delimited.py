@@ -21,9 +21,9 @@ import pandas as pd
 from melnb.checks import TableError
 from melnb.dialects import DELIMITERS, read_dialect
 from melnb.encodings import read_utf8
+from melnb.files import TABLE_SUFFIXES
 
 FIRST = "Unnamed: 0"  # a first column without a name, as pandas calls it
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 _TIGHT = re.compile(rb'"[^"\s](?:[^"]*[^"\s])?"')  # a cell in quotes without blanks at its ends
 _END = "\x01"  # the cell that is put behind each row, to see that rows are equally long
 
@@ -61,11 +61,6 @@ class _Text(NamedTuple):
                 f"{self.file} line {number}: quotes are not in pairs ({error}): close the quote, "
                 'and write one that is meant as "" in a cell in quotes'
             ) from None
-
-
-def is_delimited(path: str | Path) -> bool:
-    """Tell whether a name is that of a table: `.csv`, `.tsv`, `.tab` or `.txt` in any case."""
-    return Path(path).suffix.lower() in SUFFIXES
 
 
 def read_delimited(
@@ -120,7 +115,7 @@ def read_first_row(file: str | Path) -> list[str]:
 def _open(file: Path) -> _Text:
     """Read a file and find its delimiter."""
     if not file.is_file():
-        raise FileNotFoundError(f"no file {file}: give the path of a table ({', '.join(SUFFIXES)})")
+        raise FileNotFoundError(f"no file {file}: give a table ({' '.join(TABLE_SUFFIXES)})")
     data = read_utf8(file)
     bare = data.lstrip(b" \t\n")
     number = data[: len(data) - len(bare)].count(b"\n") + 1

@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+
+
+def is_table(path: str | Path) -> bool:
+    """Tell whether a name is that of a table: `.csv`, `.tsv`, `.tab` or `.txt` in any case."""
+    return str(path).lower().endswith(TABLE_SUFFIXES)
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

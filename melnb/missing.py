@@ -53,7 +53,7 @@ def blank_missing(values: pd.Series, *, names: bool = True, negative: bool = Fal
     return values.map(cells).astype(values.dtype)
 
 
-def read_group_ids(ids: pd.Series, file: Path) -> pd.Series:
+def read_group_ids(ids: pd.Series, file: str | Path) -> pd.Series:
     """Return ids of patients or lesions, trimmed; words for missing are NaN: they are no patient.
 
     Whole numbers that were written as decimals (`12.0`, because other cells were empty) become
@@ -67,6 +67,8 @@ def read_group_ids(ids: pd.Series, file: Path) -> pd.Series:
         TableError: A spreadsheet rounded an id (`1.23E+12`): several have become one.
     """
     known = blank_missing(ids, negative=True)
+    if known.isna().all():
+        return known
     rounded = known.str.fullmatch(_ROUNDED).eq(True)
     if rounded.any():
         raise TableError(
@@ -79,6 +81,8 @@ def read_group_ids(ids: pd.Series, file: Path) -> pd.Series:
 def whole_ids(ids: pd.Series) -> pd.Series:
     """Return ids with `12.0` as `12`, unless other ids of the column are true decimals (`1.1`)."""
     numbers = ids.dropna()
+    if numbers.empty:
+        return ids
     numbers = numbers[numbers.str.fullmatch(r"\d+\.\d+")]
     if numbers.empty or not numbers.str.fullmatch(r"\d+\.0+").all():
         return ids
@@ -93,14 +97,11 @@ def count_missing(said: pd.Series, read: pd.Series) -> str:
         read: What was made of them, NaN where missing.
 
     Returns:
-        `16 of 24 patient_id say NA: unknown (line 2 first)`.
+        `16 of 24 patient_id say NA: unknown`.
     """
     words = said[said.notna() & read.isna().to_numpy()]
     if words.empty:
         return ""
     shown = [str(word) for word in words.value_counts().index[:3]]
     more = " …" if words.nunique() > 3 else ""
-    return (
-        f"{len(words)} of {len(said)} {said.name} say {', '.join(shown)}{more}: unknown "
-        f"(line {words.index[0]} first)"
-    )
+    return f"{len(words)} of {len(said)} {said.name} say {', '.join(shown)}{more}: unknown"

@@ -15,13 +15,16 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 
 
-def read_numbers(values: pd.Series, file: str | Path, *, negative: bool = False) -> pd.Series:
+def read_numbers(
+    values: pd.Series, file: str | Path, *, negative: bool = False, row: str = "line"
+) -> pd.Series:
     """Return texts as float64, each the nearest to its text; words for missing are NaN.
 
     Args:
         values: Texts, or numbers already; the index holds lines of the file.
         file: For the message.
         negative: Whether -1 means missing.
+        row: What the index holds.
 
     Raises:
         TableError: A cell is no number: its line, column and text are named, and what to do.
@@ -33,7 +36,7 @@ def read_numbers(values: pd.Series, file: str | Path, *, negative: bool = False)
     if len(wrong):
         many = f" ({len(wrong)} of {len(values)} cells are none)" if len(wrong) > 1 else ""
         raise TableError(
-            f"{file} line {wrong.index[0]}: {values.name} is {wrong.iloc[0]!r}, not a number"
+            f"{file} {row} {wrong.index[0]}: {values.name} is {wrong.iloc[0]!r}, not a number"
             f"{many}: {_remedy(wrong.iloc[0])}"
         )
     numbers = pd.Series(np.nan, index=values.index, name=values.name)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from melnb.files import is_table
 from melnb.folders import (
     OPENED,
     RECORD,
@@ -108,7 +109,7 @@ def find_table(name: str, outputs: str | Path = "", *, file: str = "predictions.
         FileNotFoundError: The run is not finished, or the file is not there.
     """
     stage, _, run = name.partition("/")
-    is_path = name.endswith(".csv") or not run
+    is_path = is_table(name) or not run
     path = resolve(name) if is_path else find_run(stage, run, outputs) / file
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: name a run as stage/run, or a CSV file")

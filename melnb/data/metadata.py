@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 
 from melnb.files import replacing
+from melnb.missing import blank_missing
+from melnb.numerals import read_numbers
 from melnb.spread import mean_and_deviation, standardised
 
 FILE = "metadata.json"  # beside the model.keras that was trained with it
@@ -189,7 +191,9 @@ def read_column(images: pd.DataFrame, name: str) -> pd.Series:
         # A patient's number of images tells how much there is to compare a lesion with.
         counts = images["patient_id"].map(images["patient_id"].value_counts())
         return counts.astype(float).map(np.log1p)
-    return images[name].astype(float if name in NUMBERS else object)
+    if name in NUMBERS:
+        return read_numbers(images[name], "images", negative=True, row="row")
+    return blank_missing(images[name].astype(object))
 
 
 def write_encoder(encoder: Encoder, path: str | Path) -> Path:

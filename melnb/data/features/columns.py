@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from melnb.diagnoses import find_diagnosis
+from melnb.missing import blank_missing
+from melnb.numerals import is_numeric, read_numbers
 from melnb.tables import TableError
 
+_FLAGS = {"true": 1.0, "false": 0.0}
 MOST_LEVELS = 50  # words of a column; with more it names images, and becomes as many columns
 FEW = 10  # images of a class: with fewer, a column may part them by chance
 
@@ -35,20 +40,32 @@ def reason_against(name: str) -> str:
     return ""
 
 
-def feature_column(values: pd.Series) -> pd.Series:
-    """Return a column as float64 if all that is known are numbers, else as words; NaN is missing.
+def feature_column(
+    values: pd.Series, file: str | Path = "images", *, row: str = "line"
+) -> pd.Series:
+    """Return a column as float64 if it is meant as numbers or as truths, else as words.
+
+    Words for missing are NaN. A column of which half or more are numbers is one of numbers: a cell
+    that is none would make it words, of as many kinds as there are numbers.
+
+    Args:
+        values: The column; the index holds what `row` says.
+        file: For the message.
+        row: What the index holds.
 
     Raises:
-        TableError: A number is infinite.
+        TableError: A cell of a column of numbers is none, or is infinite.
     """
-    known = values.notna()
-    numbers = pd.to_numeric(values.astype(object).where(known, np.nan), errors="coerce")
-    if (numbers.notna() != known).any():
-        words = values[known].astype(str).str.strip()
-        made = pd.Series(np.nan, index=values.index, dtype=object, name=values.name)
-        made[words.index] = words.astype(object)
-        return made
-    column: pd.Series = numbers.astype("float64")
+    if is_numeric_dtype(values):
+        column = values.astype("float64")
+    else:
+        known = blank_missing(values.astype(object), names=False)
+        truths = known.dropna().astype(str).str.lower().isin(_FLAGS)
+        if truths.all():
+            return known.astype(str).str.lower().map(_FLAGS).astype("float64")
+        if not is_numeric(known):
+            return known
+        column = read_numbers(known, file, row=row)
     if np.isinf(column).any():
         raise TableError(
             f"feature {values.name!r} is infinite in {int(np.isinf(column).sum())} rows: "

@@ -9,7 +9,9 @@ import pandas as pd
 
 from melnb.checks import check_ids
 from melnb.data.features.columns import feature_column, reason_against, reason_against_values
-from melnb.data.features.tables import LEFT_OUT
+from melnb.data.features.tables import LEFT_OUT, NOTES
+from melnb.delimited import read_delimited
+from melnb.missing import count_missing
 from melnb.patients.overlap import match
 from melnb.tables import TableError
 
@@ -21,9 +23,10 @@ _SUFFIX = re.compile(r"\.(jpe?g|png)$", re.IGNORECASE)
 def read_features(path: str | Path, images: pd.DataFrame) -> pd.DataFrame:
     """Read a CSV as feature columns of a dataset's images.
 
-    Left out, with the reason in `attrs["left_out"]`, are columns that tell the truth by name or by
-    value (see `columns`), that name images or say where they lie, that are empty or the same in
-    every image of the dataset, and words of too many kinds.
+    Words for missing are NaN, which `attrs["notes"]` says by column. Left out, with the reason in
+    `attrs["left_out"]`, are columns that tell the truth by name or by value (see `columns`), that
+    name images or say where they lie, that are empty or the same in every image of the dataset,
+    and words of too many kinds.
 
     Args:
         path: A CSV with an id column (`ID_COLUMNS`), which may end in .jpg or .png.
@@ -36,8 +39,8 @@ def read_features(path: str | Path, images: pd.DataFrame) -> pd.DataFrame:
     Raises:
         FileNotFoundError: There is no such file.
         TableError: There is no id column, an id is empty or doubled, no image of the dataset is
-            there, no feature is left, or the file holds predictions, whose folds would have to be
-            compared (see `scores`).
+            there, no feature is left, a cell of a column of numbers is none (its line is named), or
+            the file holds predictions, whose folds would have to be compared (see `scores`).
     """
     path = Path(path)
     if not path.is_file():
@@ -51,41 +54,42 @@ def read_features(path: str | Path, images: pd.DataFrame) -> pd.DataFrame:
             f"{path} knows none of the dataset's {len(images)} images "
             f"({images['image_id'].iloc[0]}, say): is it another dataset's, or are ids cut?"
         )
-    table = table.iloc[there[there >= 0]].assign(image_id=known["image_id"].to_numpy())
-    table = table.set_index("image_id")
     truth = known.set_index("image_id")["target"]
     made, left = {}, {}
-    for name in map(str, table.columns):
-        column = feature_column(table[name])
-        reason = reason_against(name) or reason_against_values(column, truth)
+    notes: dict[str, str] = {}
+    for name in map(str, table.columns.drop("image_id")):
+        reason = reason_against(name)
+        if not reason:
+            column = feature_column(table[name], path)
+            notes |= {name: count_missing(table[name], column)}
+            made[name] = column.iloc[there[there >= 0]].set_axis(truth.index)
+            reason = reason_against_values(made[name], truth)
         if reason:
             left[f"{path.name}: {name}"] = reason
-        else:
-            made[name] = column
+            made.pop(name, None)
     if not made:
         raise TableError(f"{path} has no column that is a feature: {left}")
-    features = pd.DataFrame(made, index=table.index).rename_axis("image_id").reset_index()
-    features.attrs[LEFT_OUT] = left
+    features = pd.DataFrame(made).rename_axis("image_id").reset_index()
+    features.attrs |= {LEFT_OUT: left, NOTES: {k: v for k, v in notes.items() if v}}
     return features
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV, its id column as `image_id` in front, in text."""
-    try:
-        header = [str(c) for c in pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns]
-        spelt = {c.strip().lower(): c for c in reversed(header)}
-        own = next((spelt[name] for name in ID_COLUMNS if name in spelt), "")
-        if not own:
-            raise TableError(f"no id among {header}: name it one of {list(ID_COLUMNS)}")
-        table = pd.read_csv(path, dtype={own: str}, encoding="utf-8-sig")
-        ids = table.pop(own).str.strip().str.replace(_SUFFIX, "", regex=True)
-        table = table.rename(columns=lambda c: str(c).strip()).drop(
-            columns="image_id", errors="ignore"
+    """Read a table as text, its id column as `image_id` in front; the index holds its lines."""
+    table = read_delimited(path)
+    spelt = {str(c).lower(): str(c) for c in reversed(table.columns)}
+    own = next((spelt[name] for name in ID_COLUMNS if name in spelt), "")
+    if not own:
+        raise TableError(
+            f"{path}: no id among {[*table.columns]}: name it one of {list(ID_COLUMNS)}"
         )
-        table.insert(0, "image_id", ids.astype(object))
+    ids = table.pop(own).str.replace(_SUFFIX, "", regex=True).astype(object)
+    table = table.drop(columns="image_id", errors="ignore")
+    table.insert(0, "image_id", ids)
+    try:
         check_ids(table, "features")
-    except (TableError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as e:
-        raise TableError(f"{path}: {e}") from e
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from error
     return table
 
 

@@ -14,6 +14,7 @@ from melnb.data.metadata import read_column
 from melnb.spread import mean_and_deviation
 from melnb.tables import TableError
 
+NOTES = "notes"  # of a table's attrs: words of a column that were read as missing
 LEFT_OUT = "left_out"  # of a table's attrs: columns that are no features, and why
 OVERVIEW_COLUMNS = ("feature", "kind", "missing", "levels", "mean", "sd", "note")
 
@@ -69,6 +70,7 @@ def join_features(rows: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.Data
         TableError: An id is doubled, or a column stands in two tables.
     """
     parts, left = [rows.reset_index(drop=True)], dict(rows.attrs.get(LEFT_OUT, {}))
+    notes = dict(rows.attrs.get(NOTES, {}))
     taken = set(rows.columns)
     for table in tables:
         check_columns(table, ("image_id",), "features")
@@ -81,11 +83,12 @@ def join_features(rows: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.Data
             )
         taken |= set(own)
         left |= table.attrs.get(LEFT_OUT, {})
+        notes |= table.attrs.get(NOTES, {})
         found = table.set_index("image_id")[own].reindex(rows["image_id"].to_numpy())
         kinds = {c: "float64" if is_numeric_dtype(found[c]) else object for c in own}
         parts.append(found.astype(kinds).reset_index(drop=True))
     made = pd.concat(parts, axis=1)
-    made.attrs = {LEFT_OUT: left}
+    made.attrs = {LEFT_OUT: left} | ({NOTES: notes} if notes else {})
     return made
 
 
@@ -95,9 +98,13 @@ def feature_overview(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row per feature: `feature`, `kind` (number, word), `missing` (share of the images),
         `levels` (different values), `mean` and `sd` (n - 1) of numbers, `note`: of words the
-        commonest. Then a row per column left out, of kind `left out`, its `note` saying why.
+        commonest, and words that were read as missing. Then a row per column left out, of kind
+        `left out`, its `note` saying why.
     """
     made = [_describe(rows[name]) for name in rows.columns if name != "image_id"]
+    for row in made:
+        said = (row["note"], rows.attrs.get(NOTES, {}).get(row["feature"], ""))
+        row["note"] = "; ".join(filter(None, map(str, said)))
     lost = rows.attrs.get(LEFT_OUT, {})
     made += [{"feature": name, "kind": "left out", "note": why} for name, why in lost.items()]
     table = pd.DataFrame(made, columns=list(OVERVIEW_COLUMNS))
@@ -112,7 +119,7 @@ def _image_column(images: pd.DataFrame, name: str) -> pd.Series:
         counts = images["patient_id"].map(images["patient_id"].value_counts())
         return counts.astype("float64").rename(name)
     check_columns(images, (name,), "images")
-    return feature_column(images[name])
+    return feature_column(images[name].set_axis(images["image_id"]), row="image")
 
 
 def _describe(column: pd.Series) -> dict[str, object]:

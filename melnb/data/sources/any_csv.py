@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from melnb.data.sources.layout import (
+    GROUPS,
+    NOTES,
     PICTURE_SUFFIXES,
     Listing,
     Missing,
@@ -35,6 +37,10 @@ from melnb.data.sources.vocabulary import (
     read_sites,
 )
 from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
+from melnb.files import is_table
+from melnb.missing import NAMES as UNKNOWN_NAMES
+from melnb.missing import blank_missing, count_missing, whole_ids
+from melnb.numerals import read_numbers
 from melnb.tables import ID_COLUMNS, IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS, TableError
 
 HOME = "wherever your pictures are"
@@ -61,9 +67,10 @@ def read_any_csv(
     fold, say). The target is its own column; or the class whose column is marked among columns of 0
     and 1, as in the ground truth of ISIC 2018 and 2019; or the diagnosis, of which `unknown` is no
     class to learn; or, of ISIC's archive, benign or malignant (`diagnosis_1`, `benign_malignant`),
-    the diagnosis being the narrowest of `diagnosis_1` to `diagnosis_5` that has a class. A target of 0
-    and 1 means other and melanoma; of other texts, each is a class, by the ontology's name where it
-    has one.
+    the diagnosis being the narrowest of `diagnosis_1` to `diagnosis_5` that has a class. A target
+    of 0 and 1 means other and melanoma; of other texts, each is a class, by the ontology's name
+    where it has one. Words for missing are no patient, no class and no level, which
+    `attrs["notes"]` says by column.
 
     Args:
         folder: The CSV, or a folder that holds no other. Pictures lie anywhere below that folder,
@@ -79,10 +86,9 @@ def read_any_csv(
     """
     columns = _check_columns(columns or {})
     place = Path(folder)
-    listing = list_folder(
-        place.parent if place.suffix == ".csv" else place, source="csv", home=HOME
-    )
-    file = listing.root / place.name if place.suffix == ".csv" else _only_csv(listing)
+    is_file = is_table(place) and not place.is_dir()
+    listing = list_folder(place.parent if is_file else place, source="csv", home=HOME)
+    file = listing.root / place.name if is_file else _only_csv(listing)
     if not file.is_file():
         raise FileNotFoundError(f"csv: no file {file}")
     rows = read_rows(file)
@@ -104,11 +110,13 @@ def read_any_csv(
     if not {"image_id", "path"} & named.keys():
         column(rows, file, "image_id")  # says what is there instead
     table = rows.drop(columns=list({str(values.name) for values in named.values()}))
+    table = table.apply(blank_missing, names=False)
     table = _read_named(table, named, file)
     if not {"target", "diagnosis"} & named.keys():
         table = _read_labels(table, file)
     placed = _place(table, named, listing, file, missing)
     placed.attrs["indeterminate"] = table.attrs.get("indeterminate", ())
+    placed.attrs[NOTES] = _notes(rows, named, table)
     return make_images("csv", [placed])
 
 
@@ -126,20 +134,22 @@ def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
 
 def _only_csv(listing: Listing) -> Path:
     for folder, names in listing.names.items():  # shallow folders first
-        tables = [n for n in names if n.lower().endswith(".csv")]
-        if len(tables) > 1:
-            raise FileNotFoundError(
-                f"csv: {len(tables)} CSV files in {listing.root / folder} ({tables[:5]}): "
-                "give the one that is meant instead of the folder"
-            )
-        if tables:
-            return listing.root / folder / tables[0]
+        for suffixes in (".csv", (".tsv", ".tab")):  # a .txt may be anything
+            tables = [n for n in names if n.lower().endswith(suffixes)]
+            if len(tables) > 1:
+                raise FileNotFoundError(
+                    f"csv: {len(tables)} CSV files in {listing.root / folder} ({tables[:5]}): "
+                    "give the one that is meant instead of the folder"
+                )
+            if tables:
+                return listing.root / folder / tables[0]
     return listing.need("*.csv")
 
 
 def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) -> pd.DataFrame:
     ids = named["image_id"] if "image_id" in named else named["path"]
-    table = table.assign(image_id=check_ids(ids.map(_stem, na_action="ignore"), file))
+    ids = check_ids(whole_ids(ids.map(_stem, na_action="ignore")), file)
+    table = table.assign(image_id=ids)
     for ours, values in named.items():
         if ours == "diagnosis" and _LEVEL.match(str(values.name)):
             table[ours] = read_hierarchy(values.to_frame())
@@ -147,15 +157,18 @@ def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) ->
             table[ours] = _READERS[ours](values, file)
         elif ours in ("width", "height"):
             table[ours] = _whole_numbers(values, file)
-        elif ours not in ("image_id", "target", "path"):
+        elif ours in GROUPS:  # read by make_images
             table[ours] = values
+        elif ours not in ("image_id", "target", "path"):
+            table[ours] = blank_missing(values)
     if "split" in table:
         wrong = ~table["split"].isin(["train", "test"]) & table["split"].notna()
         if wrong.any():
             value = table.loc[wrong, "split"].iloc[0]
             raise TableError(f"{file} line {wrong.idxmax()}: split {value!r} is not train or test")
     if "target" in named:
-        table["target"] = _read_targets(named["target"])
+        own = set(IMAGE_COLUMNS) <= {*named, *table.columns}  # a table as 02_prepare writes it
+        table["target"] = _read_targets(named["target"], file, own=own)
     elif "diagnosis" in table:
         table["target"] = table["diagnosis"].where(table["diagnosis"] != UNKNOWN)
     return table
@@ -178,22 +191,50 @@ def _read_labels(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     return table if diagnosis is None else table.assign(diagnosis=diagnosis)
 
 
-def _read_targets(values: pd.Series) -> pd.Series:
-    texts = set(values.dropna().unique())
+def _read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
+    """Read classes; a word for missing is none, and one that may name a class is refused."""
+    said = whole_ids(blank_missing(values, names=False))
+    texts = {str(text) for text in said.dropna().unique()}
+    numbers = {text for text in texts if text.lstrip("-").isdigit()}
+    if "-1" in texts and texts == numbers:
+        if "0" not in texts:
+            raise TableError(
+                f"{file}: {values.name} says -1 beside {sorted(texts - {'-1'})}: is -1 a class, "
+                "or is it unknown? Write 0 and 1, or leave the cells empty"
+            )
+        said = said.mask(said == "-1")
+    unsaid = said[said.astype(str).str.lower().isin(UNKNOWN_NAMES)]
+    if len(unsaid) and not own:
+        raise TableError(
+            f"{file} line {unsaid.index[0]}: {values.name} is {unsaid.iloc[0]!r} ({len(unsaid)} of "
+            f"{len(values)} such): is that a class, or is it not known? Leave the cell empty where "
+            f"it is not known; name a class otherwise (no_lesion, say); or map the column as the "
+            f"diagnosis (columns: diagnosis={values.name}), which may be unknown"
+        )
+    texts -= {"-1"}
     if texts and texts <= _BINARY.keys():
-        return values.map(_BINARY)
+        return said.map(_BINARY)
     names = {}
     for text in texts:
         try:
             names[text] = find_diagnosis(text)
         except ValueError:  # a class of the user's own
             names[text] = "_".join(text.lower().split())
-    return values.map(names)
+    return said.map(names)
+
+
+def _notes(rows: pd.DataFrame, named: dict[str, pd.Series], table: pd.DataFrame) -> list[str]:
+    """Say which words of which columns were read as missing; of groups, make_images says it."""
+    read = {str(v.name): table[ours] for ours, v in named.items() if ours in table}
+    read = {str(c): table[c] for c in rows if c in table} | read
+    groups = {str(named[ours].name) for ours in GROUPS if ours in named}
+    notes = [count_missing(rows[c], values) for c, values in read.items() if c not in groups]
+    return [note for note in notes if note]
 
 
 def _whole_numbers(values: pd.Series, file: Path) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce")
-    wrong = (numbers.isna() & values.notna()) | (numbers % 1 > 0)
+    numbers = read_numbers(values, file, negative=True)
+    wrong = (numbers % 1 > 0) | (numbers < 1)
     if wrong.any():
         value = values[wrong].iloc[0]
         raise TableError(f"{file} line {wrong.idxmax()}: {values.name} is {value!r}, not pixels")

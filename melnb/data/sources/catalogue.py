@@ -20,7 +20,7 @@ from melnb.data.sources.isic_challenges import (
     read_isic2019,
 )
 from melnb.data.sources.kaggle_records import read_kaggle_records
-from melnb.data.sources.layout import Missing
+from melnb.data.sources.layout import NOTES, Missing
 from melnb.data.sources.masks import keep_masked
 from melnb.data.sources.ph2 import read_ph2
 from melnb.data.sources.siim2020 import read_siim2020
@@ -95,6 +95,12 @@ def read_source(
         images = keep_masked(images, source=source, folder=folder, missing=missing or "error")
     images = set_task(images, task)
     return sample_rows(images, rows, seed) if rows else images
+
+
+def describe_source(images: pd.DataFrame) -> str:
+    """Say in lines what was left out of a source's images, and what its words for missing were."""
+    left = {name: len(rows) for name, rows in images.attrs.items() if name != NOTES}
+    return "\n".join([f"left out: {left or 'nothing'}", *images.attrs.get(NOTES, ())])
 
 
 def class_order(images: pd.DataFrame) -> tuple[str, ...]:

@@ -28,8 +28,8 @@ def read_ham10000(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
     Its `dx` codes are mapped by name (alphabetical in the file, ISIC's order in the challenge).
 
     Args:
-        folder: Holds `HAM10000_metadata.csv` (or `HAM10000_metadata`, as the Dataverse names it)
-            and the folders of pictures.
+        folder: Holds `HAM10000_metadata.csv` (or `HAM10000_metadata.tab`, parted by tabs, or
+            `HAM10000_metadata`, as the Dataverse gives it) and the folders of pictures.
         missing: What to do with rows whose picture is not there.
 
     Raises:

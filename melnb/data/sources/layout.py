@@ -15,9 +15,12 @@ from melnb.data.sources.listing import Listing as Listing
 from melnb.data.sources.listing import Pictures
 from melnb.data.sources.listing import list_folder as list_folder
 from melnb.delimited import read_delimited
+from melnb.missing import NEGATIVE, UNSAID, count_missing, read_group_ids
 from melnb.tables import IMAGE_COLUMNS, TableError, check_images
 
 Missing = Literal["error", "drop", "keep"]
+NOTES = "notes"  # of a table's attrs: lines on what was read as missing
+GROUPS = ("patient_id", "lesion_id")
 _OPTIONAL_TEXT = {"mask_path", "split", "shard"}
 
 
@@ -51,13 +54,19 @@ def optional_column(table: pd.DataFrame, *names: str) -> pd.Series | None:
 
 
 def check_ids(ids: pd.Series, file: Path) -> pd.Series:
-    """Return image ids unchanged if none is empty or doubled.
+    """Return image ids unchanged if none is empty, a word for missing, or doubled.
 
     Raises:
         TableError: One is; its lines are named.
     """
     if ids.isna().any():
         raise TableError(f"{file} line {ids.index[ids.isna()][0]}: the image id is empty")
+    unsaid = ids[ids.astype(str).str.lower().isin(UNSAID | NEGATIVE)]
+    if len(unsaid):
+        raise TableError(
+            f"{file} line {unsaid.index[0]}: the image id is {unsaid.iloc[0]!r}, a word for "
+            f"missing ({len(unsaid)} such rows): name the image, or remove the row"
+        )
     doubled = ids[ids.duplicated(keep=False)]
     if len(doubled):
         lines = doubled.index[doubled == doubled.iloc[0]]
@@ -130,6 +139,7 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         melnb.tables.TableError: The joined table is not a valid images table.
     """
     text = pd.Series([""]).dtype  # as this version of pandas reads text: NaN stays NaN
+    tables, notes = _read_groups(source, tables)
     filled = [t.dropna(axis="columns", how="all") for t in tables if len(t)]
     if not filled:
         raise FileNotFoundError(f"{source}: no image that the tables list has its picture there")
@@ -147,4 +157,21 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         *(["indeterminate"] if any("indeterminate" in t.attrs for t in tables) else []),
     )
     images.attrs = {name: tuple(i for t in tables for i in t.attrs.get(name, ())) for name in told}
+    images.attrs |= {NOTES: tuple(notes)} if notes else {}
     return check_images(images)
+
+
+def _read_groups(
+    source: str, tables: Sequence[pd.DataFrame]
+) -> tuple[list[pd.DataFrame], list[str]]:
+    """Read ids of patients and lesions; return the tables, and what is to be said of them."""
+    known, notes = [], []
+    for table in tables:
+        notes += table.attrs.get(NOTES, ())
+        for name in GROUPS:
+            if name in table and table[name].notna().any():
+                ids = read_group_ids(table[name], source)
+                notes += [note for note in [count_missing(table[name], ids)] if note]
+                table = table.assign(**{name: ids})
+        known.append(table)
+    return known, notes

@@ -6,11 +6,13 @@ import filecmp
 import fnmatch
 import os
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
+
+from melnb.files import TABLE_SUFFIXES, is_table
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2"}
@@ -66,12 +68,24 @@ class Listing:
     names: dict[PurePosixPath, list[str]]
 
     def find(self, *patterns: str) -> Path | None:
-        """Return the first file of that name (`*` allowed); earlier patterns and folders win."""
+        """Return the first file of that name (`*` allowed); earlier patterns and folders win.
+
+        Where there is none, a name in another case serves, and a table of another suffix.
+        """
         for pattern in patterns:
             for folder, names in self.names.items():
                 for name in fnmatch.filter(names, pattern):
                     return self.root / folder / name
-        return None
+        return next(self._find_near(patterns), None)
+
+    def _find_near(self, patterns: Sequence[str]) -> Iterator[Path]:
+        wanted = [(p.lower(), p.lower().removesuffix(".csv")) for p in patterns]
+        for pattern, bare in wanted:
+            near = {pattern, *((bare + s for s in TABLE_SUFFIXES) if bare != pattern else ())}
+            for folder, names in self.names.items():
+                for name in names:
+                    if any(fnmatch.fnmatchcase(name.lower(), p) for p in near):
+                        yield self.root / folder / name
 
     def need(self, *patterns: str) -> Path:
         """Return what `find` finds.
@@ -81,10 +95,10 @@ class Listing:
         """
         file = self.find(*patterns)
         if file is None:
-            tables = [n for names in self.names.values() for n in names if n.endswith(".csv")]
+            tables = [n for names in self.names.values() for n in names if is_table(n)]
             raise FileNotFoundError(
                 f"{self.source}: no {' or '.join(patterns)} in {self.root} or below "
-                f"(CSV files there: {tables[:8] or 'none'}): get it from {self.home}"
+                f"(tables there: {tables[:8] or 'none'}): get it from {self.home}"
             )
         return file
 

@@ -75,7 +75,7 @@ def find_near_masks(ids: Iterable[str], files: Iterable[str]) -> dict[str, str]:
 def _near(lost: pd.DataFrame, source: str, folder: str | Path) -> dict[str, str]:
     place = Path(folder)
     listing = list_folder(
-        place.parent if place.suffix == ".csv" else place, source=source, home="its home"
+        place.parent if place.is_file() else place, source=source, home="its home"
     )
     pictures = {os.path.normpath(path) for path in lost["path"].dropna()}
     files = (str(listing.root / at / name) for at, names in listing.names.items() for name in names)

@@ -10,10 +10,11 @@ import pandas as pd
 
 from melnb.data.sources.layout import optional_column
 from melnb.diagnoses import MELANOMA, OTHER, find_diagnosis, find_in_hierarchy
+from melnb.missing import blank_missing, is_missing
+from melnb.numerals import read_numbers
 from melnb.tables import ID_COLUMNS, TableError
 
 UNKNOWN = "unknown"
-_UNSAID = frozenset({"", UNKNOWN, "unk", "n/a", "na", "nan", "none", "null", "-1"})
 _MALIGNANCY = {
     "benign": "benign", "0": "benign", "0.0": "benign", "indeterminate": "benign",
     "malignant": "malignant", "1": "malignant", "1.0": "malignant", "true": "malignant",
@@ -35,7 +36,7 @@ _SITE_OF = {text: name for name, texts in _SITES.items() for text in (name, *tex
 
 
 def read_diagnoses(values: pd.Series, file: Path) -> pd.Series:
-    """Map published diagnoses onto the ontology; empty stays empty, unknown stays unknown.
+    """Map published diagnoses onto the ontology; missing becomes NaN, unknown stays unknown.
 
     Args:
         values: Texts; the index holds lines of the file.
@@ -44,7 +45,7 @@ def read_diagnoses(values: pd.Series, file: Path) -> pd.Series:
     Raises:
         TableError: A text is outside the ontology: file, line, value and the nearest are named.
     """
-    return _translate(values, find_diagnosis, file)
+    return _translate(blank_missing(values, names=False), find_diagnosis, file)
 
 
 def read_sexes(values: pd.Series, file: Path) -> pd.Series:
@@ -55,11 +56,11 @@ def read_sexes(values: pd.Series, file: Path) -> pd.Series:
     """
 
     def sex(text: str) -> str | float:
-        if text.lower() not in _SEXES | dict.fromkeys(_UNSAID):
+        if text.lower() not in _SEXES:
             raise ValueError(f"sex {text!r} is not male, female or unknown")
-        return _SEXES.get(text.lower(), np.nan)
+        return _SEXES[text.lower()]
 
-    return _translate(values, sex, file)
+    return _translate(blank_missing(values, negative=True), sex, file)
 
 
 def read_ages(values: pd.Series, file: Path) -> pd.Series:
@@ -68,16 +69,7 @@ def read_ages(values: pd.Series, file: Path) -> pd.Series:
     Raises:
         TableError: A text is neither a number nor a word for unknown.
     """
-
-    def age(text: str) -> float:
-        if text.lower() in _UNSAID:
-            return np.nan
-        try:
-            return float(text)
-        except ValueError:
-            raise ValueError(f"age {text!r} is not a number of years") from None
-
-    return _translate(values, age, file).astype("float64")
+    return read_numbers(values, file, negative=True)
 
 
 def read_sites(values: pd.Series, file: Path) -> pd.Series:
@@ -85,9 +77,9 @@ def read_sites(values: pd.Series, file: Path) -> pd.Series:
 
     def site(text: str) -> str | float:
         text = " ".join(text.lower().split())
-        return np.nan if text in _UNSAID else _SITE_OF.get(text, text)
+        return _SITE_OF.get(text, text)
 
-    return _translate(values, site, file)
+    return _translate(blank_missing(values, negative=True), site, file)
 
 
 def read_flags(values: pd.Series, file: Path) -> pd.Series:
@@ -204,7 +196,7 @@ def read_malignancy(values: pd.Series, file: Path) -> tuple[pd.Series, pd.Series
 
     def word(text: str) -> str | float:
         last = text.lower().rpartition("/")[2].strip()
-        if last in _UNSAID:
+        if is_missing(last):
             return np.nan
         if last not in _MALIGNANCY:
             raise ValueError(f"{values.name} {text!r} is not benign, malignant or indeterminate")

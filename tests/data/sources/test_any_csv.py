@@ -77,7 +77,7 @@ def test_a_map_the_wrong_way_round(tmp_path, text):
     [
         ("image_id,diagnosis", "a,mole", "line 2: diagnosis 'mole'"),
         ("image_id,split", "a,validation", "line 2: split 'validation' is not train or test"),
-        ("image_id,width", "a,wide", "line 2: width is 'wide', not pixels"),
+        ("image_id,width", "a,wide", "line 2: width is 'wide', not a number"),
         ("image_id,sex", "a,7", "line 2: sex '7'"),
         ("image_id,age", "a,130", "age of a is 130"),
         ("image_id,x", "a.jpg,1\na.png,2", "'a' stands in lines 2 and 3"),
