@@ -117,12 +117,9 @@ def _open(file: Path) -> _Text:
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: give a table ({' '.join(TABLE_SUFFIXES)})")
     data = read_utf8(file)
-    bare = data.lstrip(b" \t\n")
-    number = data[: len(data) - len(bare)].count(b"\n") + 1
-    if not bare:
+    if not data.strip():
         raise TableError(f"{file} is empty: download or write it again")
-    data = bare if bare.endswith(b"\n") else bare + b"\n"
-    return _Text(file, *read_dialect(data, number, file))
+    return _Text(file, *read_dialect(data if data.endswith(b"\n") else data + b"\n", file))
 
 
 def _take_header(text: _Text) -> tuple[list[str], _Text]:
@@ -185,6 +182,7 @@ def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame 
             keep_default_na=False,
             na_values=[""],
             skip_blank_lines=False,
+            skipinitialspace=True,
             encoding="utf-8",
         )
     except ValueError:  # a row too long, or a quote that is not closed

@@ -12,28 +12,38 @@ _SEP = re.compile(rb'"?sep=(.)"?\s*', re.IGNORECASE)
 _SAMPLE = 200  # rows that tell the delimiter
 
 
-def read_dialect(data: bytes, number: int, file: Path) -> tuple[bytes, int, str]:
+def read_dialect(data: bytes, file: Path) -> tuple[bytes, int, str]:
     """Find the delimiter: a first line `sep=;` says it, else the header and the rows do.
 
     Args:
-        data: UTF-8; lines end in LF.
-        number: Of the first line in the file.
+        data: A whole file; UTF-8, lines end in LF.
         file: For the message.
 
     Returns:
         The data from the header on, without blanks behind quotes; the header's line; one character.
 
     Raises:
-        TableError: Two characters may be meant.
+        TableError: Two characters may be meant, or there is no header.
     """
+    data, number = _pass_blank(data, 1)
     first, _, rest = data.partition(b"\n")
     if said := _SEP.fullmatch(first):
-        data, number, delimiter = rest, number + 1, said[1].decode()
+        data, number = _pass_blank(rest, number + 1)
+        if not data:
+            raise TableError(f"{file} is empty but for its line sep=: write or download it again")
+        delimiter = said[1].decode()
     else:
         delimiter = _find_delimiter(data, number, file)
     if b'" ' in data:
         data = re.sub(rb'"[ \t]+(?=[\n' + re.escape(delimiter.encode()) + rb"])", b'"', data)
     return data, number, delimiter
+
+
+def _pass_blank(data: bytes, number: int) -> tuple[bytes, int]:
+    """Return the data from the first line on that holds anything, and its number."""
+    blank = re.match(rb"(?:[ \t]*\n)*", data)
+    passed = blank[0] if blank else b""
+    return data[len(passed) :], number + passed.count(b"\n")
 
 
 def _find_delimiter(data: bytes, number: int, file: Path) -> str:
