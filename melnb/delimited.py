@@ -165,8 +165,7 @@ def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame 
     too short.
     """
     mark = text.delimiter.encode()
-    empty = mark * (len(header) - 1) + b"\n"
-    if text.data.startswith(empty) or b"\n" + empty in text.data or _END.encode() in text.data:
+    if _END.encode() in text.data:
         return None
     data = text.data.replace(b"\n", mark + _END.encode() + b"\n")
     last = len(header)
@@ -193,19 +192,18 @@ def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame 
     table.index = pd.RangeIndex(text.number, text.number + len(table))
     if _is_padded(text):
         table = table.apply(lambda cells: cells.str.strip()).replace("", np.nan)
-    return table
+    return None if table.isna().all(axis=1).any() else table  # a row without a cell is none
 
 
 def _is_padded(text: _Text) -> bool:
     """Tell whether a cell may begin or end in a blank; to trim all would take far longer."""
     data = b"\n" + text.data
-    if b" " not in data and b"\t" not in data:
-        return False
+    if not data.isascii():  # there are blanks of many kinds
+        return True
     if b'"' in data:  # what stands inside quotes is no blank at an end
         data = _TIGHT.sub(b"", data)
     mark, letters = ord(text.delimiter), np.frombuffer(data, dtype=np.uint8)
-    places = np.flatnonzero((letters == ord(" ")) | (letters == ord("\t")))
-    places = places[letters[places] != mark]
+    places = np.flatnonzero((letters <= ord(" ")) & (letters != ord("\n")) & (letters != mark))
     beside = np.concatenate([letters[places - 1], letters[places + 1]])
     return bool(np.isin(beside, [mark, ord("\n"), ord('"')]).any())
 

@@ -1,0 +1,112 @@
+"""The door for tables: any dialect is read back, and what is no table is said to be none."""
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from melnb.checks import TableError
+from melnb.delimited import read_delimited, read_first_row
+from melnb.signatures import describe_file
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6)
+WORDS = st.text("ab,;\t |\"'\n .é", max_size=4)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tables") / "t.csv"
+
+
+@given(
+    rows=st.integers(1, 4).flatmap(
+        lambda n: st.lists(st.lists(CELLS | WORDS, min_size=n, max_size=n), min_size=1, max_size=5)
+    ),
+    delimiter=st.sampled_from(",;\t|"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_any_dialect_wrote_is_read_back(
+    path: Path, rows: list[list[str]], delimiter: str, quoting: int, encoding: str, end: str
+) -> None:
+    header = [f"c{k}" for k in range(len(rows[0]))]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writerows([header, *rows])
+    path.write_bytes(f"sep={delimiter}{end}{text.getvalue()}".encode(encoding))
+    expected = [[c.replace("\u00a0", " ").strip() for c in row] for row in rows]
+    expected = [row for row in expected if any(row)]
+    assert read_first_row(path) == header
+    if expected:
+        read = read_delimited(path)
+        assert read.fillna("").to_numpy(dtype=object).tolist() == expected
+        assert list(read.columns) == header
+    else:
+        with pytest.raises(TableError, match=r"no row that holds|header alone"):
+            read_delimited(path)
+
+
+@given(data=st.binary(max_size=60) | st.text('a,b;"\t\n\r=sep1 ', max_size=40).map(str.encode))
+def test_any_bytes_are_read_or_refused_by_name(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    refusals, read = [], []
+    try:
+        read.append(read_delimited(path))
+    except TableError as refusal:
+        refusals.append(str(refusal))
+    assert all(len(table) and table.columns.is_unique for table in read)
+    assert all(str(path) in said for said in refusals)
+    assert len(refusals) + len(read) == 1
+
+
+def test_columns_wanted_are_found_in_any_case(path: Path) -> None:
+    path.write_text("A, b ,c\n1,2,3\n", encoding="utf-8")
+    assert read_delimited(path, only=("a", "B")).to_dict("list") == {"A": ["1"], "b": ["2"]}
+
+
+def test_a_file_without_a_header_has_the_names_given(path: Path) -> None:
+    path.write_text("x,1\ny,\n", encoding="utf-8")
+    read = read_delimited(path, names=("id", "n"))
+    assert read.index.tolist() == [1, 2]
+    assert read["id"].tolist() == ["x", "y"]
+    assert read["n"].isna().tolist() == [False, True]
+
+
+def test_an_empty_table_is_one_where_that_is_meant(path: Path) -> None:
+    path.write_text("a,b\n", encoding="utf-8")
+    assert read_delimited(path, empty=True).columns.tolist() == ["a", "b"]
+    with pytest.raises(TableError, match="header alone"):
+        read_delimited(path)
+
+
+@pytest.mark.parametrize("index", [["i1", "i2"], [0, 1], [7, 3]])
+def test_an_index_of_pandas_is_kept_if_it_says_more_than_numbers(
+    path: Path, index: list[object]
+) -> None:
+    pd.DataFrame({"x": ["a", "b"]}, index=index).to_csv(path)
+    named = ["Unnamed: 0", "x"] if isinstance(index[0], str) else ["x"]
+    assert read_delimited(path).columns.tolist() == named
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\xef\xbb\xbf<html>", "web page"),
+        (b"  <!DOCTYPE HTML PUBLIC", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid x\nsize 7\n", "of a file of 7 bytes"),
+        (b"PK\x03\x04....xl/workbook.xml", "Excel workbook"),
+        (b"\xd0\xcf\x11\xe0", "old Excel"),
+        (b"image_id,sex\n", ""),
+        (b"BZhang,1\n", ""),
+        (b"", ""),
+    ],
+)
+def test_files_are_known_by_their_first_bytes(head: bytes, words: str) -> None:
+    said = describe_file(head)
+    assert words in said
+    assert bool(said) == bool(words)
