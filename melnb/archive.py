@@ -132,6 +132,13 @@ def predicted_dataset(records: Sequence[Mapping[str, Any]]) -> str:
     return next((str(name) for name in reversed(named) if name), "")
 
 
+def own_dataset(names: Iterable[str], outputs: str | Path = "") -> str:
+    """Return the prepared dataset whose images runs predicted; empty if none is known, or left."""
+    dataset = predicted_dataset(lineage(names, outputs))
+    prepared = outputs_root(outputs) / "02_prepare" / dataset / RECORD
+    return dataset if dataset and prepared.is_file() else ""
+
+
 def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
     """Return what was measured in the pictures of a prepared dataset; None where nothing was.
 

@@ -117,3 +117,14 @@ def test_the_datasets_behind_a_run_are_told_by_its_records() -> None:
     assert archive.predicted_dataset(records) == "ph2"
     assert archive.learnt_datasets(iter([])) == []
     assert archive.predicted_dataset(records[:1]) == archive.predicted_dataset([]) == ""
+
+
+def test_a_report_finds_the_dataset_of_its_predictions(tmp_path: Path) -> None:
+    csv = tmp_path / "theirs.csv"
+    csv.write_text("image,target\na,0.5\n", encoding="utf-8")
+    assert archive.own_dataset([str(csv)], tmp_path) == ""
+    run = runs.open_run("04_predict", "a", parameters={"dataset": "ham"}, outputs=tmp_path)
+    run.finish({})
+    assert archive.own_dataset(["04_predict/a"], tmp_path) == "", "ham was taken away"
+    write_run("02_prepare", "ham", tmp_path)
+    assert archive.own_dataset(["04_predict/a", str(csv)], tmp_path) == "ham"

@@ -284,3 +284,13 @@ def test_every_file_in_git_is_accepted_and_says_what_it_is_for(path: Path) -> No
     assert "# Hardware:" in head
     if not path.stem.endswith(".pipeline"):
         params.read_parameters(path.name.split(".")[0], [path])
+
+
+def test_columns_of_foreign_files_are_ours_to_theirs() -> None:
+    report = params.Report.check({"predictions": "b1.csv", "columns": {"truth": "y", "p_nv": 2}})
+    assert report.predictions == ["b1.csv"], "one may stand without brackets"
+    assert report.columns == {"truth": "y", "p_nv": "2"}
+    with pytest.raises(params.ParameterError, match="'label' is none of our columns: write ours"):
+        params.Ensemble.check({"columns": {"label": "y"}})
+    with pytest.raises(params.ParameterError, match="leave one of them out"):
+        params.External.check({"columns": {"prediction": "y", "p_melanoma": "x"}})

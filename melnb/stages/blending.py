@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from melnb.parameters import Name, Parameters
-from melnb.stages.reporting import COLUMNS, ForeignColumns
+from melnb.stages.reporting import COLUMNS, ForeignColumns, Runs
 
 MOST_MEMBERS = 18  # of an exhaustive search: minutes
 
@@ -17,7 +17,7 @@ class Ensemble(Parameters):
 
     stage: ClassVar[str] = "05_ensemble"
     run: Name = Field("demo", description="name of the result")
-    members: list[str] = Field(
+    members: Runs = Field(
         ["04_predict/demo"], min_length=1, description="runs (stage/run) or CSV files"
     )
     columns: ForeignColumns = Field({}, description=COLUMNS)

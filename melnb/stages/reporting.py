@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from melnb.parameters import Name, Parameters
 
@@ -29,6 +29,11 @@ def _check_columns(columns: dict[str, str]) -> dict[str, str]:
     return columns
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Runs = Annotated[list[str], BeforeValidator(_listed)]  # one may stand without brackets
 ForeignColumns = Annotated[dict[str, str], AfterValidator(_check_columns)]
 COLUMNS = "of foreign files, ours: theirs; empty: told by what they hold"
 
@@ -38,13 +43,15 @@ class Report(Parameters):
 
     stage: ClassVar[str] = "06_report"
     run: Name = Field("demo", description="name of the result")
-    predictions: list[str] = Field(
+    predictions: Runs = Field(
         ["05_ensemble/demo", "04_predict/demo"],
         min_length=1,
         description="runs (stage/run) or CSV files: the first is reported, others compared",
     )
     columns: ForeignColumns = Field({}, description=COLUMNS)
-    dataset: str = Field("demo", description="of 02_prepare, for pictures and people; empty: none")
+    dataset: str = Field(
+        "", description="of 02_prepare, for pictures and people; empty: the predictions' own"
+    )
     positive: str = Field("melanoma", description="the class that is looked for")
     # calibration
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the training, to be undone")
@@ -125,7 +132,7 @@ class External(Parameters):
     predictions: str = Field(
         "04_predict/demo", description="run (stage/run) or CSV file with out-of-fold rows"
     )
-    external: list[str] = Field(
+    external: Runs = Field(
         ["04_predict/demo-elsewhere"],
         min_length=1,
         description="runs or CSV files of other sources, by the same networks",

@@ -19,11 +19,9 @@ from melnb.evaluation.calibration.probabilities import (
 )
 from melnb.evaluation.calibration.recalibration import recalibration
 from melnb.evaluation.calibration.resamples import Sums, resampled_bins
-from melnb.evaluation.rows import absent_interval, row_clusters
-from melnb.evaluation.summaries import cluster_column
+from melnb.evaluation.parts import crossfit_parts
+from melnb.evaluation.rows import absent_interval
 from melnb.tables import TEST, TableError
-
-_PARTS = 5  # that a single fold is cut into
 
 
 def cross_calibrate(
@@ -57,7 +55,7 @@ def cross_calibrate(
     """
     frozen = fit_calibrator(predictions, method=method, positive=positive, smoothing=smoothing)
     values, codes = class_values(predictions), truth_codes(predictions)
-    part = _parts(predictions, cluster or cluster_column(predictions))
+    part = _parts(predictions, cluster)
     fit = partial(
         fit_values,
         classes=frozen.classes,
@@ -166,26 +164,12 @@ def _limited(name: str, measured: Measured, confidence: float, reason: str) -> d
 
 def _parts(predictions: pd.DataFrame, cluster: str) -> np.ndarray:
     """Return the folds; a single one is cut into parts of whole clusters."""
-    fold = predictions["fold"].to_numpy(dtype=int)
-    inside = fold != TEST
-    if len(np.unique(fold[inside])) != 1:
-        return fold
-    groups = row_clusters(predictions[inside], cluster)
-    groups = np.arange(int(inside.sum())) if groups is None else groups
-    number = min(_PARTS, len(np.unique(groups)))
-    if number < 2:
+    part, words = crossfit_parts(predictions, cluster=cluster)
+    if len(np.unique(part[part != TEST])) == 1:
         raise TableError(
-            f"predictions: one fold, and all its rows are of one {cluster or 'image'}: nothing is "
-            "left to fit a calibrator on when it is set aside"
+            f"predictions: {words}: nothing is left to fit a calibrator on when it is set aside"
         )
-    # Imported here, as scikit-learn costs a second.
-    from sklearn.model_selection import GroupKFold
-
-    cut = np.full(len(fold), TEST)
-    places = np.flatnonzero(inside)
-    for k, (_, own) in enumerate(GroupKFold(number).split(places, groups=groups)):
-        cut[places[own]] = k
-    return cut
+    return part
 
 
 def _each(part: np.ndarray) -> Iterator[np.ndarray]:

@@ -14,15 +14,22 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
-from melnb.diagnoses import OTHER, find_diagnosis
-from melnb.missing import UNSAID as UNSAID
+from melnb.evaluation.challenges.contents import (
+    EITHER,
+    FLAGS,
+    FRACTIONS,
+    MIXED,
+    NOTHING,
+    NUMBERS,
+    PREDICTION,
+    TRUTH,
+    WORDS,
+    Column,
+    class_name,
+    column_of,
+    what_it_holds,
+)
 from melnb.tables import ID_COLUMNS, TableError
-
-NOTHING, FLAGS, FRACTIONS, NUMBERS, WORDS, MIXED = (
-    "nothing", "0 and 1 alone", "fractions", "numbers", "words", "numbers and words",
-)  # fmt: skip
-PREDICTION, TRUTH, EITHER = "prediction", "truth", "either"
-YES, NO = ("1", "1.0", "true", "malignant"), ("0", "0.0", "false", "benign", "other", "rest")
 
 _IDS = (
     *(name for name in ID_COLUMNS if name != "id"), "filename", "file_name", "file", "img",
@@ -34,32 +41,6 @@ _PEOPLE = {
     "lesion_id": ("lesion_id", "lesion", "lesionid"),
 }
 _UNNAMED = re.compile(r"(Unnamed: \d+.*)?")
-# Words of names. What a person, a picture or a run is like is neither truth nor prediction.
-_PREDICTED = {
-    "p", "pred", "preds", "predicted", "prediction", "predictions", "prob", "probs", "proba",
-    "probability", "probabilities", "score", "scores", "oof", "confidence", "logit", "logits",
-    "sigmoid", "softmax", "hat", "yhat", "ypred", "yprob", "yscore", "output", "outputs",
-}  # fmt: skip
-_TRUE = {
-    "truth", "true", "ytrue", "gt", "ground", "label", "labels", "actual", "reference", "dx",
-    "diagnosis",
-}  # fmt: skip
-_OPEN = {"target", "targets", "y", "class", "classes"}
-_ELSE = {
-    "sex", "gender", "male", "female", "age", "anatom", "site", "location", "localization",
-    "width", "height", "pixels", "size", "source", "dataset", "split", "index", "level", "tfrecord",
-    "shard", "duplicate", "hair", "hairs", "ruler", "ink", "tta", "views", "run", "kind", "seed",
-    "epoch", "weight", "weights", "test", "train", "valid", "val", "external", "year",
-    "attribution", "copyright", "type", "tbp", "iddx", "biopsy", "melanocytic", "threshold",
-    "thickness", "quality",
-}  # fmt: skip
-_SPREAD = {
-    "std", "sd", "se", "var", "variance", "uncertainty", "entropy", "lower", "upper", "low", "high",
-    "ci",
-}  # fmt: skip
-_POSITIVE, _NEGATIVE = {"1", "malignant", "positive", "pos"}, {
-    "0", "benign", "negative", "neg", "other", "rest",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,16 +62,6 @@ class Roles:
     one_hot: Mapping[str, str] = field(default_factory=dict)
     fold: str = ""
     people: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column that may be truth or prediction."""
-
-    name: str
-    holds: str
-    role: str  # that its name speaks for; empty: none
-    of: str = ""  # the class that it is named for
 
 
 def find_roles(
@@ -121,7 +92,7 @@ def find_roles(
         made
         for name in map(str, table.columns)
         if name not in taken and not _UNNAMED.fullmatch(name)
-        for made in [_column(name, table[name], positive)]
+        for made in [column_of(name, table[name], positive)]
         if made is not None and made.holds != NOTHING
     ]
     prediction, rest = _predictions(table, rest, given, positive)
@@ -129,33 +100,9 @@ def find_roles(
     return Roles(image_id, prediction, truth, one_hot, fold, people)
 
 
-def what_it_holds(cells: pd.Series) -> str:
-    """Return what a column of texts holds, in words; what is unsaid does not count."""
-    texts = cells.str.strip().str.lower()
-    said = pd.Series(texts[~texts.isin(UNSAID)].unique(), dtype=object)
-    if said.empty:
-        return NOTHING
-    if said.isin(("true", "false")).all():
-        return FLAGS
-    numbers = pd.to_numeric(said, errors="coerce")
-    if numbers.isna().all():
-        return WORDS
-    if numbers.isna().any():
-        return MIXED
-    values = {*numbers.to_numpy(dtype=float).tolist()}
-    if values <= {0.0, 1.0} or values == {-1.0, 0.0, 1.0}:  # -1: unknown, beside a 0
-        return FLAGS
-    return FRACTIONS if min(values) >= 0 and max(values) <= 1 else NUMBERS
-
-
 def sums_to_one(values: pd.DataFrame | np.ndarray) -> bool:
     """Return whether the classes' values of every row sum to one, but for rounding."""
     return bool((np.abs(np.asarray(values, dtype=float).sum(axis=1) - 1) <= 1e-3).all())
-
-
-def negative_class(positive: str) -> str:
-    """Return what all that is not positive is called, where two classes are told apart."""
-    return "benign" if positive == "malignant" else OTHER
 
 
 def _find(table: pd.DataFrame, names: Iterable[str]) -> str:
@@ -179,60 +126,11 @@ def _find_id(table: pd.DataFrame) -> str:
     )
 
 
-def _name_words(name: str) -> list[str]:
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return re.findall(r"[a-z]+|\d+", parted)
-
-
-def _column(name: str, cells: pd.Series, positive: str) -> _Column | None:
-    """Return what a column may be; None where it is neither truth nor prediction by its name."""
-    words = _name_words(name)
-    of, role = _class_of(name, words, positive)
-    if of:
-        return _Column(name, what_it_holds(cells), role or (EITHER if of == positive else ""), of)
-    said = {*words}
-    if said & _SPREAD:
-        return None
-    if said & _PREDICTED:
-        role = "" if said & _TRUE else PREDICTION
-    elif said & _ELSE:
-        return None
-    elif said & _TRUE or said == {"benign", "malignant"}:
-        role = TRUTH
-    else:
-        role = EITHER if said & _OPEN else ""
-    holds = what_it_holds(cells)
-    calls = bool(said & _PREDICTED and said & _TRUE) and holds in (FLAGS, WORDS)  # pred_label
-    return None if calls else _Column(name, holds, role)
-
-
-def _class_of(name: str, words: list[str], positive: str) -> tuple[str, str]:
-    """Return the class that a column is named for, and the role that its name speaks for."""
-    marks = {PREDICTION: _PREDICTED, TRUTH: _TRUE | _OPEN | {"is"}}
-    roles = {role for role, own in marks.items() if {*words} & own - {"y"}}
-    left = [w for w in words if not any(w in own for own in marks.values())]
-    role = roles.pop() if len(roles) == 1 else ""
-    if roles or not left:
-        return "", ""
-    text = " ".join(left)
-    if text == " ".join(_name_words(positive)):
-        return positive, role
-    if text in _POSITIVE or text in _NEGATIVE:
-        if text.isdigit() and not role:
-            return "", ""
-        return positive if text in _POSITIVE else negative_class(positive), role
-    try:
-        return find_diagnosis(text), role
-    except ValueError:
-        # In our own words, p_<class>, a class may have any name.
-        return (name[2:], PREDICTION) if name.startswith("p_") and name[2:] else ("", "")
-
-
 def _predictions(
-    table: pd.DataFrame, rest: list[_Column], given: Mapping[str, str], positive: str
-) -> tuple[dict[str, str], list[_Column]]:
+    table: pd.DataFrame, rest: list[Column], given: Mapping[str, str], positive: str
+) -> tuple[dict[str, str], list[Column]]:
     """Return the column of each predicted class, and the columns that are left."""
-    named = {_class_name(k[2:]): c for k, c in given.items() if k.startswith("p_")}
+    named = {class_name(k[2:]): c for k, c in given.items() if k.startswith("p_")}
     if "prediction" in given:
         named[positive] = given["prediction"]
     if named:
@@ -244,14 +142,7 @@ def _predictions(
     return {positive: found.name}, [c for c in rest if c is not found]
 
 
-def _class_name(text: str) -> str:
-    try:
-        return find_diagnosis(text)
-    except ValueError:
-        return text
-
-
-def _class_predictions(table: pd.DataFrame, rest: list[_Column]) -> dict[str, str]:
+def _class_predictions(table: pd.DataFrame, rest: list[Column]) -> dict[str, str]:
     """Return the columns of two or more classes; none if a single column is the prediction."""
     marked = [c for c in rest if c.of and c.role == PREDICTION]
     bare = [c for c in rest if c.of and c.role in (EITHER, "")]
@@ -281,11 +172,11 @@ def _class_predictions(table: pd.DataFrame, rest: list[_Column]) -> dict[str, st
     return {c.of: c.name for c in group}
 
 
-def _fractions(columns: Iterable[_Column]) -> list[_Column]:
+def _fractions(columns: Iterable[Column]) -> list[Column]:
     return [c for c in columns if c.holds == FRACTIONS]
 
 
-def _single_prediction(table: pd.DataFrame, rest: list[_Column], positive: str) -> _Column:
+def _single_prediction(table: pd.DataFrame, rest: list[Column], positive: str) -> Column:
     """Return the one column that is the prediction of the positive class."""
     own = [c for c in rest if c.of in ("", positive)]
     by_name = [c for c in own if c.role == PREDICTION]
@@ -316,14 +207,14 @@ def _single_prediction(table: pd.DataFrame, rest: list[_Column], positive: str) 
     _refuse(table, own, f"no prediction among the columns {list(map(str, table.columns))}")
 
 
-def _one_of_equals(table: pd.DataFrame, columns: list[_Column]) -> list[_Column]:
+def _one_of_equals(table: pd.DataFrame, columns: list[Column]) -> list[Column]:
     """Return the columns less those that say the same as the first."""
     return columns[:1] + [c for c in columns[1:] if (table[c.name] != table[columns[0].name]).any()]
 
 
 def _truths(
     table: pd.DataFrame,
-    rest: list[_Column],
+    rest: list[Column],
     given: Mapping[str, str],
     prediction: Mapping[str, str],
     positive: str,
@@ -351,7 +242,7 @@ def _truths(
 
 
 def _refuse(
-    table: pd.DataFrame, columns: list[_Column], why: str, prediction: str | None = None
+    table: pd.DataFrame, columns: list[Column], why: str, prediction: str | None = None
 ) -> NoReturn:
     """Refuse with what the columns hold, and the parameter that settles it.
 
@@ -372,29 +263,3 @@ def _refuse(
         f"{why} ({shown}): say which is which, as columns={{{settled}}} of 05_ensemble, 06_report "
         "and 06d_external"
     )
-
-
-def agreeing(truths: Mapping[str, np.ndarray], ids: pd.Series) -> np.ndarray:
-    """Return the truths of the leading column, each unknown one from the next that knows it.
-
-    Args:
-        truths: Of each column, n class names or NaN.
-        ids: n, for the error.
-
-    Raises:
-        TableError: Two columns say different things of an image.
-    """
-    (leading, known), *others = truths.items()
-    known = known.copy()
-    for name, other in others:
-        both = ~pd.isna(known) & ~pd.isna(other)
-        wrong = both & (known != other)
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise TableError(
-                f"{ids.iloc[row]} is {known[row]} by {leading!r} and {other[row]} by {name!r} "
-                f"({int(wrong.sum())} such rows): say which column is the truth, as "
-                f"columns={{truth: {leading}}}"
-            )
-        known = np.where(pd.isna(known), other, known)
-    return known

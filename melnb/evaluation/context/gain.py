@@ -10,6 +10,7 @@ import pandas as pd
 
 from melnb.evaluation.context.neighbours import context_scores
 from melnb.evaluation.logistic import fit_logistic
+from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.rows import DIFFERENCE_COLUMNS, binary_rows, difference_row
 from melnb.spread import centred, mean_and_deviation, standardised
 from melnb.tables import TEST
@@ -35,7 +36,8 @@ def ugly_duckling_gain(
 
     The log odds of the score plus a weight times the feature. The weight of a fold's rows is
     fitted on the other folds by logistic regression, that of test rows on all out-of-fold rows; a
-    weight below 0 says that a score high among its neighbours' is less than it seems.
+    weight below 0 says that a score high among its neighbours' is less than it seems. A single
+    fold is cut into parts by patient first (`parts.crossfit_parts`).
 
     Args:
         predictions: Predictions table.
@@ -62,11 +64,11 @@ def ugly_duckling_gain(
     if absent or not features:
         raise ValueError(f"features is {list(features)}: use some of {list(context.columns[4:])}")
     own = context.set_index("image_id").reindex(rows["image_id"])
-    made = []
+    made, (parts, words) = [], crossfit_parts(rows, cluster=patient)
     for name in features:
         feature = _scaled(own[name].to_numpy(dtype=float), rows)
         odds = _log_odds(rows["score"].to_numpy())
-        weights = _weights(rows, odds, feature)
+        weights = _weights(rows, odds, feature, parts)
         for part in ("out of fold", "test"):
             where = ((rows["fold"] == TEST) == (part == "test")).to_numpy()
             if where.any():
@@ -79,14 +81,16 @@ def ugly_duckling_gain(
                     cluster=cluster or patient,
                 )
                 made.append(
-                    {"feature": name, "rows": part, **row, **_summary(weights[where], rows)}
+                    {"feature": name, "rows": part, **row, **_summary(weights[where], rows, words)}
                 )
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 
-def _weights(rows: pd.DataFrame, odds: np.ndarray, feature: np.ndarray) -> np.ndarray:
-    """Return each row's weight, fitted without its fold; NaN where it cannot be."""
-    fold, truth = rows["fold"].to_numpy(), rows["truth"].to_numpy()
+def _weights(
+    rows: pd.DataFrame, odds: np.ndarray, feature: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
+    """Return each row's weight, fitted without its fold, or part; NaN where it cannot be."""
+    truth = rows["truth"].to_numpy()
     weights = np.full(len(rows), math.nan)
     for k in np.unique(fold):
         fitted = (fold != TEST) & (fold != k)
@@ -109,7 +113,7 @@ def _log_odds(score: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(p / (1 - p)))
 
 
-def _summary(weights: np.ndarray, rows: pd.DataFrame) -> dict[str, object]:
+def _summary(weights: np.ndarray, rows: pd.DataFrame, words: str) -> dict[str, object]:
     """Return the weights of a row of the table, or why there are none in place of its AUCs."""
     if np.isfinite(weights).all():
         by_fold = np.unique(weights)
@@ -117,7 +121,9 @@ def _summary(weights: np.ndarray, rows: pd.DataFrame) -> dict[str, object]:
         return {"weight": float(by_fold.mean()), "weight_low": low, "weight_high": high}
     folds = rows.loc[rows["fold"] != TEST, "fold"].nunique()
     reason = "the score does not rise with the truth, or other folds lack a class"
-    if folds < 2:
-        reason = f"rows with a truth lie in {folds} fold(s), and a weight is fitted on others"
+    if folds == 0:
+        reason = "no row with a truth is out of fold, and a weight is fitted on such rows"
+    elif folds == 1 and "cut into" not in words:
+        reason = f"{words}, and a weight is fitted on others"
     lost = ("auc_first", "difference", "se", "low", "high", "z", "p")
     return dict.fromkeys(lost, math.nan) | {"note": f"not estimable: {reason}"}

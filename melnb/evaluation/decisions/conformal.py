@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
+from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import row_clusters
 from melnb.tables import TEST, TableError, class_names
@@ -37,7 +38,8 @@ def prediction_sets(
     """Return the classes that cannot be ruled out for each image.
 
     Each fold is judged by thresholds of the other folds' rows, and test rows by those of all
-    out-of-fold rows, so that no row helps to judge itself. Two sets are uncertain: of more than one
+    out-of-fold rows, so that no row helps to judge itself; a single fold is cut into parts by
+    patient first (`parts.crossfit_parts`). Two sets are uncertain: of more than one
     class, and of none (the image is strange to every class).
 
     Args:
@@ -57,11 +59,12 @@ def prediction_sets(
     cuts = set_thresholds(predictions, error_rate=error_rate, positive=positive)
     inside = np.zeros((len(rows), scores.shape[1]), dtype=bool)
     note = np.full(len(rows), "", dtype=object)
+    part, words = crossfit_parts(rows)
     for fold, own in cuts.groupby("fold"):
-        here = rows["fold"].to_numpy() == fold
+        here = part == fold
         # As strange as crepes saw it: 1 - p, so that ties stay ties.
         inside[here] = 1 - scores[here] <= own["strangest"].to_numpy()
-        note[here] = "; ".join(own["note"][own["note"] != ""])
+        note[here] = "; ".join(filter(None, [*own["note"], words]))
     names = [f"in_{name}" for name in _names(predictions, positive)]
     sets = pd.concat([rows, pd.DataFrame(inside, columns=names)], axis=1)
     return sets.assign(size=inside.sum(axis=1), note=note)
@@ -76,8 +79,8 @@ def set_thresholds(
     ceil((n + 1) (1 - error_rate))-th of the n calibration rows, found by crepes' p-values.
 
     Returns:
-        `fold`, `class`, `calibration_rows`, `strangest` (infinite when the class is always let
-        in), `probability` (1 - `strangest`, no less than 0), `note`.
+        `fold` (of a single one, its part), `class`, `calibration_rows`, `strangest` (infinite when
+        the class is always let in), `probability` (1 - `strangest`, no less than 0), `note`.
     """
     if not 0 < error_rate < 1:
         raise ValueError(f"error_rate is {error_rate}, not between 0 and 1: 0.1 is usual")
@@ -88,12 +91,12 @@ def set_thresholds(
             "predictions: no out-of-fold row has a truth, and sets are calibrated on these: add "
             "the out-of-fold predictions of the same model"
         )
-    made = []
-    for fold in sorted(rows["fold"].unique()):
-        calibration = (usable & (rows["fold"] != fold)).to_numpy()
+    made, (part, _) = [], crossfit_parts(rows)
+    for fold in np.unique(part):
+        calibration = usable.to_numpy() & (part != fold)
         for k, name in enumerate(_names(predictions, positive)):
             own = scores[calibration & (rows["truth"] == name).to_numpy(), k]
-            made.append((fold, name, len(own), *_strangest(own, name, error_rate)))
+            made.append((int(fold), name, len(own), *_strangest(own, name, error_rate)))
     columns = ["fold", "class", "calibration_rows", "strangest", "note"]
     table = pd.DataFrame(made, columns=columns)
     table.insert(4, "probability", (1 - table["strangest"]).clip(lower=0))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from melnb.evaluation.decisions.measures import measure_rows
@@ -17,6 +18,7 @@ from melnb.evaluation.decisions.thresholds import (
     counts_at,
     theoretical_threshold,
 )
+from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import binary_rows, row_clusters
 from melnb.tables import TEST, TableError
@@ -107,30 +109,31 @@ def operating_point_by_fold(
 ) -> pd.DataFrame:
     """Return what thresholds chosen on the other folds do in each fold, and in all together.
 
-    The last row is the honest estimate: no row helped to choose the threshold that judges it.
+    The last row is the honest estimate: no row helped to choose the threshold that judges it. A
+    single fold is cut into parts by patient first (`parts.crossfit_parts`).
     Arguments are those of `operating_point`.
 
     Returns:
-        `rows` (`fold 0` …, `out of fold`), `threshold`, `sensitivity` and `specificity` with
-        `…_low` and `…_high`, `tp`, `fp`, `tn`, `fn`, `method`, `note`.
+        `rows` (`fold 0` … or `part 0` …, `out of fold`), `threshold`, `sensitivity` and
+        `specificity` with `…_low` and `…_high`, `tp`, `fp`, `tn`, `fn`, `method`, `note`.
     """
     check_prevalence(prevalence)
     rows = binary_rows(predictions, positive=positive)
     rows = rows[rows["fold"] != TEST]
     judged = rows.assign(flagged=False).head(0)
-    made = []
-    for fold in sorted(rows["fold"].unique()):
-        others, own = rows[rows["fold"] != fold], rows[rows["fold"] == fold]
+    made, (part, words) = [], crossfit_parts(rows, cluster=cluster)
+    for fold in np.unique(part):
+        others, own = rows[part != fold], rows[part == fold]
         threshold, note = choose_threshold(
             others, positive=positive, choose=choose, at=at, prevalence=prevalence
         )
         own = own if threshold == threshold else own.head(0)  # nothing can be said of its rows
         own = own.assign(flagged=own["score"] >= threshold)
         judged = pd.concat([judged, own]) if len(judged) else own
-        made.append(_fold_row(f"fold {fold}", threshold, own, confidence, cluster, note))
-    made.append(
-        _fold_row(OUT_OF_FOLD, math.nan, judged, confidence, cluster, "thresholds of the folds")
-    )
+        name = f"{'part' if words else 'fold'} {fold}"
+        made.append(_fold_row(name, threshold, own, confidence, cluster, note))
+    words = "; ".join(filter(None, ("thresholds of the folds", words)))
+    made.append(_fold_row(OUT_OF_FOLD, math.nan, judged, confidence, cluster, words))
     return pd.DataFrame(made)
 
 

@@ -62,8 +62,9 @@ def test_a_folds_own_truths_do_not_touch_its_weight(binary: Make) -> None:
 
 def test_what_cannot_be_fitted_has_a_note(binary: Make) -> None:
     made = cohort(binary, level=1.0, patients=20)
-    one = ugly_duckling_gain(made.assign(fold=0), positive="melanoma")
-    assert one["note"].str.contains(r"lie in 1 fold\(s\)").all()
+    one = ugly_duckling_gain(made.assign(fold=0, patient_id="p"), positive="melanoma")
+    assert one["note"].str.contains("not estimable: one fold, and all its rows are of one").all()
+    assert ugly_duckling_gain(made.assign(fold=0), positive="melanoma")["weight"].notna().all()
     assert one["difference"].isna().all()
     backwards = made.assign(p_melanoma=made["p_other"], p_other=made["p_melanoma"])
     notes = ugly_duckling_gain(backwards, positive="melanoma")["note"]

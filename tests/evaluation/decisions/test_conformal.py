@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.evaluation.decisions import conformal
+from melnb.evaluation.parts import crossfit_parts
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]
@@ -39,8 +40,9 @@ def test_a_class_is_in_the_set_by_the_formula(
 ) -> None:
     table = binary([c[0] for c in cells], [c[1] / 10 for c in cells], fold=[c[2] for c in cells])
     sets = conformal.prediction_sets(table, error_rate=error_rate)
-    for fold in table["fold"].unique():
-        here = (table["fold"] == fold).to_numpy()
+    part, _ = crossfit_parts(table)  # of one fold alone
+    for fold in np.unique(part):
+        here = part == fold
         for name in ("other", "melanoma"):
             own = table.loc[~here & (table["truth"] == name), f"p_{name}"].to_numpy()
             cut = formula(own, error_rate)
@@ -119,11 +121,27 @@ def test_too_few_calibration_rows_rule_nothing_out(binary: Make) -> None:
         rows = binary([False] * (n + 1), np.linspace(0.1, 0.9, n + 1), fold=[0] * n + [1])
         cuts = conformal.set_thresholds(rows, error_rate=0.05).set_index(["fold", "class"])
         assert math.isfinite(cuts.loc[(1, "other"), "strangest"]) == enough
-    alone = conformal.prediction_sets(table.assign(fold=0))
+    alone = conformal.prediction_sets(table.assign(fold=0, patient_id="p"))
     assert (alone["size"] == 2).all()
+    assert alone["note"].str.contains("one fold, and all its rows are of one patient_id").all()
     coverage = conformal.coverage_by_class(sets, cluster="").set_index("class")
     assert coverage.loc["melanoma", "note"].startswith("melanoma: 4 calibration rows")
     assert coverage.loc["other", "note"] == conformal.WARNING
+
+
+def test_a_single_fold_is_cut_into_parts_by_patient(folded: pd.DataFrame) -> None:
+    one = folded[folded["fold"] != -1].assign(fold=0, patient_id=[f"p{k // 3}" for k in range(900)])
+    part, words = crossfit_parts(one)
+    assert words == "one fold, cut into 5 parts by patient"
+    assert pd.Series(part).groupby(one["patient_id"].to_numpy()).nunique().max() == 1
+    sets = conformal.prediction_sets(one)
+    by_part = conformal.prediction_sets(one.assign(fold=part))
+    columns = ["in_other", "in_melanoma", "size"]
+    pd.testing.assert_frame_equal(sets[columns], by_part[columns])
+    assert (sets["note"] == words).all()
+    assert (sets["size"] == 1).mean() > 0.5, "not every image is referred"
+    covered = conformal.coverage_by_class(sets, cluster="patient_id").set_index("class")
+    assert covered["value"].between(0.85, 0.95).all()
 
 
 def test_constant_scores_are_ruled_in_together(binary: Make) -> None:

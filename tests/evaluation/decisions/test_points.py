@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from melnb.evaluation.decisions import errors, points, thresholds
+from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.rows import binary_rows
 from melnb.tables import TableError
 
@@ -299,9 +300,29 @@ def test_each_fold_is_judged_by_the_others_threshold(folded: pd.DataFrame) -> No
 
 
 def test_one_fold_has_no_others(folded: pd.DataFrame) -> None:
-    table = points.operating_point_by_fold(folded[folded["fold"] == 0], positive="melanoma")
+    one = folded[folded["fold"] == 0].assign(patient_id="p")
+    table = points.operating_point_by_fold(one, positive="melanoma")
     assert table["note"].str.contains("not estimable").all()
     assert table["sensitivity"].isna().all()
+    assert (
+        table["note"]
+        .iloc[-1]
+        .endswith(
+            "one fold, and all its rows are of one patient_id; sensitivity not estimable: no such row; "
+            "specificity not estimable: no such row"
+        )
+    )
+
+
+def test_one_fold_is_cut_into_parts(folded: pd.DataFrame) -> None:
+    one = folded[folded["fold"] == 0]
+    table = points.operating_point_by_fold(one, positive="melanoma")
+    assert table["rows"].tolist() == [*(f"part {k}" for k in range(5)), "out of fold"]
+    assert table["note"].iloc[-1] == "thresholds of the folds; one fold, cut into 5 parts by image"
+    part, _ = crossfit_parts(one)
+    by_part = points.operating_point_by_fold(one.assign(fold=part), positive="melanoma")
+    columns = ["threshold", "sensitivity", "specificity", "tp", "fp", "tn", "fn"]
+    pd.testing.assert_frame_equal(table[columns], by_part[columns])
 
 
 def test_worst_errors(many_classes: Make) -> None:
