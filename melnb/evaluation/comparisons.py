@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import intervals
+from melnb.evaluation.multiplicity import holm_adjusted, with_holm
 from melnb.evaluation.rows import (
     RANKED_ALIKE,
     absent_class,
@@ -29,7 +30,7 @@ MATRIX_COLUMNS = (
 )  # fmt: skip
 DISPERSION_COLUMNS = (
     "metric", "value", "se", "low", "high", "sd", "lowest", "highest", "pooled",
-    "folds", "n", "q", "p", "note",
+    "folds", "n", "q", "p", "p_holm", "note",
 )  # fmt: skip
 NOT_TOLD_APART = "not told apart"
 
@@ -108,19 +109,6 @@ def tested_differences(
     }  # fmt: skip
 
 
-def holm_adjusted(p: np.ndarray) -> np.ndarray:
-    """Return p values adjusted for their number by Holm's step-down method.
-
-    Holm 1979, Scandinavian Journal of Statistics 6:65. NaN stays so, and counts as no test.
-    """
-    adjusted = np.full(len(p), np.nan)
-    tests = np.flatnonzero(~np.isnan(p))
-    order = tests[np.argsort(p[tests], kind="stable")]
-    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted
-
-
 def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     """Return how far the folds' values lie apart, and whether chance alone would do so.
 
@@ -134,7 +122,8 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
         confidence: Of the mean's interval, which is for these folds' models on other images.
 
     Returns:
-        A row per metric, `DISPERSION_COLUMNS`: `value` is the mean of the folds.
+        A row per metric, `DISPERSION_COLUMNS`: `value` is the mean of the folds; `p_holm` is
+        adjusted for the number of metrics.
     """
     made = []
     for metric, part in by_fold.groupby("metric", sort=False):
@@ -143,7 +132,8 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
         row = _dispersion(part[single], confidence)
         row |= {"metric": metric, "pooled": float(pooled.iloc[0]) if len(pooled) else math.nan}
         made.append(row)
-    return pd.DataFrame(made, columns=list(DISPERSION_COLUMNS))
+    columns = [c for c in DISPERSION_COLUMNS if c != "p_holm"]
+    return with_holm(pd.DataFrame(made, columns=columns))
 
 
 def leaderboard_error(

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from melnb.evaluation.multiplicity import with_holm
 from melnb.evaluation.rankings import average_precisions
 from melnb.evaluation.rows import (
     DIFFERENCE_COLUMNS,
@@ -248,7 +249,7 @@ def auc_comparison(
 
     Returns:
         A row per other run: `first`, `second`, `auc_first`, `auc_second`, `difference`, `se`,
-        `low`, `high`, `z`, `p`, `n`, `positives`, `note`.
+        `low`, `high`, `z`, `p`, `p_holm` (for the number of others), `n`, `positives`, `note`.
     """
     (name, first), *others = tables.items()
     reference = binary_rows(first, positive=positive)
@@ -258,7 +259,7 @@ def auc_comparison(
         both = reference.merge(score, on="image_id", suffixes=("", "_second"))
         row = difference_row(both, positive=positive, confidence=confidence, cluster=cluster)
         made.append({"first": name, "second": other, **row})
-    return pd.DataFrame(made, columns=["first", "second", *DIFFERENCE_COLUMNS])
+    return with_holm(pd.DataFrame(made, columns=["first", "second", *DIFFERENCE_COLUMNS]))
 
 
 def _no_curve(x: str, y: str, reason: str) -> pd.DataFrame:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, multivariate_normal, norm
 from statsmodels.stats.multitest import multipletests
 
-from melnb.evaluation import comparisons, intervals, metrics
+from melnb.evaluation import comparisons, intervals, metrics, multiplicity
+from melnb.evaluation.ensembles import contributions
+from melnb.evaluation.shift import discrimination, distances
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]
@@ -50,7 +52,7 @@ def test_pairs_are_the_published_ones(cancer: dict[str, pd.DataFrame]) -> None:
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=12))
 def test_holm_is_statsmodels(values: list[float]) -> None:
     p = np.array(values, dtype=float)
-    found, known = comparisons.holm_adjusted(p), ~np.isnan(p)
+    found, known = multiplicity.holm_adjusted(p), ~np.isnan(p)
     assert np.isnan(found[~known]).all()
     if known.any():
         with patch("gc.collect"):  # which statsmodels calls, each time for half a second
@@ -237,3 +239,36 @@ def test_leaderboards_at_their_limits() -> None:
             comparisons.leaderboard_error(*arguments)
     with pytest.raises(ValueError, match="correlations is 1"):
         comparisons.leaderboard_error(0.5, 5, 5, correlations=[1.0])
+
+
+def test_holm_stands_beside_every_family_of_p_values(cancer: dict[str, pd.DataFrame]) -> None:
+    cancer = {name: table.sort_values("image_id") for name, table in cancer.items()}
+    moved = {f"s{k}": t.assign(p_melanoma=t["p_melanoma"] ** (k + 1)) for k, t in enumerate(
+        cancer.values()
+    )}  # fmt: skip
+    how = {"positive": "melanoma"}
+    families = {
+        "auc_comparison": (metrics.auc_comparison(cancer, **how), "p"),
+        "member_contribution": (contributions.member_contribution(cancer, **how), "p"),
+        "external_metrics": (discrimination.external_metrics(moved, draws=20, **how), "p"),
+        **{
+            f"score_shift {p}": (distances.score_shift(moved, draws=50, **how), p)
+            for p in ("ks_p", "wasserstein_p", "psi_p")
+        },
+    }
+    for name, (table, p) in families.items():
+        tests = table[p].notna()
+        assert tests.sum() > 1, name
+        theirs = multipletests(table.loc[tests, p], method="holm")[1]
+        assert table.loc[tests, f"{p}_holm"].to_numpy() == pytest.approx(theirs), name
+        assert table.loc[~tests, f"{p}_holm"].isna().all(), name
+        place = list(table.columns).index(p)
+        assert table.columns[place + 1] == f"{p}_holm", name
+
+
+def test_families_are_adjusted_by_themselves() -> None:
+    table = pd.DataFrame({"part": ["a", "a", "b"], "p": [0.01, 0.04, 0.03], "n": 1})
+    made = multiplicity.with_holm(table, by="part")
+    assert made["p_holm"].tolist() == [0.02, 0.04, 0.03]
+    assert multiplicity.with_holm(table)["p_holm"].tolist() == [0.03, 0.06, 0.06]
+    assert multiplicity.with_holm(table.head(0))["p_holm"].empty

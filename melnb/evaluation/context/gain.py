@@ -10,6 +10,7 @@ import pandas as pd
 
 from melnb.evaluation.context.neighbours import context_scores
 from melnb.evaluation.logistic import fit_logistic
+from melnb.evaluation.multiplicity import with_holm
 from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.rows import DIFFERENCE_COLUMNS, binary_rows, difference_row
 from melnb.spread import centred, mean_and_deviation, standardised
@@ -52,7 +53,7 @@ def ugly_duckling_gain(
         A row per feature and set of `rows` (`out of fold`, `test`): `feature`, `rows`, `weight`
         (on the log odds for one standard deviation of the feature; mean over folds), `weight_low`
         and `weight_high` (least and largest of a fold), and `rows.DIFFERENCE_COLUMNS`, first with
-        context, second without.
+        context, second without, with `p_holm`, adjusted for the number of features.
 
     Raises:
         TableError: There is no column of patients, or no such feature.
@@ -83,7 +84,7 @@ def ugly_duckling_gain(
                 made.append(
                     {"feature": name, "rows": part, **row, **_summary(weights[where], rows, words)}
                 )
-    return pd.DataFrame(made, columns=list(COLUMNS))
+    return with_holm(pd.DataFrame(made, columns=list(COLUMNS)), by="rows")
 
 
 def _weights(

@@ -17,7 +17,7 @@ from melnb.tables import TEST, TableError, check_folds, check_predictions, class
 Members = Mapping[str, pd.DataFrame]
 
 
-def align(members: Members) -> dict[str, pd.DataFrame]:
+def align(members: Members, *, same_folds: bool = True) -> dict[str, pd.DataFrame]:
     """Return the members with the same images in the same order, joined by id (`overlap.match`).
 
     Images bear the first member's ids, and classes stand in its order. What one member knows of a
@@ -25,6 +25,8 @@ def align(members: Members) -> dict[str, pd.DataFrame]:
 
     Args:
         members: Name and predictions of each member, in any order of rows.
+        same_folds: Refuse members that were cut into folds otherwise, as whatever is fitted must.
+            Else each keeps its own; test rows must be those of all.
 
     Raises:
         TableError: An image is missing from a member, or classes, folds or truths differ.
@@ -48,13 +50,16 @@ def align(members: Members) -> dict[str, pd.DataFrame]:
                 f"member {name} has the classes {list(class_names(table))}, not {list(classes)}: "
                 "blend runs of one task"
             )
-        _check_same(name, table, "fold", shared)
+        _check_same_folds(name, table, shared, same_folds)
         _check_same(name, table, "truth", shared)
     for column in sorted({str(c) for table in tables.values() for c in table.columns}):
         if column.endswith("_id") and column != "image_id":
             shared[column] = _known(tables, column)
     own = [*(f"p_{c}" for c in classes), "run", "views", "kind"]
-    return {name: pd.concat([shared, table[own]], axis=1) for name, table in tables.items()}
+    return {
+        name: pd.concat([shared.assign(fold=table["fold"]), table[own]], axis=1)
+        for name, table in tables.items()
+    }
 
 
 def shared_images(members: Members) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
@@ -141,16 +146,34 @@ def _check_same_images(members: Members) -> None:
     if lacks:
         raise TableError(
             f"ensemble: members hold different images: {'; '.join(lacks)}: "
-            "predict the same images with every member first"
+            "predict the same images with every member first, or leave out what one lacks: "
+            "shared_only=true"
         )
 
 
-def _check_same(name: str, table: pd.DataFrame, column: str, shared: pd.DataFrame) -> None:
+def _check_same_folds(
+    name: str, table: pd.DataFrame, shared: pd.DataFrame, same_folds: bool
+) -> None:
+    if same_folds:
+        _check_same(name, table, "fold", shared, "; methods mean and rank need no same folds")
+    wrong = ((table["fold"] == TEST) != (shared["fold"] == TEST)).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise TableError(
+            f"member {name}: {table['image_id'].iloc[row]} is of fold {table['fold'].iloc[row]}, "
+            f"but {shared['fold'].iloc[row]} in another member ({int(wrong.sum())} such images): "
+            "a test row (-1) is one for all; a file without folds needs a column of truths"
+        )
+
+
+def _check_same(
+    name: str, table: pd.DataFrame, column: str, shared: pd.DataFrame, instead: str = ""
+) -> None:
     wrong = table[column].notna() & (table[column].astype(object) != shared[column])
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         raise TableError(
             f"member {name}: {column} of {table['image_id'].iloc[row]} is "
             f"{table[column].iloc[row]}, but {shared[column].iloc[row]} in another member "
-            f"({int(wrong.sum())} such images): blend runs of the same folds and labels"
+            f"({int(wrong.sum())} such images): blend runs of the same folds and labels{instead}"
         )

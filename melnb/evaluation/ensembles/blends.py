@@ -21,7 +21,9 @@ from melnb.evaluation.ensembles.crossfits import (
     Model,
     blending_values,
     fold_models,
+    needs_folds,
 )
+from melnb.evaluation.ensembles.pools import rank_unit
 from melnb.evaluation.ensembles.recipes import Method as Method
 from melnb.evaluation.ensembles.recipes import Recipe
 from melnb.tables import TEST, class_names
@@ -66,10 +68,11 @@ def blend(
     Raises:
         ValueError: Weights are wanting, negative or all 0, or another keyword is out of range.
         TableError: Members do not align, are scores and probabilities both, or nothing can be
-            fitted: a patient lies in two folds, there is one fold, or one class.
+            fitted: a patient lies in two folds, there is one fold, or one class. Members of other
+            folds are refused where something is fitted or selected; else the first's are kept.
     """
     return blend_aligned(
-        align(members),
+        align(members, same_folds=needs_folds(method, by_fold)),
         method=method,
         weights=weights,
         exponent=exponent,
@@ -116,7 +119,7 @@ def weights_table(
         positive=positive,
         seed=seed,
     )
-    tables = align(members)
+    tables = align(members, same_folds=needs_folds(method, by_fold))
     if method == "boosted":
         folds = [k for k, _, _ in teaching_rows(next(iter(tables.values())))]
         cells = [(k, name, np.nan) for k in folds for name in tables]
@@ -136,8 +139,10 @@ def blend_aligned(
     values = blending_values(tables, how)
     first = next(iter(tables.values()))
     made = np.zeros((len(first), len(class_names(first))))
+    unit = rank_unit(tables, within_fold=how.get("rank_within_fold", False))
     for _, own, model in fold_models(tables, values, how, folds={*first["fold"]}):
-        made[own] = model.apply({name: of[own] for name, of in values.items()})
+        seen = {name: of[own] for name, of in values.items()}
+        made[own] = model.apply(seen, unit=unit) if isinstance(model, Recipe) else model.apply(seen)
     return recipes.blended_table(tables, made, method=how.get("method", "mean"), run=run)
 
 
@@ -157,7 +162,7 @@ def fit_recipe(members: Members, **how: Unpack[How]) -> Recipe:
             "method is 'boosted', whose trees are no weights to write: use logistic for a blend "
             "that is to be applied again"
         )
-    tables = align(members)
+    tables = align(members, same_folds=needs_folds(how.get("method", "mean"), how.get("by_fold")))
     ((_, _, made),) = fold_models(tables, blending_values(tables, how), how, folds={TEST})
     assert isinstance(made, Recipe)  # of any method but boosted
     return made

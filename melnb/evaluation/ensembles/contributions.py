@@ -11,8 +11,9 @@ import pandas as pd
 
 from melnb.evaluation.ensembles.alignment import Members, align
 from melnb.evaluation.ensembles.blends import blend_aligned
-from melnb.evaluation.ensembles.crossfits import Keywords
+from melnb.evaluation.ensembles.crossfits import Keywords, needs_folds
 from melnb.evaluation.intervals import normal_quantile
+from melnb.evaluation.multiplicity import with_holm
 from melnb.evaluation.rows import auc_estimate, binary_rows, difference_row
 
 
@@ -26,7 +27,8 @@ def member_correlation(
     Returns:
         `first`, `second`, `correlation`, `low`, `high`, `n`, `note`; a row per pair.
     """
-    ranks = {name: t[f"p_{positive}"].rank().to_numpy() for name, t in align(members).items()}
+    aligned = align(members, same_folds=False)
+    ranks = {name: t[f"p_{positive}"].rank().to_numpy() for name, t in aligned.items()}
     made = []
     for first, second in combinations(ranks, 2):
         value, note = _correlation(ranks[first], ranks[second])
@@ -62,10 +64,11 @@ def member_contribution(
 
     Returns:
         `member`; `auc` alone with `auc_low` and `auc_high`; `auc_blend`, `auc_without`, their
-        paired `difference` (above 0: the member helps) with `se`, `low`, `high`, `z`, `p`; `n`,
-        `positives`, `note`. A row per member.
+        paired `difference` (above 0: the member helps) with `se`, `low`, `high`, `z`, `p`, and
+        `p_holm`, adjusted for the number of members; `n`, `positives`, `note`. A row per member.
     """
-    tables = align(members)
+    folds = needs_folds(how.get("method", "mean"), how.get("by_fold"))
+    tables = align(members, same_folds=folds)
     weights = how.get("weights", ())
     shares = dict(zip(tables, weights, strict=True)) if len(weights) else {}
 
@@ -88,6 +91,7 @@ def member_contribution(
         made.append(row)
     columns = {"auc_first": "auc_blend", "auc_second": "auc_without"}
     table = pd.DataFrame(made).rename(columns=columns)
+    table = with_holm(table) if "p" in table else table
     return table[[*table.columns.drop("note"), "note"]]
 
 

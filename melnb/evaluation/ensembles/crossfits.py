@@ -40,6 +40,11 @@ class How(Keywords, total=False):
     positive: str
 
 
+def needs_folds(method: str, by_fold: object = None) -> bool:
+    """Return whether a blend was or is fitted on folds, which all members must then share."""
+    return method in LEARNT or by_fold is not None
+
+
 def blending_values(tables: Mapping[str, pd.DataFrame], how: How) -> Values:
     """Return what aligned members' rows count as.
 

@@ -5,15 +5,20 @@ Members are always taken in the order of their names, so that their order never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 
 from melnb.evaluation.calibration.probabilities import LEAST
+from melnb.evaluation.intervals import midranks
 from melnb.tables import TEST, class_names
 
 Values = dict[str, np.ndarray]  # of each member, rows x classes
+_LARGEST_UNIT = 10**14  # so that sums of whole ranks are whole numbers of 64 bits
+_PARTS_OF_WEIGHT = 10**4  # weights that are fractions of so many parts are exact
 
 
 def member_values(
@@ -21,7 +26,9 @@ def member_values(
 ) -> Values:
     """Return what each member's rows count as: their values, or their ranks as a share of all.
 
-    Test rows are ranked by themselves, and ties share their mean rank.
+    Test rows are ranked by themselves, and ties share their mean rank. If all are ranked, ranks are
+    whole numbers, of which `rank_unit` is a share of 1: their sums are exact, and what ties on
+    paper ties in fact.
 
     Args:
         tables: Aligned members.
@@ -30,32 +37,83 @@ def member_values(
             scales.
         centred: Ranks less a half, so that no share is 0 or 1 and their logarithms are finite.
     """
-    made = {}
+    made, unit = {}, rank_unit(tables, within_fold=within_fold) if ranks else 0
     for name in sorted(tables):
         table = tables[name]
         own = table[[f"p_{c}" for c in class_names(table)]]
-        if ranks or (centred and (table["kind"] == "score").any()):
-            part = own.groupby(table["fold"] if within_fold else table["fold"] == TEST)
-            own = (part.rank() - 0.5) / part.transform("count") if centred else part.rank(pct=True)
+        part = table["fold"] if within_fold else table["fold"] == TEST
+        if ranks:
+            columns = own.to_numpy(dtype=float).T
+            made[name] = np.stack([whole_ranks(c, part.to_numpy(), unit) for c in columns], axis=1)
+            continue
+        if centred and (table["kind"] == "score").any():
+            grouped = own.groupby(part)
+            own = (grouped.rank() - 0.5) / grouped.transform("count")
         made[name] = own.to_numpy(dtype=float)
     return made
 
 
-def linear_pool(values: Values, weights: Mapping[str, float]) -> np.ndarray:
+def rank_unit(tables: Mapping[str, pd.DataFrame], *, within_fold: bool) -> int:
+    """Return the whole number that a rank of n of n counts as, in `member_values`."""
+    parts = (t["fold"] if within_fold else t["fold"] == TEST for t in tables.values())
+    return whole_unit(size for part in parts for size in part.value_counts())
+
+
+def whole_unit(sizes: Iterable[int], *, largest: int = _LARGEST_UNIT) -> int:
+    """Return a number by which midranks over each of these sizes are whole, or else the largest."""
+    common = math.lcm(*(2 * int(size) for size in sizes))
+    return min(common, largest)
+
+
+def whole_ranks(values: np.ndarray, part: np.ndarray, unit: int) -> np.ndarray:
+    """Return midranks over their part's size, times a unit that makes them whole.
+
+    Args:
+        values: n.
+        part: n; each is ranked by itself.
+        unit: `whole_unit` of the parts' sizes. One that is no multiple of them rounds.
+
+    Returns:
+        n whole numbers, from 1 up to the unit.
+    """
+    _, code, sizes = np.unique(part, return_inverse=True, return_counts=True)
+    doubled = np.empty(len(values), dtype=np.int64)
+    for k in range(len(sizes)):
+        doubled[code == k] = np.rint(2 * midranks(values[code == k]))
+    if (unit % (2 * sizes)).any():
+        return np.asarray(np.rint(doubled / (2 * sizes)[code] * unit), dtype=np.int64)
+    return np.asarray(doubled * (unit // (2 * sizes))[code])
+
+
+def linear_pool(values: Values, weights: Mapping[str, float], *, unit: int = 1) -> np.ndarray:
     """Return the weighted mean of values (Stone 1961, Annals of Mathematical Statistics 32:1339).
 
     Args:
-        values: Of each member, rows x classes.
+        values: Of each member, rows x classes. Of whole numbers the sum is exact where weights are
+            fractions of at most 10,000 parts.
         weights: Of each member, of sum one.
+        unit: What stands for 1 in whole numbers.
 
     Returns:
         rows x classes.
     """
+    if all(np.issubdtype(of.dtype, np.integer) for of in values.values()):
+        return np.clip(_whole_mean(values, weights, unit), 0, 1)
     # One member after the other: a matrix product may round a row by where it stands.
     total = np.zeros_like(next(iter(values.values())))
     for name in sorted(values):
         total += weights[name] * values[name]
     return np.clip(total, 0, 1)  # a sum of shares may pass 1 by a rounding
+
+
+def _whole_mean(values: Values, weights: Mapping[str, float], unit: int) -> np.ndarray:
+    shares = {n: Fraction(weights[n]).limit_denominator(_PARTS_OF_WEIGHT) for n in sorted(values)}
+    parts = math.lcm(*(share.denominator for share in shares.values()))
+    exact = all(abs(float(share) - weights[name]) < 1e-12 for name, share in shares.items())
+    if not exact or parts > _PARTS_OF_WEIGHT or sum(shares.values()) != 1:
+        return np.asarray(sum(weights[name] * values[name] for name in sorted(values)) / unit)
+    total = sum(int(share * parts) * values[name] for name, share in shares.items())
+    return np.asarray(total / (parts * unit))  # one division: the same share is the same float
 
 
 def logarithmic_pool(

@@ -49,14 +49,19 @@ class Recipe:
     rank_within_fold: bool
     positive: str
 
-    def apply(self, values: pools.Values) -> np.ndarray:
-        """Return the blend of members' values (`pools.member_values`), rows x classes."""
+    def apply(self, values: pools.Values, *, unit: int = 1) -> np.ndarray:
+        """Return the blend of members' values (`pools.member_values`), rows x classes.
+
+        Args:
+            values: Of each member.
+            unit: Method rank: `pools.rank_unit` of the members.
+        """
         if self.method in ("logit", "logistic"):
             bias = np.array([self.bias.get(name, 0.0) for name in self.classes])
             return pools.logarithmic_pool(values, self.members, bias)
         if self.method == "power":
             return pools.power_pool(values, self.members, self.exponent)
-        return pools.linear_pool(values, self.members)
+        return pools.linear_pool(values, self.members, unit=unit)
 
 
 def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> pd.DataFrame:
@@ -80,7 +85,7 @@ def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> 
             f"{sorted(recipe.members)}: without {lacks}, and beyond it {more}: "
             "give predictions of the same runs"
         )
-    tables = align(members)
+    tables = align(members, same_folds=False)
     classes = class_names(next(iter(tables.values())))
     if {*classes} != {*recipe.classes}:
         raise TableError(
@@ -96,7 +101,9 @@ def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> 
             )
     ordered = {name: table[_columns(table, recipe.classes)] for name, table in tables.items()}
     values = blend_values(ordered, recipe.method, recipe.rank_within_fold)
-    return blended_table(ordered, recipe.apply(values), method=recipe.method, run=run)
+    unit = pools.rank_unit(ordered, within_fold=recipe.rank_within_fold)
+    made = recipe.apply(values, unit=unit)
+    return blended_table(ordered, made, method=recipe.method, run=run)
 
 
 def blend_values(

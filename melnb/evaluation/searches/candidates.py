@@ -6,7 +6,6 @@ paper tie in fact, and the order of members changes nothing.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.ensembles.blends import Members, align
-from melnb.evaluation.intervals import midranks
+from melnb.evaluation.ensembles.pools import whole_ranks, whole_unit
 from melnb.evaluation.rows import absent_class, binary_rows
 from melnb.patients.overlap import check_together
 from melnb.tables import TEST, TableError
@@ -81,8 +80,9 @@ def make_candidates(
     _check_rows(rows, positive)
     fold = rows["fold"].to_numpy()
     part = fold if rank_within_fold else np.zeros_like(fold)
+    unit = whole_unit(np.unique(part, return_counts=True)[1], largest=_ONE)
     whole = [
-        _whole_values(s) if method == "mean" else _whole_ranks(s, part)
+        _whole_values(s) if method == "mean" else whole_ranks(s, part, unit)
         for s in (judged[name]["score"].to_numpy(dtype=float) for name in names)
     ]
     return Candidates(names, np.stack(whole), rows, positive)
@@ -90,22 +90,6 @@ def make_candidates(
 
 def _whole_values(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(values * _ONE), dtype=np.int64)
-
-
-def _whole_ranks(values: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Return midranks over their part's size, times a number that makes them whole.
-
-    Parts of many sizes have no such number that is small enough: ranks are then rounded like
-    values, to 15 decimals.
-    """
-    _, code, sizes = np.unique(part, return_inverse=True, return_counts=True)
-    doubled = np.empty(len(values), dtype=np.int64)
-    for k in range(len(sizes)):
-        doubled[code == k] = np.rint(2 * midranks(values[code == k]))
-    common = math.lcm(*(2 * int(size) for size in sizes))
-    if common <= _ONE:
-        return np.asarray(doubled * (common // (2 * sizes))[code])
-    return _whole_values(doubled / (2 * sizes)[code])
 
 
 def _check_rows(rows: pd.DataFrame, positive: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from melnb.evaluation import intervals, metrics
+from melnb.evaluation.multiplicity import with_holm
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import absent_interval, binary_rows, estimate, row_clusters
 from melnb.evaluation.summaries import cluster_column
@@ -44,7 +45,8 @@ def external_metrics(
 
     Returns:
         `source`, `metric`, `value`, `low`, `high`, `difference` with `…_low` and `…_high`, `p`
-        (that areas are equal; NaN for the others), `n`, `positives`, `method`, `note`.
+        (that areas are equal; NaN for the others), `p_holm` (for the number of sources), `n`,
+        `positives`, `method`, `note`.
     """
     made: list[dict[str, object]] = []
     reference: dict[str, dict[str, Any]] = {}
@@ -61,7 +63,7 @@ def external_metrics(
             first = reference.setdefault(metric, row)
             compared = {} if first is row else _difference(row, first, z, normal=metric == AUC)
             made.append({"source": name, **row, **compared})
-    return pd.DataFrame(made, columns=list(COLUMNS))
+    return with_holm(pd.DataFrame(made, columns=list(COLUMNS)))
 
 
 def _difference(

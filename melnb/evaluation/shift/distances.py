@@ -11,6 +11,7 @@ import pandas as pd
 
 from melnb.diagnoses import OTHER
 from melnb.evaluation.calibration.probabilities import logit
+from melnb.evaluation.multiplicity import with_holm
 from melnb.evaluation.rows import binary_rows, row_clusters
 from melnb.evaluation.summaries import cluster_column
 from melnb.spread import mean_and_deviation
@@ -85,8 +86,8 @@ def score_shift(
 
     Returns:
         A row per external source and class (the class looked for, `other`, `all`):
-        `median_internal`, `median` (log odds), each distance with its `…_p`, `n_internal`, `n`,
-        `note`.
+        `median_internal`, `median` (log odds), each distance with its `…_p` and `…_p_holm`
+        (for the number of rows), `n_internal`, `n`, `note`.
     """
     (_, internal), *others = tables.items()
     first = _scores(internal, positive)
@@ -97,7 +98,10 @@ def score_shift(
             own, theirs = (_of_class(s, label, positive) for s in (first, second))
             row = {"source": name, "class": label, "n_internal": len(own[0]), "n": len(theirs[0])}
             made.append(row | _shifted(own, theirs, bins=bins, draws=draws, seed=seed))
-    return pd.DataFrame(made, columns=list(COLUMNS))
+    table = pd.DataFrame(made, columns=list(COLUMNS))
+    for p in ("ks_p", "wasserstein_p", "psi_p"):
+        table = with_holm(table, p)
+    return table
 
 
 @dataclass(frozen=True)

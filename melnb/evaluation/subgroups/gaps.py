@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import rows
-from melnb.evaluation.comparisons import holm_adjusted
 from melnb.evaluation.intervals import (
     NO_ERROR,
     auc_parts,
@@ -19,6 +18,7 @@ from melnb.evaluation.intervals import (
     parts_covariance,
     wilson_interval,
 )
+from melnb.evaluation.multiplicity import holm_adjusted
 from melnb.evaluation.proportions import design_effect
 from melnb.evaluation.subgroups.estimates import Arrays, check_limits, row_arrays, too_few
 from melnb.evaluation.subgroups.levels import UNKNOWN, join_levels

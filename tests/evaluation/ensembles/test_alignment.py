@@ -1,12 +1,13 @@
 """Members joined by id: what differs is named, and no patient teaches and is judged."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.ensembles import alignment, blends
+from melnb.evaluation.ensembles import alignment, blends, contributions
 from melnb.tables import TEST, TableError
 
 Make = Callable[..., pd.DataFrame]
@@ -29,6 +30,42 @@ def test_missing_images_are_named_member_by_member(binary: Make) -> None:
         blends.blend(tables)
     assert "good lacks 2 (i00003, i00005); noise lacks 1 (i00007)" in str(error.value)
     assert "fair" not in str(error.value)
+    assert "shared_only=true" in str(error.value)
+
+
+@pytest.mark.parametrize("method", ["mean", "rank", "logit", "power"])
+def test_what_fits_nothing_blends_members_of_other_folds(binary: Make, method: Any) -> None:
+    tables = members_of(binary)
+    moved = tables["fair"]["fold"].replace({0: 1, 1: 2, 2: 0})
+    other = tables | {"fair": tables["fair"].assign(fold=moved)}
+    made, same = (blends.blend(t, method=method) for t in (other, tables))
+    pd.testing.assert_frame_equal(made, same)
+    table = blends.weights_table(other, method=method)
+    assert table["weight"].tolist() == pytest.approx([1 / 3] * len(table))
+    assert len(contributions.member_contribution(other, positive="melanoma", method=method)) == 3
+    assert len(contributions.member_correlation(other, positive="melanoma")) == 3
+
+
+def test_each_member_is_ranked_within_its_own_folds(binary: Make) -> None:
+    tables = members_of(binary)
+    own = tables["fair"]["fold"]
+    moved = own.mask(own >= 0, (np.arange(len(own)) % 2))
+    other = {"good": tables["good"], "fair": tables["fair"].assign(fold=moved)}
+    made = blends.blend(other, method="rank", rank_within_fold=True)
+    ranks = [t.groupby("fold")["p_melanoma"].rank(pct=True) for t in other.values()]
+    assert made["p_melanoma"].to_numpy() == pytest.approx(sum(ranks).to_numpy() / 2, abs=1e-12)
+
+
+def test_what_is_fitted_needs_the_same_folds(binary: Make) -> None:
+    tables = members_of(binary)
+    moved = tables["fair"]["fold"].replace({0: 1, 1: 2, 2: 0})
+    other = tables | {"fair": tables["fair"].assign(fold=moved)}
+    for method in ("fitted", "logistic"):
+        with pytest.raises(TableError, match="methods mean and rank need no same folds"):
+            blends.blend(other, method=method, positive="melanoma")  # type: ignore[arg-type]
+    test = tables["fair"].assign(fold=-1)
+    with pytest.raises(TableError, match=r"is of fold -1, but 0 in another .* column of truths"):
+        blends.blend(tables | {"fair": test})
 
 
 def test_members_must_agree(binary: Make, many_classes: Make) -> None:

@@ -1,6 +1,8 @@
 """Joined by id whatever the order; ranks, weights, and nothing fitted on the rows it judges."""
 
 from collections.abc import Callable
+from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -267,3 +269,28 @@ def test_a_published_ensemble_is_reproduced(
     assert len(difference) == 10_982
     assert difference.abs().max() < 1e-12
     assert (made["kind"] == "probability").all()
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(0, 6)] * 3, st.integers(-1, 1)), min_size=4, max_size=30),
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.booleans(),
+)
+def test_ranks_that_tie_on_paper_tie_in_fact(
+    binary: Make, cells: list[tuple[int, int, int, int]], weights: tuple[int, ...], within: bool
+) -> None:
+    fold = [cell[3] for cell in cells]
+    truth = [k % 2 == 0 for k in range(len(cells))]
+    tables = {f"m{k}": binary(truth, [cell[k] / 6 for cell in cells], fold=fold) for k in range(3)}
+    made = blends.blend(tables, method="rank", weights=weights, rank_within_fold=within)
+    values = made["p_melanoma"].to_numpy()
+    part = np.array(fold) if within else np.array(fold) == -1
+    exact = [Fraction(0)] * len(cells)
+    for k, weight in enumerate(weights):
+        for row, cell in enumerate(cells):
+            own = [other[k] for j, other in enumerate(cells) if part[j] == part[row]]
+            doubled = 2 * sum(v < cell[k] for v in own) + sum(v == cell[k] for v in own) + 1
+            exact[row] += Fraction(weight * doubled, 2 * len(own) * sum(weights))
+    assert values == pytest.approx([float(e) for e in exact], abs=1e-12)
+    for first, second in combinations(range(len(cells)), 2):
+        assert (values[first] == values[second]) == (exact[first] == exact[second])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.ensembles import blends
+from melnb.evaluation.ensembles import blends, pools
 from melnb.evaluation.searches import candidates, search, selection
 from melnb.tables import TableError
 
@@ -119,9 +119,11 @@ def test_ranks_of_parts_without_a_common_size_are_rounded() -> None:
     part = np.repeat(np.arange(10), sizes)
     values = np.random.default_rng(0).random(len(part))
     ranks = pd.Series(values).groupby(part).rank(pct=True).to_numpy()
-    whole = candidates._whole_ranks(values, part)
+    unit = pools.whole_unit(sizes, largest=10**15)
+    assert unit == 10**15
+    whole = pools.whole_ranks(values, part, unit)
     assert whole / 10**15 == pytest.approx(ranks, abs=1e-15)
-    few = candidates._whole_ranks(values[:112], part[:112])
+    few = pools.whole_ranks(values[:112], part[:112], pools.whole_unit(sizes[:2]))
     assert few / (2 * 53 * 59) == pytest.approx(ranks[:112], abs=1e-15)
 
 
