@@ -129,6 +129,8 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
     for metric, part in by_fold.groupby("metric", sort=False):
         single = part["rows"].astype(str).str.startswith("fold ") & part["value"].notna()
         pooled = part.loc[part["rows"] == "out of fold", "value"]
+        if not single.any():  # one fold, which has no number
+            single = (part["rows"] == "out of fold") & part["value"].notna()
         row = _dispersion(part[single], confidence)
         row |= {"metric": metric, "pooled": float(pooled.iloc[0]) if len(pooled) else math.nan}
         made.append(row)
@@ -199,6 +201,23 @@ def leaderboard_error(
         "note": "" if se == se else "interval not estimable: at an AUC of 1 there is no spread",
     }
     return pd.DataFrame(cells)
+
+
+def lead_needed(area: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+    """Return `leaderboard_error` of an area, or a row that says why there is none.
+
+    Args:
+        area: `metrics.auc`; below 0.5 it counts as 0.5.
+        confidence: Of the interval and of the lead.
+    """
+    row = area.iloc[0]
+    positives = int(row["positives"])
+    negatives = int(row["n"]) - positives
+    if math.isnan(row["value"]):
+        columns = leaderboard_error(0.5, 1, 1).columns
+        counts = {"positives": positives, "negatives": negatives, "n": int(row["n"])}
+        return pd.DataFrame([counts | {"note": row["note"]}], columns=columns)
+    return leaderboard_error(max(row["value"], 0.5), positives, negatives, confidence=confidence)
 
 
 def _pairs_error(auc: float, positives: int, negatives: int, first: float, second: float) -> float:

@@ -197,7 +197,7 @@ def metrics_by_fold(
     the folds' own values, rank within each fold before pooling.
 
     Returns:
-        `rows` (`fold 0` …, `out of fold`, `test`) and `rows.ESTIMATE_COLUMNS`.
+        `rows` (`fold 0` … of several, `out of fold`, `test`) and `rows.ESTIMATE_COLUMNS`.
     """
     made = []
     for name, part in parts_by_fold(predictions).items():
@@ -216,15 +216,17 @@ def metrics_by_fold(
 
 
 def parts_by_fold(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the rows of each fold, of all out-of-fold rows if they are several, and of the test.
+    """Return the rows of each fold if they are several, of all out-of-fold rows, and of the test.
+
+    A single fold has no number: a file without folds is one.
 
     Args:
         predictions: Predictions, or any other table with a column `fold`.
     """
     fold = predictions["fold"]
     parts = {f"fold {k}": predictions[fold == k] for k in sorted(fold[fold != TEST].unique())}
-    if len(parts) > 1:
-        parts["out of fold"] = predictions[fold != TEST]
+    if parts:
+        parts = (parts if len(parts) > 1 else {}) | {"out of fold": predictions[fold != TEST]}
     if (fold == TEST).any():
         parts["test"] = predictions[fold == TEST]
     return parts

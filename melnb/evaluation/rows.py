@@ -19,6 +19,7 @@ DIFFERENCE_COLUMNS = (
     "n", "positives", "note",
 )  # fmt: skip
 RANKED_ALIKE = "not estimable: the two scores rank the rows alike, or a class has 1 row"
+UNCUT = "not estimable: no threshold was chosen"
 # With so many of a class, DeLong's interval of an AUC of 0.9 covers 89 % where 95 % is meant.
 _FEW = 20
 

@@ -37,6 +37,12 @@ _WORDS = {
     "matthews_correlation": "Matthews correlation",
 }
 
+OF_LEADS = (
+    "Of a leaderboard's entry only the AUC and the number of images are known. A lead over it that "
+    "is smaller than the least lead is within the noise, the more so the less alike the two err "
+    "(correlation)."
+)
+
 
 def read_members(
     files: Mapping[str, Iterable[str | Path]],
@@ -131,6 +137,13 @@ def cluster_column(predictions: pd.DataFrame) -> str:
         if column in predictions and predictions[column].notna().any():
             return column
     return ""
+
+
+def independence(cluster: str) -> str:
+    """Return in words what counts as independent in every interval."""
+    if not cluster:
+        return "images count as independent: no patient and no lesion is known"
+    return f"the images of one {cluster.removesuffix('_id')} count as one: they err together"
 
 
 def of_known_patients(predictions: pd.DataFrame) -> pd.DataFrame:

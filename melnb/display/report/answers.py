@@ -57,11 +57,12 @@ def data_answers(records: Records, images: pd.DataFrame | None) -> dict[str, str
 def model_answers(records: Records) -> dict[str, str]:
     """Return what is known of the models: network, weights, training, views and blending."""
     trained = [r for r in records if r["stage"] == "03_train"]
-    answers = {}
+    answers = {"goal": "evaluation of predictions that were given; how they were made is unknown"}
     if trained:
         last = [r["parameters"] for r in trained]
         seconds = sum(float(r["seconds"]) for r in trained)
         answers = {
+            "goal": "development and internal evaluation of a classifier",
             "network": _each(last, lambda p: f"{p['backbone']} at {p['image_size']} px, "
             f"{p['pooling']} pooling, dropout {p['dropout']:g}, {p['head']}"),
             "initial_weights": _each(last, lambda p: str(p["weights"])),
@@ -111,7 +112,6 @@ def result_answers(
     known = predictions[predictions["truth"].notna()]
     by_fold = scores[(scores["metric"] == "AUC") & scores["rows"].str.startswith("fold")]
     answers = {
-        "goal": "development and internal evaluation of a classifier",
         "outcome": f"{name} against the rest, as the source labels it",
         "numbers": _counts(known, positive),
         "discrimination": "; ".join(_estimate(r, r["metric"]) for _, r in pooled.iterrows()),
@@ -121,7 +121,7 @@ def result_answers(
         "threshold_choice": _threshold(row),
         "operating_point": _operating_point(row),
         "cross_table": ", ".join(f"{n.upper()} {int(row[n]):,}" for n in ("tp", "fp", "tn", "fn")),
-        "failures": "the worst errors are shown as pictures in report.html",
+        "failures": "the worst errors are shown in report.html",
     }  # fmt: skip
     answers |= {"partition_numbers": _by_fold(known, positive)}
     answers |= _further_answers(calibration, groups, compared)
@@ -216,8 +216,10 @@ def _counts(known: pd.DataFrame, positive: str) -> str:
 
 
 def _by_fold(known: pd.DataFrame, positive: str) -> str:
+    alone = known.loc[known["fold"] != TEST, "fold"].nunique() == 1
     return "; ".join(
-        f"{'test' if fold == TEST else f'fold {fold}'}: {_counts(part, positive)}"
+        f"{'test' if fold == TEST else 'one fold' if alone else f'fold {fold}'}: "
+        f"{_counts(part, positive)}"
         for fold, part in known.groupby("fold")
     )
 

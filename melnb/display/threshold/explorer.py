@@ -48,7 +48,8 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         predictions: Predictions table. A threshold is chosen on out-of-fold rows where there are
             any; rows without a truth are left out.
         positive: The class looked for.
-        threshold: To begin with, 0-1; None: the one of the largest sensitivity + specificity.
+        threshold: To begin with, 0-1; None or NaN: the one of the largest sensitivity +
+            specificity.
         prevalence: Share of positives where the model will be used; None or 0: the data's.
         title: Shown above the sliders; empty: the run's name.
         groups: `image_id` and columns of a few levels each (`levels.subgroup_columns`), whose
@@ -101,7 +102,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         self._groups = groupings(rows, groups)
         self._pair = None if other is None else paired(rows, other, positive=positive)
         super().__init__(
-            threshold=self._youden() if threshold is None else threshold,
+            threshold=self._youden() if threshold is None or threshold != threshold else threshold,
             prevalence=prevalence or self._positives / len(rows),
             save_to=str(save_to),
         )
@@ -244,6 +245,29 @@ class _View(anywidget.AnyWidget):  # type: ignore[misc]
     saved = traitlets.Unicode().tag(sync=True)  # what came of it
     words = traitlets.Dict().tag(sync=True)
     data = traitlets.Dict().tag(sync=True)
+
+
+class NothingToExplore(str):
+    """Why there is no explorer: shown in its place, in a notebook and in a report."""
+
+    __slots__ = ()
+
+    def view(self) -> str:
+        """Return the reason."""
+        return str(self)
+
+
+def explore(predictions: pd.DataFrame, **options: Any) -> ThresholdExplorer | NothingToExplore:
+    """Return `ThresholdExplorer`, or why there is none: rows of one class leave nothing to choose.
+
+    Args:
+        predictions: Predictions table.
+        options: Of `ThresholdExplorer`.
+    """
+    try:
+        return ThresholdExplorer(predictions, **options)
+    except tables.TableError as error:
+        return NothingToExplore(f"nothing to explore: {error}")
 
 
 def _deciding_rows(predictions: pd.DataFrame, positive: str) -> pd.DataFrame:

@@ -109,11 +109,10 @@ def calibrator_comparison(
 
     Returns:
         `method`; each of `log_loss`, `brier`, `ece` (debiased), `slope`, `intercept` with
-        `…_low` and `…_high`; `n`, `positives`, `note`.
+        `…_low` and `…_high`; `n`, `positives`, `note` (why a method cannot be fitted, too).
 
     Raises:
         ValueError: A method is unknown.
-        TableError: See `cross_calibrate`.
     """
     known = predictions[predictions["fold"] != TEST]
     counts = {"n": len(known), "positives": int((known["truth"] == positive).sum())}
@@ -123,9 +122,13 @@ def calibrator_comparison(
         if note:
             made.append({"method": method, **counts, "note": note})
             continue
-        table, _ = cross_calibrate(
-            known, method=method, positive=positive, smoothing=smoothing, cluster=cluster
-        )
+        try:
+            table, _ = cross_calibrate(
+                known, method=method, positive=positive, smoothing=smoothing, cluster=cluster
+            )
+        except TableError as error:  # nothing to fit on: the others go on
+            made.append({"method": method, **counts, "note": f"not estimable: {error}"})
+            continue
         rows = probability_rows(table, positive=positive, purpose="")
         both = resampled_bins(
             rows, bins=bins, spacing="mass", cluster=cluster, draws=draws, seed=seed

@@ -107,6 +107,9 @@ def _predictions(
     )
     people = {ours: read_group_ids(table[theirs], path) for ours, theirs in roles.people.items()}
     made = made.assign(**{c: cells.astype(object).to_numpy() for c, cells in people.items()})
+    if not roles.fold and (made["fold"] != TEST).any():
+        trusted = "no folds: one fold, taken for images that were not learnt from"
+        note = "; ".join(filter(None, (note, trusted)))
     made.attrs["read_as"] = _read_as(path, roles, settled.values(), note)
     return made
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.diagnoses import MELANOMA
 from melnb.evaluation import metrics
+from melnb.evaluation.challenges.submissions import FORMATS, asked_class
 from melnb.evaluation.classes import auc_by_class, balanced_accuracy
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rankings import Statistic
@@ -25,7 +25,7 @@ from melnb.evaluation.rows import (
     estimate,
     row_clusters,
 )
-from melnb.tables import TableError
+from melnb.tables import TableError, class_names
 
 CHALLENGES = ("isic2016", "isic2017", "isic2018", "isic2019", "siim2020", "isic2024")
 
@@ -50,18 +50,27 @@ def official_scores(
     Args:
         predictions: Predictions table with truths.
         challenge: One of `CHALLENGES`.
-        positive: The class looked for; empty: melanoma, in 2024 malignant.
+        positive: Taken where the challenge's own class, melanoma, or malignant in 2024, is absent:
+            see `submissions.asked_class`.
         confidence: Of the intervals.
         cluster: A column, such as `patient_id`, whose images err together.
         draws: Number of resamples.
         seed: Of the resampling.
 
     Returns:
-        `primary` (whether it ranked entries) and `rows.ESTIMATE_COLUMNS`.
+        `primary` (whether it ranked entries) and `rows.ESTIMATE_COLUMNS`; no row for challenge
+        `none`, and one with a note where a class that it judges is absent.
     """
+    if challenge == "none":
+        return pd.DataFrame(columns=["primary", *ESTIMATE_COLUMNS])
     if challenge not in CHALLENGES:
         raise ValueError(f"challenge is {challenge!r}: use one of {list(CHALLENGES)}")
-    positive = positive or ("malignant" if challenge == "isic2024" else MELANOMA)
+    classes = class_names(predictions)
+    positive = asked_class(challenge, classes, positive=positive)
+    absent = _absent_class(challenge, classes, positive)
+    if absent:
+        row = pd.DataFrame([{"primary": True, "metric": challenge, "note": absent}])
+        return row.reindex(columns=["primary", *ESTIMATE_COLUMNS])
     by_delong: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
     resampled = {"positive": positive, **by_delong, "draws": draws, "seed": seed}
     area = metrics.auc(predictions, positive=positive, **by_delong)
@@ -85,8 +94,25 @@ def official_scores(
     if challenge.startswith("isic201"):
         tables.append(auc_above_sensitivity(predictions, **resampled))
     table = pd.concat(tables, ignore_index=True)[list(ESTIMATE_COLUMNS)]
+    if challenge in ("isic2018", "isic2019") and len(classes) < len(FORMATS[challenge].columns):
+        few = f"of {len(classes)} of the challenge's {len(FORMATS[challenge].columns)} classes"
+        table["note"] = [f"{note}; {few}".removeprefix("; ") for note in table["note"]]
     table.insert(0, "primary", table.index == 0)
     return table
+
+
+def _absent_class(challenge: str, classes: tuple[str, ...], positive: str) -> str:
+    """Return why a challenge's measures cannot be had of these classes, or an empty text."""
+    judged = [*FORMATS[challenge].columns.values()]
+    if challenge == "isic2017":
+        lacking = [name for name in judged if name not in classes]
+    elif len(judged) == 1:
+        lacking = [] if positive else judged
+    else:  # some of its classes are enough, others than these are another task
+        lacking = [] if {*classes} <= {*judged} else judged
+    if not lacking:
+        return ""
+    return f"not estimable: {challenge} judges {', '.join(lacking)}, and these are {list(classes)}"
 
 
 def auc_above_sensitivity(

@@ -6,7 +6,7 @@ https://challenge.isic-archive.com/data/ and https://www.kaggle.com/c/siim-isic-
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,27 @@ FORMATS: dict[str, Format] = {
     "siim2020": Format("image_name", {"target": MELANOMA}),
     "isic2024": Format("isic_id", {"target": "malignant"}),
 }
+_ALIKE = (MELANOMA, "malignant")  # of two classes, either may be what a challenge asks for
 _SUFFIX = r"(?i)\.jpe?g$"  # of a file's name, which the challenges' own checks forgive
+
+
+def asked_class(challenge: str, classes: Sequence[str], *, positive: str = "") -> str:
+    """Return which class a challenge's measures and its single column are of.
+
+    Args:
+        challenge: One of `FORMATS`.
+        classes: Of the predictions.
+        positive: Taken where the challenge's own class is absent, if it is malignant where
+            melanoma is asked for, or the reverse.
+
+    Returns:
+        A class, or an empty text if there is none.
+    """
+    _format(challenge)
+    own = "malignant" if challenge == "isic2024" else MELANOMA
+    if own in classes:
+        return own
+    return positive if positive in classes and positive in _ALIKE else ""
 
 
 def write_submission(
@@ -63,6 +83,7 @@ def write_submission(
     path: str | Path,
     *,
     challenge: str,
+    positive: str = "",
     ids: Iterable[str] | None = None,
 ) -> Path:
     """Write a challenge's file, checked, whole or not at all.
@@ -71,6 +92,7 @@ def write_submission(
         predictions: Test rows alone, or out-of-fold rows alone: every row is written.
         path: Of the file.
         challenge: One of `FORMATS`.
+        positive: Of a challenge with one column: see `asked_class`.
         ids: The images that the challenge asks for; None: not checked.
 
     Raises:
@@ -83,14 +105,18 @@ def write_submission(
             f"{challenge}: predictions hold test and out-of-fold rows: pass the rows to submit"
         )
     known = class_names(predictions)
-    lacking = [c for c in layout.columns.values() if c not in (*known, *layout.optional)]
+    columns = dict(layout.columns)
+    if len(columns) == 1:
+        ((column, own),) = columns.items()
+        columns = {column: asked_class(challenge, known, positive=positive) or own}
+    lacking = [c for c in columns.values() if c not in (*known, *layout.optional)]
     if lacking:
         raise TableError(
             f"{challenge} asks for the classes {lacking}, and predictions have {list(known)}: "
             "train on the challenge's own classes (task native)"
         )
     table = pd.DataFrame({layout.id_column: predictions["image_id"]})
-    for column, name in layout.columns.items():
+    for column, name in columns.items():
         table[column] = predictions[f"p_{name}"] if name in known else 0.0
     _check(table, layout, challenge, None if ids is None else set(ids))
     path = Path(path)
@@ -102,6 +128,34 @@ def write_submission(
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def submission_table(
+    predictions: pd.DataFrame, path: str | Path, *, challenge: str, positive: str = ""
+) -> pd.DataFrame:
+    """Write a challenge's file if it can be written, and return what became of it.
+
+    Args:
+        predictions: Of which the test rows are written.
+        path: Of the file.
+        challenge: One of `FORMATS`, or `none`.
+        positive: See `write_submission`.
+
+    Returns:
+        `challenge`, `file` (empty: none was written), `rows`, `note` (why not); no row where no
+        challenge is asked for.
+    """
+    columns = ["challenge", "file", "rows", "note"]
+    if challenge == "none":
+        return pd.DataFrame(columns=columns)
+    rows = predictions[predictions["fold"] == TEST]
+    file, note = "", "no file: no row is a test row" if rows.empty else ""
+    if len(rows):
+        try:
+            file = write_submission(rows, path, challenge=challenge, positive=positive).name
+        except TableError as error:
+            note = f"no file: {error}"
+    return pd.DataFrame([(challenge, file, len(rows), note)], columns=columns)
 
 
 def check_submission(path: str | Path, *, challenge: str, ids: Iterable[str]) -> pd.DataFrame:

@@ -37,14 +37,10 @@ def lock_threshold(point: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         `melnb` (the kind), `threshold`, `positive`, `prevalence`, `choose`, `at`, `run`, `rows`,
-        `n`, `positives`, `sensitivity`, `specificity`; None where a value is unknown.
-
-    Raises:
-        TableError: No threshold could be chosen.
+        `n`, `positives`, `sensitivity`, `specificity`; None where a value is unknown. Where no
+        threshold could be chosen it is None too, and `note` says why: nobody can apply it.
     """
     row = point.iloc[0]
-    if math.isnan(row["threshold"]):
-        raise TableError(f"operating point: no threshold to lock ({row['note']}): choose another")
     facts: dict[str, Any] = {"melnb": KIND}
     for name, kind in (
         ("threshold", float), ("positive", str), ("prevalence", float), ("choose", str),
@@ -53,6 +49,8 @@ def lock_threshold(point: pd.DataFrame) -> dict[str, Any]:
     ):  # fmt: skip
         value = kind(row[name])
         facts[name] = None if value != value else value
+    if facts["threshold"] is None:
+        facts |= {"prevalence": None, "note": str(row["note"])}
     return facts
 
 
@@ -63,7 +61,7 @@ def write_threshold(locked: Mapping[str, Any], path: str | Path) -> Path:
         locked: `lock_threshold`, or anything with `threshold` and `positive`.
         path: Of a JSON file.
     """
-    facts = {"melnb": KIND} | check_threshold(locked, "the locked threshold")
+    facts = {"melnb": KIND} | check_threshold(locked, "the locked threshold", none=True)
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -89,12 +87,13 @@ def read_threshold(path: str | Path) -> dict[str, Any]:
     return check_threshold(read, str(path))
 
 
-def check_threshold(locked: Mapping[str, Any], where: str) -> dict[str, Any]:
+def check_threshold(locked: Mapping[str, Any], where: str, *, none: bool = False) -> dict[str, Any]:
     """Return a locked threshold if its values are sound.
 
     Args:
         locked: `threshold` and `positive` are needed; `prevalence` is checked when it is there.
         where: Named in errors: the file.
+        none: Take one that could not be chosen, and says so in its `note`.
 
     Raises:
         TableError: A key is absent or its value is wrong.
@@ -106,7 +105,10 @@ def check_threshold(locked: Mapping[str, Any], where: str) -> dict[str, Any]:
 
     if locked.get("melnb", KIND) != KIND:
         raise wrong("melnb", repr(KIND))
-    if not _is_share(locked.get("threshold"), _TOP):
+    absent = locked.get("threshold") is None and bool(locked.get("note"))
+    if absent and not none:
+        raise TableError(f"{where}: no threshold was locked ({locked['note']}): {_REMEDY}")
+    if not absent and not _is_share(locked.get("threshold"), _TOP):
         raise wrong("threshold", "a number from 0 to 1")
     if not isinstance(locked.get("positive"), str) or not locked["positive"]:
         raise wrong("positive", "the name of a class")
@@ -149,14 +151,15 @@ def locked_point(
     Raises:
         TableError: The locked facts are not sound, or the table lacks their class.
     """
-    facts = check_threshold(locked, "the locked threshold")
+    facts = check_threshold(locked, "the locked threshold", none=True)
+    threshold = math.nan if facts["threshold"] is None else float(facts["threshold"])
     share = (facts.get("prevalence") or 0.0) if prevalence is None else prevalence
     every = binary_rows(predictions, positive=facts["positive"])
     test = every[every["fold"] == TEST]
     rows = test if len(test) else every
     point = measured_point(
         rows,
-        float(facts["threshold"]),
+        threshold,
         reason=_remark(facts, run=run_name(predictions), on_test=len(test) > 0),
         prevalence=check_prevalence(share),
         confidence=confidence,
@@ -165,12 +168,14 @@ def locked_point(
         draws=draws,
         seed=seed,
     )
-    point |= {"choose": "locked", "at": float(facts["threshold"])}
+    point |= {"choose": "locked", "at": threshold}
     point |= {"theoretical_threshold": math.nan, "positive": facts["positive"]}
     return pd.DataFrame([point | {"run": run_name(predictions)}])
 
 
 def _remark(facts: Mapping[str, Any], *, run: str, on_test: bool) -> str:
+    if facts["threshold"] is None:
+        return str(facts["note"])
     made = []
     if not on_test:
         made.append(

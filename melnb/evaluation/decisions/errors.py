@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from melnb.evaluation.rows import binary_rows
@@ -14,9 +16,10 @@ def worst_errors(
 
     Returns:
         `error` (`false negative`, `false positive`), `image_id`, `fold`, `truth` (the class),
-        `score`; worst first within each kind.
+        `score`; worst first within each kind. No row where the threshold is NaN: none was chosen.
     """
     rows = binary_rows(predictions, positive=positive)
+    rows = rows.head(0) if math.isnan(threshold) else rows
     rows = rows.rename(columns={"truth": "is_positive"})
     rows = rows.merge(predictions[["image_id", "truth"]], on="image_id")
     flagged = rows["score"] >= threshold

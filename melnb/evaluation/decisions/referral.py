@@ -12,12 +12,16 @@ import pandas as pd
 from melnb.evaluation.decisions.conformal import prediction_sets
 from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.decisions.selective import certainties, named_share
-from melnb.evaluation.rows import absent_class, binary_rows, row_clusters
+from melnb.evaluation.rows import UNCUT, absent_class, binary_rows, row_clusters
 from melnb.tables import TEST
 
 _SHARES = (
     "referred", "sensitivity", "specificity", "assisted_sensitivity", "assisted_specificity",
 )  # fmt: skip
+_COLUMNS = [
+    "rows", "rule", "setting", *(f"{s}{end}" for s in _SHARES for end in ("", "_low", "_high")),
+    "n", "positives", "note",
+]  # fmt: skip
 _Rule = tuple[str, float, np.ndarray, np.ndarray]  # name, setting, who is referred and who flagged
 
 
@@ -37,7 +41,7 @@ def referral_table(
         predictions: Predictions table. Sets are made by `conformal.prediction_sets`, so that
             test rows bring no rule of their own; without out-of-fold rows there are bands alone.
         positive: The class looked for.
-        threshold: Of the calls, chosen before.
+        threshold: Of the calls, chosen before; NaN: none could be, and the table says so.
         error_rates: An image is referred when its conformal set at this rate has not one class;
             the rest are called by their set.
         bands: An image is referred when the odds of its score lie within this factor of those of
@@ -55,6 +59,8 @@ def referral_table(
         if not 1 < band < math.inf:
             raise ValueError(f"bands holds {band}: use factors of the odds above 1, such as 2")
     rows = binary_rows(predictions, positive=positive)
+    if math.isnan(threshold):
+        return pd.DataFrame([{"note": UNCUT}], columns=_COLUMNS)
     test = (rows["fold"] == TEST).to_numpy()
     flagged = rows["score"].to_numpy() >= threshold
     nobody = np.zeros(len(rows), dtype=bool)
@@ -71,9 +77,7 @@ def referral_table(
             made.append(row | _outcome(own, confidence, cluster))
     if rows.empty:
         made.append({"note": absent_class(rows, positive)})
-    names = [f"{share}{end}" for share in _SHARES for end in ("", "_low", "_high")]
-    columns = ["rows", "rule", "setting", *names, "n", "positives", "note"]
-    return pd.DataFrame(made, columns=columns)
+    return pd.DataFrame(made, columns=_COLUMNS)
 
 
 def _set_rules(

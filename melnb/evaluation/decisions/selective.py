@@ -17,7 +17,7 @@ import pandas as pd
 from melnb.evaluation import bootstrap
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rankings import quotient, step_counts
-from melnb.evaluation.rows import absent_class, binary_rows, estimate, row_clusters
+from melnb.evaluation.rows import UNCUT, absent_class, binary_rows, estimate, row_clusters
 from melnb.tables import TEST
 
 Risk = Literal["error", "missed"]
@@ -44,8 +44,11 @@ def risk_coverage(
     Returns:
         `coverage` (share accepted), `risk`, `certainty` (the least that is accepted, in log odds
         from the threshold), `accepted`, `wrong`, `note`; a row per distinct certainty, since equal
-        ones are accepted together, or one row with the reason when there are no rows.
+        ones are accepted together, or one row with the reason when there are no rows or the
+        threshold is NaN.
     """
+    if math.isnan(threshold):
+        return pd.DataFrame([{"note": UNCUT}], columns=list(_CURVE))
     rows = _called_rows(predictions, positive, threshold, risk)
     if rows.empty:
         reason = absent_class(rows, positive)

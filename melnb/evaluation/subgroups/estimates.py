@@ -20,6 +20,7 @@ METRICS = (
     "prevalence", "AUC", "average precision", "sensitivity", "specificity", "Brier score",
     "observed − expected",
 )  # fmt: skip
+CUT = ("sensitivity", "specificity")  # what needs a threshold
 COLUMNS = (
     "column", "level", "metric", "value", "low", "high", "n", "patients", "positives", "method",
     "note",
@@ -82,7 +83,7 @@ def subgroup_metrics(
         groups: `levels.subgroup_columns`, or `image_id` and columns of your own.
         positive: The class looked for.
         threshold: A row is flagged at or above it. Choose it elsewhere, on all rows: each level
-            gets the same.
+            gets the same. NaN: none could be chosen, and what needs one says so.
         confidence: Of the intervals.
         cluster: A column, such as `patient_id`, whose images err together.
         smallest: Fewest positives, negatives and clusters (whichever a number needs) for which
@@ -100,7 +101,7 @@ def subgroup_metrics(
         TableError: See `join_levels`.
         ValueError: A parameter is out of range.
     """
-    check_limits(threshold, smallest)
+    check_limits(smallest)
     binary = rows.binary_rows(predictions, positive=positive)
     arrays = row_arrays(binary, threshold=threshold, cluster=cluster)
     probable = bool((predictions["kind"] == "probability").all())
@@ -108,6 +109,7 @@ def subgroup_metrics(
         _level_rows,
         positive=positive,
         probable=probable,
+        cut=not math.isnan(threshold),
         confidence=confidence,
         cluster=cluster,
         smallest=smallest,
@@ -130,14 +132,12 @@ def row_arrays(binary: pd.DataFrame, *, threshold: float, cluster: str) -> Array
     return Arrays(binary["truth"].to_numpy(), score, score >= threshold, clusters)
 
 
-def check_limits(threshold: float, smallest: int) -> None:
-    """Refuse a threshold or a smallest number that makes no sense.
+def check_limits(smallest: int) -> None:
+    """Refuse a smallest number that makes no sense.
 
     Raises:
         ValueError: It does not.
     """
-    if math.isnan(threshold):
-        raise ValueError("threshold is NaN: choose one first, on all out-of-fold rows")
     if smallest < 0:
         raise ValueError(f"smallest is {smallest}: use a number of rows, or 0 to show all")
 
@@ -186,6 +186,7 @@ def _level_rows(
     level: str,
     positive: str,
     probable: bool,
+    cut: bool,
     confidence: float,
     cluster: str,
     smallest: int,
@@ -196,6 +197,8 @@ def _level_rows(
     made: list[tuple[object, ...]] = []
     for metric, (needs, measure) in _measures(arrays, confidence, draws, seed).items():
         note = too_few(arrays, needs, positive=positive, smallest=smallest, cluster=cluster)
+        if metric in CUT and not cut:
+            note = rows.UNCUT
         if metric in METRICS[-2:] and not probable:
             note = "not estimable: scores are no probabilities; calibrate them first"
         if metric in ("AUC", METRICS[-1]) and column == "diagnosis" and counts[2] in (0, counts[0]):

@@ -20,7 +20,13 @@ from melnb.evaluation.intervals import (
 )
 from melnb.evaluation.multiplicity import holm_adjusted
 from melnb.evaluation.proportions import design_effect
-from melnb.evaluation.subgroups.estimates import Arrays, check_limits, row_arrays, too_few
+from melnb.evaluation.subgroups.estimates import (
+    CUT,
+    Arrays,
+    check_limits,
+    row_arrays,
+    too_few,
+)
 from melnb.evaluation.subgroups.levels import UNKNOWN, join_levels
 
 METRICS = {"AUC": "both", "sensitivity": "positive", "specificity": "negative"}
@@ -68,7 +74,7 @@ def gap_tests(
         predictions: Predictions table; out-of-fold or test rows, not both.
         groups: As in `subgroup_metrics`, and so the other arguments.
         positive: The class looked for.
-        threshold: A row is flagged at or above it.
+        threshold: A row is flagged at or above it. NaN: see `subgroup_metrics`.
         confidence: Of the intervals, and of the test whose detectable gap is stated.
         cluster: A column, such as `patient_id`, whose images err together.
         smallest: Fewest positives, negatives and clusters of a level that is tested.
@@ -79,7 +85,7 @@ def gap_tests(
         `detectable` (the gap between these two levels that a test would find 4 times in 5),
         `left_out` (levels with too few rows), `method`, `note`.
     """
-    check_limits(threshold, smallest)
+    check_limits(smallest)
     normal_quantile(confidence)  # refuses what is no share, whatever the rows
     binary = rows.binary_rows(predictions, positive=positive)
     arrays = row_arrays(binary, threshold=threshold, cluster=cluster)
@@ -94,7 +100,9 @@ def gap_tests(
             kept = {
                 name: where for name, where in held.items() if not few(arrays.take(where), needs)
             }
-            row = _tested(arrays, kept, metric, confidence)
+            uncut = metric in CUT and math.isnan(threshold)
+            row = _tested(arrays, {} if uncut else kept, metric, confidence)
+            row |= {"note": rows.UNCUT} if uncut else {}
             row |= {"column": column, "metric": metric, "levels": len(kept)}
             made.append(row | {"left_out": ", ".join(n for n in held if n not in kept)})
     table = pd.DataFrame(made, columns=list(COLUMNS))

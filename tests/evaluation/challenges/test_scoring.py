@@ -164,3 +164,18 @@ def test_unknown_is_a_class_of_2019(many_classes: Make) -> None:
     )
     found = scoring.official_scores(table, challenge="isic2019", draws=20)
     assert value(found) == pytest.approx((1 + 1 + 1 / 2) / 3)
+
+
+def test_a_challenge_judges_what_is_looked_for_or_says_that_it_is_absent(binary: Make) -> None:
+    table = binary([True, False] * 20, np.linspace(0.1, 0.9, 40) ** 2)
+    made = scoring.official_scores(table, challenge="isic2024", positive="melanoma", draws=20)
+    wanted = scoring.partial_auc(table, positive="melanoma", draws=20)
+    assert made["value"].iloc[0] == wanted["value"].iloc[0]
+    for challenge in ("isic2017", "isic2018", "isic2019"):
+        row = scoring.official_scores(table, challenge=challenge, positive="melanoma").iloc[0]
+        assert row["note"].startswith(f"not estimable: {challenge} judges")
+        assert row["primary"]
+        assert np.isnan(row["value"])
+    row = scoring.official_scores(table, challenge="isic2024", positive="other").iloc[0]
+    assert row["note"].startswith("not estimable: isic2024 judges malignant")
+    assert scoring.official_scores(table, challenge="none").empty

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from melnb.diagnoses import NAMES
+from melnb.evaluation.challenges import submissions
 from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.evaluation.challenges.submissions import FORMATS, check_submission, write_submission
 from melnb.tables import TableError
@@ -147,3 +148,22 @@ def test_a_published_submission_passes(siim_predictions: Path) -> None:
     ids = pd.read_csv(siim_predictions.parent / "test.csv")["image_name"]
     table = check_submission(siim_predictions / "ensemble.csv", challenge="siim2020", ids=ids)
     assert len(table) == 10_982
+
+
+def test_a_file_for_isic2024_is_of_what_is_looked_for(binary: Make, tmp_path: Path) -> None:
+    table = binary([True, False, None], [0.5, 0.25, 0.75], fold=[0, 1, -1])
+    how = {"challenge": "isic2024", "positive": "melanoma"}
+    found = submissions.submission_table(table, tmp_path / "a.csv", **how).iloc[0]
+    assert found.tolist() == ["isic2024", "a.csv", 1, ""]
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "isic_id,target\ni00002,0.75\n"
+    for challenge, positive, words in (
+        ("isic2024", "other", "isic2024 asks for the classes"),
+        ("isic2018", "melanoma", "isic2018 asks for the classes"),
+    ):
+        how = {"challenge": challenge, "positive": positive}
+        found = submissions.submission_table(table, tmp_path / "b.csv", **how).iloc[0]
+        assert words in found["note"]
+        assert not (tmp_path / "b.csv").exists()
+    none = submissions.submission_table(table.head(2), tmp_path / "b.csv", challenge="siim2020")
+    assert none["note"].tolist() == ["no file: no row is a test row"]
+    assert submissions.submission_table(table, tmp_path / "b.csv", challenge="none").empty

@@ -80,10 +80,19 @@ def test_what_a_reader_must_know_is_in_the_note(both: pd.DataFrame) -> None:
     assert math.isnan(row["sensitivity"])
 
 
-def test_no_threshold_is_not_locked(binary: Make) -> None:
-    point = points.operating_point(binary([True, True], [0.1, 0.2]), positive="melanoma")
-    with pytest.raises(TableError, match="no threshold to lock"):
-        chosen.lock_threshold(point)
+def test_a_threshold_that_was_not_found_says_so_and_is_not_applied(
+    binary: Make, tmp_path: Path
+) -> None:
+    table = binary([True, True], [0.1, 0.2])
+    locked = chosen.lock_threshold(points.operating_point(table, positive="melanoma"))
+    assert locked["threshold"] is None
+    assert locked["note"] == "not estimable: every row is melanoma"
+    point = chosen.locked_point(table, locked=locked).iloc[0]
+    assert math.isnan(point["sensitivity"])
+    assert point["note"] == locked["note"]
+    path = chosen.write_threshold(locked, tmp_path / "operating_point.json")
+    with pytest.raises(TableError, match=r"no threshold was locked \(not estimable: every row is"):
+        chosen.read_threshold(path)
 
 
 @pytest.mark.parametrize(

@@ -95,5 +95,8 @@ def test_limit_cases(binary: Make, table: pd.DataFrame) -> None:
     assert nothing["note"].tolist() == ["not estimable: no row has a truth"]
     with pytest.raises(ValueError, match="bands holds 1"):
         referral_table(table, positive="melanoma", threshold=0.5, bands=(1,))
-    with pytest.raises(ValueError, match="threshold is nan"):
-        referral_table(table, positive="melanoma", threshold=math.nan)
+    uncut = referral_table(table, positive="melanoma", threshold=math.nan)
+    assert uncut["note"].tolist() == ["not estimable: no threshold was chosen"]
+    assert list(uncut) == list(referral_table(table, positive="melanoma", threshold=0.5))
+    with pytest.raises(ValueError, match="threshold is 2, not from 0 to 1"):
+        referral_table(table, positive="melanoma", threshold=2)

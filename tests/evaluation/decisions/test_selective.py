@@ -133,5 +133,7 @@ def test_limit_cases(binary: Make) -> None:
     row = selective.risk_at_coverage(alone, positive="melanoma", coverages=(1,)).iloc[0]
     assert row["value"] == 0.5
     assert row["note"] == "sensitivity not estimable: no such row"
+    uncut = selective.risk_coverage(alone, positive="melanoma", threshold=math.nan)
+    assert uncut["note"].tolist() == ["not estimable: no threshold was chosen"]
     with pytest.raises(ValueError, match="threshold is nan"):
-        selective.risk_coverage(alone, positive="melanoma", threshold=math.nan)
+        selective.risk_at_coverage(alone, positive="melanoma", threshold=math.nan)

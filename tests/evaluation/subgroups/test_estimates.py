@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss
 
-from melnb.evaluation import intervals, metrics
+from melnb.evaluation import intervals, metrics, rows
 from melnb.evaluation.subgroups.estimates import METRICS, subgroup_metrics
+from melnb.evaluation.subgroups.gaps import gap_tests
 from melnb.tables import TableError
 
 Make = Callable[..., pd.DataFrame]
@@ -150,9 +151,21 @@ def test_limit_cases_have_notes_and_no_warnings(binary: Make) -> None:
     assert empty["note"].str.startswith("not estimable").all()
 
 
+def test_without_a_threshold_the_areas_go_on(table: pd.DataFrame, groups: pd.DataFrame) -> None:
+    made, uncut = (
+        subgroup_metrics(table, groups, threshold=cut, **POSITIVE).set_index("metric")
+        for cut in (0.5, float("nan"))
+    )
+    pd.testing.assert_frame_equal(made.loc[["AUC"]], uncut.loc[["AUC"]])
+    for metric in ("sensitivity", "specificity"):
+        assert uncut.loc[metric, "value"].isna().all()
+        assert uncut.loc[metric, "note"].isin([rows.UNCUT]).any()
+    tested = gap_tests(table, groups, threshold=float("nan"), positive="melanoma")
+    tested = tested.set_index("metric")
+    assert (tested.loc[["sensitivity", "specificity"], "note"] == rows.UNCUT).all()
+
+
 def test_senseless_parameters_are_refused(table: pd.DataFrame, groups: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="threshold is NaN"):
-        subgroup_metrics(table, groups, threshold=float("nan"), **POSITIVE)
     with pytest.raises(ValueError, match="smallest is -1"):
         subgroup_metrics(table, groups, threshold=0.5, smallest=-1, **POSITIVE)
     with pytest.raises(TableError, match="no column 'lesion_id'"):

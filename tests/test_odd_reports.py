@@ -1,0 +1,125 @@
+"""Reports of predictions that leave something to be desired: what cannot be estimated says so.
+
+The cells of `06_report` run one after the other in this process, without a kernel.
+"""
+
+import ast
+import builtins
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from melnb import runs
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_report.ipynb"
+N = 120
+IDS = [f"i{k}" for k in range(N)]
+TRUTH = np.arange(N) % 4 == 0
+DRAW = np.random.default_rng(0)
+P = np.round(1 / (1 + np.exp(-(DRAW.normal(size=N) + 2 * TRUTH - 2))), 4)
+FOLD = np.where(np.arange(N) < 100, np.arange(N) % 5, -1)
+
+
+def table(**columns: Any) -> dict[str, Any]:
+    return {"image": IDS, "target": TRUTH.astype(int), "pred": P} | columns
+
+
+def report(columns: Mapping[str, Any], folder: Path, **parameters: Any) -> Path:
+    """Run the notebook's cells on a CSV of these columns, and return the run's folder."""
+    path = folder / "theirs.csv"
+    pd.DataFrame(columns).to_csv(path, index=False)
+    given = {"predictions": str(path), "outputs": str(folder / "out"), "run": "odd"} | parameters
+    names: dict[str, Any] = {}
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile(ast.parse("".join(cell["source"])), cell["id"], "exec"), names)
+            if "parameters" in cell["metadata"].get("tags", []):
+                names |= given
+    return runs.find_run("06_report", "odd", folder / "out")
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "display", lambda *parts: None, raising=False)
+
+
+def says(file: str, words: str) -> Callable[[Path], None]:
+    def check(home: Path) -> None:
+        notes = pd.read_csv(home / file, dtype=str)["note"].fillna("")
+        assert notes.str.contains(words, regex=False).any(), notes.tolist()
+
+    return check
+
+
+def submitted(column: str) -> Callable[[Path], None]:
+    def check(home: Path) -> None:
+        official = pd.read_csv(home / "official.csv")
+        assert official["value"].notna().all()
+        rows = pd.read_csv(home / "submission.csv")
+        assert len(rows) == (FOLD == -1).sum()
+        assert rows[column].to_numpy() == pytest.approx(P[FOLD == -1])
+
+    return check
+
+
+def no_one_is_referred_blindly(home: Path) -> None:
+    referred = pd.read_csv(home / "referral.csv")
+    sets = referred[referred["rule"] == "set"]
+    assert (sets["referred"] < 1).all(), "one file without folds"
+    honest = pd.read_csv(home / "operating_point_by_fold.csv")
+    assert honest["rows"].tolist() == [*(f"part {k}" for k in range(5)), "out of fold"]
+    assert honest["sensitivity"].notna().all()
+    page = (home / "report.html").read_text(encoding="utf-8")
+    for words in ("theirs.csv", "images count as independent"):
+        assert words in page
+
+
+ODD: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Path], None]]] = {
+    "three columns": (table(), {}, no_one_is_referred_blindly),
+    "melanoma for ISIC 2024": (
+        table(fold=FOLD), {"submission": "isic2024"}, submitted("target"),
+    ),
+    "two classes for ISIC 2018": (
+        table(fold=FOLD), {"submission": "isic2018"}, says("official.csv", "isic2018 judges"),
+    ),
+    "a PPV that nobody reaches": (
+        table(pred=np.round(DRAW.random(N), 3)),
+        {"choose": "ppv", "at": 0.999},
+        says("operating_point.csv", "no threshold reaches a PPV of 0.999"),
+    ),
+    "nobody has it": (
+        table(target=np.zeros(N, dtype=int)), {}, says("metrics.csv", "no row is melanoma"),
+    ),
+    "everybody has it": (
+        table(target=np.ones(N, dtype=int)), {}, says("metrics.csv", "every row is melanoma"),
+    ),
+    "nobody knows": (
+        {"image": IDS, "target": P}, {}, says("metrics.csv", "no row has a truth"),
+    ),
+    "one image": (
+        {"image": ["a"], "target": [1], "pred": [0.5]}, {}, says("metrics.csv", "not estimable"),
+    ),
+    "one patient": (
+        table(patient_id="p"), {}, says("operating_point_by_fold.csv", "of one patient_id"),
+    ),
+    "one score for all": (table(pred=0.5), {}, says("metrics.csv", "interval not estimable")),
+    "ranks": (
+        table(pred=(np.argsort(np.argsort(P + np.arange(N) * 1e-9)) + 1) / N),
+        {"prevalence": 0.02},
+        says("subgroups.csv", "scores are no probabilities"),
+    ),
+}  # fmt: skip
+PUSH = ("three columns", "melanoma for ISIC 2024", "a PPV that nobody reaches", "nobody has it")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in PUSH else pytest.param(n, marks=pytest.mark.nightly) for n in ODD]
+)
+def test_a_report_goes_on(name: str, tmp_path: Path) -> None:
+    columns, parameters, outcome = ODD[name]
+    outcome(report(columns, tmp_path, **parameters))
