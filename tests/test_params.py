@@ -287,7 +287,7 @@ def test_every_file_in_git_is_accepted_and_says_what_it_is_for(path: Path) -> No
 
 
 def test_columns_of_foreign_files_are_ours_to_theirs() -> None:
-    report = params.Report.check({"predictions": "b1.csv", "columns": {"truth": "y", "p_nv": 2}})
+    report = params.Report.check({"predictions": "b1.csv", "columns": {"truth": "y", "p_nv": "2"}})
     assert report.predictions == ["b1.csv"], "one may stand without brackets"
     assert report.columns == {"truth": "y", "p_nv": "2"}
     with pytest.raises(params.ParameterError, match="'label' is none of our columns: write ours"):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import intervals
-from melnb.evaluation.comparisons import holm_adjusted
+from melnb.evaluation.multiplicity import holm_adjusted
 from melnb.evaluation.rows import (
     ESTIMATE_COLUMNS,
     absent_class,

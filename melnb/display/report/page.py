@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import jinja2
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
@@ -128,8 +129,13 @@ def _holds(part: Part) -> bool:
     if isinstance(part, pd.DataFrame):
         return not part.empty
     if isinstance(part, go.Figure):
-        return any(len(_drawn(trace)) for trace in part.data)
+        return any(_is_said(_drawn(trace)) for trace in part.data)
     return True
+
+
+def _is_said(values: Any) -> bool:
+    """Return whether anything is drawn: heights that are all unknown are no data."""
+    return bool(pd.notna(np.asarray(values, dtype=object).ravel()).any())
 
 
 def _drawn(trace: Any) -> Any:

@@ -98,7 +98,7 @@ def linear_pool(values: Values, weights: Mapping[str, float], *, unit: int = 1) 
         rows x classes.
     """
     if all(np.issubdtype(of.dtype, np.integer) for of in values.values()):
-        return np.clip(_whole_mean(values, weights, unit), 0, 1)
+        return np.asarray(np.clip(_whole_mean(values, weights, unit), 0, 1))
     # One member after the other: a matrix product may round a row by where it stands.
     total = np.zeros_like(next(iter(values.values())))
     for name in sorted(values):
