@@ -129,20 +129,22 @@ def _holds(part: Part) -> bool:
     if isinstance(part, pd.DataFrame):
         return not part.empty
     if isinstance(part, go.Figure):
-        return any(_is_said(_drawn(trace)) for trace in part.data)
+        return any(map(_is_drawn, part.data))
     return True
 
 
-def _is_said(values: Any) -> bool:
-    """Return whether anything is drawn: heights that are all unknown are no data."""
-    return bool(pd.notna(np.asarray(values, dtype=object).ravel()).any())
+def _is_drawn(trace: Any) -> bool:
+    """Return whether a trace draws anything: marks whose value is unknown are not there."""
+    cells = getattr(trace, "z", None)
+    ends = [cells] if cells is not None else [getattr(trace, "x", None), getattr(trace, "y", None)]
+    known = [_known(values) for values in ends if values is not None]
+    if not known or len({*map(len, known)}) > 1:
+        return any(own.any() for own in known)
+    return bool(np.logical_and.reduce(known).any())
 
 
-def _drawn(trace: Any) -> Any:
-    """Return what a trace draws: its heights, cells or lengths."""
-    return next(
-        (v for name in ("y", "z", "x") if (v := getattr(trace, name, None)) is not None), ()
-    )
+def _known(values: Any) -> np.ndarray:
+    return np.asarray(pd.notna(np.asarray(values, dtype=object).ravel()), dtype=bool)
 
 
 def _shown(part: Part, number: int) -> dict[str, Any]:

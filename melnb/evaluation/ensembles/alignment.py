@@ -155,7 +155,8 @@ def _check_same_folds(
     name: str, table: pd.DataFrame, shared: pd.DataFrame, same_folds: bool
 ) -> None:
     if same_folds:
-        _check_same(name, table, "fold", shared, "; methods mean and rank need no same folds")
+        instead = "; methods mean and rank, without select, need no same folds"
+        _check_same(name, table, "fold", shared, instead)
     wrong = ((table["fold"] == TEST) != (shared["fold"] == TEST)).to_numpy()
     if wrong.any():
         row = int(wrong.argmax())

@@ -128,6 +128,8 @@ def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
 def test_what_holds_nothing_has_no_heading(tmp_path: Path) -> None:
     empty = [pd.DataFrame({"x": []}), go.Figure(), go.Figure(go.Scatter(x=[], y=[]))]
     empty.append(go.Figure(go.Scatter(x=[1, 2], y=[np.nan, None])))  # all unknown
+    empty.append(go.Figure(go.Scatter(x=[np.nan], y=["mean of folds"])))  # a label alone
+    empty.append(go.Figure(go.Heatmap(x=["a"], y=["b"], z=[[None]])))
     sections = [Section("Compared", *empty), Section("Found", *empty, "words")]
     page = write_report(tmp_path / "report.html", title="T", sections=sections).read_text()
     assert "Compared" not in page
