@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from melnb import kernels
 from melnb.folders import RECORD, holder
 from melnb.freshness import code_of, notebook_of, run_folder, why_stale
+from melnb.inputs import check_inputs
 from melnb.params import ParameterError, Parameters
 from melnb.runs import project_root, read_run, run_name
 
@@ -84,7 +85,7 @@ def launch(
         say: Told in one line what is done.
 
     Raises:
-        ParameterError: The parameters are another stage's.
+        ParameterError: The parameters are another stage's, or name what is not there.
         FileNotFoundError: The project has no such notebook.
         LaunchError: Another process runs it, or the notebook failed; the notebook as far as it
             ran is `<run>.failed.ipynb` beside the run's folder.
@@ -100,6 +101,7 @@ def launch(
             _adopt(final)
             say(f"{stage}/{run_name(parameters)} is up to date")
             return final
+        check_inputs(parameters)
         say(f"{stage}/{run_name(parameters)}: {reason}, running {notebook.name}")
         return _run(notebook, final, parameters)
 

@@ -25,35 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from melnb import scalars
+from melnb.inputs import needed, there_already
 from melnb.params import ParameterError, Parameters, read_pair, read_yaml, stage_class
-from melnb.runs import find_table, located, outputs_root, run_name
-
-# The runs that each stage reads, as its parameters name them; `*` stands for every fold.
-NEEDS: dict[str, tuple[str, ...]] = {
-    "02_prepare": ("{relabel}", "02d_segment_apply/{applied}"),
-    "02c_segment_train": ("02_prepare/{dataset}",),
-    "02d_segment_apply": (
-        "02_prepare/{dataset}",
-        "02c_segment_train/{segment_run}/*",
-        "02d_segment_apply/{masks_of}",
-    ),
-    "03_train": (
-        "02_prepare/{dataset}",
-        "02_prepare/{external}",
-        "03b_find_lr/{find_lr}",
-        "04b_pseudo_label/{pseudo}",
-    ),
-    "03b_find_lr": ("02_prepare/{dataset}",),
-    "03c_metadata": ("02_prepare/{dataset}", "{score_runs}"),
-    "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
-    "04b_pseudo_label": ("02_prepare/{dataset}", "04_predict/{predict_runs}"),
-    "05_ensemble": ("{members}", "{recipe}"),
-    "05b_ablation": ("03_train/{techniques}-s*/*",),
-    "06_report": ("{predictions}", "02_prepare/{dataset}"),
-    "06b_explain": ("03_train/{trained}",),
-    "06c_choose": ("06_report/{report}",),
-    "06d_external": ("{predictions}", "{external}"),
-}
+from melnb.runs import located, outputs_root, run_name
 
 
 @dataclass(frozen=True)
@@ -126,22 +100,6 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
     outputs = str({**shared, **for_all}.get("outputs", ""))
     name = path.name.removesuffix(".yaml").removesuffix(".pipeline")
     return Pipeline(name, outputs, _ordered(jobs, path))
-
-
-def needed(parameters: Parameters) -> list[str]:
-    """Return the runs (`stage/run`, perhaps with `*`) and files that a stage's parameters name."""
-    values = parameters.plain()
-    for name in ("train_run", "segment_run"):
-        if name in values:
-            values[name] = values[name] or values["run"]
-    if values.get("masks_of"):
-        values["segment_run"] = ""
-    names: list[str] = []
-    for pattern in NEEDS.get(parameters.stage, ()):
-        field = pattern[pattern.index("{") + 1 : pattern.index("}")]
-        given = values[field] if isinstance(values[field], list) else [values[field]]
-        names += [pattern.replace(f"{{{field}}}", str(value)) for value in given if value]
-    return names
 
 
 def _values(
@@ -277,19 +235,10 @@ def _joined(job: Job, keys: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for name in needed(job.parameters):
         matches = [key for key in keys if fnmatchcase(key, name)]
-        if not matches and not _there_already(name, str(job.parameters.plain()["outputs"])):
+        if not matches and not there_already(name, str(job.parameters.plain()["outputs"])):
             raise ParameterError(
                 f"{job.key} needs {name}, which is no job of the pipeline and no finished run: "
                 "add its stage, or correct the parameter that names it"
             )
         found += matches
     return tuple(dict.fromkeys(found))
-
-
-def _there_already(name: str, outputs: str) -> bool:
-    if "*" in name:
-        return any(outputs_root(outputs).glob(f"{name}/run.json"))
-    try:
-        return find_table(name, outputs, file="run.json").is_file()
-    except FileNotFoundError:
-        return False

@@ -106,13 +106,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 BODY = """
 from pathlib import Path
 import time
-from melnb import params, pipeline, runs
+from melnb import inputs, params, runs
 # ---
 p = params.STAGES[STAGE].from_cell(globals())
 run = runs.open_run(STAGE, runs.run_name(p), parameters=p.plain(), outputs=p.outputs)
 # ---
 root = runs.outputs_root(p.outputs)
-read = [run.reads(f.parent) for n in pipeline.needed(p) for f in root.glob(n + "/run.json")]
+read = [run.reads(f.parent) for n in inputs.needed(p) for f in root.glob(n + "/run.json")]
 # ---
 while p.seed == 99 and Path("hold").exists(): time.sleep(0.05)
 assert p.seed != 13, "unlucky number"

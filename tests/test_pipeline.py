@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from melnb import runs
+from melnb.inputs import needed
 from melnb.params import Ensemble, ParameterError, Predict, Prepare, Report, SegmentApply, Train
-from melnb.pipeline import Pipeline, needed, read_pipeline
+from melnb.pipeline import Pipeline, read_pipeline
 
 PLAN = """
 set: {dataset: d, seed: 4}

@@ -41,7 +41,7 @@ def make_folds(
 
     Args:
         images: The images table.
-        n_folds: Number of folds.
+        n_folds: Number of folds; of test images alone it does not count.
         seed: Of the shuffle.
         fold_column: A column of `images` that gives the folds as they are; -1 sets an image
             aside. Where it holds more values than `n_folds` (15 published shards, say), the sorted
@@ -62,6 +62,8 @@ def make_folds(
     check_images(images)
     ordered = images.sort_values("image_id", kind="stable")
     learnt = ordered[ordered["split"].ne("test")] if "split" in ordered else ordered
+    if learnt.empty:
+        return check_folds(images[["image_id"]].reset_index(drop=True).assign(fold=TEST), images)
     _check_targets(learnt)
     groups = make_groups(learnt, identical)
     if fold_file:

@@ -56,7 +56,9 @@ class Prepare(Parameters):
     relabel: str = Field("", description="predictions that name unknown images; empty: none")
     relabel_as: str = Field("nevus", description="the diagnosis given to them")
     relabel_percentile: float = Field(5.0, ge=0, le=100, description="of the score of known ones")
-    n_folds: int = Field(3, ge=2, le=50, description="folds, never splitting a patient or lesion")
+    n_folds: int = Field(
+        3, ge=0, le=50, description="folds, never splitting a patient or lesion; 0: all is test"
+    )
     fold_column: str = Field("", description="a column of the source that gives the fold as it is")
     fold_file: str = Field("", description="a CSV of ids and folds to use as they are")
     image_sizes: list[int] = Field([64], description="pixels on a side; none: tables alone")
@@ -77,6 +79,17 @@ class Prepare(Parameters):
             raise ValueError(
                 f"applied is {self.applied!r}, whose table names its pictures: leave source, "
                 "folder and columns as they are without it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_are_two_or_none(self) -> Self:
+        if self.n_folds == 1:
+            raise ValueError("n_folds is 1: give 2 or more, or 0 to make every image a test image")
+        if not self.n_folds and (self.fold_column or self.fold_file):
+            name = "fold_column" if self.fold_column else "fold_file"
+            raise ValueError(
+                f"n_folds is 0, which makes every image a test image: leave {name} empty"
             )
         return self
 

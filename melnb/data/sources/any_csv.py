@@ -143,6 +143,11 @@ def _only_csv(listing: Listing) -> Path:
                 )
             if tables:
                 return listing.root / folder / tables[0]
+    if listing.pictures("**"):
+        raise FileNotFoundError(
+            f"csv: no *.csv in {listing.root} or below, but pictures: give the table itself, or "
+            "read them without one (source: folders)"
+        )
     return listing.need("*.csv")
 
 

@@ -54,8 +54,12 @@ def read_source(
     seed: int = 0,
     task: str = "native",
     missing: Missing | None = None,
+    held_out: bool = False,
 ) -> pd.DataFrame:
     """Read the images table of a source.
+
+    Where not one image has a target, all are test images (split `test`), to be predicted, and
+    `attrs["unlabelled"]` lists them.
 
     Args:
         source: One of `SOURCES`. Synthetic lesions are made (`rows` of them, or 600) if the folder
@@ -71,6 +75,7 @@ def read_source(
             reader does, which is an error for all but siim2020. Synthetic lesions and TFRecords
             always have theirs. Of task mask, the same of images without a mask (dropped ids are in
             `attrs["without_mask"]`; kept ones have no target).
+        held_out: Whether all images are test images, those with a target too.
 
     Raises:
         ValueError: There is no such source or task, `columns` is given for another than csv,
@@ -94,13 +99,17 @@ def read_source(
     if task == MASK:
         images = keep_masked(images, source=source, folder=folder, missing=missing or "error")
     images = set_task(images, task)
+    unlabelled = images["target"].isna().all()
+    if held_out or unlabelled:
+        images = images.assign(split="test")
+        images.attrs |= {"unlabelled": tuple(images["image_id"])} if unlabelled else {}
     return sample_rows(images, rows, seed) if rows else images
 
 
 def describe_source(images: pd.DataFrame) -> str:
     """Say in lines what was left out of a source's images, and what its words for missing were."""
     left = {name: len(rows) for name, rows in images.attrs.items() if name != NOTES}
-    return "\n".join([f"left out: {left or 'nothing'}", *images.attrs.get(NOTES, ())])
+    return "\n".join([f"left out or told: {left or 'nothing'}", *images.attrs.get(NOTES, ())])
 
 
 def class_order(images: pd.DataFrame) -> tuple[str, ...]:
@@ -109,17 +118,11 @@ def class_order(images: pd.DataFrame) -> tuple[str, ...]:
     Other before melanoma and benign before malignant, both even if only one is there; otherwise the
     ontology's order, then names outside it in alphabetical order.
 
-    Raises:
-        ValueError: No image has a target.
+    Of test images without a target there are no classes.
     """
     classes = set(images["target"].dropna())
-    if not classes:
-        raise ValueError(
-            "class_order: no image has a target: a source without labels cannot train, but for "
-            "task mask where it has masks"
-        )
     for pair in ((OTHER, MELANOMA), ("benign", "malignant")):
-        if classes <= set(pair):
+        if classes and classes <= set(pair):
             return pair
     return (*(n for n in _ORDER if n in classes), *sorted(classes - set(_ORDER)))
 

@@ -27,17 +27,18 @@ def read_isic2018_task1(folder: str | Path, *, missing: Missing = "error") -> pd
 
     Args:
         folder: The unpacked downloads: `ISIC2018_Task1-2_Training_Input`,
-            `ISIC2018_Task1_Training_GroundTruth` and, if you like, those of Validation and Test.
+            `ISIC2018_Task1_Training_GroundTruth`, those of Validation and Test; or one part.
         missing: What to do with masks whose picture is not there.
 
     Raises:
-        FileNotFoundError: The folder, the training part or a picture is missing.
+        FileNotFoundError: The folder, every part or a picture is missing.
     """
     listing = list_folder(folder, source="isic2018_task1", home=HOME)
     parts = [_read_part(listing, name, missing) for name in SPLITS]
-    if parts[0].empty:
+    if all(part.empty for part in parts):
         raise FileNotFoundError(
-            f"isic2018_task1: no pictures in a folder ISIC2018_Task1-2_Training_Input below "
+            f"isic2018_task1: no pictures in a folder ISIC2018_Task1-2_Training_Input (or of "
+            f"Validation or Test) below "
             f"{listing.root} (folders there: {[str(f) for f in listing.names][1:6] or 'none'}): "
             f"get it from {HOME}"
         )

@@ -67,8 +67,12 @@ def _read_part(listing: Listing, split: str, missing: Missing) -> pd.DataFrame:
     folders = (f"{split}-image/image", f"{split}-image", f"{stem}_Input", "image")
     pictures: dict[str, str] = listing.pictures(*folders) if inside is None else list_hdf5(inside)
     file = listing.find(f"{split}-metadata.csv", f"{stem}_GroundTruth.csv", f"{stem}_Metadata.csv")
-    if file is None:
-        return pd.DataFrame()
+    if file is None and split == "test":
+        file = next(iter(_beside(listing, stem)), None)
+    if file is None:  # pictures without a table are a test part's at most
+        bare = pictures if inside else listing.pictures(*folders[:3])
+        table = pd.DataFrame({"image_id": sorted(bare) if split == "test" else []}, dtype=object)
+        return table.assign(path=table["image_id"].map(bare), split=split)
     rows = read_rows(file, only=COLUMNS)
     if not file.name.startswith(split):
         rows = _join(rows, file, _beside(listing, stem))

@@ -1,7 +1,8 @@
 """The ISIC challenges of 2016 to 2019: parts of one layout, each year with labels of its own.
 
-Test parts, and validation parts, which were held out too, have split `test`. A part that came
-without labels (2018 and 2019 before their release) is read with an empty target.
+Test parts, and validation parts, which were held out too, have split `test`; they do without the
+training part. One that came without labels (2018 and 2019 before their release) is read with an
+empty target.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def read_isic2016(
         labelled: Whether the training labels must be there; Part 1 alone is pictures and masks.
 
     Raises:
-        FileNotFoundError: The folder, the training labels or a picture is missing.
+        FileNotFoundError: The folder, every part, the training labels or a picture is missing.
         TableError: A file breaks its format; file, line and value are named.
     """
     stem = "ISBI2016_ISIC_Part"
@@ -171,9 +172,9 @@ def _read_challenge(
     task = "Part 3 and Part 1" if source in ("isic2016", "isic2017") else "Task 3"
     home = HOME.format(year=source[-4:], task="all files" if source == "isic2019" else task)
     listing = list_folder(folder, source=source, home=home)
-    if labelled:
-        listing.need(parts[0].labels)
     tables = [_read_part(listing, part, read_labels, missing, mask_tail) for part in parts]
+    if labelled and (len(tables[0]) or all(table.empty for table in tables)):
+        listing.need(parts[0].labels)  # a part that was held out does without the training part
     return make_images(source, tables)
 
 

@@ -113,7 +113,8 @@ class Listing:
         for pattern in folders:
             paths = defaultdict(list)
             for folder, names in self.names.items():
-                if pattern == "**" or folder.match(pattern):
+                # The folder that was given may itself be the one: a test part's pictures alone.
+                if pattern == "**" or (PurePosixPath(self.root.name) / folder).match(pattern):
                     place = os.path.join(self.root, folder)  # noqa: PTH118 (20 times as fast)
                     for name in names:
                         stem, suffix = os.path.splitext(name)  # noqa: PTH122

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from melnb.data.sources.layout import (
+    Listing,
     Missing,
     check_ids,
     list_folder,
@@ -28,7 +29,8 @@ def read_ph2(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
     """Read PH2: melanoma (40) and nevus (80 common, 80 atypical).
 
     Args:
-        folder: Holds `PH2_dataset.txt` (or `.xlsx`) and `PH2 Dataset images/IMD…/`.
+        folder: Holds `PH2_dataset.txt` or `.xlsx`, and `PH2 Dataset images/IMD…/`. Of both tables
+            the text is read, or the workbook if the text is another one.
         missing: What to do with rows whose picture is not there.
 
     Raises:
@@ -36,8 +38,7 @@ def read_ph2(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
         TableError: The table breaks its format; line and value are named.
     """
     listing = list_folder(folder, source="ph2", home=HOME)
-    file = listing.need("PH2_dataset.txt", "PH2_dataset.xlsx")
-    codes = _read_sheet(file) if file.suffix == ".xlsx" else _read_text(file)
+    file, codes = _read_codes(listing)
     diagnosis = codes["code"].map(CODES)
     if diagnosis.isna().any():
         line = diagnosis.index[diagnosis.isna()][0]
@@ -54,18 +55,38 @@ def read_ph2(folder: str | Path, *, missing: Missing = "error") -> pd.DataFrame:
     return make_images("ph2", [table])
 
 
+def _read_codes(listing: Listing) -> tuple[Path, pd.DataFrame]:
+    text, book = (listing.find(f"PH2_dataset.{suffix}") for suffix in ("txt", "xlsx"))
+    if text is None:
+        book = listing.need("PH2_dataset.txt", "PH2_dataset.xlsx")
+        return book, _read_sheet(book)
+    try:
+        return text, _read_text(text)
+    except TableError:
+        if book is None:
+            raise
+        return book, _read_sheet(book)
+
+
 def _read_text(file: Path) -> pd.DataFrame:
-    """Read `|| IMD003 || histological || 0 || … ||`: columns parted by two bars."""
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    """Read `|| IMD003 || histological || 0 || … ||`: columns parted by two bars.
+
+    The diagnosis is the column `Clinical Diagnosis`, the third where no line of names is there.
+    """
+    data = file.read_bytes()
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    lines = data.decode("utf-16" if wide else "utf-8-sig", errors="replace").splitlines()
+    parted = {k: [cell.strip() for cell in line.split("||")] for k, line in enumerate(lines, 1)}
+    named = (cells for cells in parted.values() if "Clinical Diagnosis" in cells)
+    place = next((cells.index("Clinical Diagnosis") for cells in named), 3)
     rows = {
-        number: [part.strip() for part in line.split("||")]
-        for number, line in enumerate(lines, start=1)
-        if re.match(r"\|\|\s*IMD\d+", line)
+        number: (cells[1], cells[place] if len(cells) > place else "")
+        for number, cells in parted.items()
+        if len(cells) > 1 and not cells[0] and re.fullmatch(r"IMD\d+", cells[1])
     }
     if not rows:
         raise TableError(f"{file}: no line begins with '|| IMD', as rows of this table do")
-    cells = [(parts[1], parts[3] if len(parts) > 3 else "") for parts in rows.values()]
-    return pd.DataFrame(cells, index=list(rows), columns=["image_id", "code"])
+    return pd.DataFrame([*rows.values()], index=list(rows), columns=["image_id", "code"])
 
 
 def _read_sheet(file: Path) -> pd.DataFrame:

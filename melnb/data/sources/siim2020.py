@@ -56,7 +56,7 @@ def read_siim2020(
     split: mixed sizes would be something to learn.
 
     Args:
-        folder: Holds `train.csv`.
+        folder: Holds `train.csv`; of a test part alone, `test.csv` or its pictures.
         missing: What to do with rows whose picture is not there; by default their path is empty,
             for folds are cut from the table alone.
         duplicates: Whether to leave out the second pictures of 434 published pairs, or to keep
@@ -72,17 +72,20 @@ def read_siim2020(
     if duplicates not in ("drop", "mark"):
         raise ValueError(f"duplicates is {duplicates!r}; use drop or mark")
     listing = list_folder(folder, source="siim2020", home=HOME)
-    train, test = listing.need(*TRAIN), listing.find(*TEST)
-    tables = [_add_shards(read_siim_table(train, "train"), listing)]
-    doubled = _read_duplicates(listing, tables[0])
-    tables[0]["duplicate"] = tables[0]["image_id"].isin(doubled)
-    if test is not None:
-        tables.append(read_siim_table(test, "test").assign(duplicate=False))
+    files = _find_tables(listing)
+    tables = {split: read_siim_table(file, split) for split, file in files.items()}
+    if not tables:
+        files["test"], tables["test"] = listing.root, _list_test(listing)
+    doubled: tuple[str, ...] = ()
+    if "train" in tables:
+        tables["train"] = _add_shards(tables["train"], listing)
+        doubled = _read_duplicates(listing, tables["train"])
+    tables = {s: t.assign(duplicate=t["image_id"].isin(doubled)) for s, t in tables.items()}
     if duplicates == "drop":
-        tables = [t[~t["duplicate"]].drop(columns="duplicate") for t in tables]
+        tables = {s: t[~t["duplicate"]].drop(columns="duplicate") for s, t in tables.items()}
     placed = [
-        place_pictures(t, _fullest(listing, t, split), listing, file=file, missing=missing)
-        for t, split, file in zip(tables, ("train", "test"), (train, test or train), strict=False)
+        place_pictures(t, _fullest(listing, t, s), listing, file=files[s], missing=missing)
+        for s, t in tables.items()
     ]
     images = make_images("siim2020", placed)
     images.attrs["duplicates"] = doubled
@@ -117,6 +120,23 @@ def read_siim_table(file: Path, split: str) -> pd.DataFrame:
     if shards is not None:
         table["shard"] = shards
     return table.assign(split=split)
+
+
+def _find_tables(listing: Listing) -> dict[str, Path]:
+    """Return the table of each part; a test part does without the training part."""
+    found = {"train": listing.find(*TRAIN), "test": listing.find(*TEST)}
+    files = {split: file for split, file in found.items() if file is not None}
+    if "train" not in files and listing.pictures(*FOLDERS["train"][:2]):
+        listing.need(*TRAIN)
+    return files
+
+
+def _list_test(listing: Listing) -> pd.DataFrame:
+    """Return the images of a test part that has no table."""
+    there = listing.pictures(*FOLDERS["test"][:2])
+    if not there:
+        listing.need(*TRAIN, *TEST[1:])
+    return pd.DataFrame({"image_id": sorted(there), "split": "test"})
 
 
 def _add_shards(table: pd.DataFrame, listing: Listing) -> pd.DataFrame:

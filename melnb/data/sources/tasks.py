@@ -101,7 +101,7 @@ def _diagnoses(images: pd.DataFrame) -> pd.Series:
     own = target.where(~target.isin(_GROUPS), UNKNOWN)
     named = said.where(said != UNKNOWN, own)
     classes = set(named[target.notna()])
-    if classes <= {MELANOMA, UNKNOWN}:
+    if classes and classes <= {MELANOMA, UNKNOWN}:
         raise ValueError(
             f"task diagnosis: no diagnosis besides {sorted(classes)} is named in "
             f"{target.notna().sum()} labelled images: use task melanoma or native"

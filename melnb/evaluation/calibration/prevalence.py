@@ -63,7 +63,9 @@ def shift(
     classes = class_names(predictions)
     old = _training_shares(predictions, positive, training_prevalence)
     new = _shares("prevalence", prevalence, classes, positive, old)
-    return with_values(predictions, classes, _weighed(class_values(predictions), new / old), run=run)
+    return with_values(
+        predictions, classes, _weighed(class_values(predictions), new / old), run=run
+    )
 
 
 def shifted_probability(

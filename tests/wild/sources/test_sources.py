@@ -1,5 +1,6 @@
 """Published files as they come today, and test sets of one's own: what must be read of each."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,33 @@ def files(pictures: tuple[str, ...], /, **tables: tuple[str, ...]) -> Callable[[
         draw(folder, *pictures)
         for name, lines in tables.items():
             write(folder, f"{name.replace('__', '/')}.csv", *lines)
+        return folder
+
+    return make
+
+
+def ph2(*lines: str, book: bool = False) -> Callable[[Path], Path]:
+    """Return a maker of two of PH2's images, of its text and, if wanted, its workbook."""
+    rows = (("Image Name", "", "Common Nevus", "", "Melanoma"), ("IMD003", "", "X"),
+            ("IMD058", "", "", "", "X"))  # fmt: skip
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+
+    def make(folder: Path) -> Path:
+        draw(folder, *(f"{i}/{i}_Dermoscopic_Image/{i}.bmp" for i in ("IMD003", "IMD058")))
+        (folder / "PH2_dataset.txt").write_text("\n".join(lines), encoding="utf-8")
+        if book:
+            cells = "".join(
+                f'<row r="{n}">'
+                + "".join(
+                    f'<c r="{c}{n}"><v>{v}</v></c>' for c, v in zip("ABCDE", row, strict=False)
+                )
+                + "</row>"
+                for n, row in enumerate(rows, 1)
+            )
+            with zipfile.ZipFile(folder / "PH2_dataset.xlsx", "w") as workbook:
+                workbook.writestr("xl/sharedStrings.xml", f"<sst {space}/>")
+                sheet = f"<worksheet {space}><sheetData>{cells}</sheetData></worksheet>"
+                workbook.writestr("xl/worksheets/sheet1.xml", sheet)
         return folder
 
     return make
@@ -234,6 +262,117 @@ CASES: dict[str, Case] = {
         files(ids(1), truth=("image,MEL,melanoma,NV", "ISIC_1,1,1,0")),
         reads("csv"),
         ["truth.csv: columns 'MEL' and 'melanoma' are both melanoma"],
+    ),
+    "pictures and no table at all": (
+        files(("a.jpg", "b.png")),
+        reads("folders", task="melanoma"),
+        has(image_id=["a", "b"], target=[None, None], split=["test", "test"]),
+    ),
+    "a table without labels": (
+        files(ids(2), mine=("image,age", "ISIC_2,50", "ISIC_1,")),
+        reads("csv", task="diagnosis"),
+        has(target=[None, None], split=["test", "test"], age=[50.0, None]),
+    ),
+    "a labelled table that is all held out": (
+        files(ids(2), mine=("image,MEL,NV", "ISIC_1,1,0", "ISIC_2,0,1")),
+        reads("csv", held_out=True),
+        has(target=["melanoma", "nevus"], split=["test", "test"]),
+    ),
+    "ISIC 2016's test part alone": (
+        files(("ISBI2016_ISIC_Part3_Test_Data/ISIC_1",),
+              ISBI2016_ISIC_Part3_Test_GroundTruth=("ISIC_1,0.0",)),
+        reads("isic2016"),
+        has(target=["other"], split=["test"]),
+    ),
+    "ISIC 2017's test part alone": (
+        files(("ISIC-2017_Test_v2_Data/ISIC_1",),
+              **{"ISIC-2017_Test_v2_Part3_GroundTruth":
+                 ("image_id,melanoma,seborrheic_keratosis", "ISIC_1,0.0,1.0")}),
+        reads("isic2017"),
+        has(target=["benign_keratosis"], split=["test"]),
+    ),
+    "ISIC 2018's test part alone, Task 3": (
+        files(("ISIC2018_Task3_Test_Input/ISIC_1",),
+              ISIC2018_Task3_Test_GroundTruth__ISIC2018_Task3_Test_GroundTruth=(
+                  ISIC_2018, "ISIC_1,0,0,1,0,0,0,0")),
+        reads("isic2018"),
+        has(target=["basal_cell_carcinoma"], split=["test"]),
+    ),
+    "ISIC 2018's test part alone, Task 3, before its labels came": (
+        files(("ISIC2018_Task3_Test_Input/ISIC_1",)),
+        reads("isic2018", task="melanoma"),
+        has(image_id=["ISIC_1"], target=[None], split=["test"]),
+    ),
+    "the folder of ISIC 2018's test pictures itself": (
+        lambda folder: files(("ISIC2018_Task3_Test_Input/ISIC_1",))(folder)
+        / "ISIC2018_Task3_Test_Input",
+        reads("isic2018"),
+        has(image_id=["ISIC_1"], split=["test"]),
+    ),
+    "ISIC 2018's test part alone, Task 1": (
+        files(("ISIC2018_Task1-2_Test_Input/ISIC_1",
+               "ISIC2018_Task1_Test_GroundTruth/ISIC_1_segmentation.png")),
+        reads("isic2018_task1", task="mask"),
+        has(target=["lesion"], split=["test"]),
+    ),
+    "ISIC 2018's test part alone, Task 1, without masks": (
+        files(("ISIC2018_Task1-2_Test_Input/ISIC_1",)),
+        reads("isic2018_task1"),
+        has(target=[None], split=["test"]),
+    ),
+    "ISIC 2019's test part alone": (
+        files(("ISIC_2019_Test_Input/ISIC_1",),
+              ISIC_2019_Test_Metadata=("image,age_approx,sex", "ISIC_1,60,male")),
+        reads("isic2019"),
+        has(target=[None], split=["test"], age=[60.0]),
+    ),
+    "SIIM-ISIC 2020's test part alone": (
+        files(("jpeg/test/ISIC_1",), test=("image_name,patient_id,sex", "ISIC_1,IP_1,male")),
+        reads("siim2020"),
+        has(target=[None], split=["test"], patient_id=["IP_1"]),
+    ),
+    "SIIM-ISIC 2020's test pictures without a table": (
+        files(("ISIC_2020_Test_Input/ISIC_1",)),
+        reads("siim2020"),
+        has(target=[None], split=["test"]),
+    ),
+    "SIIM-ISIC 2020's training pictures without their table": (
+        files(("jpeg/train/ISIC_1",), test=("image_name,patient_id", "ISIC_9,IP_1")),
+        reads("siim2020"),
+        ["no train.csv or", "get it from"],
+    ),
+    "ISIC 2024's test part alone": (
+        files(("ISIC_2024_Test_Input/ISIC_1",),
+              ISIC_2024_Test_Input__metadata=("isic_id,patient_id", "ISIC_1,IP_1")),
+        reads("isic2024"),
+        has(target=[None], split=["test"], patient_id=["IP_1"]),
+    ),
+    "ISIC 2019's training pictures without their labels": (
+        files(("ISIC_2019_Training_Input/ISIC_1", "ISIC_2019_Test_Input/ISIC_2")),
+        reads("isic2019"),
+        ["no ISIC_2019_Training_GroundTruth.csv", "get it from challenge.isic-archive.com"],
+    ),
+    "PH2's workbook beside a text that is another one": (
+        ph2("PH2 is a database of dermoscopic images.", book=True),
+        reads("ph2"),
+        has(image_id=["IMD003", "IMD058"], target=["nevus", "melanoma"]),
+    ),
+    "PH2's text table beside its workbook": (
+        ph2(" || Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry ||",
+            "  || IMD003 ||  || 0 || 0 | AT ||", "  || IMD058 || Melanoma || 2 || 1 | T ||",
+            book=True),
+        reads("ph2"),
+        has(image_id=["IMD003", "IMD058"], target=["nevus", "melanoma"]),
+    ),
+    "PH2's text table, another one, alone": (
+        ph2("PH2 is a database of dermoscopic images."),
+        reads("ph2"),
+        ["PH2_dataset.txt: no line begins with"],
+    ),
+    "a folder of pictures read as a table's": (
+        files(ids(1)),
+        reads("csv"),
+        [r"no \*.csv", "source: folders"],
     ),
 }  # fmt: skip
 
