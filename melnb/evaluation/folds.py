@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def cross_validated_auc(
         `rows` (within folds, pooled) and `rows.ESTIMATE_COLUMNS`.
     """
     rows = binary_rows(predictions[predictions["fold"] != TEST], positive=positive)
-    how = {"positive": positive, "confidence": confidence, "cluster": cluster}
+    how: dict[str, Any] = {"positive": positive, "confidence": confidence, "cluster": cluster}
     within = _within(rows, **how).assign(rows=WITHIN)
     pooled = auc_estimate(rows, **how).assign(rows=POOLED)
     return pd.concat([within, pooled], ignore_index=True)[["rows", *ESTIMATE_COLUMNS]]

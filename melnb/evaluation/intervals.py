@@ -115,6 +115,11 @@ def two_sided_p(z: float) -> float:
     return math.erfc(abs(z) / math.sqrt(2))
 
 
+def one_sided_p(z: float) -> float:
+    """Return the chance that a standard normal deviate is above one."""
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
 def wilson_interval(
     successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -86,6 +86,23 @@ def auc_comparison(table: pd.DataFrame, *, title: str = "Difference of AUC") -> 
     return figure.add_vline(0, line=marks.CHANCE)
 
 
+def equivalence_table(
+    table: pd.DataFrame, *, title: str = "As good, within the margin?"
+) -> go.Figure:
+    """Draw `equivalence.equivalence_table`: right of the left margin, the first is not inferior.
+
+    Within both margins it is equivalent. Without a margin there is only the line of no difference.
+    """
+    named = table.assign(runs=table["measure"] + ": " + table["first"] + " − " + table["second"])
+    axis = "Lead of the first"
+    figure = marks.interval_figure(named, "runs", "difference", title=title, axis=axis)
+    margin = float(table["margin"].max()) if len(table) else 0.0
+    for place in {0.0, -margin, margin}:
+        line = marks.CHANCE if not place else {**marks.CHANCE, "dash": "dash", "width": 1.6}
+        figure.add_vline(place, line=line)
+    return figure
+
+
 def member_contribution(
     table: pd.DataFrame, *, title: str = "What the blend loses without each member"
 ) -> go.Figure:

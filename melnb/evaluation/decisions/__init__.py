@@ -7,6 +7,7 @@ what it finds.
     measures     what flagged rows say of a test, patients counted as patients
     points       the chosen one, with every measure and its interval
     chosen       the frozen one: written, read, and applied once to test rows
+    equivalence  is a model not worse than another by more than a margin?
     net_benefit  is a model worth more than a biopsy for all, or for none?
     conformal    sets of classes that hold the truth at a chosen rate
     selective    how often is it wrong where it is certain?

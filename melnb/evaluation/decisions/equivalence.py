@@ -1,0 +1,261 @@
+"""Is a model not worse than another by more than a margin, or as good? Paired, by patient.
+
+That a difference is not significant shows no equivalence. A margin that is agreed on beforehand
+does: the first is not inferior when the interval of its lead lies above -margin, and equivalent
+when it lies within both margins, which is two one-sided tests (Schuirmann 1987, Journal of
+Pharmacokinetics and Biopharmaceutics 15:657). A 95 % interval tests each side at 2.5 % (ICH E9).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.bootstrap import percentile_interval, resampled_statistics
+from melnb.evaluation.comparisons import holm_adjusted
+from melnb.evaluation.decisions.thresholds import Choice, choose_threshold
+from melnb.evaluation.intervals import one_sided_p
+from melnb.evaluation.proportions import paired_counts, tango_interval, tango_score
+from melnb.evaluation.rankings import Statistic, quotient, step_counts
+from melnb.evaluation.rows import absent_class, binary_rows, difference_row, row_clusters
+
+COLUMNS = (
+    "measure", "first", "second", "value_first", "value_second", "difference", "low", "high",
+    "margin", "p_not_inferior", "p_not_inferior_holm", "p_equivalent", "p_equivalent_holm",
+    "verdict", "n", "positives", "method", "note",
+)  # fmt: skip
+EQUIVALENT, NOT_INFERIOR, WORSE = "equivalent", "not inferior", "worse by more than the margin"
+NOT_SHOWN, NO_MARGIN = "not shown", "no margin was set beforehand: nothing is claimed"
+_ROUNDING = 1e-9  # of a share of a count
+
+
+def equivalence_table(
+    members: Mapping[str, pd.DataFrame],
+    *,
+    positive: str,
+    margin: float,
+    choose: Choice = "sensitivity",
+    at: float = 0.9,
+    prevalence: float = 0,
+    thresholds: Mapping[str, float] | None = None,
+    confidence: float = 0.95,
+    cluster: str = "",
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return whether the first member is not inferior, or equivalent, to each other.
+
+    AUC: DeLong's paired error (Liu et al. 2006, Statistics in Medicine 25:1219). Where thresholds
+    are chosen for a sensitivity, the specificities there are compared (and the reverse): a
+    bootstrap that chooses both anew in each resample, since a chosen threshold is itself uncertain.
+    Else both, at thresholds that are held fixed, with Tango's interval.
+
+    Args:
+        members: Name of each and its predictions; the first is compared with the others.
+        positive: The class looked for.
+        margin: By how much less is still as good; 0: none was set, and nothing is claimed.
+        choose: How each member's threshold is chosen: see `points.operating_point`.
+        at: The wanted value.
+        prevalence: At which `ppv` and `cost` choose.
+        thresholds: Of each member, chosen elsewhere: they win over `choose`.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+        draws: Number of resamples.
+        seed: Of the resampling.
+
+    Returns:
+        A row per measure and other member, `COLUMNS`: `verdict` is `equivalent`, `not inferior`,
+        `worse by more than the margin` or `not shown`; Holm's p values are over the others.
+
+    Raises:
+        ValueError: The margin is not a share below 1.
+        TableError: Members differ in an image's truth.
+    """
+    if not 0 <= margin < 1:
+        raise ValueError(f"margin is {margin}: use a share below 1, or 0 where none was set")
+    (name, first), *others = members.items()
+    reference = binary_rows(first, positive=positive)
+    made = []
+    for other, second in others:
+        theirs = binary_rows(second, positive=positive)[["image_id", "truth", "score"]]
+        rows = reference.merge(theirs, on="image_id", suffixes=("", "_second"))
+        area = difference_row(rows, positive=positive, confidence=confidence, cluster=cluster)
+        found = [_area_row(area, margin, cluster)]
+        if thresholds is None and choose in ("sensitivity", "specificity"):
+            resampled = (_shared_draws(rows, choose, at, cluster, draws, seed), cluster)
+            found.append(_chosen_row(rows, choose, at, margin, confidence, *resampled))
+        else:
+            cuts = thresholds or {
+                n: choose_threshold(
+                    rows.assign(score=rows[score]),
+                    positive=positive, choose=choose, at=at, prevalence=prevalence,
+                )[0]
+                for n, score in ((name, "score"), (other, "score_second"))
+            }  # fmt: skip
+            pair = (cuts[name], cuts[other])
+            found += _fixed_rows(rows, pair, margin, confidence, cluster)
+        reason = absent_class(rows, positive)
+        shared = {"first": name, "second": other, "margin": margin, "n": len(rows)}
+        shared["positives"] = int(rows["truth"].sum())
+        made += [_judged({**shared, **row}, reason) for row in found]
+    table = pd.DataFrame(made, columns=list(COLUMNS))
+    for p in ("p_not_inferior", "p_equivalent"):
+        by_measure = table.groupby("measure", sort=False)[p]
+        table[f"{p}_holm"] = by_measure.transform(lambda v: holm_adjusted(v.to_numpy(dtype=float)))
+    return table
+
+
+def specificities_at(positives: np.ndarray, negatives: np.ndarray, *, at: float) -> np.ndarray:
+    """Return the specificity at the highest threshold that reaches a sensitivity.
+
+    Args:
+        positives: draws x steps, counts from the highest score down.
+        negatives: As positives.
+        at: The sensitivity.
+
+    Returns:
+        draws values, NaN where a class is absent.
+    """
+    found, false = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
+    reached = found >= at * found[:, -1:] - _ROUNDING
+    flagged = np.take_along_axis(false, reached.argmax(axis=1)[:, None], axis=1)[:, 0]
+    value = 1 - quotient(flagged, false[:, -1])
+    return np.where(found[:, -1] > 0, value, np.nan)
+
+
+def sensitivities_at(positives: np.ndarray, negatives: np.ndarray, *, at: float) -> np.ndarray:
+    """Return the sensitivity at the lowest threshold that keeps a specificity; see above."""
+    found, false = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
+    kept = false <= (1 - at) * false[:, -1:] + _ROUNDING
+    value = quotient(np.where(kept, found, 0).max(axis=1), found[:, -1])
+    return np.where(false[:, -1] > 0, value, np.nan)
+
+
+def _statistic(choose: Choice, at: float) -> tuple[str, Statistic]:
+    if choose == "sensitivity":
+        return f"specificity at a sensitivity of {at:g}", partial(specificities_at, at=at)
+    return f"sensitivity at a specificity of {at:g}", partial(sensitivities_at, at=at)
+
+
+def _shared_draws(
+    rows: pd.DataFrame, choose: Choice, at: float, cluster: str, draws: int, seed: int
+) -> np.ndarray:
+    """Return the measure of both scores in the same resamples, 2 x draws."""
+    clusters = row_clusters(rows, cluster)
+    codes = np.arange(len(rows)) if clusters is None else clusters
+    truth, statistic = rows["truth"].to_numpy(), _statistic(choose, at)[1]
+    how: dict[str, Any] = {"draws": draws, "seed": seed, "clusters": codes}
+    return np.stack([
+        resampled_statistics(truth, rows[c].to_numpy(), statistics=[statistic], **how)[:, 0]
+        for c in ("score", "score_second")
+    ])  # fmt: skip
+
+
+def _chosen_row(
+    rows: pd.DataFrame,
+    choose: Choice,
+    at: float,
+    margin: float,
+    confidence: float,
+    drawn: np.ndarray,
+    cluster: str,
+) -> dict[str, Any]:
+    measure, statistic = _statistic(choose, at)
+    truth = rows["truth"].to_numpy()
+    values = [
+        float(statistic(*step_counts(truth, rows[c].to_numpy()))[0]) if len(rows) else math.nan
+        for c in ("score", "score_second")
+    ]
+    lead = drawn[0] - drawn[1]
+    se, low, high = (float(v) for v in percentile_interval(lead, confidence=confidence))
+    lead = lead[np.isfinite(lead)]
+    if not se > 0:
+        lead, low, high = lead[:0], math.nan, math.nan
+    number = len(lead) + 1
+    # A resample more for the one that was seen: no p value is 0.
+    p = [((lead <= -margin).sum() + 1) / number, ((lead >= margin).sum() + 1) / number]
+    return {
+        "measure": measure, "value_first": values[0], "value_second": values[1],
+        "difference": values[0] - values[1], "low": low, "high": high,
+        **_tests(*(p if len(lead) else (math.nan, math.nan))),
+        "method": f"bootstrap of {cluster or 'rows'}, thresholds chosen anew",
+        "note": "" if len(lead) else "interval not estimable: the resamples show no spread",
+    }  # fmt: skip
+
+
+def _area_row(area: Mapping[str, Any], margin: float, cluster: str) -> dict[str, Any]:
+    difference, se = (float(area[c]) for c in ("difference", "se"))
+    return {
+        "measure": "AUC",
+        "value_first": area["auc_first"],
+        "value_second": area["auc_second"],
+        **{c: area[c] for c in ("difference", "low", "high", "note")},
+        **_tests(one_sided_p((difference + margin) / se), one_sided_p((margin - difference) / se)),
+        "method": f"paired DeLong by {cluster}" if cluster else "paired DeLong",
+    }
+
+
+def _fixed_rows(
+    rows: pd.DataFrame,
+    cuts: tuple[float, float],
+    margin: float,
+    confidence: float,
+    cluster: str,
+) -> list[dict[str, Any]]:
+    truth, clusters = rows["truth"].to_numpy(), row_clusters(rows, cluster)
+    right = [
+        (rows[c].to_numpy() >= cut) == truth
+        for c, cut in zip(("score", "score_second"), cuts, strict=True)
+    ]
+    made = []
+    for measure, among in (("sensitivity", truth), ("specificity", ~truth)):
+        own = None if clusters is None else np.unique(clusters[among], return_inverse=True)[1]
+        first, second = (r[among] for r in right)
+        counts = paired_counts(first, second, own)
+        known = not any(math.isnan(cut) for cut in cuts)
+        counts = counts if known else (math.nan,) * 3
+        _, low, high = tango_interval(counts, confidence=confidence)
+        note = "" if known else "not estimable: no threshold could be chosen"
+        if known and math.isnan(low):
+            note = f"interval not estimable: no such row, or all of one {cluster}"
+        p = (math.nan, math.nan)
+        if not math.isnan(low):
+            p = (
+                one_sided_p(tango_score(counts, -margin)),
+                one_sided_p(-tango_score(counts, margin)),
+            )
+        values = [float(r.mean()) if len(r) and known else math.nan for r in (first, second)]
+        made.append({
+            "measure": measure, "value_first": values[0], "value_second": values[1],
+            "difference": values[0] - values[1], "low": low, "high": high, **_tests(*p),
+            "method": f"Tango{f' by {cluster}' if cluster else ''}, at these fixed thresholds",
+            "note": note,
+        })  # fmt: skip
+    return made
+
+
+def _tests(lower: float, upper: float) -> dict[str, float]:
+    both = math.nan if math.isnan(lower) or math.isnan(upper) else max(lower, upper)
+    return {"p_not_inferior": float(lower), "p_equivalent": float(both)}
+
+
+def _judged(row: dict[str, Any], reason: str) -> dict[str, Any]:
+    """Return a row with its verdict, and with the reason where it has none."""
+    low, high, margin = (float(row[c]) for c in ("low", "high", "margin"))
+    note = reason or row["note"]
+    if math.isnan(low):
+        return {**row, "verdict": "not estimable", "note": note}
+    if not margin:
+        row = {**row, "p_not_inferior": math.nan, "p_equivalent": math.nan}
+        return {**row, "verdict": "", "note": "; ".join(filter(None, [note, NO_MARGIN]))}
+    verdict = NOT_SHOWN
+    if low > -margin:
+        verdict = EQUIVALENT if high < margin else NOT_INFERIOR
+    elif high < -margin:
+        verdict = WORSE
+    return {**row, "verdict": verdict, "note": note}
