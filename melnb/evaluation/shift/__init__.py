@@ -6,6 +6,7 @@ samples, so that variances add. Nothing is chosen or fitted on external rows but
 
     sources         the tables of all sources: without what was met, as two classes
     discrimination  areas, average precisions and prevalences, and their differences
+    random_effects  the mean over sources, and what another one may give
     distances       how far the scores of a class have moved
     recalibrations  calibration as it came, at the source's prevalence, and fitted anew
     points          the locked threshold, elsewhere
