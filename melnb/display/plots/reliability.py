@@ -64,6 +64,41 @@ def reliability_table(
     return figure.update_layout(legend=legend, showlegend=True)
 
 
+def calibration_curve(
+    tables: pd.DataFrame | dict[str, pd.DataFrame], *, title: str = "Flexible calibration curve"
+) -> go.Figure:
+    """Draw the observed share along the stated probability, with its band.
+
+    Args:
+        tables: `splines.calibration_curve`, or several by label. Without one the figure is empty.
+        title: Of the figure.
+    """
+    labelled = {"observed": tables} if isinstance(tables, pd.DataFrame) else dict(tables)
+    figure = marks.square_figure(title, "Stated probability", "Observed share")
+    whole = {k: t for k, t in labelled.items() if t["observed"].notna().all()}
+    if whole:
+        stated = pd.concat([t["probability"] for t in whole.values()])
+        low = marks.are_low(stated)
+        ends = (max(_LEAST, float(stated.min())), float(stated.max())) if low else (0.0, 1.0)
+        line = np.geomspace(*ends, 50) if low else np.array(ends)
+        figure.add_scatter(
+            x=line, y=line, mode="lines", line=marks.CHANCE, name="calibrated", hoverinfo="skip"
+        )
+        if low:
+            axis = {**marks.LOG, "range": list(np.log10(ends)), "autorange": False}
+            figure.update_xaxes(**axis).update_yaxes(**axis)
+    for k, (label, table) in enumerate(labelled.items()):
+        colour = theme.SERIES[k % len(theme.SERIES)]
+        if label in whole:
+            marks.add_band(figure, table, "probability", "observed", label, colour)
+        else:
+            words = f"{label} {table['note'].iloc[0]}".strip()
+            figure.add_scatter(x=[None], y=[None], mode="lines", name=words, showlegend=True)
+    return figure.update_layout(
+        legend={"x": 0.02, "xanchor": "left", "y": 0.99, "yanchor": "top"}, showlegend=True
+    )
+
+
 def _frame(title: str, edges: tuple[float, float], *, low: bool) -> go.Figure:
     width, height = theme.SQUARE
     figure = go.Figure(

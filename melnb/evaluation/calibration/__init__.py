@@ -8,6 +8,7 @@ the rows that it was fitted on, nor their patients; test rows get one that was f
     resamples       sums over bins, of the rows and of each resample
     measures        what follows from such sums, and the upward bias of calibration errors
     recalibration   the logistic regression of the truth on the logit
+    splines         the flexible curve with its band, ICI, E50 and E90
     scores          ECE, MCE, Brier and its parts, log loss, slope and intercept, with intervals
     maps            what each method makes of a column of values
     calibrators     a fitted method: applied, written, read

@@ -42,7 +42,7 @@ def recalibration(
     # Centred, so that scores which vary little do not look like the intercept.
     line = np.column_stack([centred(stated), one])
     for metric, design, offset, reason in (
-        ("slope", line, 0 * stated, absent or _apart(stated, truth > 0)),
+        ("slope", line, 0 * stated, absent or no_line(stated, truth > 0)),
         ("intercept", one, stated, absent),
     ):
         value, se = math.nan, math.nan
@@ -65,8 +65,13 @@ def recalibration(
     return pd.concat(made, ignore_index=True)
 
 
-def _apart(stated: np.ndarray, truth: np.ndarray) -> str:
-    """Return that no slope is finite, if so: Albert and Anderson 1984, Biometrika 71:1."""
+def no_line(stated: np.ndarray, truth: np.ndarray) -> str:
+    """Return that no slope is finite, if so: Albert and Anderson 1984, Biometrika 71:1.
+
+    Args:
+        stated: n log odds, of both classes.
+        truth: n booleans.
+    """
     if not mean_and_deviation(stated)[1]:
         return "not estimable: all scores are equal"
     high, low = stated[truth], stated[~truth]

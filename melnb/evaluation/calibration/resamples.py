@@ -6,6 +6,7 @@ The bins are those of the rows, held fixed over the resamples.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from melnb.evaluation import bootstrap
 from melnb.evaluation.calibration.probabilities import log_losses
 from melnb.evaluation.calibration.reliability import Spacing, bin_codes
 from melnb.evaluation.rows import row_clusters
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,25 @@ def resampled_bins(
     ]
     column = np.tile(np.arange(n), 6)
     parts = sparse.csr_array((data, (np.concatenate(line), column)), shape=(3 * number + 3, n))
-    clusters = row_clusters(rows, cluster)
+    whole, drawn = resampled_parts(parts, row_clusters(rows, cluster), draws=draws, seed=seed)
+    return _sums(whole, number), _sums(drawn, number)
+
+
+def resampled_parts(
+    parts: sparse.csr_array, clusters: np.ndarray | None, *, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums of what each row adds: of the rows (1 x k), and of each resample (draws x k).
+
+    Args:
+        parts: k x rows.
+        clusters: Of the rows, whole numbers from 0, drawn whole; None: rows are drawn.
+        draws: Number of resamples.
+        seed: Of the generator: the same seed draws the same rows or clusters.
+    """
+    from scipy import sparse
+
     if clusters is not None:
+        n = len(clusters)
         shape = (n, int(clusters.max()) + 1)
         parts = parts @ sparse.csr_array((np.ones(n), (np.arange(n), clusters)), shape=shape)
         parts = parts.toarray()
@@ -89,8 +110,7 @@ def resampled_bins(
         (parts @ counts.T.astype(float)).T
         for counts in bootstrap.resample_counts(parts.shape[1], draws=draws, seed=seed)
     ]
-    drawn = np.concatenate(made) if made else np.empty((0, 3 * number + 3))
-    return _sums(whole, number), _sums(drawn, number)
+    return whole, np.concatenate(made) if made else np.empty((0, parts.shape[0]))
 
 
 def _sums(table: np.ndarray, number: int) -> Sums:
