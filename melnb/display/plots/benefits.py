@@ -53,6 +53,24 @@ def net_benefit_table(
     return figure.update_xaxes(tickformat=".0%").update_layout(hovermode="x unified")
 
 
+def standardised_net_benefit(
+    table: pd.DataFrame, *, threshold: float | None = None, title: str = "Standardised net benefit"
+) -> go.Figure:
+    """Draw the same divided by the prevalence: 1 is the worth of perfect predictions.
+
+    Args:
+        table: `net_benefit.net_benefit_table`.
+        threshold: Marked when given.
+        title: Of the figure.
+    """
+    ends = {f"net_benefit{end}": table[f"standardised{end}"] for end in ("", "_low", "_high")}
+    everyone = table["biopsy_all"] / table["prevalence"]
+    figure = net_benefit_table(
+        table.assign(**ends, biopsy_all=everyone), threshold=threshold, title=title
+    )
+    return figure.update_yaxes(title_text="Net benefit (share of the greatest)")
+
+
 def _top(tables: Mapping[str, pd.DataFrame]) -> float:
     columns = ["net_benefit", "net_benefit_high", "biopsy_all"]
     return max(1e-6, *(float(table[columns].max().max()) for table in tables.values()))

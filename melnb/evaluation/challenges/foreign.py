@@ -15,7 +15,7 @@ import pandas as pd
 from melnb.delimited import read_delimited, read_first_row
 from melnb.diagnoses import MELANOMA, NAMES
 from melnb.evaluation.challenges.columns import Roles, find_roles, sums_to_one
-from melnb.evaluation.challenges.contents import UNSAID, negative_class
+from melnb.evaluation.challenges.contents import negative_class
 from melnb.evaluation.challenges.truths import row_truths
 from melnb.evaluation.intervals import midranks
 from melnb.missing import read_group_ids

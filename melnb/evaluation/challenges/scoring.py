@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation import metrics
+from melnb.evaluation import bootstrap, metrics
 from melnb.evaluation.challenges.submissions import FORMATS, asked_class
 from melnb.evaluation.classes import auc_by_class, balanced_accuracy
 from melnb.evaluation.proportions import clustered_wilson
@@ -44,8 +44,8 @@ def official_scores(
 
     2016: average precision. 2017: mean AUC of melanoma and of seborrheic keratosis against the
     rest. 2018 (Task 3; Task 1 is `masks.mask_scores`) and 2019: balanced accuracy, a tie being
-    wrong. 2020: AUC. 2024: partial AUC above 80 % sensitivity, and the share of positives among the
-    15 highest of their patient where there is a `patient_id`.
+    wrong. 2020: AUC. 2024: partial AUC above 80 % sensitivity, and where there is a `patient_id`
+    what the secondary prize was given for (`top_k_by_patient`) and the share of all positives.
 
     Args:
         predictions: Predictions table with truths.
@@ -90,7 +90,10 @@ def official_scores(
         tables = [partial_auc(predictions, **resampled), area]
         if "patient_id" in predictions:
             found = top_k_sensitivity(predictions, positive=positive, confidence=confidence)
-            tables.append(found)
+            by_patient = top_k_by_patient(
+                predictions, positive=positive, confidence=confidence, draws=draws, seed=seed
+            )
+            tables += [by_patient, found]
     if challenge.startswith("isic201"):
         tables.append(auc_above_sensitivity(predictions, **resampled))
     table = pd.concat(tables, ignore_index=True)[list(ESTIMATE_COLUMNS)]
@@ -189,6 +192,63 @@ def top_k_sensitivity(
         method=f"Wilson by {patient}",
         reason=reason,
     )
+
+
+def top_k_by_patient(
+    predictions: pd.DataFrame,
+    *,
+    positive: str,
+    k: int = 15,
+    patient: str = "patient_id",
+    confidence: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what ranked the entries for the secondary prize of ISIC 2024, as two rows.
+
+    The share of a patient's positives among the k highest scores, in the mean over the patients who
+    have any; entries that tie are ordered by the same with each found positive weighed by its rank
+    among the k, from 1/k for the lowest up (`SecondaryMetric-TopNSensitivity.py` of the official
+    scorer). Equal scores stand in the order of their ids. Limits are of resampled patients.
+
+    Returns:
+        `rows.ESTIMATE_COLUMNS`.
+
+    Raises:
+        TableError: There is no column `patient`.
+    """
+    rows = binary_rows(predictions, positive=positive)
+    codes = row_clusters(rows, patient)
+    rows = rows.assign(code=codes).sort_values(
+        ["score", "image_id"], ascending=[False, True], ignore_index=True
+    )
+    rows = rows[rows[patient].notna() & rows.groupby("code")["truth"].transform("any")]
+    groups = rows.groupby("code")
+    seen = groups.cumcount() < k
+    rank = rows[seen].groupby("code")["score"].rank(method="dense").reindex(rows.index) / k
+    share = rows["truth"] / groups["truth"].transform("sum")
+    parts = pd.DataFrame({"plain": share.where(seen, 0.0), "ranked": (share * rank).fillna(0.0)})
+    of_patients = parts.groupby(rows["code"]).sum().to_numpy(dtype=float).reshape(-1, 2)
+    number = len(of_patients)
+    reason = "" if number else f"not estimable: no row is {positive} and of a known patient"
+    if number == 1:
+        reason = f"interval not estimable: all rows counted are of one {patient}"
+    weights = np.ones((number, 1))
+    drawn = bootstrap.resampled_means(of_patients, weights=weights, draws=draws, seed=seed)
+    se, low, high = bootstrap.percentile_interval(drawn, confidence=confidence)
+    names = (f"top-{k} sensitivity, mean of patients", f"top-{k} sensitivity, weighed by rank")
+    return pd.concat([
+        estimate(
+            name,
+            float(of_patients[:, column].mean()) if number else math.nan,
+            rows,
+            se=float(se[column]),
+            limits=(float(low[column]), float(high[column])),
+            method=f"bootstrap of {patient}",
+            reason=reason,
+        )
+        for column, name in enumerate(names)
+    ], ignore_index=True)  # fmt: skip
 
 
 def areas_above(

@@ -19,9 +19,10 @@ from melnb.evaluation.rows import absent_class, binary_rows, row_clusters
 from melnb.tables import TEST, TableError
 
 THRESHOLDS = tuple(k / 100 for k in range(1, 51))  # what anyone might ask of a biopsy
-_ESTIMATES = ("net_benefit", "difference", "interventions_avoided")
+_ESTIMATES = ("net_benefit", "standardised", "difference", "interventions_avoided")
 _COLUMNS = (
-    "threshold", "net_benefit", "net_benefit_low", "net_benefit_high", "biopsy_all", "biopsy_none",
+    "threshold", "net_benefit", "net_benefit_low", "net_benefit_high", "standardised",
+    "standardised_low", "standardised_high", "biopsy_all", "biopsy_none",
     "difference", "difference_low", "difference_high", "interventions_avoided",
     "interventions_avoided_low", "interventions_avoided_high", "tp", "fp", "n", "positives",
     "prevalence", "rows", "method", "note",
@@ -57,7 +58,9 @@ def net_benefit_table(
         seed: Of the resampling.
 
     Returns:
-        `threshold`; `net_benefit`; `biopsy_all`, `biopsy_none` (0), `difference` (of the model to
+        `threshold`; `net_benefit`; `standardised` (divided by the prevalence, of each resample too:
+        1 is what perfect predictions are worth; Kerr et al. 2016, Journal of Clinical Oncology
+        34:2534); `biopsy_all`, `biopsy_none` (0), `difference` (of the model to
         the better of both), `interventions_avoided` (biopsies fewer than in all, per 100 rows, for
         no positive more that is missed); the estimates with `…_low` and `…_high`; `tp`, `fp`, `n`,
         `positives`, `prevalence`, `rows` (out of fold or test), `method`, `note`. One row with the
@@ -140,6 +143,7 @@ def _benefits(counts: np.ndarray, cuts: np.ndarray, prevalence: float) -> dict[s
     everyone = share - (1 - share) * odds + 0 * benefit
     return {
         "net_benefit": benefit,
+        "standardised": benefit / share,
         "biopsy_all": everyone,
         "difference": benefit - np.maximum(everyone, 0),
         "interventions_avoided": (benefit - everyone) / odds * 100,

@@ -34,6 +34,21 @@ def test_a_decision_curve_has_a_band_and_both_defaults(predictions: pd.DataFrame
     assert bottom < 0 < table["net_benefit_high"].max() < top
 
 
+def test_the_standardised_curve_is_the_same_over_the_prevalence(predictions: pd.DataFrame) -> None:
+    table = net_benefit_table(predictions, positive="melanoma", draws=50)
+    figure = benefits.standardised_net_benefit(table, threshold=0.1)
+    named = {trace.name: trace for trace in figure.data if trace.showlegend is not False}
+    assert list(named["model"].y) == table["standardised"].tolist()
+    assert list(figure.data[0].y) == table["standardised_high"].tolist()
+    everyone = (table["biopsy_all"] / table["prevalence"]).tolist()
+    assert list(named["biopsy all"].y) == everyone
+    assert axes(figure)[1] == "Net benefit (share of the greatest)"
+    absent = net_benefit_table(
+        predictions[lambda t: t["truth"] == "other"], positive="melanoma", draws=5
+    )
+    assert "not estimable" in benefits.standardised_net_benefit(absent).data[0].name
+
+
 def test_several_models_share_the_defaults(make: Make) -> None:
     tables = {
         name: net_benefit_table(make(seed=k), positive="melanoma", draws=20)

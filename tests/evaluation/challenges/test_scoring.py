@@ -179,3 +179,47 @@ def test_a_challenge_judges_what_is_looked_for_or_says_that_it_is_absent(binary:
     row = scoring.official_scores(table, challenge="isic2024", positive="other").iloc[0]
     assert row["note"].startswith("not estimable: isic2024 judges malignant")
     assert scoring.official_scores(table, challenge="none").empty
+
+
+def secondary_prize(table: pd.DataFrame, k: int) -> tuple[float, float]:
+    """The official scorer's two ranks, patient by patient."""
+    plain, ranked = [], []
+    for _, own in table.groupby("patient_id"):
+        positives = (own["truth"] == "melanoma").sum()
+        if not positives:
+            continue
+        best = own.nlargest(k, "p_melanoma")
+        place = {s: n + 1 for n, s in enumerate(sorted(set(best["p_melanoma"])))}
+        hits = best[best["truth"] == "melanoma"]
+        plain.append(len(hits) / positives)
+        ranked.append(sum(place[s] / k for s in hits["p_melanoma"]) / positives)
+    return float(np.mean(plain)), float(np.mean(ranked))
+
+
+@pytest.mark.parametrize("k", [1, 3, 15])
+def test_the_secondary_prize_of_2024_is_a_mean_over_patients(binary: Make, k: int) -> None:
+    draw = np.random.default_rng(0)
+    truth, score = draw.random(400) < 0.1, draw.random(400).round(2)
+    table = binary(truth, score).assign(patient_id=draw.integers(0, 30, 400).astype(str))
+    found = scoring.top_k_by_patient(table, positive="melanoma", k=k, draws=200)
+    assert tuple(found["value"]) == pytest.approx(secondary_prize(table, k))
+    assert (found["low"] <= found["value"]).all()
+    assert (found["value"] <= found["high"]).all()
+    official = scoring.official_scores(
+        table.rename(columns={"p_melanoma": "p_malignant"}).replace("melanoma", "malignant"),
+        challenge="isic2024", draws=50,
+    ).set_index("metric")  # fmt: skip
+    assert official.loc["top-15 sensitivity, mean of patients", "value"] == pytest.approx(
+        secondary_prize(table, 15)[0]
+    )
+
+
+def test_the_secondary_prize_without_patients_says_why(binary: Make) -> None:
+    table = binary([False, True], [0.2, 0.8])
+    unknown = scoring.top_k_by_patient(table.assign(patient_id=None), positive="melanoma")
+    assert unknown["note"].str.startswith("not estimable: no row is melanoma and").all()
+    alone = scoring.top_k_by_patient(table.assign(patient_id="a"), positive="melanoma")
+    assert alone["note"].str.startswith("interval not estimable: all rows counted").all()
+    assert alone["value"].tolist() == [1, pytest.approx(2 / 15)]
+    with pytest.raises(TableError, match="no column 'patient_id'"):
+        scoring.top_k_by_patient(table, positive="melanoma")

@@ -159,3 +159,58 @@ def test_scores_and_wild_thresholds_are_refused(sixty: pd.DataFrame) -> None:
             net_benefit_table(sixty, positive="melanoma", thresholds=(0.1, cut))
     with pytest.raises(ValueError, match="prevalence is 1"):
         net_benefit_table(sixty, positive="melanoma", prevalence=1)
+
+
+def test_the_standardised_benefit_is_a_share_of_what_perfect_predictions_give(
+    sixty: pd.DataFrame,
+) -> None:
+    """Kerr et al. 2016: sensitivity less specificity's want at the odds, both at the prevalence."""
+    for prevalence in (0, 0.1):
+        table = net_benefit_table(sixty, positive="melanoma", prevalence=prevalence, draws=300)
+        share = prevalence or (sixty["truth"] == "melanoma").mean()
+        odds = table["threshold"] / (1 - table["threshold"])
+        negatives = table["n"] - table["positives"]
+        kerr = table["tp"] / table["positives"]
+        kerr -= (1 - share) / share * odds * table["fp"] / negatives
+        assert table["standardised"].to_numpy() == pytest.approx(kerr.to_numpy())
+        assert (table["standardised_low"] <= table["standardised"]).all()
+        assert (table["standardised_high"] <= 1).all()
+    perfect = sixty.assign(p_melanoma=(sixty["truth"] == "melanoma").astype(float))
+    perfect = perfect.assign(p_other=1 - perfect["p_melanoma"])
+    whole = net_benefit_table(perfect, positive="melanoma", draws=50)
+    ends = whole[["standardised", "standardised_low", "standardised_high"]].to_numpy()
+    assert ends == pytest.approx(np.ones_like(ends))
+
+
+def covered(sets: int, patients: int) -> float:
+    """How often the band by patient holds the truth, of calibrated scores at one threshold."""
+    draw, held = np.random.default_rng(1), []
+    node = np.random.default_rng(2).normal(-1.5, 1.5, 400_000)
+    chance = 1 / (1 + np.exp(-node))
+    flagged, odds = chance >= 0.2, 0.25
+    worth = (flagged * (chance - (1 - chance) * odds)).mean() / chance.mean()
+    for _ in range(sets):
+        ids = np.repeat(np.arange(patients), draw.integers(1, 5, patients))
+        shared = draw.normal(size=patients)[ids] * math.sqrt(0.5)
+        logit = -1.5 + 1.5 * (shared + math.sqrt(0.5) * draw.normal(size=len(ids)))
+        score = 1 / (1 + np.exp(-logit))
+        table = pd.DataFrame({
+            "image_id": [f"i{k}" for k in range(len(ids))], "fold": 0, "patient_id": ids,
+            "truth": np.where(draw.random(len(ids)) < score, "melanoma", "other"),
+            "p_other": 1 - score, "p_melanoma": score, "run": "r", "views": 1,
+            "kind": "probability",
+        })  # fmt: skip
+        row = net_benefit_table(
+            table, positive="melanoma", thresholds=(0.2,), cluster="patient_id", draws=300
+        ).iloc[0]
+        held.append(row["standardised_low"] <= worth <= row["standardised_high"])
+    return float(np.mean(held))
+
+
+def test_the_standardised_band_by_patient_holds_the_truth() -> None:
+    assert covered(30, 150) >= 0.83
+
+
+@pytest.mark.nightly
+def test_the_standardised_band_by_patient_covers() -> None:
+    assert 0.93 <= covered(1200, 200) <= 0.97
