@@ -233,8 +233,7 @@ def top_k_by_patient(
     reason = "" if number else f"not estimable: no row is {positive} and of a known patient"
     if number == 1:
         reason = f"interval not estimable: all rows counted are of one {patient}"
-    weights = np.ones((number, 1))
-    drawn = bootstrap.resampled_means(of_patients, weights=weights, draws=draws, seed=seed)
+    drawn = bootstrap.resampled_sums(of_patients, draws=draws, seed=seed) / max(number, 1)
     se, low, high = bootstrap.percentile_interval(drawn, confidence=confidence)
     names = (f"top-{k} sensitivity, mean of patients", f"top-{k} sensitivity, weighed by rank")
     return pd.concat([
