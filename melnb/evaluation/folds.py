@@ -26,7 +26,7 @@ from melnb.tables import TEST, TableError
 
 WITHIN, POOLED = "within folds", "pooled"
 COMPARISON_COLUMNS = (
-    "first", "second", "auc_first", "auc_second", "difference", "sd", "se", "low", "high",
+    "first", "second", "auc_first", "auc_second", "difference", "se", "low", "high", "sd",
     "t", "df", "p", "p_holm", "folds", "n", "note",
 )  # fmt: skip
 
@@ -159,6 +159,7 @@ def _within(rows: pd.DataFrame, *, positive: str, confidence: float, cluster: st
     if not reason and not se > intervals.NO_ERROR:
         reason = "interval not estimable: the rows show no spread"
     remarks = [f"without fold {k}, of one class" for k in left_out] if len(kept) else []
+    remarks += ["of one fold, which is the pooled area"] if kept["fold"].nunique() == 1 else []
     remarks += [] if reason else [few_remark(kept, cluster)]
     return estimate(
         "AUC",

@@ -65,6 +65,12 @@ class Report(Parameters):
     at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
     chosen: str = Field("", description="operating_point.json of the explorer; wins over choose")
     prevalence: float = Field(0.0, ge=0, lt=1, description="where it will be used; 0: the data's")
+    margin: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of non-inferiority, set before looking; 0: nothing is claimed",
+    )
     # the rest
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
     smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")

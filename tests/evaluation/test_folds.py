@@ -83,6 +83,9 @@ def test_a_fold_of_one_class_is_left_out_and_said(binary: Make) -> None:
     row = folds.cross_validated_auc(table, positive="melanoma").iloc[0]
     assert "without fold 2, of one class" in row["note"]
     assert row["n"] == 60
+    single = folds.cross_validated_auc(table.assign(fold=0), positive="melanoma")
+    assert single["note"].iloc[0] == "of one fold, which is the pooled area"
+    assert single["value"].iloc[0] == single["value"].iloc[1]
     nothing = folds.cross_validated_auc(table[table["fold"] == 2], positive="melanoma")
     assert nothing["note"].str.startswith("not estimable: no row is melanoma").all()
     empty = folds.cross_validated_auc(table.assign(fold=-1), positive="melanoma")

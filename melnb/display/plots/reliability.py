@@ -90,7 +90,9 @@ def calibration_curve(
     for k, (label, table) in enumerate(labelled.items()):
         colour = theme.SERIES[k % len(theme.SERIES)]
         if label in whole:
-            marks.add_band(figure, table, "probability", "observed", label, colour)
+            ends = {f"observed_{end}": table[end] for end in ("low", "high")}
+            band = table.assign(**ends)
+            marks.add_band(figure, band, "probability", "observed", label, colour)
         else:
             words = f"{label} {table['note'].iloc[0]}".strip()
             figure.add_scatter(x=[None], y=[None], mode="lines", name=words, showlegend=True)

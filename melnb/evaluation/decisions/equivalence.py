@@ -25,9 +25,9 @@ from melnb.evaluation.rankings import Statistic, quotient, step_counts
 from melnb.evaluation.rows import absent_class, binary_rows, difference_row, row_clusters
 
 COLUMNS = (
-    "measure", "first", "second", "value_first", "value_second", "difference", "low", "high",
-    "margin", "p_not_inferior", "p_not_inferior_holm", "p_equivalent", "p_equivalent_holm",
-    "verdict", "n", "positives", "method", "note",
+    "measure", "first", "second", "verdict", "difference", "low", "high", "margin",
+    "value_first", "value_second", "p_not_inferior", "p_not_inferior_holm", "p_equivalent",
+    "p_equivalent_holm", "n", "positives", "method", "note",
 )  # fmt: skip
 EQUIVALENT, NOT_INFERIOR, WORSE = "equivalent", "not inferior", "worse by more than the margin"
 NOT_SHOWN, NO_MARGIN = "not shown", "no margin was set beforehand: nothing is claimed"

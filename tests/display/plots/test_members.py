@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from melnb.display.plots import forests, grids
-from melnb.evaluation import comparisons, metrics
+from melnb.evaluation import comparisons, folds, metrics
+from melnb.evaluation.decisions.equivalence import equivalence_table
 
 
 def test_the_correlation_square_is_symmetric() -> None:
@@ -91,3 +92,29 @@ def test_techniques_stand_with_the_best_on_top() -> None:
     assert figure.layout.xaxis.title.text == "AUC with the technique − AUC of the base"
     assert list(figure.data[0].y) == ["hairs", "focal"]
     assert len(figure.layout.shapes) == 1
+
+
+def test_the_folds_and_the_margin_are_drawn(make: Callable[..., pd.DataFrame]) -> None:
+    members = {"a": make(), "b": make(seed=0, digits=1), "c": make(digits=2)}
+    within = folds.cross_validated_auc(members["a"], positive="melanoma")
+    figure = forests.cross_validated_auc(within)
+    assert list(figure.data[0].y) == [folds.WITHIN, folds.POOLED]
+    assert list(figure.data[0].x) == within["value"].tolist()
+    again = folds.fold_comparison(members, positive="melanoma")
+    figure = forests.fold_comparison(again)
+    assert list(figure.data[0].y) == ["a − b", "a − c"]
+    assert list(figure.data[0].x) == again["difference"].tolist()
+    assert [s.x0 for s in figure.layout.shapes] == [0]
+    how = {"positive": "melanoma", "draws": 20}
+    for margin, places in ((0.05, [-0.05, 0, 0.05]), (0.0, [0])):
+        table = equivalence_table(members, margin=margin, **how)
+        figure = forests.equivalence_table(table)
+        assert figure.data[0].y[0] == "AUC: a − b"
+        assert list(figure.data[0].x) == table["difference"].tolist()
+        assert sorted(s.x0 for s in figure.layout.shapes) == places
+    alone = {"a": members["a"]}
+    for nothing in (
+        forests.fold_comparison(folds.fold_comparison(alone, positive="melanoma")),
+        forests.equivalence_table(equivalence_table(alone, margin=0.05, **how)),
+    ):
+        assert not len(nothing.data[0].x)

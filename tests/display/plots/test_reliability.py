@@ -8,6 +8,7 @@ from melnb import tables
 from melnb.display.plots import reliability as plots
 from melnb.evaluation.calibration.crossfits import cross_calibrate
 from melnb.evaluation.calibration.reliability import reliability_table
+from melnb.evaluation.calibration.splines import calibration_curve
 
 Make = Callable[..., pd.DataFrame]
 
@@ -96,3 +97,26 @@ def test_ranks_have_nothing_to_draw() -> None:
     figure = plots.reliability_table({})
     assert len(figure.data) == 0
     assert figure.layout.title.text == "Reliability"
+
+
+def test_the_flexible_curve_has_its_band_and_the_diagonal(predictions: pd.DataFrame) -> None:
+    table = calibration_curve(predictions, positive="melanoma", points=30)
+    figure = plots.calibration_curve(table)
+    named = {t.name: t for t in figure.data if t.showlegend is not False}
+    assert list(named) == ["calibrated", "observed"]
+    assert list(named["observed"].x) == table["probability"].tolist()
+    assert list(named["observed"].y) == table["observed"].tolist()
+    assert list(figure.data[1].y) == table["high"].tolist()
+    assert list(figure.data[2].y) == table["low"].tolist()
+    assert figure.layout.xaxis.title.text == "Stated probability"
+    none = calibration_curve(predictions.head(0), positive="melanoma")
+    both = plots.calibration_curve({"all": table, "none": none})
+    assert [t.name for t in both.data][-1] == "none not estimable: no row has a truth"
+    assert "not estimable" in plots.calibration_curve(none).data[0].name
+
+
+def test_the_flexible_curve_of_low_probabilities_is_logarithmic(rare: pd.DataFrame) -> None:
+    table = calibration_curve(rare, positive="melanoma")
+    figure = plots.calibration_curve(table)
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert figure.layout.xaxis.range == figure.layout.yaxis.range

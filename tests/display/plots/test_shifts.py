@@ -8,7 +8,13 @@ import pytest
 
 from melnb.display.plots import shifts
 from melnb.evaluation.decisions import chosen, points
-from melnb.evaluation.shift import discrimination, distances, recalibrations, strata
+from melnb.evaluation.shift import (
+    discrimination,
+    distances,
+    random_effects,
+    recalibrations,
+    strata,
+)
 from melnb.evaluation.shift import points as elsewhere
 from melnb.evaluation.shift.sources import source_tables
 
@@ -115,3 +121,16 @@ def test_nothing_is_drawn_of_nothing(judged: Tables) -> None:
     ):
         assert figure.layout.title.text
         assert all(not len(trace.x) for trace in figure.data)
+
+
+def test_the_summary_is_a_line_and_the_next_source_the_last_row(judged: Tables, make: Make) -> None:
+    more = {f"s{k}": make(300, seed=k, digits=4).assign(fold=-1) for k in (3, 4)}
+    more = {n: t.assign(image_id=n + t["image_id"]) for n, t in more.items()}
+    tables = judged | source_tables(make(digits=4), more, positive="melanoma")
+    table = random_effects.external_summary(tables, positive="melanoma", draws=500)
+    figure = shifts.external_summary(table)
+    assert list(figure.data[0].y) == table["source"].tolist()
+    assert list(figure.data[0].x) == table["value"].tolist()
+    assert lines(figure) == [table["value"].iloc[-2]]
+    few = random_effects.external_summary(judged, positive="melanoma")
+    assert lines(shifts.external_summary(few)) == [few["value"].iloc[-2]]
