@@ -90,8 +90,7 @@ def calibration_curve(
     for k, (label, table) in enumerate(labelled.items()):
         colour = theme.SERIES[k % len(theme.SERIES)]
         if label in whole:
-            ends = {f"observed_{end}": table[end] for end in ("low", "high")}
-            band = table.assign(**ends)
+            band = table.assign(observed_low=table["low"], observed_high=table["high"])
             marks.add_band(figure, band, "probability", "observed", label, colour)
         else:
             words = f"{label} {table['note'].iloc[0]}".strip()
