@@ -153,6 +153,7 @@ def resampled_statistics(
     draws: int = 1000,
     seed: int = 0,
     clusters: np.ndarray | None = None,
+    steps: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return statistics of the ranking of each resample, all of the same resamples.
 
@@ -166,13 +167,15 @@ def resampled_statistics(
         draws: Number of resamples.
         seed: Of the generator.
         clusters: n whole numbers from 0: whole clusters are drawn, not rows.
+        steps: n whole numbers from 0, the highest score's; None: `rankings.ranking_steps`, which
+            runs of negatives share.
 
     Returns:
-        draws x k, NaN where a resample lacks a class.
+        draws x k, NaN where a resample lacks a class; draws x k x m if each returns draws x m.
     """
     if not len(truth) or draws < 1:
         return np.full((draws, len(statistics)), np.nan)
-    step = ranking_steps(truth, score)
+    step = ranking_steps(truth, score) if steps is None else steps
     blocks = _count_draws(step * 2 + truth, draws, seed, clusters)
     return np.concatenate(
         [np.stack([of(c[:, 1::2], c[:, 0::2]) for of in statistics], axis=1) for c in blocks]

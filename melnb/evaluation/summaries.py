@@ -182,21 +182,25 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
         point: `points.operating_point` or `chosen.locked_point`.
 
     Returns:
-        `measure`, `value`, `low`, `high`, `meaning`.
+        `measure`, `value`, `low`, `high`, `meaning`; before it, where the rows chose the threshold
+        that they judge, `fixed_low` and `fixed_high`: at this fixed threshold.
     """
     row = point.iloc[0]
     counts = " ".join(f"{name}={int(row[name])}" for name in ("tp", "fp", "tn", "fn"))
     meaning = f"flags at or above; {counts}"
     rows = [{"measure": "threshold", "value": row["threshold"], "meaning": meaning}]
+    rows[0] |= {"low": row["threshold_low"], "high": row["threshold_high"]}
     if row["choose"] == "cost":
         meaning = f"where calibrated probabilities would be cut at a cost ratio of {row['at']:g}"
         theory = {"measure": "theoretical threshold", "value": row["theoretical_threshold"]}
         rows.append(theory | {"meaning": meaning})
+    fixed = () if row["choose"] in ("threshold", "locked") else ("fixed_low", "fixed_high")
     for name, meaning in _MEASURES.items():
         fact = {"measure": _WORDS.get(name, name.replace("_", " ")).format(beta=row["beta"])}
         fact |= {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+        fact |= {end: row[f"{name}_{end}"] for end in fixed}
         rows.append(fact | {"meaning": meaning.format(beta=row["beta"])})
-    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "meaning"])
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", *fixed, "meaning"])
 
 
 def gap_facts(gaps: pd.DataFrame) -> pd.DataFrame:

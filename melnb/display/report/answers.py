@@ -237,14 +237,21 @@ def _threshold(row: Mapping[str, Any] | pd.Series) -> str:
     how = "the largest sensitivity + specificity" if row["choose"] == "youden" else (
         f"{row['choose']} {row['at']:g}"
     )  # fmt: skip
+    if row["choose"] == "threshold":
+        return f"{row['threshold']:.4g}, given"
     return f"{row['threshold']:.4g}, chosen by {how} on out-of-fold rows"
 
 
 def _operating_point(row: Mapping[str, Any] | pd.Series) -> str:
-    return "; ".join(
+    told = "; ".join(
         _estimate({"value": row[m], "low": row[f"{m}_low"], "high": row[f"{m}_high"]}, m)
         for m in ("sensitivity", "specificity", "ppv", "npv")
     )
+    fixed = "at this fixed threshold"
+    how = fixed if row["choose"] == "threshold" else (
+        f"of resamples that choose the threshold anew; what the choice holds, {fixed}"
+    )  # fmt: skip
+    return f"{told}. PPV and NPV at a prevalence of {row['prevalence']:.3g}; intervals {how}"
 
 
 def _uncertainty(row: Mapping[str, Any] | pd.Series, cluster: str) -> str:

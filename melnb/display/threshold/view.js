@@ -77,7 +77,7 @@ function makeCurves(counts, pair, act) {
 
 /** Rates with their intervals, and the same in a sentence of whole images. */
 function makeNumbers(counts, word) {
-  const facts = makeFacts("At this threshold",
+  const facts = makeFacts("At this fixed threshold",
     ["Sensitivity", "Specificity", "PPV", "NPV", "Needed to biopsy", "Flagged"]);
   const sentence = html("p", { class: "sentence" });
   facts.node.append(sentence);
@@ -133,7 +133,8 @@ function makeParts(model, { counts, groups, pair }, act) {
   histogram.node.firstChild.append(makeAxisMenu(words.scale, act.rescale));
 
   const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
-    + `(${percent(counts.positives / n)}). Wilson 95% intervals.`;
+    + `(${percent(counts.positives / n)}). Wilson 95% intervals at the threshold as it stands; `
+    + "where these images chose it, the report's own are wider.";
   const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
   const panels = [...curves.nodes.map((node) => panel({ node }, "curve-panel")),
     panel(confusion, "confusion-panel"), panel(histogram, "wide histogram-panel"),

@@ -5,6 +5,7 @@ what it finds.
 
     thresholds   which one, and what each would do
     measures     what flagged rows say of a test, patients counted as patients
+    rechosen     how sure is it, where the rows that judge it chose it?
     points       the chosen one, with every measure and its interval
     chosen       the frozen one: written, read, and applied once to test rows
     equivalence  is a model not worse than another by more than a margin?

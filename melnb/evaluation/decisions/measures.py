@@ -74,6 +74,50 @@ def measure_rows(
     return {name: _both_limits(measure) for name, measure in measures.items()}
 
 
+def measure_values(
+    counts: np.ndarray, *, prevalence: float = 0, beta: float = 2
+) -> dict[str, np.ndarray]:
+    """Return every measure of many counts at once, without intervals.
+
+    Args:
+        counts: draws x 4: true and false positives, true and false negatives.
+        prevalence: Where the test will be used; 0: that of each draw.
+        beta: Of F-beta.
+
+    Returns:
+        By name, as `measure_rows`, draws values each; NaN where the rows that one needs are absent.
+    """
+    tp, fp, tn, fn = counts.T
+    sensitivity, specificity = quotient(tp, tp + fn), quotient(tn, tn + fp)
+    share = prevalence or quotient(tp + fn, tp + fp + tn + fn)
+    found, cleared = sensitivity * share, specificity * (1 - share)
+    flagged = found + (1 - specificity) * (1 - share)
+    ppv = quotient(found, flagged)
+    false_rate, miss_rate = 1 - specificity, 1 - sensitivity
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "ppv": ppv,
+        "npv": quotient(cleared, 1 - flagged),
+        "number_needed_to_biopsy": _over(np.ones_like(ppv), ppv),
+        "likelihood_ratio_positive": _over(sensitivity, false_rate),
+        "likelihood_ratio_negative": _over(miss_rate, specificity),
+        "flagged": flagged,
+        "accuracy": found + cleared,
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "youden": sensitivity + specificity - 1,
+        "f1": _f_betas(counts, 1),
+        "f_beta": _f_betas(counts, beta),
+        "matthews_correlation": _correlations(counts),
+    }
+
+
+def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return a ratio, infinite where only what is below is 0."""
+    endless = np.where((below == 0) & (above > 0), np.inf, np.nan)
+    return np.where(below > 0, quotient(above, below), endless)
+
+
 def _effects(
     truth: np.ndarray, flagged: np.ndarray, clusters: np.ndarray | None
 ) -> dict[str, float]:

@@ -6,11 +6,13 @@ A threshold is chosen on out-of-fold rows alone, and then frozen (`chosen`).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from melnb.evaluation.decisions.measures import measure_rows
+from melnb.evaluation.decisions.rechosen import rechosen_measures
 from melnb.evaluation.decisions.thresholds import (
     Choice,
     check_prevalence,
@@ -44,6 +46,10 @@ def operating_point(
     It is chosen and measured on out-of-fold rows where there are any; `operating_point_by_fold`
     says by how much the choice flatters itself. On test rows a threshold can only be given.
 
+    A threshold that these rows chose errs with them: intervals are of resamples that choose anew
+    (`rechosen`). What the choice holds at its value, and what a given threshold does, has the
+    interval at this fixed threshold, which stands beside all others too.
+
     Args:
         predictions: Predictions table.
         positive: The class looked for.
@@ -58,14 +64,15 @@ def operating_point(
         confidence: Of every interval.
         cluster: A column, such as `patient_id`, whose images err together: intervals widen.
         beta: Of `f_beta`: 2 weighs what is missed, 0.5 what is flagged in error.
-        draws: Number of resamples behind the limits of `f_beta` and `matthews_correlation`.
+        draws: Number of resamples.
         seed: Of the resampling.
 
     Returns:
         `threshold`; each of `sensitivity`, `specificity`, `ppv`, `npv`, `number_needed_to_biopsy`,
         `likelihood_ratio_positive`, `likelihood_ratio_negative`, `flagged`, `accuracy`,
         `balanced_accuracy`, `youden`, `f1`, `f_beta`, `matthews_correlation` with `…_low` and
-        `…_high`; `tp`, `fp`, `tn`, `fn`, `n`, `positives`, `left_out`, `prevalence`, `choose`,
+        `…_high`, and `…_fixed_low` and `…_fixed_high`, at this fixed threshold; `threshold_low` and
+        `threshold_high` (NaN where it was given); `tp`, `fp`, `tn`, `fn`, `n`, `positives`, `left_out`, `prevalence`, `choose`,
         `at`, `beta`, `theoretical_threshold` (where `cost` would cut calibrated probabilities; NaN
         for other choices), `confidence`, `positive`, `run`, `rows` (out of fold or test),
         `method` (of the intervals), `note`.
@@ -82,6 +89,8 @@ def operating_point(
     point = measured_point(
         rows,
         threshold,
+        choose=choose,
+        at=at,
         reason=reason,
         prevalence=prevalence,
         confidence=confidence,
@@ -141,6 +150,8 @@ def measured_point(
     rows: pd.DataFrame,
     threshold: float,
     *,
+    choose: Choice = "threshold",
+    at: float = 0.5,
     reason: str = "",
     prevalence: float = 0,
     confidence: float = 0.95,
@@ -154,40 +165,49 @@ def measured_point(
     Args:
         rows: `rows.binary_rows`, of out-of-fold rows or of test rows alone.
         threshold: NaN where there is none.
+        choose: How these rows chose it; `threshold`: it was given.
+        at: The value that was wanted.
         reason: Why there is none, or a remark.
 
     The rest are those of `operating_point`.
     """
     known = rows if threshold == threshold else rows.head(0)
     truth, flagged = known["truth"].to_numpy(), known["score"].to_numpy() >= threshold
-    measured = measure_rows(
-        truth,
-        flagged,
-        prevalence=prevalence,
-        confidence=confidence,
-        beta=beta,
-        clusters=row_clusters(known, cluster),
-        draws=draws,
-        seed=seed,
-    )
+    how: dict[str, Any] = {"prevalence": prevalence, "confidence": confidence, "beta": beta}
+    how |= {"draws": draws, "seed": seed}
+    fixed = measure_rows(truth, flagged, clusters=row_clusters(known, cluster), **how)
     point: dict[str, object] = {"threshold": threshold}
+    measured, limits, remark = fixed, (math.nan, math.nan), ""
+    if choose != "threshold" and len(known):
+        measured, limits, remark = rechosen_measures(
+            known, fixed, choose=choose, at=at, cluster=cluster, **how
+        )
+    point |= {"threshold_low": limits[0], "threshold_high": limits[1]}
     for name, (value, low, high) in measured.items():
         point |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        point |= {f"{name}_fixed_low": fixed[name][1], f"{name}_fixed_high": fixed[name][2]}
     tp, fp, tn, fn = counts_at(known, threshold)
     n, positives = len(rows), int(rows["truth"].sum())
     point |= {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "n": n, "positives": positives}
     point |= {"left_out": rows.attrs.get("left_out", 0), "beta": beta}
     point |= {"prevalence": prevalence or (positives / n if n else math.nan)}
-    point |= {"confidence": confidence, "method": method_name(cluster)}
+    point |= {"confidence": confidence, "method": method_name(cluster, anew=choose != "threshold")}
     point |= {"rows": OUT_OF_FOLD if (rows["fold"] != TEST).any() else TEST_ROWS}
-    return point | {"note": "; ".join(filter(None, (reason, *_absent(measured, reason, cluster))))}
+    notes = (reason, *_absent(measured, reason, cluster, among=remark), remark)
+    return point | {"note": "; ".join(filter(None, notes))}
 
 
-def method_name(cluster: str) -> str:
-    """Return how the intervals of proportions, and of what has no closed form, were made."""
-    if cluster:
-        return f"Wilson, design effect of {cluster} (Rao and Scott 1992); bootstrap of {cluster}"
-    return "Wilson; bootstrap of rows"
+def method_name(cluster: str, *, anew: bool = False) -> str:
+    """Return how the intervals of proportions, and of what has no closed form, were made.
+
+    Args:
+        cluster: What is resampled whole; empty: rows are.
+        anew: Whether the rows chose the threshold that they judge.
+    """
+    unit = cluster or "rows"
+    wilson = f"Wilson, design effect of {cluster} (Rao and Scott 1992)" if cluster else "Wilson"
+    fixed = f"at this fixed threshold: {wilson}; bootstrap of {unit}"
+    return f"bootstrap of {unit}, threshold chosen anew in each; {fixed}" if anew else fixed
 
 
 def run_name(predictions: pd.DataFrame) -> str:
@@ -196,9 +216,9 @@ def run_name(predictions: pd.DataFrame) -> str:
 
 
 def _absent(
-    measured: dict[str, tuple[float, float, float]], reason: str, cluster: str
+    measured: dict[str, tuple[float, float, float]], reason: str, cluster: str, *, among: str
 ) -> list[str]:
-    """Return which measures, and which intervals, are not estimable."""
+    """Return which measures, and which intervals, are not estimable, if none of that was said."""
     if reason.startswith("not estimable"):
         return []
     values = [name for name, (value, *_) in measured.items() if math.isnan(value)]
@@ -208,7 +228,7 @@ def _absent(
     made = []
     if values:
         made.append(f"not estimable, for want of such rows: {', '.join(values)}")
-    if limits:
+    if limits and "interval not estimable" not in among:
         why = f"no spread between the {cluster or 'row'}s behind them"
         made.append(f"interval not estimable, {why}: {', '.join(limits)}")
     return made

@@ -10,12 +10,18 @@ import pandas as pd
 
 from melnb.evaluation.calibration.prevalence import shifted_probability
 from melnb.evaluation.metrics import thin_curve
+from melnb.evaluation.rankings import quotient
 from melnb.evaluation.rows import absent_class, binary_rows, threshold_counts
 from melnb.tables import class_names
 
 Choice = Literal["sensitivity", "specificity", "ppv", "cost", "youden", "threshold"]
 REST = "rest"  # every class but the positive one
+ABOVE, NO_STEP = -1, -2  # places of a threshold that flags nothing, and of one that is not there
 _ROUNDING = 1e-9  # of a share of a count
+_NOTHING_FLAGGED: dict[Choice, str] = {
+    "specificity": "no score keeps it: nothing is flagged",
+    "cost": "no biopsy is worth its cost: nothing is flagged",
+}
 _THRESHOLD_COLUMNS = (
     "threshold", "sensitivity", "specificity", "ppv", "npv", "flagged", "tp", "fp", "tn", "fn",
 )  # fmt: skip
@@ -73,19 +79,51 @@ def choose_threshold(
         return math.nan, reason
     threshold, found, false = threshold_counts(rows)
     share = check_prevalence(prevalence) or found[-1] / len(rows)
+    step = int(chosen_steps(found[None], false[None], choose=choose, at=at, prevalence=share)[0])
+    if step == NO_STEP:
+        return math.nan, _unreached_ppv(threshold, found, false, at, share)
+    if step == ABOVE:
+        return float(np.nextafter(threshold[0], np.inf)), _NOTHING_FLAGGED[choose]
+    return float(threshold[step]), ""
+
+
+def chosen_steps(
+    found: np.ndarray, false: np.ndarray, *, choose: Choice, at: float, prevalence: float = 0
+) -> np.ndarray:
+    """Return the place of the chosen threshold in each draw of the rows.
+
+    Args:
+        found: draws x thresholds, true positives at each, the highest threshold first; the last
+            flags every row, and each draw holds both classes.
+        false: As found, false positives.
+        choose: See `points.operating_point`; any but `threshold`.
+        at: The wanted value.
+        prevalence: At which `ppv` must hold and `cost` is counted; 0: each draw's own.
+
+    Returns:
+        draws whole numbers: `ABOVE` where nothing is flagged, `NO_STEP` where none will do.
+    """
+    positives, negatives = found[:, -1:], false[:, -1:]
+    share = prevalence or positives / (positives + negatives)
     if choose == "sensitivity":
         # Counts are compared, with room for the rounding of 0.9 x 10.
-        return float(threshold[np.argmax(found >= at * found[-1] - _ROUNDING)]), ""
+        return np.argmax(found >= at * positives - _ROUNDING, axis=1)
+    if choose == "specificity":
+        kept = negatives - false >= at * negatives - _ROUNDING
+        return np.asarray(kept.sum(axis=1) - 1)
+    sensitivity, false_rate = found / positives, false / negatives
     if choose == "youden":
-        return float(threshold[np.argmax(found / found[-1] - false / false[-1])]), ""
-    if choose == "ppv":
-        return _reaching_ppv(threshold, found, false, at, share)
+        return np.argmax(sensitivity - false_rate, axis=1)
     if choose == "cost":
-        return _cheapest(threshold, found, false, at, share)
-    keeping = int((false[-1] - false >= at * false[-1] - _ROUNDING).sum())
-    if keeping == 0:
-        return _above(threshold), "no score keeps it: nothing is flagged"
-    return float(threshold[keeping - 1]), ""
+        missed = np.pad(1 - sensitivity, ((0, 0), (1, 0)), constant_values=1)
+        alarms = np.pad(false_rate, ((0, 0), (1, 0)))
+        costs = at * share * missed + (1 - share) * alarms
+        least = costs.min(axis=1, keepdims=True) + _ROUNDING * share
+        return np.argmax(costs <= least, axis=1) - 1
+    # PPV does not fall steadily as the threshold does, so that every threshold is looked at.
+    reached = _ppv(sensitivity, false_rate, share) >= at - _ROUNDING
+    step = np.argmax(np.where(reached, found, -1), axis=1)
+    return np.where(reached.any(axis=1), step, NO_STEP)
 
 
 def theoretical_threshold(ratio: float, *, prevalence: float = 0, own: float = 0) -> float:
@@ -168,36 +206,17 @@ def _check_choice(choose: Choice, at: float) -> None:
         raise ValueError(f"at is {at}, not between 0 and 1 (choose: {choose})")
 
 
-def _reaching_ppv(
+def _ppv(sensitivity: np.ndarray, false_rate: np.ndarray, share: float | np.ndarray) -> np.ndarray:
+    right = sensitivity * share
+    return quotient(right, right + false_rate * (1 - share))
+
+
+def _unreached_ppv(
     threshold: np.ndarray, found: np.ndarray, false: np.ndarray, at: float, share: float
-) -> tuple[float, str]:
-    """Return the threshold of the largest sensitivity whose PPV is enough; of ties the highest.
-
-    PPV does not fall steadily as the threshold does, so that every threshold is looked at.
-    """
-    true, wrong = found / found[-1] * share, false / false[-1] * (1 - share)
-    ppv = true / (true + wrong)
-    reached = ppv >= at - _ROUNDING
-    if not reached.any():
-        best = int(ppv.argmax())
-        return math.nan, (
-            f"not estimable: no threshold reaches a PPV of {at:g} at a prevalence of {share:.3g}; "
-            f"the highest is {ppv[best]:.3g}, at {threshold[best]:.4g}"
-        )
-    return float(threshold[np.argmax(np.where(reached, found, -1))]), ""
-
-
-def _cheapest(
-    threshold: np.ndarray, found: np.ndarray, false: np.ndarray, ratio: float, share: float
-) -> tuple[float, str]:
-    """Return the threshold of the least expected cost; of ties the highest."""
-    missed = 1 - np.append(0, found) / found[-1]
-    costs = ratio * share * missed + (1 - share) * np.append(0, false) / false[-1]
-    best = int(np.argmax(costs <= costs.min() + _ROUNDING * share))
-    if best == 0:
-        return _above(threshold), "no biopsy is worth its cost: nothing is flagged"
-    return float(threshold[best - 1]), ""
-
-
-def _above(threshold: np.ndarray) -> float:
-    return float(np.nextafter(threshold[0], np.inf))
+) -> str:
+    ppv = _ppv(found / found[-1], false / false[-1], share)
+    best = int(ppv.argmax())
+    return (
+        f"not estimable: no threshold reaches a PPV of {at:g} at a prevalence of {share:.3g}; "
+        f"the highest is {ppv[best]:.3g}, at {threshold[best]:.4g}"
+    )

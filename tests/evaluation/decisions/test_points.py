@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from melnb.evaluation.decisions import errors, points, thresholds
+from melnb.evaluation import bootstrap
+from melnb.evaluation.decisions import errors, measures, points, rechosen, thresholds
 from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.rows import binary_rows
 from melnb.tables import TableError
@@ -167,7 +169,9 @@ def test_patients_widen_the_intervals(folded: pd.DataFrame) -> None:
     assert "patient_id" not in plain["method"]
     for name in ("sensitivity", "ppv", "f1", "youden", "likelihood_ratio_negative"):
         assert wide[f"{name}_low"] < plain[f"{name}_low"]
-        assert wide[f"{name}_low"] == pytest.approx(once[f"{name}_low"], rel=0.01)
+        fixed = f"{name}_fixed_low"
+        assert wide[fixed] < plain[fixed]
+        assert wide[fixed] == pytest.approx(once[fixed], rel=0.01)
     by_fold = points.operating_point_by_fold(twice, positive="melanoma", cluster="patient_id")
     narrow = points.operating_point_by_fold(twice, positive="melanoma")
     assert (by_fold["sensitivity_low"] < narrow["sensitivity_low"]).all()
@@ -177,8 +181,9 @@ def test_patients_widen_the_intervals(folded: pd.DataFrame) -> None:
 def test_one_patient_has_no_interval(folded: pd.DataFrame) -> None:
     one = folded.assign(patient_id="p")
     row = points.operating_point(one, positive="melanoma", cluster="patient_id").iloc[0]
-    assert "interval not estimable, no spread between the patient_ids" in row["note"]
+    assert "not estimable: all rows of a class are of one patient_id" in row["note"]
     assert row["sensitivity"] >= 0.9
+    assert row.filter(regex="_(low|high)$").isna().all()
     assert math.isnan(row["sensitivity_low"])
 
 
@@ -191,6 +196,7 @@ def test_constant_scores_choose_all_or_nothing(binary: Make, choose: thresholds.
     assert flagged == (0 if choose == "specificity" else 5)
     assert "not estimable" in row["note"]
     assert "matthews_correlation" in row["note"]
+    assert math.isnan(row["matthews_correlation_low"])
 
 
 def test_operating_point(folded: pd.DataFrame) -> None:
@@ -206,14 +212,80 @@ def test_operating_point(folded: pd.DataFrame) -> None:
     assert row["number_needed_to_biopsy"] == pytest.approx(1 / row["ppv"])
     assert row["number_needed_to_biopsy_low"] == pytest.approx(1 / row["ppv_high"])
     for column in [c.removesuffix("_low") for c in point.columns if c.endswith("_low")]:
-        assert row[f"{column}_low"] < row[column] < row[f"{column}_high"], column
-    assert (row["n"], row["positives"], row["note"]) == (600, truth.sum(), "")
+        own = column.removesuffix("_fixed")
+        assert row[f"{column}_low"] < row[own] < row[f"{column}_high"], column
+    assert (row["n"], row["positives"]) == (600, truth.sum())
+    assert row["note"].startswith("sensitivity is held at 0.9 by the choice")
     assert row["prevalence"] == pytest.approx(truth.mean())
     rare = points.operating_point(folded, positive="melanoma", at=0.9, prevalence=0.01).iloc[0]
     assert rare["threshold"] == row["threshold"]
     assert rare["ppv"] < row["ppv"]
     wide = points.operating_point(folded, positive="melanoma", at=0.9, confidence=0.99).iloc[0]
     assert wide["sensitivity_low"] < row["sensitivity_low"]
+
+
+@pytest.mark.parametrize(
+    ("choose", "at"),
+    [("sensitivity", 0.9), ("specificity", 0.8), ("ppv", 0.3), ("cost", 9), ("youden", 0)],
+)
+@pytest.mark.parametrize("prevalence", [0, 0.05])
+def test_each_resample_chooses_as_the_rows_did(
+    folded: pd.DataFrame, choose: thresholds.Choice, at: float, prevalence: float
+) -> None:
+    """Against a loop: rows are copied as often as drawn, and the point is made of them."""
+    small = folded.head(150).assign(patient_id=[f"p{k // 3}" for k in range(150)])
+    rows = binary_rows(small, positive="melanoma")
+    clusters = rows["image_id"].index.to_numpy() // 3
+    how: dict[str, Any] = {"choose": choose, "at": at, "prevalence": prevalence}
+    cuts, counts = rechosen.rechosen_counts(rows, **how, clusters=clusters, draws=40, seed=3)
+    values = measures.measure_values(counts, prevalence=prevalence, beta=2)
+    (drawn,) = bootstrap.resample_counts(50, draws=40, seed=3)
+    for k, often in enumerate(drawn):
+        copies = rows.loc[np.repeat(np.arange(150), often[clusters])]
+        cut, _ = thresholds.choose_threshold(copies, positive="melanoma", **how)
+        if math.isnan(cut):
+            assert np.isnan(counts[k]).all()
+            continue
+        assert tuple(counts[k]) == thresholds.counts_at(copies, cut)
+        wanted = measures.measure_rows(
+            copies["truth"].to_numpy(), copies["score"].to_numpy() >= cut,
+            prevalence=prevalence, draws=2,
+        )  # fmt: skip
+        found = {name: v[k] for name, v in values.items()}
+        assert found == pytest.approx({n: v[0] for n, v in wanted.items()}, nan_ok=True)
+        assert cuts[k] == cut or choose == "specificity"
+    point = points.operating_point(
+        small, positive="melanoma", cluster="patient_id", draws=40, seed=3, **how
+    ).iloc[0]
+    ends = [np.nanquantile(values["f1"], q) for q in (0.025, 0.975)]
+    assert [point["f1_low"], point["f1_high"]] == pytest.approx(ends)
+
+
+def test_what_a_choice_holds_is_what_the_fixed_threshold_does(folded: pd.DataFrame) -> None:
+    for choose, held in rechosen.HELD.items():
+        at = 0.4 if choose == "ppv" else 0.9
+        row = points.operating_point(folded, positive="melanoma", choose=choose, at=at).iloc[0]
+        for name in held:
+            assert row[f"{name}_low"] == row[f"{name}_fixed_low"]
+        other = "sensitivity" if choose != "sensitivity" else "specificity"
+        width, fixed = (
+            row[f"{other}{end}_high"] - row[f"{other}{end}_low"] for end in ("", "_fixed")
+        )
+        assert width > 1.05 * fixed, choose
+        assert "chosen anew" in row["method"]
+    given_one = points.operating_point(
+        folded, positive="melanoma", choose="threshold", at=float(row["threshold"])
+    ).iloc[0]
+    assert given_one["method"].startswith("at this fixed threshold: ")
+    assert given_one["specificity_low"] == row["specificity_fixed_low"]
+    assert math.isnan(given_one["threshold_low"])
+
+
+def test_classes_that_are_apart_keep_wilsons_limits(binary: Make) -> None:
+    table = binary([True] * 30 + [False] * 60, np.linspace(0.99, 0.01, 90))
+    row = points.operating_point(table, positive="melanoma", choose="youden").iloc[0]
+    assert (row["specificity"], row["specificity_high"]) == (1, 1)
+    assert row["specificity_low"] == row["specificity_fixed_low"] < 0.95
 
 
 def test_a_threshold_flags_what_equals_it(binary: Make) -> None:

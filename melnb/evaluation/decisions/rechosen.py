@@ -1,0 +1,188 @@
+"""What a point is worth when its threshold was chosen on the rows that judge it.
+
+Such a threshold is an estimate too. At a sensitivity of 0.90 the specificity errs by the threshold's
+error as well as by its own, and an interval that takes the threshold as given covers a third to
+a half of the time where 95 % is meant. So each resample of the patients chooses anew: Platt, Hanley
+and Westwood 2000, Journal of Dental Research 79:1533; Hall, Hyndman and Fan 2004, Biometrika 91:743.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation import bootstrap
+from melnb.evaluation.counts import Estimate
+from melnb.evaluation.decisions.measures import measure_values
+from melnb.evaluation.decisions.thresholds import ABOVE, NO_STEP, Choice, chosen_steps
+from melnb.evaluation.intervals import NO_ERROR
+from melnb.evaluation.rankings import ranking_steps
+from melnb.evaluation.rows import absent_interval, few_remark, row_clusters
+
+THRESHOLD = "threshold"
+# What a choice holds at the wanted value does not vary over resamples; in new patients it does.
+HELD: Mapping[Choice, tuple[str, ...]] = {
+    "sensitivity": ("sensitivity",),
+    "specificity": ("specificity",),
+    "ppv": ("ppv", "number_needed_to_biopsy"),
+}
+_NOTHING = (math.nan, math.nan)
+_RATIOS = ("number_needed_to_biopsy", "likelihood_ratio_positive", "likelihood_ratio_negative")
+
+
+def rechosen_measures(
+    rows: pd.DataFrame,
+    fixed: Mapping[str, Estimate],
+    *,
+    choose: Choice,
+    at: float,
+    cluster: str = "",
+    confidence: float = 0.95,
+    **options: Any,
+) -> tuple[dict[str, Estimate], tuple[float, float], str]:
+    """Return measures of a point whose threshold these rows chose, with limits that know it.
+
+    Args:
+        rows: `rows.binary_rows` that chose it.
+        fixed: `measures.measure_rows` at it.
+        choose: As in `points.operating_point`; any but `threshold`.
+        at: The wanted value.
+        cluster: A column, such as `patient_id`, that is resampled whole.
+        confidence: Of the intervals.
+        options: `prevalence`, `beta`, `draws`, `seed` of `rechosen_limits`.
+
+    Returns:
+        The measures; the limits of the threshold; a remark. What the choice holds at its value
+        (`HELD`), and what no resample changes, keeps the limits at this fixed threshold.
+    """
+    held = HELD.get(choose, ())
+    why = _not_anew(rows, cluster, int(options.get("draws", 1000)))
+    limits: dict[str, tuple[float, float]] = {}
+    if not why:
+        clusters = row_clusters(rows, cluster)
+        limits = rechosen_limits(
+            rows, choose=choose, at=at, clusters=clusters, confidence=confidence, **options
+        )
+    made = {}
+    for name, (value, *own) in fixed.items():
+        kept = name in held or (not why and name not in limits)
+        low, high = own if kept else limits.get(name, _NOTHING)
+        made[name] = (value, low, high) if value == value else (value, *_NOTHING)
+    words = f"{choose} is held at {at:g} by the choice: its limits are at this fixed threshold"
+    remark = "; ".join(filter(None, (words if held else "", why or few_remark(rows, cluster))))
+    return made, limits.get(THRESHOLD, _NOTHING), remark
+
+
+def rechosen_limits(
+    rows: pd.DataFrame,
+    *,
+    choose: Choice,
+    at: float,
+    prevalence: float = 0,
+    confidence: float = 0.95,
+    beta: float = 2,
+    clusters: np.ndarray | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Return percentile limits of the threshold and of every measure, chosen anew in each resample.
+
+    Args:
+        rows: `rows.binary_rows` of both classes.
+        clusters: n whole numbers from 0: whole clusters are drawn, not rows.
+
+    The rest are those of `points.operating_point`; `choose` is any but `threshold`.
+
+    Returns:
+        By name, as `measures.measure_values`, and `threshold`: lower and upper limit, NaN where
+        half the resamples or more lack it. What no resample changes is absent.
+    """
+    thresholds, counts = rechosen_counts(
+        rows, choose=choose, at=at, prevalence=prevalence, clusters=clusters, draws=draws, seed=seed
+    )
+    values = {THRESHOLD: thresholds} | measure_values(counts, prevalence=prevalence, beta=beta)
+    made = {}
+    for name, drawn in values.items():
+        # Ratios may be infinite: of r, 1 - 1 / (1 + r) is not, and has the same percentiles.
+        shown = 1 - 1 / (1 + drawn) if name in _RATIOS else drawn
+        se, *ends = (float(v) for v in bootstrap.percentile_interval(shown, confidence=confidence))
+        if not se <= NO_ERROR:
+            low, high = (_ratio(v) for v in ends) if name in _RATIOS else ends
+            made[name] = (low, high)
+    return made
+
+
+def rechosen_counts(
+    rows: pd.DataFrame,
+    *,
+    choose: Choice,
+    at: float,
+    prevalence: float,
+    clusters: np.ndarray | None,
+    draws: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the threshold that each resample chooses, and its counts in that resample.
+
+    Returns:
+        draws thresholds and draws x 4 counts (true and false positives, true and false negatives);
+        NaN where a resample lacks a class or no threshold will do.
+    """
+    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
+    # A threshold that keeps a specificity lies between two negatives; any other at a positive.
+    scores, place = np.unique(-score, return_inverse=True)
+    steps = place if choose == "specificity" else ranking_steps(truth, score)
+    highest = np.full(int(steps.max()) + 1, -np.inf)
+    np.maximum.at(highest, steps, -scores[place])
+    count = partial(_chosen_counts, choose=choose, at=at, prevalence=prevalence)
+    made = bootstrap.resampled_statistics(
+        truth, score, statistics=[count], draws=draws, seed=seed, clusters=clusters, steps=steps
+    )[:, 0]
+    step = made[:, 0]
+    known = np.isfinite(step)
+    thresholds = np.full(len(step), np.nan)
+    thresholds[known] = np.where(
+        step[known] == ABOVE, np.nextafter(highest[0], np.inf), highest[step[known].astype(int)]
+    )
+    return thresholds, made[:, 1:]
+
+
+def _chosen_counts(
+    positives: np.ndarray, negatives: np.ndarray, *, choose: Choice, at: float, prevalence: float
+) -> np.ndarray:
+    """Return the chosen step of each draw and its four counts, draws x 5.
+
+    Args:
+        positives: draws x steps, counts from the highest score down.
+        negatives: As positives.
+    """
+    found, false = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
+    made = np.full((len(found), 5), np.nan)
+    both = np.flatnonzero((found[:, -1] > 0) & (false[:, -1] > 0))
+    if len(both) < len(found):
+        found, false = found[both], false[both]
+    if not len(both):
+        return made
+    step = chosen_steps(found, false, choose=choose, at=at, prevalence=prevalence)
+    own = np.arange(len(step))
+    tp, fp = (np.where(step < 0, 0, counts[own, np.maximum(step, 0)]) for counts in (found, false))
+    every = np.stack([step, tp, fp, false[:, -1] - fp, found[:, -1] - tp], axis=1)
+    every[step == NO_STEP] = np.nan
+    made[both] = every
+    return made
+
+
+def _ratio(share: float) -> float:
+    """Return r of 1 - 1 / (1 + r)."""
+    return math.inf if share >= 1 else share / (1 - share)
+
+
+def _not_anew(rows: pd.DataFrame, cluster: str, draws: int) -> str:
+    """Return why no threshold can be chosen anew, or an empty text."""
+    why = absent_interval(rows, math.inf, cluster)
+    return why or (f"interval not estimable: draws is {draws}, of two or more" if draws < 2 else "")
