@@ -14,12 +14,12 @@ import pandas as pd
 from melnb.evaluation import intervals
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import (
+    DELONG,
     absent_interval,
     auc_estimate,
     binary_rows,
     estimate,
     row_clusters,
-    wald_limits,
 )
 from melnb.tables import class_names
 
@@ -147,18 +147,21 @@ def _macro_auc(
     if not kept:
         reason = "not estimable: no class has rows in it and outside it"
         nothing = (math.nan, math.nan)
-        return estimate("AUC", math.nan, rows, limits=nothing, method="DeLong", reason=reason)
+        return estimate("AUC", math.nan, rows, limits=nothing, method=DELONG, reason=reason)
     value = float(np.mean([pair[0] for pair in kept.values()]))
     parts = np.mean([pair[1] for pair in kept.values()], axis=0)
-    se = math.sqrt(intervals.parts_covariance(parts[None], row_clusters(rows, cluster))[0, 0])
+    truths = np.array([table["truth"].to_numpy(dtype=bool) for table in by_class.values()])
+    clusters = row_clusters(rows, cluster)
+    variance = intervals.auc_covariance(parts[None], truths.argmax(axis=0), clusters)[0, 0]
+    se = math.sqrt(max(float(variance), 0.0)) if variance == variance else math.nan
     reasons = (absent_interval(by_class[name], se, cluster) for name in kept)
     return estimate(
         "AUC",
         value,
         rows,
         se=se,
-        limits=wald_limits(value, se, confidence),
-        method=f"DeLong by {cluster}" if cluster else "DeLong",
+        limits=intervals.auc_limits(value, se, confidence=confidence),
+        method=f"{DELONG} by {cluster}" if cluster else DELONG,
         reason=next((text for text in reasons if text), ""),
         remark=_left_out([name for name in by_class if name not in kept]),
     )

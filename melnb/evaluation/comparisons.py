@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -132,6 +133,9 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
         if not single.any():  # one fold, which has no number
             single = (part["rows"] == "out of fold") & part["value"].notna()
         row = _dispersion(part[single], confidence)
+        if metric == "AUC" and "se" in row:
+            limits = intervals.auc_limits(row["value"], row["se"], confidence=confidence)
+            row |= dict(zip(("low", "high"), limits, strict=True))
         row |= {"metric": metric, "pooled": float(pooled.iloc[0]) if len(pooled) else math.nan}
         made.append(row)
     columns = [c for c in DISPERSION_COLUMNS if c != "p_holm"]
@@ -186,11 +190,12 @@ def leaderboard_error(
     se = _pairs_error(auc, positives, negatives, both, both) or math.nan
     shortcut = (auc / (2 - auc), 2 * auc**2 / (1 + auc))
     quantile = intervals.normal_quantile(confidence)
+    low, high = intervals.auc_limits(auc, se, confidence=confidence)
     cells = {
         "auc": auc,
         "se": se,
-        "low": auc - quantile * se,
-        "high": min(auc + quantile * se, 1.0) if se == se else math.nan,
+        "low": low,
+        "high": high,
         "se_exponential": _pairs_error(auc, positives, negatives, *shortcut) or math.nan,
         "se_most": math.sqrt(auc * (1 - auc) / min(positives, negatives)) or math.nan,
         "correlation": list(correlations),
@@ -270,9 +275,9 @@ def _verdicts(
     return verdicts
 
 
-def _dispersion(folds: pd.DataFrame, confidence: float) -> dict[str, object]:
+def _dispersion(folds: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """Return what the folds of one metric show; `folds` are those whose value is estimable."""
-    row: dict[str, object] = {"folds": len(folds), "n": int(folds["n"].sum())}
+    row: dict[str, Any] = {"folds": len(folds), "n": int(folds["n"].sum())}
     if len(folds) < 2:
         return row | {"note": f"not estimable: {len(folds)} fold(s) with a value, of two or more"}
     value, se = (folds[c].to_numpy(dtype=float) for c in ("value", "se"))

@@ -34,19 +34,18 @@ def midranks(values: np.ndarray) -> np.ndarray:
 
 
 def auc_parts(truth: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the AUC and what each row adds to its error.
+    """Return the AUC and what each row adds to its error (see `auc_covariance`).
 
-    The sum of the squared parts is DeLong's variance; the sum of the products of two scores'
-    parts is DeLong's covariance. Midranks make it O(n log n).
-
-    DeLong et al. 1988, Biometrics 44:837; Sun and Xu 2014, IEEE Signal Processing Letters 21:1389.
+    Midranks make it O(n log n): Sun and Xu 2014, IEEE Signal Processing Letters 21:1389.
 
     Args:
         truth: n booleans, true for a positive row.
         score: n numbers, higher for more suspect rows.
 
     Returns:
-        The AUC, NaN when a class is absent; n parts, NaN when a class has fewer than two rows.
+        The AUC, NaN when a class is absent; n parts, NaN when a class has fewer than two rows: of a
+        positive row the share of the others that it beats, less the AUC, over the positives; of
+        another likewise.
     """
     positives, negatives = int(truth.sum()), int((~truth).sum())
     parts = np.full(len(score), np.nan)
@@ -58,20 +57,50 @@ def auc_parts(truth: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
     of_negatives = 1 - (together[~truth] - midranks(score[~truth])) / positives
     value = float(of_positives.mean())
     if positives > 1 and negatives > 1:
-        parts[truth] = (of_positives - value) / math.sqrt(positives * (positives - 1))
-        parts[~truth] = (of_negatives - value) / math.sqrt(negatives * (negatives - 1))
+        parts[truth] = (of_positives - value) / positives
+        parts[~truth] = (of_negatives - value) / negatives
     return value, parts
 
 
-def parts_covariance(parts: np.ndarray, clusters: np.ndarray | None = None) -> np.ndarray:
-    """Return the covariance of k estimates from their parts.
+def auc_covariance(
+    parts: np.ndarray,
+    groups: np.ndarray,
+    clusters: np.ndarray | None = None,
+    *,
+    used: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the covariance of k AUCs from the parts of their rows.
 
-    Rows of one cluster (a patient's images) are summed first, since they err together: Obuchowski
-    1997, Biometrics 53:567.
+    DeLong et al. 1988, Biometrics 44:837. Rows of one cluster (a patient's images) are summed
+    first, since they err together: Obuchowski 1997, Biometrics 53:567. The I clusters that hold
+    positives correct the squares of their sums by I / (I - 1), those that hold others theirs, and
+    all clusters the products of both: with few positive patients one correction for all is too low.
 
     Args:
-        parts: k x n, a row for each estimate.
+        parts: k x n, `auc_parts`; 0 where a row is not used.
+        groups: n truths, or classes where each has an AUC.
         clusters: n whole numbers from 0; None when every row stands alone.
+        used: k x n booleans, the rows of each AUC; None: all.
+
+    Returns:
+        k x k; NaN where a group of an AUC is of fewer than two rows or clusters.
+    """
+    codes = np.arange(parts.shape[1]) if clusters is None else clusters
+    whose = np.ones(parts.shape, dtype=bool) if used is None else used
+    whole, together = _cluster_sums(parts, whose, codes)
+    found = (together * whole) @ (together * whole).T
+    for group in np.unique(groups):
+        sums, own = _cluster_sums(parts, whose & (groups == group), codes)
+        found += (own * sums) @ (own * sums).T - (together * sums) @ (together * sums).T
+    return np.asarray(found)
+
+
+def parts_covariance(parts: np.ndarray, clusters: np.ndarray | None = None) -> np.ndarray:
+    """Return the covariance of k means from what each row adds to their error.
+
+    Args:
+        parts: k x n, a row for each mean.
+        clusters: n whole numbers from 0, summed first; None when every row stands alone.
 
     Returns:
         k x k; NaN when there are fewer than two rows or clusters.
@@ -88,15 +117,16 @@ def parts_covariance(parts: np.ndarray, clusters: np.ndarray | None = None) -> n
 def auc_delong(
     truth: np.ndarray, score: np.ndarray, clusters: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """Return the AUC and DeLong's standard error (see `auc_parts`)."""
+    """Return the AUC and DeLong's standard error (see `auc_covariance`)."""
     value, parts = auc_parts(truth, score)
-    return value, math.sqrt(parts_covariance(parts[None], clusters)[0, 0])
+    variance = float(auc_covariance(parts[None], truth, clusters)[0, 0])
+    return value, math.sqrt(max(variance, 0.0)) if value == value else math.nan
 
 
 def delong_covariance(
     truth: np.ndarray, scores: np.ndarray, clusters: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the AUCs of k scores on the same rows, and their covariance (see `auc_parts`).
+    """Return the AUCs of k scores on the same rows, and their covariance (see `auc_covariance`).
 
     Args:
         truth: n booleans.
@@ -107,7 +137,24 @@ def delong_covariance(
         k AUCs and a k x k covariance.
     """
     values, parts = zip(*(auc_parts(truth, score) for score in scores), strict=True)
-    return np.array(values), parts_covariance(np.stack(parts), clusters)
+    return np.array(values), auc_covariance(np.stack(parts), truth, clusters)
+
+
+def auc_limits(value: float, se: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the limits of an AUC from its standard error, on the scale of its logit.
+
+    Near 1 an AUC errs more downwards than upwards, and limits of value - 1.96 se cover too little:
+    Newcombe 2006, Statistics in Medicine 25:559; Pepe 2003, The Statistical Evaluation of Medical
+    Tests, section 5.2.
+
+    Returns:
+        NaN where the error is 0 or unknown.
+    """
+    if not se > NO_ERROR or not 0 < value < 1:
+        return math.nan, math.nan
+    odds = value / (1 - value)
+    factor = math.exp(min(normal_quantile(confidence) * se / (value * (1 - value)), 700.0))
+    return odds / (odds + factor), odds * factor / (1 + odds * factor)
 
 
 def two_sided_p(z: float) -> float:
@@ -182,3 +229,21 @@ def difference_interval(
     below = math.hypot(value - low, other_high - other)
     above = math.hypot(high - value, other - other_low)
     return value - other, value - other - below, value - other + above
+
+
+def _cluster_sums(
+    parts: np.ndarray, rows: np.ndarray, codes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums of parts by cluster, k x clusters, and roots of I / (I - 1), k x 1.
+
+    Args:
+        parts: k x n.
+        rows: k x n booleans, those that are summed; I clusters hold any of them.
+        codes: n whole numbers from 0.
+    """
+    number = int(codes.max(initial=-1)) + 1
+    kept = np.where(rows, parts, 0.0)
+    sums = np.stack([np.bincount(codes, weights=p, minlength=number) for p in kept])
+    held = np.array([[len(np.unique(codes[own]))] for own in rows], dtype=float)
+    factor = np.divide(held, held - 1, out=np.full(held.shape, np.nan), where=held > 1)
+    return sums, np.sqrt(factor)

@@ -18,10 +18,12 @@ DIFFERENCE_COLUMNS = (
     "auc_first", "auc_second", "difference", "se", "low", "high", "z", "p",
     "n", "positives", "note",
 )  # fmt: skip
+DELONG = "logit DeLong"
 RANKED_ALIKE = "not estimable: the two scores rank the rows alike, or a class has 1 row"
 UNCUT = "not estimable: no threshold was chosen"
-# With so many of a class, DeLong's interval of an AUC of 0.9 covers 89 % where 95 % is meant.
-_FEW = 20
+# With so many of a class, DeLong's interval of an AUC of 0.9 covers 89 % where 95 % is meant; with
+# so few of them misplaced, 93 % or less.
+_FEW, _FEW_MISPLACED = 20, 4
 
 
 def binary_rows(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
@@ -98,10 +100,9 @@ def difference_row(
     difference = float(values[0] - values[1])
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     se = math.sqrt(max(variance, 0.0)) if variance == variance else math.nan
-    reason = absent_class(rows, positive)
+    reason = absent_class(rows, positive) or absent_clusters(rows, cluster)
     if not reason and not se > intervals.NO_ERROR:
         reason = RANKED_ALIKE
-    reason = reason or absent_clusters(rows, cluster)
     if reason:
         se = math.nan
     half, z = intervals.normal_quantile(confidence) * se, difference / se
@@ -142,10 +143,10 @@ def auc_estimate(
         value,
         rows,
         se=se,
-        limits=wald_limits(value, se, confidence),
-        method=f"DeLong by {cluster}" if cluster else "DeLong",
+        limits=intervals.auc_limits(value, se, confidence=confidence),
+        method=f"{DELONG} by {cluster}" if cluster else DELONG,
         reason=reason,
-        remark="" if reason else few_remark(rows, cluster),
+        remark="" if reason else auc_remark(rows, value, cluster),
     )
 
 
@@ -226,12 +227,18 @@ def few_remark(rows: pd.DataFrame, cluster: str = "") -> str:
     return f"rough: a class has only {fewest} {unit}" if fewest <= _FEW else ""
 
 
-def wald_limits(value: float, se: float, confidence: float) -> tuple[float, float]:
-    """Return the limits of a normal estimate within 0-1; NaN when its error is 0 or unknown."""
-    if not se > intervals.NO_ERROR:
-        return math.nan, math.nan
-    half = intervals.normal_quantile(confidence) * se
-    return max(value - half, 0.0), min(value + half, 1.0)
+def auc_remark(rows: pd.DataFrame, value: float, cluster: str = "") -> str:
+    """Return `few_remark`, or that an AUC is too near 1 for its number of rows, or nothing.
+
+    What tells is the rarer class times what is misplaced, positives x (1 - AUC): where it is below
+    4, the limits cover less than they say, the less the nearer to 0.
+    """
+    remark = few_remark(rows, cluster)
+    misplaced = _fewest_clusters(rows, cluster) * min(value, 1 - value)
+    if remark or not misplaced < _FEW_MISPLACED:
+        return remark
+    unit = f"{cluster.removesuffix('_id')}s" if cluster else "rows"
+    return f"rough: {unit} of the rarer class x (1 - AUC) is {misplaced:.2g}, below 4"
 
 
 def estimate(

@@ -161,7 +161,8 @@ def test_cochrans_q_by_hand() -> None:
     assert (row["value"], row["sd"], row["pooled"]) == pytest.approx((0.8, 0.1, 0.6))
     assert (row["lowest"], row["highest"], row["folds"], row["n"]) == (0.7, 0.9, 3, 30)
     assert row["se"] == pytest.approx(np.sqrt(0.01 + 0.01 + 0.0025) / 3)
-    assert row["high"] == pytest.approx(0.8 + 1.959964 * row["se"])
+    odds = 4 * np.exp(1.959964 * row["se"] / 0.16)  # on the scale of the logit
+    assert row["high"] == pytest.approx(odds / (1 + odds))
 
 
 def test_alike_folds_are_told_apart_no_more_often_than_chance() -> None:
@@ -210,7 +211,8 @@ def test_hanley_and_mcneils_own_example() -> None:
     wanted = (0.893 * 0.107 + (50 + 57) * (corner - 0.893**2)) / (51 * 58)
     assert row["se"] == pytest.approx(np.sqrt(wanted), rel=1e-4)
     assert row["least_lead"] == pytest.approx(1.959964 * np.sqrt(2) * row["se"])
-    assert row["low"] == pytest.approx(0.893 - 1.959964 * row["se"])
+    wanted = norm.ppf(0.975) * row["se"] / (0.893 * 0.107)
+    assert np.log(row["low"] / (1 - row["low"])) == pytest.approx(np.log(0.893 / 0.107) - wanted)
     assert row["se_most"] == pytest.approx(np.sqrt(0.893 * 0.107 / 51))
 
 

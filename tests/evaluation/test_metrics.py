@@ -130,7 +130,7 @@ def test_an_unknown_patient_stands_alone(tied: pd.DataFrame) -> None:
     alone = tied.assign(patient_id=np.nan)
     se = metrics.auc(tied, positive="melanoma").iloc[0]["se"]
     clustered = metrics.auc(alone, positive="melanoma", cluster="patient_id").iloc[0]["se"]
-    assert clustered == pytest.approx(se * np.sqrt(500 / 499))
+    assert clustered == pytest.approx(se)
 
 
 @settings(max_examples=settings.default.max_examples // 2)
@@ -300,7 +300,7 @@ def test_a_published_out_of_fold_file(siim_predictions: Path) -> None:
     assert (pooled["n"], pooled["positives"]) == (33126, 584)
     assert pooled["value"] == pytest.approx(0.89978, abs=5e-6)
     assert pooled["se"] == pytest.approx(0.00571, abs=5e-7)
-    assert (pooled["low"], pooled["high"]) == pytest.approx((0.88859, 0.91097), abs=5e-6)
+    assert (pooled["low"], pooled["high"]) == pytest.approx((0.88802, 0.91043), abs=5e-6)
     precision = found[found["metric"] == "average precision"].set_index("rows").loc["out of fold"]
     assert precision["value"] == pytest.approx(0.2013, abs=5e-5)
     assert precision["low"] < 0.2013 < precision["high"]

@@ -107,19 +107,19 @@ def chosen_steps(
     share = prevalence or positives / (positives + negatives)
     if choose == "sensitivity":
         # Counts are compared, with room for the rounding of 0.9 x 10.
-        return np.argmax(found >= at * positives - _ROUNDING, axis=1)
+        return np.asarray(np.argmax(found >= at * positives - _ROUNDING, axis=1))
     if choose == "specificity":
         kept = negatives - false >= at * negatives - _ROUNDING
         return np.asarray(kept.sum(axis=1) - 1)
     sensitivity, false_rate = found / positives, false / negatives
     if choose == "youden":
-        return np.argmax(sensitivity - false_rate, axis=1)
+        return np.asarray(np.argmax(sensitivity - false_rate, axis=1))
     if choose == "cost":
         missed = np.pad(1 - sensitivity, ((0, 0), (1, 0)), constant_values=1)
         alarms = np.pad(false_rate, ((0, 0), (1, 0)))
         costs = at * share * missed + (1 - share) * alarms
         least = costs.min(axis=1, keepdims=True) + _ROUNDING * share
-        return np.argmax(costs <= least, axis=1) - 1
+        return np.asarray(np.argmax(costs <= least, axis=1) - 1)
     # PPV does not fall steadily as the threshold does, so that every threshold is looked at.
     reached = _ppv(sensitivity, false_rate, share) >= at - _ROUNDING
     step = np.argmax(np.where(reached, found, -1), axis=1)

@@ -83,7 +83,7 @@ def optimism_table(
         if reason:
             covariance = np.full_like(covariance, math.nan)
         for what in _APPARENT:
-            row = _compared(what, values, covariance, intervals.normal_quantile(confidence))
+            row = _compared(what, values, covariance, confidence)
             row["note"] = "; ".join(str(t) for t in (reason or row["note"], remark) if t)
             made.append(row | {"what": what, "pairs": pairs})
     table = pd.DataFrame(made).assign(n=len(rows), positives=int(truth.sum()))
@@ -150,20 +150,21 @@ def _areas(
             parts[j, own] = share * part
     if not total:
         values[:] = parts[:] = math.nan
-    return values, intervals.parts_covariance(parts, clusters)
+    return values, intervals.auc_covariance(parts, truth, clusters)
 
 
 def _compared(
-    what: str, values: np.ndarray, covariance: np.ndarray, quantile: float
+    what: str, values: np.ndarray, covariance: np.ndarray, confidence: float
 ) -> dict[str, object]:
     """Return a row of the table without its counts."""
     apparent, honest = np.array(_APPARENT[what]), np.array(_HONEST[what])
-    luck = apparent - honest
+    luck, quantile = apparent - honest, intervals.normal_quantile(confidence)
     half, note = _half_width(honest, covariance, quantile)
     row: dict[str, object] = {"apparent": apparent @ values, "honest": honest @ values}
     row |= {"low": honest @ values - half, "high": honest @ values + half}
     if what == SELECTED:
-        row["high"] = min(honest @ values + half, 1.0) if half == half else math.nan
+        limits = intervals.auc_limits(honest @ values, half / quantile, confidence=confidence)
+        row["low"], row["high"] = limits
     half, luck_note = _half_width(luck, covariance, quantile)
     row |= {"optimism": luck @ values, "optimism_low": luck @ values - half}
     row |= {"optimism_high": luck @ values + half}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import bootstrap, rankings, rows
-from melnb.evaluation.intervals import auc_delong, normal_quantile, parts_covariance
+from melnb.evaluation.intervals import auc_delong, auc_limits, normal_quantile, parts_covariance
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.subgroups.levels import join_levels
 
@@ -231,7 +231,7 @@ def _measures(
 
 def _auc(arrays: Arrays, confidence: float) -> Estimate:
     value, se = auc_delong(arrays.truth, arrays.score, arrays.clusters)
-    return (value, *rows.wald_limits(value, se, confidence))
+    return (value, *auc_limits(value, se, confidence=confidence))
 
 
 def _precision(arrays: Arrays, confidence: float, draws: int, seed: int) -> Estimate:
@@ -257,6 +257,6 @@ def _no_interval(arrays: Arrays, needs: str, cluster: str) -> str:
 
 
 def _method(metric: str, cluster: str) -> str:
-    names = {"AUC": "DeLong", "average precision": "bootstrap"}
+    names = {"AUC": rows.DELONG, "average precision": "bootstrap"}
     names |= dict.fromkeys(("Brier score", "observed − expected"), "normal")
     return names.get(metric, "Wilson") + (f" by {cluster}" if cluster else "")

@@ -13,9 +13,9 @@ import pandas as pd
 from melnb.evaluation import rows
 from melnb.evaluation.intervals import (
     NO_ERROR,
+    auc_covariance,
     auc_parts,
     normal_quantile,
-    parts_covariance,
     wilson_interval,
 )
 from melnb.evaluation.multiplicity import holm_adjusted
@@ -140,13 +140,10 @@ def _tested(
 
 def _areas(arrays: Arrays, kept: dict[str, np.ndarray]) -> _Levels:
     values, parts = np.empty(len(kept)), np.zeros((len(kept), len(arrays.truth)))
-    number = arrays.count_clusters()
     for k, where in enumerate(kept.values()):
         values[k], parts[k, where] = auc_parts(arrays.truth[where], arrays.score[where])
-        if arrays.clusters is not None:  # the correction for few clusters is each level's own
-            own = arrays.count_clusters(where)
-            parts[k] *= math.sqrt(own / (own - 1) * (number - 1) / number)
-    covariance = parts_covariance(parts, arrays.clusters)
+    used = np.stack(list(kept.values()))
+    covariance = auc_covariance(parts, arrays.truth, arrays.clusters, used=used)
     return _Levels(list(kept), values, covariance, np.empty(0), "DeLong, Wald")
 
 

@@ -40,7 +40,7 @@ def test_the_area_is_scikit_learns(scores: pd.DataFrame, disagreement: pd.DataFr
     assert views["low"] > 0.5
     assert folds["low"] < 0.5 < folds["high"]
     clustered = failure_prediction(scores, disagreement, cluster="patient_id")
-    assert clustered["method"].eq("DeLong by patient_id").all()
+    assert clustered["method"].eq("logit DeLong by patient_id").all()
 
 
 def test_the_curve_is_scikit_learns(scores: pd.DataFrame, disagreement: pd.DataFrame) -> None:
