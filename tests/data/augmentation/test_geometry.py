@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from melnb.data.augmentation import geometry
@@ -77,6 +77,7 @@ def test_an_elastic_sheet_is_smooth_and_the_same_at_every_size() -> None:
 
 @settings(max_examples=settings.default.max_examples // 3)
 @given(draw=st.floats(0, 1, exclude_max=True, width=32), share=st.floats(0.01, 0.9))
+@example(draw=0.5999357104301453, share=0.875)  # a narrow last cell: three places are mirrored
 def test_a_bent_grid_keeps_its_order_its_edges_and_its_cells_sizes(
     draw: float, share: float
 ) -> None:
@@ -87,7 +88,8 @@ def test_a_bent_grid_keeps_its_order_its_edges_and_its_cells_sizes(
     np.testing.assert_allclose(seen[..., 1], np.tile(y[:, None], (1, 50)), atol=1e-3)
     for line, length in ((x, 50), (y, SIDE)):
         assert np.diff(line).min() >= 0  # 0 where the last place is mirrored
-        assert np.diff(line)[2:-2].min() > 0
+        within = (line[:-1] > 0) & (line[1:] < length - 1 - 1e-3)
+        assert np.diff(line)[within].min() > 0
         cell = length // 5
         inner = [line[k * cell + 1 : (k + 1) * cell - 1] for k in range(1, 4)]
         sizes = np.array([np.diff(part).mean() for part in inner])
