@@ -7,58 +7,29 @@ data set, as ISIC 2024 is published), or `file.tfrec::7` (key `image` of a shard
 from __future__ import annotations
 
 import io
-import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import h5py
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from melnb.data.decoding import Fit as Fit
+from melnb.data.decoding import Picture as Picture
+from melnb.data.decoding import PictureError as PictureError
+from melnb.data.decoding import choose_page, decode_levels, upright_size
+from melnb.data.decoding import decode_picture as decode_picture
+from melnb.data.levels import InvertedError, LevelError, find_lesion
 from melnb.data.shards.examples import read_example
 
-Fit = Literal["crop", "squash", "pad"]
 HDF5 = (".hdf5", ".h5")
 SHARDS = (".tfrec", ".tfrecord", ".tfrecords")
 
-_ORIENTATION = 0x0112  # EXIF tag; its values 2 to 8 are undone by
-_TURNS = dict(
-    enumerate(
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        start=2,
-    )
-)
-_MASK_THRESHOLD = 127  # published masks have grey edges where they were resized
 _SHAPE_TOLERANCE = 0.02  # a mask resized apart from its picture is off by a rounded pixel
 
 
-class PictureError(ValueError):
-    """A picture cannot be had from its file; the message names the file and the reason."""
-
-
-class Picture(NamedTuple):
-    """A decoded picture.
-
-    Attributes:
-        pixels: RGB, upright; a JPEG may have been decoded at 1/2, 1/4 or 1/8 of its size.
-        width: Of the file's picture, upright, in pixels.
-        height: Likewise.
-        jpeg: The file's own bytes if they are an upright RGB JPEG, or none.
-    """
-
-    pixels: Image.Image
-    width: int
-    height: int
-    jpeg: bytes
+class InvertedMaskError(PictureError):
+    """A mask is lesion all around a background."""
 
 
 def read_picture(path: str | Path, size: int = 0, fit: Fit = "crop") -> Image.Image:
@@ -82,6 +53,8 @@ def read_mask(
 ) -> Image.Image:
     """Read a mask as 0 and 255 (mode L), in the geometry its picture gets with the same `fit`.
 
+    Which of its levels is lesion is told by `levels.find_lesion`.
+
     Args:
         path: As for a picture.
         size: Pixels on a side; 0: the picture's own size, which has to be given.
@@ -90,19 +63,36 @@ def read_mask(
         height: Likewise.
 
     Raises:
-        PictureError: It cannot be read, or its proportions are not the picture's.
+        PictureError: It cannot be read, its levels do not tell what is lesion, or its proportions
+            are not the picture's.
     """
-    mask = decode_picture(read_bytes(path), str(path)).pixels.convert("L")
-    if width and abs(mask.width * height / (mask.height * width) - 1) > _SHAPE_TOLERANCE:
+    return fit_mask(decode_mask(read_bytes(path), path, width, height), size, fit, (width, height))
+
+
+def decode_mask(data: bytes, path: str | Path, width: int = 0, height: int = 0) -> Image.Image:
+    """Decode a mask at its own size, as 0 and 255 (mode L); arguments and errors as `read_mask`."""
+    image, lossy = decode_levels(data, str(path))
+    if width and abs(image.width * height / (image.height * width) - 1) > _SHAPE_TOLERANCE:
         raise PictureError(
-            f"{path}: the mask is {mask.width} x {mask.height} pixels but its picture "
+            f"{path}: the mask is {image.width} x {image.height} pixels but its picture "
             f"{width} x {height}: give the mask of the uncropped picture"
         )
-    white = 0 if mask.getextrema() == (0, 1) else _MASK_THRESHOLD  # some masks hold 0 and 1
-    binary = mask.point([255 if level > white else 0 for level in range(256)])
+    try:
+        lesion = find_lesion(image, lossy=lossy).lesion
+    except InvertedError as error:
+        raise InvertedMaskError(f"{path}: {error}") from None
+    except LevelError as error:
+        raise PictureError(f"{path}: {error}") from None
+    return Image.fromarray(np.where(lesion, np.uint8(255), np.uint8(0)))
+
+
+def fit_mask(
+    mask: Image.Image, size: int, fit: Fit = "crop", whole: tuple[int, int] = (0, 0)
+) -> Image.Image:
+    """Make a mask square as its picture is, or with `size` 0 as large as its `whole` picture."""
     if not size:
-        return binary.resize((width, height), Image.Resampling.NEAREST)
-    return fit_picture(binary, size, fit, Image.Resampling.NEAREST)
+        return mask.resize(whole, Image.Resampling.NEAREST)
+    return fit_picture(mask, size, fit, Image.Resampling.NEAREST)
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -113,10 +103,10 @@ def read_size(path: str | Path) -> tuple[int, int]:
     """
     try:
         with Image.open(io.BytesIO(read_bytes(path)) if "::" in str(path) else path) as image:
-            width, height = image.size
-            return (height, width) if _orientation(image) > 4 else (width, height)
-    except PictureError:
-        raise
+            choose_page(image)
+            return upright_size(image)
+    except PictureError as error:
+        raise PictureError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file") from None
     except Exception as error:  # as of decoding
@@ -144,45 +134,6 @@ def read_bytes(path: str | Path) -> bytes:
     if not data:
         raise PictureError(f"{path}: empty (0 bytes)")
     return data
-
-
-def decode_picture(data: bytes, name: str, *, size: int = 0, fit: Fit = "crop") -> Picture:
-    """Decode the bytes of an image file.
-
-    Args:
-        data: JPEG, PNG, TIFF, BMP, WebP … Palettes, CMYK and 16 bits become RGB of 8 bits; what
-            is transparent becomes white.
-        name: For messages.
-        size: The largest side wanted later; a JPEG is then decoded at the smallest of the scales
-            that libjpeg has for nothing (1/2, 1/4, 1/8) which is no smaller. 0: full scale.
-        fit: How it will be made square.
-
-    Raises:
-        PictureError: The bytes are truncated or no picture.
-    """
-    try:
-        # Pillow warns of damaged EXIF without naming the file.
-        quiet = warnings.catch_warnings(action="ignore", category=UserWarning)
-        with quiet, Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            if size:
-                image.draft("RGB", _least_size(width, height, size, fit))
-            turn = _orientation(image)
-            plain = image.format == "JPEG" and image.mode == "RGB" and turn == 1
-            pixels = _rgb(image)
-    except PictureError as error:
-        raise PictureError(f"{name}: {error}") from None
-    except UnidentifiedImageError:
-        raise PictureError(f"{name}: not a picture ({len(data)} bytes)") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error …
-        raise PictureError(f"{name}: {error}") from None
-    if turn != 1:
-        pixels = pixels.transpose(_TURNS[turn])
-    if turn > 4:  # a quarter turn
-        width, height = height, width
-    return Picture(pixels, width, height, data if plain else b"")
 
 
 def fit_picture(
@@ -249,34 +200,3 @@ def _centre(width: int, height: int) -> tuple[int, int, int, int]:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
-
-
-def _least_size(width: int, height: int, size: int, fit: Fit) -> tuple[int, int]:
-    """Return the smallest decoded size from which nothing is lost at `size`."""
-    if fit != "pad":
-        return size, size
-    scale = size / max(width, height)
-    return max(1, int(width * scale)), max(1, int(height * scale))
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        turn = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF is no reason to refuse the picture
-        return 1
-    return turn if 1 <= turn <= 8 else 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Decode to RGB of 8 bits."""
-    if image.mode == "F":
-        raise PictureError("32-bit floating point pixels: save it with 8 bits")
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut at 255
-        levels = np.asarray(image).astype(np.int64)
-        image = Image.fromarray(np.clip((levels + 128) // 257, 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    image.load()
-    return image if image.mode == "RGB" else image.convert("RGB")

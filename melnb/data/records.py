@@ -30,6 +30,7 @@ from melnb.tables import TEST, check_folds, check_images
 UNREADABLE = "unreadable.csv"
 SKIPPED = ["image_id", "path", "reason"]  # columns of what is left out
 
+_EMPTY_COUNT, _EMPTY_SHARE = 3, 0.05  # of masks: so many without a lesion are no chance
 _LISTED = 20  # unreadable pictures in an error's message; the file lists all
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NUMBERS = {"target": "target", "age": "age_approx", "width": "width", "height": "height"}
@@ -116,8 +117,8 @@ def make_records(
             TQDM_DISABLE of the environment is set.
 
     Raises:
-        RecordsError: Pictures cannot be read (all are listed), a target is none of the classes,
-            or a worker died.
+        RecordsError: Pictures cannot be read (all are listed), many masks hold no lesion, a
+            target is none of the classes, or a worker died.
         FileExistsError: The folder holds shards that were not made here.
         OSError: The disk is full. Finished shards stay, and the same call goes on.
     """
@@ -142,7 +143,8 @@ def make_records(
         if error.errno not in _FULL:
             raise
         raise OSError(error.errno, _full(len(reports), len(places)), str(folder)) from error
-    return _gather(reports, folder, places, skip_unreadable)
+    masks = int(table["mask_path"].notna().sum()) if "mask_path" in table else 0
+    return _gather(reports, folder, places, skip_unreadable, masks)
 
 
 def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> Records:
@@ -232,12 +234,17 @@ def _join(images: pd.DataFrame, folds: pd.DataFrame, classes: Sequence[str]) -> 
 
 
 def _gather(
-    reports: list[ShardReport], folder: Path, places: list[Place], skip_unreadable: bool
+    reports: list[ShardReport],
+    folder: Path,
+    places: list[Place],
+    skip_unreadable: bool,
+    masks: int,
 ) -> Records:
     rows = [row for report in reports for row in report.skipped]
     lost = pd.DataFrame(rows, columns=SKIPPED)
     lost = lost.sort_values("image_id", ignore_index=True)
     (folder / UNREADABLE).unlink(missing_ok=True)
+    _check_empty([mask for report in reports for mask in report.empty], masks)
     if rows and not skip_unreadable:
         raise _unreadable(lost, folder)
     shards = [shard for report in reports for shard in report.shards]
@@ -247,6 +254,14 @@ def _gather(
     shards.sort(key=lambda s: (s.image_size, s.fold == TEST, s.fold, s.path.name))
     kept = sum(len(r.shards) for r in reports if r.kept)
     return Records(tuple(shards), lost, kept, folder)
+
+
+def _check_empty(empty: list[str], masks: int) -> None:
+    if len(empty) >= max(_EMPTY_COUNT, _EMPTY_SHARE * masks):
+        raise RecordsError(
+            f"{len(empty)} of {masks} masks hold no lesion, the first is {empty[0]}: they are "
+            "empty, or inverted: mend them; an image that has no lesion has an empty mask_path"
+        )
 
 
 def _unreadable(lost: pd.DataFrame, folder: Path) -> RecordsError:

@@ -4,7 +4,7 @@
 
     missing     the image has none, though others have
     misnamed    the same, but a file is there whose name is nearly right
-    unreadable  no such file, or no picture
+    unreadable  no such file, no picture, or levels that do not tell what is lesion
     aspect      its proportions are not its picture's: refused when records are made
     empty       no lesion
     white       lesion everywhere (two of HAM10000)
@@ -28,7 +28,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from melnb.data.pictures import PictureError, decode_picture, read_bytes, read_size
+from melnb.data.decoding import decode_levels
+from melnb.data.levels import LevelError, Levels, find_lesion
+from melnb.data.pictures import PictureError, read_bytes, read_size
 from melnb.data.processes import count_cores, make_pool
 from melnb.data.sources.masks import find_near_masks
 
@@ -41,11 +43,9 @@ COLUMNS = (
     "frame", "mask_path", "path",
 )  # fmt: skip
 
-_LEVEL = 127  # above it is lesion, as in `pictures.read_mask`
 _ASPECT = 0.02  # the tolerance of `pictures.read_mask`
 _SCANT, _VAST = 0.001, 0.99  # shares of the picture; lesions of ISIC 2016-2018 take 0.3 % or more
 _GREY = 0.001
-_PALE = 16  # so near black or white, a level is a filter's or a JPEG's ripple
 _EDGE = 2  # pixels either side of an outline that resizing may have blurred
 _FEW, _CHUNK = 200, 32  # masks that one process has done before another has started; and at once
 
@@ -112,24 +112,24 @@ def look_at_mask(mask_path: str, path: str) -> Row:
     """
     row: Row = {"mask_path": mask_path, "path": path or None}
     try:
-        mask = decode_picture(read_bytes(mask_path), mask_path).pixels.convert("L")
-    except PictureError as error:
+        mask, lossy = decode_levels(read_bytes(mask_path), mask_path)
+        found = find_lesion(mask, lossy=lossy)
+    except (PictureError, LevelError) as error:
         said = str(error) if str(error).startswith(mask_path) else f"{mask_path}: {error}"
         return {**row, "findings": "unreadable", "said": f"{said} (the mask of {path})"}
-    row |= {"width": mask.width, "height": mask.height, **_measure(np.asarray(mask))}
+    row |= {"width": mask.width, "height": mask.height, **_measure(found)}
     findings = {**_compare_sizes(mask, mask_path, path), **_judge(row)}
     names = [name for name in FINDINGS if name in findings]
     return {**row, "findings": " ".join(names), "said": findings[names[0]] if names else ""}
 
 
-def _measure(levels: np.ndarray) -> Row:
+def _measure(found: Levels) -> Row:
     from scipy import ndimage
 
-    low, high = int(levels.min()), int(levels.max())
-    lesion = levels > (0 if (low, high) == (0, 1) else _LEVEL)  # some masks hold 0 and 1
+    lesion = found.lesion
     near = ndimage.binary_dilation(lesion, iterations=_EDGE)
     near &= ~ndimage.binary_erosion(lesion, iterations=_EDGE, border_value=1)
-    grey = (levels > _PALE) & (levels < 255 - _PALE) & ~near if high > 1 else np.zeros(1, bool)
+    grey = found.between & ~near
     labels, parts = ndimage.label(lesion, np.ones((3, 3)))
     pieces = np.bincount(labels.ravel())[1:]
     frame = np.concatenate([lesion[0], lesion[-1], lesion[1:-1, 0], lesion[1:-1, -1]])

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
-from melnb.data.pictures import PictureError, read_bytes
+from melnb.data.pictures import PictureError, read_size
 
 
 def picture_sizes(images: pd.DataFrame, *, n: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -20,7 +17,8 @@ def picture_sizes(images: pd.DataFrame, *, n: int = 2000, seed: int = 0) -> pd.D
         seed: Of the draw.
 
     Returns:
-        The drawn rows with `width` and `height` in pixels, missing where a picture cannot be read.
+        The drawn rows with `width` and `height` in pixels, upright, missing where a picture
+        cannot be read.
     """
     rows = images.dropna(subset=["path"])
     if len(rows) > n:
@@ -32,8 +30,6 @@ def picture_sizes(images: pd.DataFrame, *, n: int = 2000, seed: int = 0) -> pd.D
 
 def _size(path: str) -> tuple[int | None, int | None]:
     try:
-        # A file is opened in place, so that only its header is read.
-        with Image.open(path if "::" not in path else io.BytesIO(read_bytes(path))) as picture:
-            return picture.size
-    except (OSError, PictureError, UnidentifiedImageError, Image.DecompressionBombError):
+        return read_size(path)
+    except PictureError:
         return None, None

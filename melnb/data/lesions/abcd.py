@@ -14,7 +14,7 @@ from melnb.data.lesions.colours import Colours, measure_colours
 from melnb.data.lesions.crops import find_box
 from melnb.data.lesions.masks import Mask
 from melnb.data.lesions.shape import Shape, measure_shape
-from melnb.data.pictures import PictureError, decode_picture, read_bytes, read_picture
+from melnb.data.pictures import PictureError, decode_mask, read_bytes, read_picture
 
 MEASURES = (*Shape._fields[:-1], *Colours._fields[:-1])
 
@@ -37,7 +37,7 @@ def measure_lesion(path: str, mask_path: str, reason: str = "") -> dict[str, Any
     if reason or not mask_path:
         return {**unknown, "note": reason or "no mask"}
     try:
-        mask = _read_mask(mask_path)
+        mask = np.asarray(np.asarray(decode_mask(read_bytes(mask_path), mask_path)) > 0)
         shape = measure_shape(mask)
         if not mask.any():
             return {**unknown, "note": "the mask is empty"}
@@ -53,13 +53,6 @@ def measure_lesion(path: str, mask_path: str, reason: str = "") -> dict[str, Any
         return {**unknown, "note": str(error)}
     notes = "; ".join(note for note in (shape.note, colours.note) if note)
     return {**shape._asdict(), **colours._asdict(), "note": notes}
-
-
-def _read_mask(path: str) -> Mask:
-    """Read a mask at its own size, 0 and 1 or 0 and 255, lesion above the middle."""
-    levels = decode_picture(read_bytes(path), path).pixels.convert("L")
-    white = 0 if levels.getextrema() == (0, 1) else 127
-    return np.asarray(np.asarray(levels) > white)
 
 
 def _close(picture: Image.Image, mask: Mask) -> tuple[Any, Mask]:

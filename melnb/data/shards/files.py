@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,16 @@ from PIL import Image
 from melnb.data.appearance.cleaning import FINE, Cleaning, check_cleaning, clean_picture
 from melnb.data.pictures import (
     Fit,
+    InvertedMaskError,
     Picture,
     PictureError,
+    decode_mask,
     decode_picture,
     encode_jpeg,
     encode_png,
+    fit_mask,
     fit_picture,
     read_bytes,
-    read_mask,
 )
 from melnb.data.shards.examples import Shard, ShardWriter, file_crc
 from melnb.data.shards.messages import Value
@@ -46,6 +48,7 @@ WORDS = {  # record key: column of the images table
     "diagnosis": "diagnosis",
 }
 UNKNOWN = -1  # age or target
+_READING = 2  # how files are read: a change of it makes every shard anew
 
 Row = Mapping[str, Any]  # a row of the images table; None where unknown
 
@@ -99,12 +102,14 @@ class ShardReport:
             no picture was left.
         skipped: `image_id`, `path` and `reason` of each unreadable picture.
         kept: Whether it was there already.
+        empty: Masks that hold no lesion, and those that are inverted.
     """
 
     rows: int
     shards: list[Shard]
     skipped: list[dict[str, str]]
     kept: bool
+    empty: list[str] = field(default_factory=list)
 
 
 def make_shard(
@@ -121,21 +126,26 @@ def make_shard(
     if kept and (skip_unreadable or not kept.skipped):
         return kept
     certificate.unlink(missing_ok=True)
-    shards, skipped = _write_files(plan, folder, settings, skip_unreadable)
-    if shards or skip_unreadable:
-        entries = [{**asdict(s), "path": s.path.relative_to(folder).as_posix()} for s in shards]
-        content = {"made_of": digest, "rows": len(plan.rows), "shards": entries, "skipped": skipped}
+    made = _write_files(plan, folder, settings, skip_unreadable)
+    if made.shards or skip_unreadable:
+        entries = [
+            {**asdict(s), "path": s.path.relative_to(folder).as_posix()} for s in made.shards
+        ]
+        content = {**asdict(made), "made_of": digest, "shards": entries}
         certificate.parent.mkdir(exist_ok=True)
         temporary = certificate.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(certificate)
-    return ShardReport(len(plan.rows), shards, skipped, kept=False)
+    return made
 
 
-def make_examples(row: Row, settings: Settings) -> dict[int, dict[str, Value]]:
+def make_examples(row: Row, settings: Settings) -> tuple[dict[int, dict[str, Value]], bool]:
     """Make the example of one image at every size, from one decoding.
 
     A JPEG that already has a size is stored as it is, byte for byte, unless it is to be cleaned.
+
+    Returns:
+        Size to example, and whether the image has a mask that holds no lesion.
 
     Raises:
         PictureError: The picture or its mask cannot be read.
@@ -152,28 +162,30 @@ def make_examples(row: Row, settings: Settings) -> dict[int, dict[str, Value]]:
     target = row["target"]
     common["target"] = UNKNOWN if target is None else settings.classes.index(target)
     common |= {"width": picture.width, "height": picture.height}
+    mask = None if row.get("mask_path") is None else _read_mask(row, picture)
     examples = {}
     for size in settings.image_sizes:
         as_it_is = (picture.width, picture.height) == (size, size) and not cleaned
         stored = picture.jpeg if as_it_is else b""
         image = stored or encode_jpeg(fit_picture(pixels, size, fit), settings.quality)
         examples[size] = {**common, "image": image}
-        if row.get("mask_path") is not None:
-            examples[size]["mask"] = encode_png(_read_mask(row, size, fit, picture))
-    return examples
+        if mask:
+            examples[size]["mask"] = encode_png(fit_mask(mask, size, fit))
+    return examples, mask is not None and mask.getbbox() is None
 
 
-def _read_mask(row: Row, size: int, fit: Fit, picture: Picture) -> Image.Image:
+def _read_mask(row: Row, picture: Picture) -> Image.Image:
+    path = row["mask_path"]
     try:
-        return read_mask(row["mask_path"], size, fit, width=picture.width, height=picture.height)
+        return decode_mask(read_bytes(path), path, picture.width, picture.height)
     except PictureError as error:
-        raise PictureError(f"{error} (the mask of {row['path']})") from None
+        raise type(error)(f"{error} (the mask of {row['path']})") from None
 
 
 def _write_files(
     plan: ShardPlan, folder: Path, settings: Settings, skip_unreadable: bool
-) -> tuple[list[Shard], list[dict[str, str]]]:
-    skipped: list[dict[str, str]] = []
+) -> ShardReport:
+    made = ShardReport(len(plan.rows), [], [], kept=False)
     with ExitStack() as stack:
         writers = {
             size: stack.enter_context(ShardWriter(_size_folder(folder, size) / _temporary(plan)))
@@ -181,22 +193,25 @@ def _write_files(
         }
         for row in plan.rows:
             try:
-                examples = make_examples(row, settings)
+                examples, empty = make_examples(row, settings)
             except PictureError as error:
                 lost = {"image_id": row["image_id"], "path": row["path"] or ""}
-                skipped.append({**lost, "reason": str(error)})
+                made.skipped.append({**lost, "reason": str(error)})
+                made.empty.extend(
+                    [row["mask_path"]] if isinstance(error, InvertedMaskError) else []
+                )
                 continue
-            if skip_unreadable or not skipped:  # otherwise read on, to list them all
+            made.empty.extend([row["mask_path"]] if empty else [])
+            if skip_unreadable or not made.skipped:  # otherwise read on, to list them all
                 for size, example in examples.items():
                     writers[size].write(example)
-        count = len(plan.rows) - len(skipped)
-        if count == 0 or (skipped and not skip_unreadable):
-            return [], skipped
-        shards = []
+        count = len(plan.rows) - len(made.skipped)
+        if count == 0 or (made.skipped and not skip_unreadable):
+            return made
         for size, writer in writers.items():
             path = writer.finish(_size_folder(folder, size) / f"{plan.name}-{count}.tfrec")
-            shards.append(Shard(path, size, plan.fold, count, writer.crc))
-    return shards, skipped
+            made.shards.append(Shard(path, size, plan.fold, count, writer.crc))
+    return made
 
 
 def _kept_shards(certificate: Path, digest: str, folder: Path) -> ShardReport | None:
@@ -210,11 +225,13 @@ def _kept_shards(certificate: Path, digest: str, folder: Path) -> ShardReport | 
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no certificate, or none of ours: the shard is made anew
-    return ShardReport(content["rows"], shards, content["skipped"], kept=True)
+    return ShardReport(
+        content["rows"], shards, content["skipped"], kept=True, empty=content["empty"]
+    )
 
 
 def _digest(plan: ShardPlan, settings: Settings) -> str:
-    made_of = json.dumps([plan.fold, settings.plain(), [dict(row) for row in plan.rows]])
+    made_of = json.dumps([_READING, plan.fold, settings.plain(), [dict(row) for row in plan.rows]])
     return hashlib.blake2b(made_of.encode(), digest_size=16).hexdigest()
 
 

@@ -13,6 +13,7 @@ from melnb.data.audit.masks import FINDINGS, finding_counts, look_at_mask, mask_
 from melnb.data.sources.ham10000 import read_ham10000
 
 SHAPE = (30, 40)
+RAMP = np.tile(np.arange(40) * 3, (30, 1)) * (np.arange(30) < 9)[:, None]  # grey in a third
 
 
 def lesion(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -51,8 +52,11 @@ def test_a_plain_mask_is_not_odd(tmp_path: Path) -> None:
         (lesion((5, 9, 5, 9), (20, 22, 30, 32)), "parts", "2 pieces, the largest 80.0%"),
         (lesion((5, 9, 5, 9), (9, 12, 9, 12)), "", ""),  # joined at a corner
         (lesion((0, 5, 10, 14)), "border", "2.9% of the frame"),
-        (np.where(lesion() > 0, 255, 100).astype("uint8"), "grey", "grey, away from any edge"),
+        (np.where(lesion() > 0, 255, 100).astype("uint8"), "", ""),  # two levels are two
         (lesion() // 255, "", ""),  # 0 and 1
+        (np.where(lesion(), 255, RAMP).astype("uint8"), "grey", "grey, away from any edge"),
+        (lesion() // 255 + lesion((12, 18, 12, 20)) // 255, "unreadable", "0 (87.5%), 1 (8.5%), 2"),
+        (255 - lesion(), "unreadable", "inverted"),
         (lesion((0, 15, 0, 40), (20, 25, 3, 8)), "parts border", "2 pieces"),
     ],
 )  # fmt: skip

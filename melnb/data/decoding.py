@@ -1,0 +1,238 @@
+"""Decoding: the bytes of an image file become upright pixels, whatever wrote them.
+
+Pillow's facts that matter here: it turns a TIFF upright by itself when it loads it, and no other
+format; it cuts 16 bits of grey at 255 when it converts, and of colours it keeps the high byte.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from melnb.signatures import HEAD, describe_file
+
+Fit = Literal["crop", "squash", "pad"]
+
+_ORIENTATION = 0x0112  # EXIF tag; its values 2 to 8 are undone by
+_TURNS = dict(
+    enumerate(
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        start=2,
+    )
+)
+_WIDTH, _HEIGHT, _SUBFILE, _PHOTOMETRIC = 256, 257, 254, 262  # tags of TIFF
+_MASK_PAGE, _WHITE_IS_ZERO = 4, 0
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
+_TWELVE_BITS, _FOURTEEN_BITS = 1 << 12, 1 << 14
+_DARK = 64  # of 256: the brightest colour of 14 bits in a file of 16
+
+
+class PictureError(ValueError):
+    """A picture cannot be had from its file; the message names the file and the reason."""
+
+
+class Picture(NamedTuple):
+    """A decoded picture.
+
+    Attributes:
+        pixels: RGB, upright; a JPEG may have been decoded at 1/2, 1/4 or 1/8 of its size.
+        width: Of the file's picture, upright, in pixels.
+        height: Likewise.
+        jpeg: The file's own bytes if they are an upright RGB JPEG, or none.
+    """
+
+    pixels: Image.Image
+    width: int
+    height: int
+    jpeg: bytes
+
+
+def decode_picture(data: bytes, name: str, *, size: int = 0, fit: Fit = "crop") -> Picture:
+    """Decode the bytes of an image file.
+
+    Args:
+        data: JPEG, PNG, TIFF, BMP, WebP … Palettes, CMYK and 16 bits become RGB of 8 bits; what
+            is transparent becomes white. Of the pages of a TIFF the largest is taken. Grey levels
+            of a 16-bit file that all lie below 4,096 are 12 bits, and below 256 are 8.
+        name: For messages.
+        size: The largest side wanted later; a JPEG is then decoded at the smallest of the scales
+            that libjpeg has for nothing (1/2, 1/4, 1/8) which is no smaller. 0: full scale.
+        fit: How it will be made square.
+
+    Raises:
+        PictureError: The bytes are truncated or no picture, several pictures, or of levels that
+            can be read in two ways.
+    """
+    with _reading(name, len(data), data), Image.open(io.BytesIO(data)) as image:
+        choose_page(image)
+        deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # before it loads
+        turn = _orientation(image)
+        width, height = upright_size(image)
+        if size:
+            image.draft("RGB", _least_size(*image.size, size, fit))
+        plain = image.format == "JPEG" and image.mode == "RGB" and turn == 1
+        pixels = _rgb(image, deep)
+    return Picture(_turned(pixels, turn), width, height, data if plain else b"")
+
+
+def decode_levels(data: bytes, name: str) -> tuple[Image.Image, bool]:
+    """Decode the bytes of an image file as they are, upright: its own mode, its own levels.
+
+    Returns:
+        The image, and whether its format may have changed its levels (JPEG and its kind).
+
+    Raises:
+        PictureError: As of `decode_picture`.
+    """
+    with _reading(name, len(data), data), Image.open(io.BytesIO(data)) as image:
+        choose_page(image)
+        turn = _orientation(image)
+        image.load()
+        plain = image.copy()
+        plain.info.update({k: v for k, v in image.info.items() if k == "transparency"})
+        return _turned(plain, turn), image.format in _LOSSY
+
+
+def choose_page(image: Image.Image) -> None:
+    """Go to the page that is the picture: the largest of a TIFF, whose others are thumbnails.
+
+    Raises:
+        PictureError: Two are the largest, or they are the frames of an animation.
+    """
+    pages = getattr(image, "n_frames", 1)
+    if pages == 1 or image.format in ("MPO", "PSD"):  # whose first is the picture
+        return
+    if image.format != "TIFF":
+        raise PictureError(f"an animation of {pages} frames: save the one that is meant")
+    areas = []
+    for page in range(pages):
+        image.seek(page)
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        mask = int(tags.get(_SUBFILE, 0)) & _MASK_PAGE
+        areas.append(0 if mask else image.width * image.height)
+    if areas.count(max(areas)) > 1:
+        raise PictureError(
+            f"a TIFF of {pages} pages, {areas.count(max(areas))} of them of one size: save the "
+            "one that is meant as a file of its own"
+        )
+    image.seek(int(np.argmax(areas)))
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height of an opened image when it is upright."""
+    width, height, turn = *image.size, _orientation(image)
+    if image.format == "TIFF":  # versions of Pillow differ in when they turn it
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        width, height, turn = tags[_WIDTH], tags[_HEIGHT], tags.get(_ORIENTATION, 1)
+    return (height, width) if turn in (5, 6, 7, 8) else (width, height)
+
+
+@contextmanager
+def _reading(name: str, size: int, data: bytes) -> Iterator[None]:
+    """Name the file in whatever goes wrong."""
+    try:
+        # Pillow warns of damaged EXIF without naming the file.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            yield
+    except PictureError as error:
+        raise PictureError(f"{name}: {error}") from None
+    except UnidentifiedImageError:
+        kind = _foreign(data)
+        raise PictureError(f"{name}: not a picture ({size} bytes){kind}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error …
+        raise PictureError(f"{name}: {error}") from None
+
+
+def _foreign(data: bytes) -> str:
+    """Say what bytes are that are no picture, where their beginning tells."""
+    if data[128:132] == b"DICM":
+        return ": this is a DICOM file: save its picture as PNG"
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return ": this is a HEIC picture: save it as JPEG or PNG"
+    kind = describe_file(data[:HEAD])
+    return f": this is {kind}" if kind and " picture" not in kind else ""
+
+
+def _least_size(width: int, height: int, size: int, fit: Fit) -> tuple[int, int]:
+    """Return the smallest decoded size from which nothing is lost at `size`."""
+    if fit != "pad":
+        return size, size
+    scale = size / max(width, height)
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the turn that is still to be undone after loading."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        turn = int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF is no reason to refuse the picture
+        return 1
+    return turn if 1 <= turn <= 8 else 1
+
+
+def _turned(image: Image.Image, turn: int) -> Image.Image:
+    return image if turn == 1 else image.transpose(_TURNS[turn])
+
+
+def _rgb(image: Image.Image, deep: bool) -> Image.Image:
+    """Decode to RGB of 8 bits; `deep`: its file has 16 a channel."""
+    if image.mode == "F":
+        raise PictureError("32-bit floating point pixels: save it with 8 bits")
+    if image.mode.startswith("I"):
+        image = _eight_bits(image)
+    elif deep and max(high for _, high in _extrema(image)[:3]) < _DARK:
+        raise PictureError(
+            "colours of 16 bits of which only the lowest are used, so that it would be black: "
+            "save it with 8 bits"
+        )
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    return image.convert("RGB").getextrema()  # type: ignore[return-value]
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale grey levels of 16 bits, or of 12 or 8 in a file of 16; Pillow's own would cut at 255.
+
+    From 4,096 to 16,383 they may be 14 bits, or a dark picture of 16.
+    """
+    levels = np.asarray(image).astype(np.int64)
+    tags = getattr(image, "tag_v2", {})
+    if levels.min() < 0 or levels.max() > 65535:
+        raise PictureError(
+            f"levels of {levels.min()} to {levels.max()}, more than 16 bits: save it with 8 bits"
+        )
+    if image.mode != "I" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        levels = 65535 - levels  # Pillow does so for 8 bits alone
+    most = int(levels.max())
+    if _TWELVE_BITS <= most < _FOURTEEN_BITS:
+        raise PictureError(
+            f"16-bit levels whose highest is {most}: a picture of 14 bits, or a dark one of 16: "
+            "save it with 8 bits"
+        )
+    top = 255 if most < 256 else _TWELVE_BITS - 1 if most < _TWELVE_BITS else 65535
+    return Image.fromarray(((levels * 255 + top // 2) // top).astype(np.uint8))
