@@ -80,7 +80,7 @@ def decode_picture(data: bytes, name: str, *, size: int = 0, fit: Fit = "crop") 
     with _reading(name, len(data), data), Image.open(io.BytesIO(data)) as image:
         choose_page(image)
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # before it loads
-        turn = _orientation(image)
+        turn = orientation(image)
         width, height = upright_size(image)
         if size:
             image.draft("RGB", _least_size(*image.size, size, fit))
@@ -100,7 +100,7 @@ def decode_levels(data: bytes, name: str) -> tuple[Image.Image, bool]:
     """
     with _reading(name, len(data), data), Image.open(io.BytesIO(data)) as image:
         choose_page(image)
-        turn = _orientation(image)
+        turn = orientation(image)
         image.load()
         plain = image.copy()
         plain.info.update({k: v for k, v in image.info.items() if k == "transparency"})
@@ -134,7 +134,7 @@ def choose_page(image: Image.Image) -> None:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Return the width and height of an opened image when it is upright."""
-    width, height, turn = *image.size, _orientation(image)
+    width, height, turn = *image.size, orientation(image)
     if image.format == "TIFF":  # versions of Pillow differ in when they turn it
         tags = image.tag_v2  # type: ignore[attr-defined]
         width, height, turn = tags[_WIDTH], tags[_HEIGHT], tags.get(_ORIENTATION, 1)
@@ -177,7 +177,7 @@ def _least_size(width: int, height: int, size: int, fit: Fit) -> tuple[int, int]
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """Return the turn that is still to be undone after loading."""
     if image.format == "TIFF":
         return 1

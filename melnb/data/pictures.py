@@ -20,10 +20,10 @@ from melnb.data.decoding import PictureError as PictureError
 from melnb.data.decoding import choose_page, decode_levels, upright_size
 from melnb.data.decoding import decode_picture as decode_picture
 from melnb.data.levels import InvertedError, LevelError, find_lesion
+from melnb.data.shards.contents import is_shard
 from melnb.data.shards.examples import read_example
 
 HDF5 = (".hdf5", ".h5")
-SHARDS = (".tfrec", ".tfrecord", ".tfrecords")
 
 _SHAPE_TOLERANCE = 0.02  # a mask resized apart from its picture is off by a rounded pixel
 
@@ -123,7 +123,7 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         if separator and file.lower().endswith(HDF5):
             data = _hdf5_bytes(file, key)
-        elif separator and file.lower().endswith(SHARDS):
+        elif separator and is_shard(file):
             data = read_example(file, int(key), keys=("image",))["image"]
         else:
             data = Path(path).read_bytes()

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from melnb.data.appearance.cleaning import Cleaning
 from melnb.data.pictures import Fit, read_picture
+from melnb.data.shards.contents import LABELS, read_target
 from melnb.data.shards.examples import Shard, count_examples, file_crc, read_examples
 from melnb.data.shards.files import UNKNOWN, WORDS, Settings, ShardReport
 from melnb.data.shards.plans import COLUMNS, Place, plan_shards, settle, sweep, take_rows
@@ -197,14 +198,15 @@ def read_index(paths: Iterable[str | Path]) -> pd.DataFrame:
         width, height, path`. A missing target is -1; the path is `<shard>::<record>`.
 
     Raises:
-        RecordError: A shard is damaged.
+        RecordError: A shard is damaged, or a target is no class number.
     """
-    keys = (*WORDS, *_NUMBERS.values())
+    keys = (*WORDS, *_NUMBERS.values(), *LABELS)
     rows = []
     for path in paths:
         for record, example in enumerate(read_examples(path, keys=keys, check=False)):
             row: dict[str, Any] = {column: _text(example.get(key)) for key, column in WORDS.items()}
             row |= {column: example.get(key, UNKNOWN) for column, key in _NUMBERS.items()}
+            row["target"] = read_target(example, f"{path}: record {record}")
             rows.append({**row, "path": f"{path}::{record}"})
     table = pd.DataFrame(rows, columns=[*WORDS.values(), *_NUMBERS, "path"])
     table["target"] = table["target"].astype("int64")

@@ -10,7 +10,6 @@ The batches feed TensorFlow and JAX alike: JAX takes them as NumPy arrays.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,22 +21,20 @@ from melnb.data.augmentation.draws import DRAWS
 from melnb.data.epochs.rows import Rows
 from melnb.data.epochs.sampling import NATURAL, Sampling, count_steps, plan_epoch
 from melnb.data.shards.access import ShardFiles
+from melnb.data.shards.contents import told_count
 from melnb.data.shards.examples import count_examples
 
 Decode = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
 """From a record (`message`, `row`, all that is known of it) and its draws to what is learnt."""
 
-_COUNT = re.compile(r"-(\d+)\.[^./]+$")
 _MOST_SEED = 2**31
 
 
 def count_images(paths: Sequence[str | Path]) -> int:
-    """Count the images of shards by their names (`fold0-00-512.tfrec` holds 512).
-
-    A local shard whose name gives no count is counted by its headers.
-    """
-    counts = [(path, _COUNT.search(str(path))) for path in paths]
-    return sum(int(found[1]) if found else count_examples(path) for path, found in counts)
+    """Count the images of shards by their headers; of shards elsewhere (gs://) by their names."""
+    elsewhere = [told_count(str(path)) if "://" in str(path) else None for path in paths]
+    counts = zip(paths, elsewhere, strict=True)
+    return sum(count_examples(path) if told is None else told for path, told in counts)
 
 
 def planned_batches(

@@ -244,7 +244,7 @@ def test_decoding_equals_pillow(tmp_path: Path) -> None:
 
 
 def test_names_give_the_counts(shards: list[Path], tmp_path: Path) -> None:
-    assert count_images(["gs://bucket/train00-2071.tfrec", "train01-9.tfrec"]) == 2080
+    assert count_images(["gs://bucket/train00-2071.tfrec", "gs://b/fold0-01-9.tfrec"]) == 2080
     assert count_images(shards) == 21
     unnamed = tmp_path / "images-2020.x.tfrec"
     unnamed.write_bytes(shards[0].read_bytes())

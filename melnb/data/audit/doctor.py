@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from melnb.data.datasets import FILE, read_dataset
-from melnb.data.pictures import SHARDS, PictureError, decode_picture
+from melnb.data.pictures import PictureError, decode_picture
+from melnb.data.shards.contents import find_faults, is_shard, read_target, told_count
 from melnb.data.shards.examples import Shard, file_crc, read_frames
 from melnb.data.shards.messages import RecordError, decode_example
 from melnb.tables import TEST
@@ -21,7 +22,6 @@ COLUMNS = ("file", "record", "what", "advice")
 _AGAIN = "copy or download the file again, or make the records again"
 _MAKE = "make the records again"
 _ONE = "keep it in one: a model would be tested on what it has learnt"
-_COUNT = re.compile(r"-(\d+)\.[a-z]+$")
 _FOLD = re.compile(r"^(?:fold(\d+)|test)-")
 
 
@@ -64,11 +64,11 @@ def check_records(folder: str | Path, *, decode: bool = True) -> pd.DataFrame:
     """
     folder = Path(folder)
     listed = list(read_dataset(folder).shards) if (folder / FILE).exists() else []
-    found = [p for p in folder.rglob("*") if p.suffix in SHARDS and not p.name.startswith(".")]
+    found = [p for p in folder.rglob("*") if is_shard(p.name) and "__MACOSX" not in p.parts]
     paths = sorted({*found, *(s.path for s in listed if s.path.exists())})
     if not paths:
         raise FileNotFoundError(
-            f"no shards ({', '.join(SHARDS)}) in {folder}: run 02_prepare first"
+            f"no shards (.tfrec, .tfrecord) in {folder}{_packed(folder)}: run 02_prepare first"
         )
     findings, seen = [], []
     for path in paths:
@@ -117,25 +117,27 @@ def _check_shard(path: Path, decode: bool) -> tuple[list[Finding], list[Seen]]:
 def _check_example(
     path: Path, record: int, example: dict[str, Any], decode: bool
 ) -> Iterator[Finding]:
-    for key in ("image", "image_name"):
-        if not isinstance(example.get(key), bytes) or not example[key]:
-            yield Finding(str(path), record, f"lacks key {key!r}", _MAKE)
-    if decode:
-        for key in ("image", "mask"):
-            try:
-                if example.get(key):
-                    decode_picture(example[key], key)
-            except (PictureError, TypeError) as error:
-                yield Finding(str(path), record, f"{key} does not decode: {error}", _MAKE)
+    faults = list(find_faults(example))
+    try:
+        read_target(example)
+    except RecordError as error:
+        faults.append(str(error))
+    try:
+        if decode and example.get("image") and not any(f.startswith("image") for f in faults):
+            decode_picture(example["image"], "image")
+    except (PictureError, TypeError) as error:
+        faults.append(f"image does not decode: {error}")
+    for fault in faults:
+        yield Finding(str(path), record, fault, _MAKE)
 
 
 def _check_count(path: Path, count: int) -> Iterator[Finding]:
-    told = _COUNT.search(path.name)
-    if told and int(told[1]) != count:
+    told = told_count(path.name)
+    if told is not None and told != count:
         yield Finding(
             str(path),
             None,
-            f"{count} records, but its name says {told[1]}",
+            f"{count} records, but its name says {told}",
             "rename it, or " + _AGAIN,
         )
 
@@ -180,6 +182,11 @@ def _compare_with_list(listed: list[Shard], found: list[Path]) -> Iterator[Findi
     for path in found:
         if listed and path not in folds:
             yield Finding(str(path), None, f"not listed in {FILE}", "remove it, or " + _MAKE)
+
+
+def _packed(folder: Path) -> str:
+    packed = [p.name for p in folder.rglob("*.tfrec*.gz")]
+    return f", but {len(packed)} packed ones, such as {packed[0]}: unpack them" if packed else ""
 
 
 def _fold_of(name: str) -> int | None:

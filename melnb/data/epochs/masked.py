@@ -39,7 +39,7 @@ def read_mask_rows(
         raise ValueError("no shards to read: are there any of this fold and image size?")
     found, lost = [], []
     for number, name in enumerate(names):
-        for at, size, image, example in read_places(name, ("mask",)):
+        for at, size, image, example in read_places(name, ("mask",), learnt=True):
             if example.get("mask"):
                 found.append((number, at, size, image))
             else:

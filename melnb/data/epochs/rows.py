@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from melnb.data.shards.contents import KEYS, check_pictures, read_target
 from melnb.data.shards.examples import read_frames
 from melnb.data.shards.messages import RecordError, decode_example
 
@@ -154,17 +155,27 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
 
 
 def read_places(
-    path: str, keys: Sequence[str] = ()
+    path: str, keys: Sequence[str] = (), *, learnt: bool = False
 ) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
     """Yield offset and length of each record of a shard, its image id and what else is asked for.
 
+    Args:
+        path: The shard.
+        keys: What else is asked for.
+        learnt: Whether its records will be learnt from, so that their pictures are looked at.
+
     Raises:
-        RecordError: The shard is damaged.
+        RecordError: The shard is damaged, or a record holds what training cannot read.
     """
-    # Checksums are left to the reading of the pictures: here they would double the time.
-    for frame in read_frames(path, check=False):
+    for frame in read_frames(path, check=learnt):
         try:
-            example = decode_example(frame.data, ("image_name", *keys))
+            if not frame.intact:
+                raise RecordError("CRC error: damaged data")
+            example = decode_example(frame.data, KEYS if learnt else ("image_name", *keys))
+            if learnt:
+                check_pictures(example)
+            if "target" in keys:
+                example["target"] = read_target(example)
         except RecordError as error:
             where = f"{path}: record {frame.record} at byte {frame.offset}"
             raise RecordError(f"{where}: {error}") from None
@@ -176,8 +187,8 @@ def read_places(
 def _read_shard(path: str) -> list[tuple[int, int, str, int]]:
     """Return offset, length, image id and target of each record."""
     return [
-        (offset, length, name, int(example.get("target", -1)))
-        for offset, length, name, example in read_places(path, ("target",))
+        (offset, length, name, example["target"])
+        for offset, length, name, example in read_places(path, ("target",), learnt=True)
     ]
 
 

@@ -219,6 +219,8 @@ def _frames_of(path: str, _version: tuple[int, ...]) -> list[tuple[int, int]]:
 
 def _headers(file: BinaryIO, size: int, path: str | Path) -> Iterator[tuple[int, int]]:
     """Yield (offset, message length) of each frame, the file standing at the message."""
+    if not size:
+        raise RecordError(f"{path}: empty (0 bytes): the copy was broken off")
     record, offset = 0, 0
     while offset < size:
         file.seek(offset)

@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from melnb.data.shards.contents import KEYS as CONTENTS
+from melnb.data.shards.contents import check_pictures, is_shard, read_target
 from melnb.data.shards.examples import read_examples
+from melnb.data.shards.messages import RecordError
 from melnb.data.sources.layout import Listing, check_ids, list_folder, make_images
 from melnb.data.sources.siim2020 import TEST, TRAIN, read_siim_table
 from melnb.data.sources.vocabulary import (
@@ -64,13 +67,14 @@ def read_kaggle_records(folder: str | Path) -> pd.DataFrame:
         melnb.data.shards.examples.RecordError: A shard is damaged.
     """
     listing = list_folder(folder, source="kaggle_tfrecords", home=HOME)
-    listing.need("*.tfrec", "*.tfrecord")
     shards = [
         str(listing.root / place / name)
         for place, names in listing.names.items()
         for name in names
-        if name.endswith((".tfrec", ".tfrecord"))
+        if is_shard(name)
     ]
+    if not shards:
+        listing.need("*.tfrec", "*.tfrecord")
     records = pd.DataFrame([_read_record(p, n, r) for p in shards for n, r in _records(p)])
     records.index = pd.Index(records["path"])
     check_ids(records["image_name"], listing.root)
@@ -79,13 +83,14 @@ def read_kaggle_records(folder: str | Path) -> pd.DataFrame:
 
 
 def _records(shard: str) -> Any:
-    # Checksums are left to the doctor: here they would double the time.
-    return enumerate(read_examples(shard, keys=KEYS, check=False))
+    return enumerate(read_examples(shard, keys=(*KEYS, *CONTENTS)))
 
 
 def _read_record(shard: str, number: int, record: dict[str, Any]) -> dict[str, Any]:
     """Return a record's values: texts decoded, numbers as they are, an empty list as None."""
     row: dict[str, Any] = {"path": f"{shard}{INSIDE}{number}"}
+    if "image_name" in record:
+        _check_record(record, f"{shard}: record {number}")
     for key in KEYS:
         value = record.get(key)
         row[key] = value.decode() or None if isinstance(value, bytes) else value
@@ -97,6 +102,15 @@ def _read_record(shard: str, number: int, record: dict[str, Any]) -> dict[str, A
     row["shard"] = str(int(name[1])) if name else None
     row["split"] = "test" if Path(shard).name.startswith("test") else None
     return row
+
+
+def _check_record(record: dict[str, Any], place: str) -> None:
+    """Refuse what training would stumble over; make the target a number."""
+    try:
+        check_pictures(record)
+        record["target"] = read_target(record)
+    except RecordError as error:
+        raise RecordError(f"{place}: {error}") from None
 
 
 def _make_table(records: pd.DataFrame, root: Path) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def test_a_damaged_header_is_found(healthy):
         ({"image_name": None}, "lacks key 'image_name'"),
         ({"target": None}, "lacks key 'target'"),
         ({"image": JPEG[:300]}, "image does not decode: "),
-        ({"image": b"no picture"}, "image does not decode: "),
+        ({"image": b"no picture"}, "image is 10 bytes (raw pixels?), no JPEG or PNG"),
         ({"mask": b"no picture"}, "mask does not decode: "),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_record_that_lacks_something_is_found(healthy, changes, what):
 
 
 def test_pictures_are_not_decoded_when_not_asked(healthy):
-    write_shard(healthy / "train01-1.tfrec", [record("x", image=b"no picture")])
+    write_shard(healthy / "train01-1.tfrec", [record("x", image=JPEG[:300])])
     assert found(healthy, decode=False) == []
 
 

@@ -16,11 +16,15 @@ from melnb.data.shards.examples import write_shard
 from melnb.data.shards.messages import decode_example
 
 
+def mask(number: int) -> bytes:
+    return encode_png(Image.new("L", (number + 1, 1), 255))
+
+
 def shard(folder: Path, name: str, *numbers: int, without: tuple[int, ...] = ()) -> Path:
     path = folder / name
     examples = [
-        {"image": b"pixels", "image_name": f"i{n}".encode(), "target": n}
-        | ({} if n in without else {"mask": f"mask {n}".encode()})
+        {"image": b"\xff\xd8\xff pixels", "image_name": f"i{n}".encode(), "target": n}
+        | ({} if n in without else {"mask": mask(n)})
         for n in numbers
     ]
     write_shard(path, examples)
@@ -37,7 +41,7 @@ def test_rows_find_their_records_whatever_the_labels(tmp_path: Path) -> None:
         decode_example(files.read_message(rows.paths[s], int(o), int(n)))["mask"]
         for s, o, n in zip(rows.shard, rows.offset, rows.length, strict=True)
     ]
-    assert read == [b"mask 3", b"mask 1", b"mask 2"]
+    assert read == [mask(3), mask(1), mask(2)]
     labelled = read_rows(paths, n_classes=4)
     assert labelled.offset.tolist() == rows.offset.tolist()
     assert labelled.labels.tolist() == [3, 1, 2]

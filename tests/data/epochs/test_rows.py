@@ -13,6 +13,8 @@ from melnb.data.shards.access import ShardFiles
 from melnb.data.shards.examples import read_examples, write_shard
 from melnb.data.shards.messages import RecordError, decode_example
 
+JPEG = b"\xff\xd8\xff"  # as its beginning says
+
 
 @pytest.fixture
 def shards(tmp_path: Path) -> list[Path]:
@@ -23,14 +25,24 @@ def shards(tmp_path: Path) -> list[Path]:
     write_shard(
         ours,
         [
-            {"image": rng.bytes(40 + k), "image_name": f"a{k}".encode(), "target": k % 3, **words}
+            {
+                "image": JPEG + rng.bytes(40 + k),
+                "image_name": f"a{k}".encode(),
+                "target": k % 3,
+                **words,
+            }
             for k in range(5)
         ],
     )
     write_shard(
         theirs,
         [
-            {"image": rng.bytes(9 * k), "image_name": f"k{k}".encode(), "target": k % 2, "sex": 1}
+            {
+                "image": JPEG + rng.bytes(9 * k),
+                "image_name": f"k{k}".encode(),
+                "target": k % 2,
+                "sex": 1,
+            }
             for k in range(3)
         ],
     )
@@ -84,14 +96,14 @@ def test_what_was_damaged_or_written_anew_is_refused(shards: list[Path]) -> None
 @pytest.mark.parametrize(("target", "shown"), [(-1, "target is -1"), (3, "target is 3")])
 def test_a_target_that_is_no_class_is_refused(tmp_path: Path, target: int, shown: str) -> None:
     path = tmp_path / "x-1.tfrec"
-    write_shard(path, [{"image": b"", "image_name": b"odd", "target": target}])
+    write_shard(path, [{"image": JPEG, "image_name": b"odd", "target": target}])
     with pytest.raises(ValueError, match=rf"odd has no label, or one beyond the 3.*{shown}"):
         read_rows([path], n_classes=3)
 
 
 def test_unlabelled_rows_are_read_where_that_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "test-00-2.tfrec"
-    write_shard(path, [{"image": b"", "image_name": b"a", "target": -1}, {"image": b""}])
+    write_shard(path, [{"image": JPEG, "image_name": b"a", "target": -1}, {"image": JPEG}])
     rows = read_rows([path], n_classes=2, labelled=False)
     assert np.isnan(rows.truth).all()
     assert rows.image_id.tolist() == ["a", f"{path}::1"]

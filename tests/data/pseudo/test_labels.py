@@ -44,7 +44,11 @@ def dataset(tmp_path: Path) -> Dataset:
     for fold, images in names.items():
         path = tmp_path / f"fold{fold}-00-{len(images)}.tfrec"
         examples = [
-            {"image": b"", "image_name": name.encode(), "target": -1 if fold < 0 else k % 2}
+            {
+                "image": b"\xff\xd8\xff",
+                "image_name": name.encode(),
+                "target": -1 if fold < 0 else k % 2,
+            }
             for k, name in enumerate(images)
         ]
         write_shard(path, examples)

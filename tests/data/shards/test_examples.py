@@ -27,7 +27,7 @@ def small(n: int = 5) -> list[dict[str, bytes | int | float]]:
 
 
 @settings(max_examples=settings.default.max_examples // 4)
-@given(st.lists(EXAMPLES, max_size=4))
+@given(st.lists(EXAMPLES, min_size=1, max_size=4))
 def test_shards_survive_a_round_trip(tmp_path_factory, examples):
     path = tmp_path_factory.mktemp("shard") / "a.tfrec"
     assert write_shard(path, examples) == len(examples)
