@@ -11,7 +11,7 @@ import pandas as pd
 
 from melnb.files import is_table
 from melnb.folders import RECORD
-from melnb.runs import find_run, find_table, outputs_root, read_run, resolve
+from melnb.runs import Record, find_run, find_table, outputs_root, read_run, resolve
 from melnb.tables import read_images, read_table
 
 _FOLD = re.compile(r"fold(\d+)")
@@ -152,19 +152,22 @@ def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None
     return table if len(table) else None
 
 
-def lineage(names: Iterable[str], outputs: str | Path = "") -> list[dict[str, Any]]:
+def lineage(names: Iterable[str], outputs: str | Path = "") -> list[Record]:
     """Return the records of runs and of all runs behind them, the earliest first.
 
     Files that are not of a run have no record and are passed over.
+
+    Raises:
+        DamagedError: A record cannot be read: what was learnt from is not known without it.
     """
-    found: dict[Path, dict[str, Any]] = {}
+    found: dict[Path, Record] = {}
     for name in names:
         if not is_table(name):
             _trace(outputs_root(outputs) / name, found)
     return list(found.values())
 
 
-def _trace(folder: Path, found: dict[Path, dict[str, Any]]) -> None:
+def _trace(folder: Path, found: dict[Path, Record]) -> None:
     """Add a run's record behind those of the runs that it read."""
     if folder in found or not (folder / RECORD).is_file():
         return

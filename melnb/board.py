@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -13,12 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from melnb.folders import RECORD, holder, mend
+from melnb.folders import RECORD, damage, holder, mend
 from melnb.launch import read_failure
-from melnb.runs import read_run
+from melnb.runs import DamagedError, read_json, read_run
 
 _TAIL = {".partial": "unfinished", ".running.ipynb": "unfinished", ".failed.ipynb": "failed"}
-_COLOURS = {"done": "32", "up to date": "32", "running": "36", "failed": "31", "not run": "33"}
+_COLOURS = {"done": "32", "up to date": "32", "running": "36", "failed": "31", "damaged": "31",
+            "not run": "33"}  # fmt: skip
+_STATE: dict[str, Any] = {"state": str, "note": str, "started": float, "seconds": float}
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,15 @@ class Board:
 def read_state(file: Path, job: str) -> Row:
     """Return the state that a running job wrote, waiting if it wrote none yet."""
     try:
-        state = json.loads(file.read_text(encoding="utf-8"))
+        state = read_json(file, "run the pipeline again", needs=_STATE)
+        word, note, begun, seconds = (kind(state[name]) for name, kind in _STATE.items())
     except FileNotFoundError:
         return Row(job)
-    seconds = state["seconds"]
-    if state["state"] == "running":
-        seconds = max(0.0, time.time() - state["started"])
-    return Row(job, state["state"], seconds, state["note"])
+    except (TypeError, ValueError):  # only at its end is it known whether it was killed
+        return Row(job, "running", note=f"{file} is damaged")
+    if word == "running":
+        seconds = max(0.0, time.time() - begun)
+    return Row(job, word, seconds, note)
 
 
 def _keys(outputs: Path) -> Iterable[str]:
@@ -135,8 +138,15 @@ def _row(outputs: Path, key: str) -> Row:
         note = f"{read_failure(failed)} ({failed})"
         return Row(key, "failed", note=note, when=_when(failed.stat().st_mtime))
     if not record.exists():
-        return Row(key, "unfinished", note="run it again to go on")
-    run = read_run(final)
+        problem = damage(final)
+        note = f"{problem}: will begin anew" if problem else "run it again to go on"
+        return Row(key, "unfinished", note=note)
+    try:
+        run = read_run(final, stage=key.partition("/")[0])
+    except DamagedError as error:
+        ours = key[:2].isdigit()  # as all stages are numbered
+        then = "will be made anew" if ours else "it is no run of melnb's, move it elsewhere"
+        return Row(key, "damaged", note=f"{error.path}: {error.problem}: {then}")
     when = _when(datetime.fromisoformat(run["started"]).timestamp())
     return Row(key, "done", run["seconds"], main_result(run["results"]), when)
 

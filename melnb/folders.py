@@ -17,9 +17,9 @@ from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
-from melnb.provenance import identity
+from melnb.provenance import RECORD as RECORD
+from melnb.provenance import DamagedError, identity, read_json
 
-RECORD = "run.json"  # written last: a folder that has it is whole
 OPENED = "parameters.json"  # in a partial folder: whose it is, and who writes it
 RESERVED = (".partial", ".old", ".lock", ".running", ".failed")  # endings no run may have
 _PATIENCE = 5.0  # seconds: `holder` may be looking, or a kernel whose launcher was killed be dying
@@ -80,6 +80,8 @@ def claim(final: Path, parameters: dict[str, Any]) -> bool:
     """
     mend(final)
     folder, before = partial(final), read_opened(final).get("parameters")
+    if problem := damage(final):
+        print(f"{problem}: nobody knows whose files lie there, and they are wiped")
     if folder.exists() and (before is None or identity(before) != identity(parameters)):
         # The claim goes first: a wipe that is killed half-way must not look like a run to continue.
         (folder / OPENED).unlink(missing_ok=True)
@@ -93,9 +95,28 @@ def claim(final: Path, parameters: dict[str, Any]) -> bool:
 
 
 def read_opened(final: Path) -> dict[str, Any]:
-    """Return the parameters and the writer of an unfinished folder; empty if there is none."""
-    path = partial(final) / OPENED
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    """Return the parameters and the writer of an unfinished folder; empty if it says neither."""
+    try:
+        return _opened(final)
+    except DamagedError:
+        return {}
+
+
+def damage(final: Path) -> str:
+    """Return what is wrong with the claim of an unfinished folder, in words; empty if nothing."""
+    try:
+        _opened(final)
+    except DamagedError as error:
+        return f"{error.path} is damaged ({error.problem})"
+    return ""
+
+
+def _opened(final: Path) -> dict[str, Any]:
+    path, remedy = partial(final) / OPENED, "run its stage again, which begins it anew"
+    opened = read_json(path, remedy) if path.is_file() else {}
+    if not isinstance(opened.get("parameters", {}), dict):
+        raise DamagedError(path, "its parameters are no mapping", remedy)
+    return opened
 
 
 def replace(final: Path) -> None:

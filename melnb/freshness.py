@@ -7,7 +7,6 @@ was made by hand in JupyterLab counts, and so does one that was copied from else
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,15 @@ from typing import Any
 import melnb
 from melnb.folders import RECORD, mend, partial
 from melnb.params import Parameters, stage_class
-from melnb.provenance import hash_path, identity, list_files
+from melnb.provenance import (
+    DamagedError,
+    Entry,
+    Input,
+    hash_path,
+    identity,
+    list_files,
+    read_json,
+)
 from melnb.runs import outputs_root, project_root, read_run, resolve, run_name
 
 _PARAMETER_TAGS = {"parameters", "injected-parameters"}
@@ -50,7 +57,10 @@ def why_stale(parameters: Parameters) -> str:
     failed = final.with_name(f"{final.name}.failed.ipynb")
     if failed.exists() and failed.stat().st_mtime > (final / RECORD).stat().st_mtime:
         return "failed last time"
-    record = read_run(final)
+    try:
+        record = read_run(final, stage=parameters.stage)
+    except DamagedError as error:
+        return f"damaged ({error.path}: {error.problem}), will be made anew"
     return (
         _other_parameters(record["parameters"], parameters)
         or _other_version(record["versions"])
@@ -65,10 +75,10 @@ def code_of(notebook: Path) -> list[str]:
 
     Raises:
         ValueError: No cell is tagged `parameters`.
+        DamagedError: It is no notebook.
     """
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code, tagged = [], False
-    for cell in cells:
+    for cell in read_cells(notebook):
         tags = set(cell["metadata"].get("tags", ()))
         tagged |= "parameters" in tags
         if cell["cell_type"] == "code" and not tags & _PARAMETER_TAGS:
@@ -76,6 +86,22 @@ def code_of(notebook: Path) -> list[str]:
     if not tagged:
         raise ValueError(f"{notebook}: no cell is tagged `parameters`: tag the one that holds them")
     return code
+
+
+def read_cells(notebook: Path) -> list[dict[str, Any]]:
+    """Return the cells of a notebook.
+
+    Raises:
+        DamagedError: It is empty, cut, or no notebook.
+    """
+    remedy = "take it from git again, or if it is a run's, run its stage again"
+    cells = read_json(notebook, remedy).get("cells")
+    if not isinstance(cells, list) or not all(
+        isinstance(cell, dict) and {"cell_type", "source", "metadata"} <= cell.keys()
+        for cell in cells
+    ):
+        raise DamagedError(notebook, "it has no list of cells", remedy)
+    return cells
 
 
 def _other_parameters(recorded: Mapping[str, Any], parameters: Parameters) -> str:
@@ -89,7 +115,7 @@ def _other_parameters(recorded: Mapping[str, Any], parameters: Parameters) -> st
 
 
 def _other_version(versions: Mapping[str, str]) -> str:
-    before, now = versions["melnb"], melnb.__version__
+    before, now = versions.get("melnb", "?"), melnb.__version__
     same = before.split(".")[:2] == now.split(".")[:2]  # a patch release keeps the numbers
     return "" if same else f"melnb {before} -> {now}"
 
@@ -97,21 +123,28 @@ def _other_version(versions: Mapping[str, str]) -> str:
 def _other_code(executed: Path, source: Path) -> str:
     if not executed.is_file():  # run by hand: the notebook is the person's own
         return ""
-    return "" if code_of(executed) == code_of(source) else "notebook changed"
+    try:
+        return "" if code_of(executed) == code_of(source) else "notebook changed"
+    except DamagedError as error:
+        if error.path != executed:
+            raise
+        return f"damaged ({executed}: {error.problem}), will be made anew"
 
 
-def _other_inputs(inputs: list[dict[str, str]]) -> str:
+def _other_inputs(inputs: list[Input]) -> str:
     for entry in inputs:
         try:
             now = hash_path(resolve(entry["path"]))
         except FileNotFoundError:
             return f"{entry['path']} is gone"
+        except DamagedError as error:
+            return f"{entry['path']} is damaged ({error.problem})"
         if now != entry["sha256"]:
             return f"{entry['path']} changed"
     return ""
 
 
-def _other_files(files: list[dict[str, Any]], final: Path) -> str:
+def _other_files(files: list[Entry], final: Path) -> str:
     for entry in files:
         path = final / entry["path"]
         if entry["path"].endswith("/"):

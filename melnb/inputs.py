@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from melnb.params import ParameterError, Parameters
-from melnb.runs import find_table, outputs_root, resolve, run_name
+from melnb.runs import find_table, outputs_root, read_run, resolve, run_name
 
 # The runs that each stage reads, as its parameters name them; `*` stands for every fold.
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -85,13 +85,24 @@ def check_inputs(parameters: Parameters) -> None:
 
 
 def there_already(name: str, outputs: str) -> bool:
-    """Return whether a run, of any fold where the name has a `*`, or a file is there."""
+    """Return whether a run, of any fold where the name has a `*`, or a file is there.
+
+    Raises:
+        DamagedError: A run's record cannot be read.
+    """
     if "*" in name:
-        return any(outputs_root(outputs).glob(f"{name}/run.json"))
-    try:
-        return find_table(name, outputs, file="run.json").is_file()
-    except FileNotFoundError:
-        return False
+        records = list(outputs_root(outputs).glob(f"{name}/run.json"))
+    else:
+        try:
+            found = find_table(name, outputs, file="run.json")
+        except FileNotFoundError:
+            return False
+        if found.name != "run.json":
+            return found.is_file()
+        records = [found] if found.is_file() else []
+    for record in records:
+        read_run(record.parent)
+    return bool(records)
 
 
 def _runs(name: str, outputs: str) -> str:

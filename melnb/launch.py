@@ -6,7 +6,6 @@ notebook looks complete to papermill. What is up to date is not run again.
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import threading
@@ -20,10 +19,10 @@ from filelock import FileLock, Timeout
 
 from melnb import kernels
 from melnb.folders import RECORD, holder
-from melnb.freshness import code_of, notebook_of, run_folder, why_stale
+from melnb.freshness import code_of, notebook_of, read_cells, run_folder, why_stale
 from melnb.inputs import check_inputs
 from melnb.params import ParameterError, Parameters
-from melnb.runs import project_root, read_run, run_name
+from melnb.runs import DamagedError, project_root, read_run, run_name
 
 _SAID = 5  # lines of an error's text; TensorFlow's may have a hundred
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -109,7 +108,11 @@ def launch(
 def read_failure(notebook: Path) -> Failure:
     """Return where an executed notebook stopped: its error, or its last cell if interrupted."""
     heading, begun, cell_number = "", "", 0
-    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+    try:
+        cells = read_cells(notebook)
+    except DamagedError as error:
+        return Failure(0, "", f"{notebook} is damaged ({error.problem})")
+    for cell in cells:
         source = "".join(cell["source"])
         titles = re.findall(r"^#+ +(.+)$", source, re.MULTILINE)
         if cell["cell_type"] == "markdown" and titles:
@@ -117,8 +120,8 @@ def read_failure(notebook: Path) -> Failure:
         if cell["cell_type"] != "code":
             continue
         number = cell.get("execution_count") or cell_number + 1
-        for output in cell["outputs"]:
-            if output["output_type"] == "error":
+        for output in cell.get("outputs", ()):
+            if output.get("output_type") == "error":
                 said = _COLOURS.sub("", f"{output['ename']}: {output['evalue']}").strip()
                 lines = said.splitlines()
                 cut = [*lines[:_SAID], "…"] if len(lines) > _SAID + 1 else lines

@@ -13,13 +13,130 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import melnb
 
+RECORD = "run.json"  # written last: a folder that has it is whole
 ELSEWHERE = frozenset({"outputs"})  # parameters that say where a run is written, not what it is
 _COUNTED = ("melnb", "numpy", "pandas", "keras", "tensorflow", "jax")
+
+
+class DamagedError(ValueError):
+    """A file that melnb wrote is not as it was written.
+
+    Attributes:
+        path: Of the file.
+        problem: What is wrong with it, in words.
+    """
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path} is damaged ({problem}): {remedy}")
+
+
+class Entry(TypedDict):
+    """A file of a run, or a folder of many, whose path ends in `/`."""
+
+    path: str
+    bytes: int
+    files: NotRequired[int]
+    sha256: NotRequired[str]
+
+
+class Input(TypedDict):
+    """What a run read, and the hash of its content."""
+
+    path: str
+    sha256: str
+
+
+class Record(TypedDict):
+    """What a finished run recorded: its `run.json`."""
+
+    stage: str
+    run: str
+    parameters: dict[str, Any]
+    inputs: list[Input]
+    results: dict[str, Any]
+    files: list[Entry]
+    started: str
+    seconds: float
+    resumed: bool
+    commit: str
+    versions: dict[str, str]
+    device: str
+
+
+_SHAPE: dict[str, type | tuple[type, ...]] = {
+    "stage": str, "run": str, "parameters": dict, "inputs": list, "results": dict, "files": list,
+    "started": str, "seconds": (int, float), "resumed": bool, "commit": str, "versions": dict,
+    "device": str,
+}  # fmt: skip
+_LISTED: dict[str, dict[str, type]] = {
+    "inputs": {"path": str, "sha256": str}, "files": {"path": str, "bytes": int},
+}  # fmt: skip
+
+
+def read_record(folder: Path) -> Record:
+    """Read and check the record of a finished run.
+
+    Raises:
+        FileNotFoundError: The folder holds none.
+        DamagedError: It is empty, cut, another program's, or lacks what a record has.
+    """
+    path, remedy = folder / RECORD, "run its stage again, which makes it anew"
+    record = read_json(path, remedy, needs=_SHAPE)
+    if problem := _misshapen(record):
+        raise DamagedError(path, problem, remedy)
+    return cast(Record, record)
+
+
+def _misshapen(record: Mapping[str, Any]) -> str:
+    """Return what in a record is not of its kind, in words; empty if all is."""
+    for name, kind in _SHAPE.items():
+        if not isinstance(record[name], kind):
+            return f"its {name} is a {type(record[name]).__name__}"
+    for name, kinds in _LISTED.items():
+        for entry in record[name]:
+            if not isinstance(entry, dict) or any(
+                not isinstance(entry.get(key), kind) for key, kind in kinds.items()
+            ):
+                return f"{name} has {str(entry)[:60]}, which lacks {' or '.join(kinds)}"
+    try:
+        datetime.fromisoformat(record["started"])
+    except ValueError:
+        return f"started is {record['started']!r}, no time"
+    return ""
+
+
+def read_json(path: Path, remedy: str, *, needs: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a JSON file that holds a mapping.
+
+    Args:
+        path: Of the file.
+        remedy: What to do if it is damaged.
+        needs: Names that the mapping must have.
+
+    Raises:
+        FileNotFoundError: There is none.
+        DamagedError: It is empty or cut, or holds something else.
+    """
+    content = path.read_bytes()
+    try:
+        read = json.loads(content) if content.strip(b"\0 \t\r\n") else None
+    except ValueError as error:
+        raise DamagedError(path, f"no JSON: {error}", remedy) from None
+    except RecursionError:
+        raise DamagedError(path, "no JSON: its brackets are too deep", remedy) from None
+    if not isinstance(read, dict):
+        kind = "it is empty" if read is None else f"it holds a {type(read).__name__}"
+        raise DamagedError(path, kind, remedy)
+    if lost := [name for name in needs if name not in read]:
+        raise DamagedError(path, f"it has no {lost[0]!r}", remedy)
+    return read
 
 
 def hash_path(path: Path) -> str:
@@ -31,11 +148,12 @@ def hash_path(path: Path) -> str:
 
     Raises:
         FileNotFoundError: There is nothing at the path.
+        DamagedError: It is a run whose record is damaged.
     """
     if path.is_file():
         return f"file:{hash_file(path)}"
-    if (path / "run.json").is_file():
-        return f"run:{hash_run(json.loads((path / 'run.json').read_text(encoding='utf-8')))}"
+    if (path / RECORD).is_file():
+        return f"run:{hash_run(read_record(path))}"
     if path.is_dir():
         return f"listing:{_digest([[f['path'], f['bytes']] for f in list_files(path)])}"
     raise FileNotFoundError(f"nothing to read at {path}")
@@ -47,7 +165,7 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_run(record: Mapping[str, Any]) -> str:
+def hash_run(record: Record) -> str:
     """Return the hash of what a run is: parameters, inputs, results and files, without times."""
     inputs = sorted(entry["sha256"] for entry in record["inputs"])
     parameters = identity(record["parameters"])

@@ -31,7 +31,18 @@ from melnb.folders import (
     write_json,
 )
 from melnb.params import ParameterError, Parameters
-from melnb.provenance import commit, hash_path, identity, list_files, plain, versions
+from melnb.provenance import DamagedError as DamagedError
+from melnb.provenance import Record as Record
+from melnb.provenance import (
+    commit,
+    hash_path,
+    identity,
+    list_files,
+    plain,
+    read_record,
+    versions,
+)
+from melnb.provenance import read_json as read_json
 
 _LAST: WeakValueDictionary[Path, Run] = WeakValueDictionary()  # opened by this process
 _SHOWN = 5  # files in an error's message
@@ -116,16 +127,28 @@ def find_table(name: str, outputs: str | Path = "", *, file: str = "predictions.
     return path
 
 
-def read_run(folder: str | Path) -> dict[str, Any]:
+def read_run(folder: str | Path, *, stage: str = "") -> Record:
     """Return what a finished run recorded.
+
+    Args:
+        folder: Of the run.
+        stage: Whose run it must be; empty: any.
 
     Raises:
         FileNotFoundError: The folder holds no finished run.
+        DamagedError: Its record is damaged, or of another stage.
     """
     path = Path(folder) / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"no {RECORD} in {folder}: the run is not finished")
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    record = read_record(Path(folder))
+    if stage and record["stage"] != stage:
+        raise DamagedError(
+            path,
+            f"it is of {record['stage']}",
+            f"move it to a folder of that stage, or run {stage}",
+        )
+    return record
 
 
 class Run:

@@ -33,6 +33,7 @@ from melnb.data.lesions.writing import (
 from melnb.data.pictures import Fit
 from melnb.data.processes import count_cores, do_each
 from melnb.files import replacing
+from melnb.runs import read_json
 
 _AHEAD = 4  # images handed out for each worker: their planes are all the memory that is needed
 _FEW = 64  # images that one process writes before another has started
@@ -148,7 +149,8 @@ def _check_source(source: Path, wanted: set[str], settings: Settings) -> None:
     file = source / SETTINGS
     if not file.is_file():
         raise FileNotFoundError(f"no {SETTINGS} in {source}: name a run of 02d_segment_apply")
-    theirs = json.loads(file.read_text(encoding="utf-8"))
+    needs = sorted(asdict(settings).keys() - _OF_PICTURES)
+    theirs = read_json(file, "run 02d_segment_apply again", needs=needs)
     for name, value in asdict(settings).items():
         if name not in _OF_PICTURES and theirs[name] != value:
             raise ValueError(

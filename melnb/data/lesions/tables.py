@@ -6,7 +6,6 @@ where they are are absolute.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from melnb.data.lesions.writing import (
 )
 from melnb.delimited import read_delimited
 from melnb.numerals import read_numbers
+from melnb.runs import read_json
 from melnb.tables import TableError, check_images, write_table
 
 LESIONS, IMAGES, SETTINGS = "lesions.csv", "images.csv", "settings.json"
@@ -87,7 +87,9 @@ def write_tables(images: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     folder, paths = Path(folder), picture_paths(images)
     if not (folder / SETTINGS).is_file():
         raise FileNotFoundError(f"no {SETTINGS} in {folder}: run apply_masks first")
-    output: Output = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["output"]
+    output: Output = read_json(folder / SETTINGS, "run 02d_segment_apply again", needs=["output"])[
+        "output"
+    ]
     masked = masked_ids(folder)
     lost = [image_id for image_id in paths if image_id not in masked]
     if lost:

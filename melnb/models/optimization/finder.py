@@ -21,6 +21,7 @@ from keras import ops
 from melnb.files import replacing
 from melnb.models.optimization.averages import holding
 from melnb.models.optimization.curves import Schedule
+from melnb.runs import read_json
 
 COLUMNS = ("step", "learning_rate", "loss", "smoothed")
 SUGGESTIONS = ("valley", "steepest")
@@ -173,7 +174,8 @@ def read_rate(folder: str | Path) -> float:
     path = Path(folder) / RATE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"no {RATE_FILE} in {path.parent}: run 03b_find_lr first")
-    return float(json.loads(path.read_text(encoding="utf-8"))["learning_rate"])
+    read = read_json(path, "run 03b_find_lr again", needs=["learning_rate"])
+    return float(read["learning_rate"])
 
 
 def _sweep_of(trainer: keras.Model) -> Sweep:
