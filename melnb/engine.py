@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from nbclient.exceptions import DeadKernelError
+from nbformat.v4 import new_output
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 
 NAME = "melnb"  # as papermill knows it
+DIED = "DeadKernelError"  # the name of the error under the cell at which a kernel died
 SAVE_EVERY = 5.0  # seconds that the notebook on disk may be behind the one that runs
 _SHARE = 0.05  # of the time at most is spent on saving: large notebooks are saved more seldom
 
@@ -57,6 +61,13 @@ class SeldomSaved(NotebookExecutionManager):  # type: ignore[misc]
         """Save what a cell has said so far."""
         self.save_soon()
 
+    def kernel_died(self, said: str) -> None:
+        """Write under the cell that was begun last, or the first, how the kernel ended."""
+        code = [cell for cell in self.nb.cells if cell.cell_type == "code"]
+        begun = [cell for cell in code if cell.metadata.papermill.get("start_time")]
+        error = new_output("error", ename=DIED, evalue=said, traceback=said.splitlines())
+        (begun[-1] if begun else code[0]).outputs.append(error)
+
     def notebook_complete(self, **_: Any) -> None:
         """Save the end, whatever it is."""
         self._earliest, self._ended = 0.0, True
@@ -90,6 +101,7 @@ class SeldomSavingEngine(Engine):  # type: ignore[misc]
         progress_bar: bool = True,
         *,
         executed: Path,
+        ending: Callable[[Exception], str],
         **named: Any,
     ) -> Any:
         """Execute a notebook; return it with its outputs. Called by papermill."""
@@ -99,6 +111,9 @@ class SeldomSavingEngine(Engine):  # type: ignore[misc]
         book.notebook_start()
         try:
             cls.execute_managed_notebook(book, kernel_name, **named)
+        except (DeadKernelError, RuntimeError) as error:  # the latter where it could not begin
+            book.kernel_died(ending(error))
+            raise
         finally:
             book.notebook_complete()
         return book.nb

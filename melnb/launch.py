@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from melnb import kernels
+from melnb import endings, kernels
 from melnb.folders import RECORD, holder
 from melnb.freshness import code_of, notebook_of, read_cells, run_folder, why_stale
 from melnb.inputs import check_inputs
@@ -122,24 +122,33 @@ def read_failure(notebook: Path) -> Failure:
         number = cell.get("execution_count") or cell_number + 1
         for output in cell.get("outputs", ()):
             if output.get("output_type") == "error":
-                said = _COLOURS.sub("", f"{output['ename']}: {output['evalue']}").strip()
-                lines = said.splitlines()
-                cut = [*lines[:_SAID], "…"] if len(lines) > _SAID + 1 else lines
-                return Failure(number, heading, "\n".join(cut))
+                return Failure(number, heading, _said(str(output["ename"]), str(output["evalue"])))
         if cell["metadata"].get("papermill", {}).get("start_time"):
             begun, cell_number = heading, number
     return Failure(cell_number, begun, "stopped before its end")
+
+
+def _said(name: str, text: str) -> str:
+    """Return an error's text as it is shown."""
+    if name == "DeadKernelError":  # the engine's, who tells all that is known
+        return text
+    lines = _COLOURS.sub("", f"{name}: {text}").strip().splitlines()
+    cut = [*lines[:_SAID], "…"] if len(lines) > _SAID + 1 else lines
+    remedy = [f"out of memory: {endings.LESS}"] if endings.is_of_memory(f"{name}: {text}") else []
+    return "\n".join([*cut, *remedy])
 
 
 def _run(notebook: Path, final: Path, parameters: Parameters) -> Path:
     """Execute the notebook beside its run's folder, then file it where it belongs."""
     stage, run = parameters.stage, run_name(parameters)
     running, failed = _beside(final, "running"), _beside(final, "failed")
+    log = final.with_name(f"{final.name}.kernel.log")
     failed.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)  # of a kernel that died
     before = _stamp(final)
     try:
         with terminable():
-            kernels.execute(notebook, running, parameters.plain(), cwd=project_root())
+            kernels.execute(notebook, running, parameters.plain(), cwd=project_root(), log=log)
     except BaseException as error:
         if running.exists():
             running.replace(failed)
@@ -148,6 +157,9 @@ def _run(notebook: Path, final: Path, parameters: Parameters) -> Path:
         raise _explained(error, stage, run, failed) from error
     if _stamp(final) == before:
         running.replace(failed)
+        failure = read_failure(failed)
+        if failure.error.startswith("SystemExit"):  # papermill takes exit(0) for a good end
+            raise LaunchError(stage, run, f"failed at {failure}", notebook=failed, failure=failure)
         problem = "ran to its last cell without finishing its run: call its finish(results) there"
         raise LaunchError(stage, run, problem, notebook=failed)
     return running.replace(final / "notebook.ipynb").parent
@@ -157,9 +169,6 @@ def _explained(error: Exception, stage: str, run: str, failed: Path) -> LaunchEr
     if not failed.exists():
         return LaunchError(stage, run, f"could not be started: {error}")
     failure = read_failure(failed)
-    if type(error).__name__ == "DeadKernelError":
-        died = "the kernel died, perhaps out of memory: use a smaller batch_size or image_size"
-        failure = Failure(failure.cell, failure.heading, died)
     return LaunchError(stage, run, f"failed at {failure}", notebook=failed, failure=failure)
 
 

@@ -130,7 +130,7 @@ from pathlib import Path
 
 from melnb import kernels
 
-def execute(source, executed, parameters, *, cwd):
+def execute(source, executed, parameters, *, cwd, log=None):
     with open(Path(cwd) / "kernels.log", "a") as log:
         log.write(Path(executed).name + "\\n")
     book = json.loads(Path(source).read_text())

@@ -128,6 +128,7 @@ def test_a_dead_kernel_leaves_what_was_said(tmp_path: Path) -> None:
     with pytest.raises(DeadKernelError):
         kernels.execute(book, tmp_path / "out.ipynb", {}, cwd=tmp_path)
     assert outputs(tmp_path / "out.ipynb")[0] == "before\n"
+    assert not (tmp_path / "out.log").exists(), "nothing was said"
 
 
 SCRIPT = """
@@ -136,7 +137,7 @@ from pathlib import Path
 from melnb import kernels
 
 before = set(sys.modules)
-with kernels._booting_kernel(Path.cwd()) as kernel:
+with kernels._booting_kernel(Path.cwd(), Path("k.log")) as (kernel, _):
     booting = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
     pid = kernel.provisioner.pid
     engine, papermill = kernels._import_engine()

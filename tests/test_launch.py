@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from melnb import params, runs
+from melnb.board import read_board
 from melnb.launch import LaunchError, launch, read_failure
 
 Rewrite = Callable[[str, str, str], None]
@@ -144,6 +146,27 @@ def test_a_long_error_is_cut_and_loses_its_colours(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MemoryError", "Unable to allocate 3 GiB"),
+        ("_ArrayMemoryError", ""),
+        ("ResourceExhaustedError", "OOM when allocating tensor"),
+        ("XlaRuntimeError", "\n".join(["RESOURCE_EXHAUSTED: Out of memory", *"abcdefgh"])),
+    ],
+)
+def test_an_error_for_want_of_memory_says_what_needs_less(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    output = {"output_type": "error", "ename": name, "evalue": text, "traceback": []}
+    cell = {"cell_type": "code", "source": "", "execution_count": 2, "metadata": {}}
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"cells": [cell | {"outputs": [output]}]}))
+    lines = read_failure(path).error.splitlines()
+    assert lines[0].startswith(name)
+    assert lines[-1].startswith("out of memory: use a smaller batch_size or image_size")
+
+
 # The rest starts real kernels, 3 s each.
 
 LAUNCH = """
@@ -166,11 +189,46 @@ def test_papermill_runs_a_notebook_in_the_project(
     assert book["metadata"]["papermill"]["parameters"]["seed"] == 2
 
 
-def test_a_kernel_that_dies_is_told_from_an_error(project: Path, rewrite: Rewrite) -> None:
-    rewrite("01_explore", "assert p.seed != 13", "import os; os._exit(1)")
-    with pytest.raises(LaunchError, match=r"failed at In \[6\], under 'The work': the kernel died"):
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (
+            "os.kill(os.getpid(), 9)",
+            [r"by signal 9 \(SIGKILL\), perhaps out of memory", "smaller batch_size or image_size"],
+        ),
+        (
+            "os.write(2, b'Check failed: p != nullptr\\\\n'); os.kill(os.getpid(), 11)",
+            [r"by signal 11 \(SIGSEGV\): compiled code crashed", r"in .*01_explore/d\.kernel\.log",
+             "Check failed: p != nullptr", "Fatal Python error: Segmentation fault", "File .*line"],
+        ),
+        ("os._exit(3)", ["of its own accord, with exit code 3: a cell, or what it calls"]),
+    ],
+    ids=["killed", "crashed", "ended"],
+)  # fmt: skip
+def test_a_kernel_that_dies_says_how(
+    project: Path, rewrite: Rewrite, cell: str, words: list[str]
+) -> None:
+    rewrite("01_explore", "assert p.seed != 13", f"import os; {cell}")
+    died = r"failed at In \[6\], under 'The work': the kernel died"
+    with pytest.raises(LaunchError, match=died) as caught:
         launch("01_explore", parameters=EXPLORE)
-    assert (project / "outputs/01_explore/d.failed.ipynb").exists()
+    row = read_board(project / "outputs")[0]
+    for word in words:
+        assert re.search(word, str(caught.value)), str(caught.value)
+        assert re.search(word, row.note)
+    assert row.state == "failed"
+    assert (project / "outputs/01_explore/d.kernel.log").exists() == (
+        "kill(os.getpid(), 11" in cell
+    )
+
+
+def test_a_cell_that_exits_has_failed(project: Path, rewrite: Rewrite) -> None:
+    rewrite("01_explore", "assert p.seed != 13", "import sys; sys.exit(0)")
+    with pytest.raises(LaunchError, match=r"failed at In \[6\], under 'The work': SystemExit: 0"):
+        launch("01_explore", parameters=EXPLORE)
+    assert sorted(path.name for path in (project / "outputs/01_explore").glob("*.*")) == [
+        ".d.launch.lock", ".d.lock", "d.failed.ipynb", "d.partial",
+    ]  # fmt: skip
 
 
 def test_a_polite_kill_stops_the_kernel_and_keeps_what_was_written(

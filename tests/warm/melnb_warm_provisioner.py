@@ -62,7 +62,8 @@ class WarmProvisioner(LocalProvisioner):
     """Asks the parent for a kernel; one that it refuses is started as it always was."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        streams = any(kwargs.get(name) is not None for name in ("stdin", "stdout", "stderr"))
+        pipes = [kwargs.get(name) for name in ("stdin", "stdout", "stderr")]
+        streams = any(isinstance(pipe, int) for pipe in pipes) or pipes[0] is not None
         usual = cmd[:3] == [sys.executable, "-m", "ipykernel_launcher"]
         why = "its command" if streams or kwargs.get("independent") or not usual else ""
         why = why or await self._ask(cmd[3:], **kwargs)
@@ -82,7 +83,9 @@ class WarmProvisioner(LocalProvisioner):
         folder = Path(os.environ["MELNB_WARM"])
         try:
             await loop.sock_connect(parent, str(folder / SOCKET))
-            socket.send_fds(parent, [json.dumps(request).encode()], [1, 2])
+            files = [kwargs.get(name) for name in ("stdout", "stderr")]
+            outs = [k if file is None else file.fileno() for k, file in enumerate(files, start=1)]
+            socket.send_fds(parent, [json.dumps(request).encode()], outs)
             answer = json.loads(await loop.sock_recv(parent, ANSWER))
         except (OSError, ValueError) as error:
             said = (folder / PARENT_LOG).read_text()
