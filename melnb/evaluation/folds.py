@@ -16,11 +16,10 @@ from melnb.evaluation.rows import (
     absent_class,
     absent_clusters,
     auc_estimate,
+    auc_remark,
     binary_rows,
     estimate,
-    few_remark,
     row_clusters,
-    wald_limits,
 )
 from melnb.tables import TEST, TableError
 
@@ -160,13 +159,13 @@ def _within(rows: pd.DataFrame, *, positive: str, confidence: float, cluster: st
         reason = "interval not estimable: the rows show no spread"
     remarks = [f"without fold {k}, of one class" for k in left_out] if len(kept) else []
     remarks += ["of one fold, which is the pooled area"] if kept["fold"].nunique() == 1 else []
-    remarks += [] if reason else [few_remark(kept, cluster)]
+    remarks += [] if reason else [auc_remark(kept, value, cluster)]
     return estimate(
         "AUC",
         value,
         kept,
         se=se,
-        limits=wald_limits(value, se, confidence),
+        limits=intervals.auc_limits(value, se, confidence=confidence),
         method=f"influence curve by {cluster}" if cluster else "influence curve",
         reason=reason,
         remark="; ".join(filter(None, remarks)),

@@ -88,7 +88,9 @@ def join_features(rows: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.Data
         kinds = {c: "float64" if is_numeric_dtype(found[c]) else object for c in own}
         parts.append(found.astype(kinds).reset_index(drop=True))
     made = pd.concat(parts, axis=1)
-    made.attrs = {LEFT_OUT: left} | ({NOTES: notes} if notes else {})
+    made.attrs[LEFT_OUT] = left
+    if notes:
+        made.attrs[NOTES] = notes
     return made
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.bootstrap import percentile_interval, resampled_statistics
-from melnb.evaluation.comparisons import holm_adjusted
 from melnb.evaluation.decisions.thresholds import Choice, choose_threshold
 from melnb.evaluation.intervals import one_sided_p
+from melnb.evaluation.multiplicity import holm_adjusted
 from melnb.evaluation.proportions import paired_counts, tango_interval, tango_score
 from melnb.evaluation.rankings import Statistic, quotient, step_counts
 from melnb.evaluation.rows import absent_class, binary_rows, difference_row, row_clusters

@@ -72,10 +72,10 @@ def operating_point(
         `likelihood_ratio_positive`, `likelihood_ratio_negative`, `flagged`, `accuracy`,
         `balanced_accuracy`, `youden`, `f1`, `f_beta`, `matthews_correlation` with `…_low` and
         `…_high`, and `…_fixed_low` and `…_fixed_high`, at this fixed threshold; `threshold_low` and
-        `threshold_high` (NaN where it was given); `tp`, `fp`, `tn`, `fn`, `n`, `positives`, `left_out`, `prevalence`, `choose`,
-        `at`, `beta`, `theoretical_threshold` (where `cost` would cut calibrated probabilities; NaN
-        for other choices), `confidence`, `positive`, `run`, `rows` (out of fold or test),
-        `method` (of the intervals), `note`.
+        `threshold_high` (NaN where it was given); `tp`, `fp`, `tn`, `fn`, `n`, `positives`,
+        `left_out`, `prevalence`, `choose`, `at`, `beta`, `theoretical_threshold` (where `cost`
+        would cut calibrated probabilities; NaN for other choices), `confidence`, `positive`, `run`,
+        `rows` (out of fold or test), `method` (of the intervals), `note`.
 
     Raises:
         ValueError: A parameter is outside its range.

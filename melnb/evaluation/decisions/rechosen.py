@@ -1,9 +1,10 @@
 """What a point is worth when its threshold was chosen on the rows that judge it.
 
-Such a threshold is an estimate too. At a sensitivity of 0.90 the specificity errs by the threshold's
-error as well as by its own, and an interval that takes the threshold as given covers a third to
-a half of the time where 95 % is meant. So each resample of the patients chooses anew: Platt, Hanley
-and Westwood 2000, Journal of Dental Research 79:1533; Hall, Hyndman and Fan 2004, Biometrika 91:743.
+Such a threshold is an estimate too. At a sensitivity of 0.90 the specificity errs by the
+threshold's error as well as by its own, and an interval that takes the threshold as given covers a
+third to a half of the time where 95 % is meant. So each resample of the patients chooses anew:
+Platt, Hanley and Westwood 2000, Journal of Dental Research 79:1533; Hall, Hyndman and Fan 2004,
+Biometrika 91:743.
 """
 
 from __future__ import annotations
