@@ -22,6 +22,7 @@ from melnb.data.sources.layout import (
 )
 from melnb.data.sources.vocabulary import UNKNOWN
 from melnb.diagnoses import OTHER, find_diagnosis
+from melnb.missing import is_missing
 
 HOME = "wherever your pictures are"
 SPLITS = {
@@ -52,8 +53,8 @@ def read_folders(folder: str | Path, *, missing: Missing = "error") -> pd.DataFr
     class folder. No patient is known, so that two pictures of one person may lie in two folds.
 
     A class has the ontology's name where it has one (`NV` is nevus), `unknown` is no class to
-    learn; other names are kept, in lower case, numbers too. `a_mask.png` beside `a.jpg` is its
-    mask.
+    learn, nor is a word for missing (`NA`); other names are kept, in lower case, numbers too.
+    `a_mask.png` beside `a.jpg` is its mask.
 
     An image's id is its file's name. A name that stands in several class folders or splits is a
     number within each (`benign/1.jpg`, `malignant/1.jpg`), so that these pictures, and they alone,
@@ -226,6 +227,6 @@ def _ontology(label: str) -> str:
 
 
 def _target(label: str, diagnosis: str) -> str | None:
-    if diagnosis == UNKNOWN or not label:
+    if diagnosis == UNKNOWN or is_missing(label):
         return None
     return diagnosis or "_".join(label.lower().split())

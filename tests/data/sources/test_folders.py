@@ -77,6 +77,12 @@ def test_pictures_without_a_class_are_test_rows(tmp_path, touch):
     assert table["target"].isna().all()
 
 
+def test_a_word_for_missing_is_no_class(tmp_path, touch):
+    for label, name in (("test/NA", "a"), ("test/unknown", "b"), ("train/nv", "c")):
+        touch(label, [name])
+    assert targets(read_folders(tmp_path)) == {"a": "", "b": "", "c": "nevus"}
+
+
 @pytest.mark.parametrize("file", ["overview", "train/sheet", "more/benign/x"])
 def test_a_picture_to_learn_from_lies_in_a_class_folder(tmp_path, touch, file):
     touch("train/benign", ["a"])
