@@ -21,7 +21,7 @@ from melnb.data.augmentation.draws import DRAWS
 from melnb.data.epochs.rows import Rows
 from melnb.data.epochs.sampling import NATURAL, Sampling, count_steps, plan_epoch
 from melnb.data.shards.access import ShardFiles
-from melnb.data.shards.contents import told_count
+from melnb.data.shards.contents import check_count, told_count
 from melnb.data.shards.examples import count_examples
 
 Decode = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
@@ -31,10 +31,17 @@ _MOST_SEED = 2**31
 
 
 def count_images(paths: Sequence[str | Path]) -> int:
-    """Count the images of shards by their headers; of shards elsewhere (gs://) by their names."""
+    """Count the images of shards by their headers; of shards elsewhere (gs://) by their names.
+
+    Raises:
+        RecordError: A shard holds other than its name tells (`fold0-00-512.tfrec` tells 512).
+    """
     elsewhere = [told_count(str(path)) if "://" in str(path) else None for path in paths]
     counts = zip(paths, elsewhere, strict=True)
-    return sum(count_examples(path) if told is None else told for path, told in counts)
+    return sum(
+        check_count(str(path), count_examples(path)) if told is None else told
+        for path, told in counts
+    )
 
 
 def planned_batches(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from melnb.data.datasets import FILE, read_dataset
 from melnb.data.pictures import PictureError, decode_picture
-from melnb.data.shards.contents import find_faults, is_shard, read_target, told_count
+from melnb.data.shards.contents import count_fault, find_faults, is_shard, read_target
 from melnb.data.shards.examples import Shard, file_crc, read_frames
 from melnb.data.shards.messages import RecordError, decode_example
 from melnb.tables import TEST
@@ -132,14 +132,8 @@ def _check_example(
 
 
 def _check_count(path: Path, count: int) -> Iterator[Finding]:
-    told = told_count(path.name)
-    if told is not None and told != count:
-        yield Finding(
-            str(path),
-            None,
-            f"{count} records, but its name says {told}",
-            "rename it, or " + _AGAIN,
-        )
+    if fault := count_fault(path.name, count):
+        yield Finding(str(path), None, fault, "rename it, or " + _AGAIN)
 
 
 def _find_doubled(seen: Iterable[Seen]) -> Iterator[Finding]:

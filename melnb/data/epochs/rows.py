@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from melnb.data.shards.contents import KEYS, check_pictures, read_target
+from melnb.data.shards.contents import KEYS, check_count, check_pictures, read_target
 from melnb.data.shards.examples import read_frames
 from melnb.data.shards.messages import RecordError, decode_example
 
@@ -186,10 +186,12 @@ def read_places(
 
 def _read_shard(path: str) -> list[tuple[int, int, str, int]]:
     """Return offset, length, image id and target of each record."""
-    return [
+    rows = [
         (offset, length, name, example["target"])
         for offset, length, name, example in read_places(path, ("target",), learnt=True)
     ]
+    check_count(path, len(rows))
+    return rows
 
 
 def _check_targets(

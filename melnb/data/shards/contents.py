@@ -48,6 +48,23 @@ def told_count(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def count_fault(path: str, count: int) -> str:
+    """Say that a shard holds other than its name tells; empty if it does not."""
+    told = told_count(path)
+    return "" if told in (None, count) else f"{count} records, but its name says {told}"
+
+
+def check_count(path: str, count: int) -> int:
+    """Return the count if the shard's name tells no other: one cut off between records does.
+
+    Raises:
+        RecordError: It tells another.
+    """
+    if fault := count_fault(path, count):
+        raise RecordError(f"{path}: {fault}: rename it, or copy or download the file again")
+    return count
+
+
 def find_faults(example: Mapping[str, Any]) -> Iterator[str]:
     """Say what readers and training would stumble over in a record's pictures and names.
 

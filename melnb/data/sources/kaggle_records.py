@@ -9,6 +9,7 @@ unknown. Where `train.csv` and `test.csv` lie beside the shards, their rows win,
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.shards.contents import KEYS as CONTENTS
-from melnb.data.shards.contents import check_pictures, is_shard, read_target
+from melnb.data.shards.contents import check_count, check_pictures, is_shard, read_target
 from melnb.data.shards.examples import read_examples
 from melnb.data.shards.messages import RecordError
 from melnb.data.sources.layout import Listing, check_ids, list_folder, make_images
@@ -82,8 +83,12 @@ def read_kaggle_records(folder: str | Path) -> pd.DataFrame:
     return make_images("kaggle_tfrecords", [_join_tables(table, listing)])
 
 
-def _records(shard: str) -> Any:
-    return enumerate(read_examples(shard, keys=(*KEYS, *CONTENTS)))
+def _records(shard: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    count = 0
+    for number, record in enumerate(read_examples(shard, keys=(*KEYS, *CONTENTS))):
+        count += 1
+        yield number, record
+    check_count(shard, count)
 
 
 def _read_record(shard: str, number: int, record: dict[str, Any]) -> dict[str, Any]:

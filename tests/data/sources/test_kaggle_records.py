@@ -123,7 +123,7 @@ def test_records_of_ours_hold_words(tmp_path):
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, examples, said):
-    write_shard(tmp_path / "train00-1.tfrec", examples)
+    write_shard(tmp_path / f"train00-{len(examples)}.tfrec", examples)
     with pytest.raises(TableError, match=said):
         read_kaggle_records(tmp_path)
 

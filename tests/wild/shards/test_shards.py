@@ -168,6 +168,9 @@ def test_a_shard(try_odd_file: Any, tmp_path: Path, name: str, read: Callable[[P
 def test_a_wrong_count_in_a_name_that_tells_one(tmp_path: Path) -> None:
     (what,) = check_records(shard("train00-4.tfrec")(tmp_path))["what"]
     assert what == "2 records, but its name says 4"
+    for read in (reader, trainer):
+        with pytest.raises(ValueError, match=rf"train00-4\.tfrec: {what}"):
+            read(tmp_path)
 
 
 def test_shards_that_are_packed_are_named_as_such(tmp_path: Path) -> None:
