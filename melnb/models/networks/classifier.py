@@ -13,6 +13,7 @@ from melnb.models.networks.backbones import make_backbone
 from melnb.models.networks.fusion import fuse, make_cells
 from melnb.models.networks.heads import drop_out, make_head
 from melnb.models.networks.pooling import pool
+from melnb.models.networks.saved import read_network
 from melnb.models.networks.weights import read_weights
 
 
@@ -91,7 +92,6 @@ def read_classifier(path: str | Path) -> keras.Model:
 
     Raises:
         FileNotFoundError: There is no such file.
+        ModelFileError: It is not what it should be.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no {Path(path).name} in {Path(path).parent}: run 03_train first")
-    return keras.saving.load_model(path, compile=False)
+    return read_network(path, stage="03_train")

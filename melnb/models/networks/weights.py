@@ -29,6 +29,7 @@ from melnb.models.networks.backbones import (
 )
 from melnb.models.networks.layouts import WeightsError as WeightsError
 from melnb.models.networks.layouts import assign_layers, compare_tensors, misfit, read_layers
+from melnb.models.networks.saved import ModelFileError, check_kind, read_network
 
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
@@ -65,6 +66,10 @@ def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
             f"weights is {weights!r}, and there is no such file: use none, imagenet, "
             "noisy-student, or the path of a .keras, .weights.h5 or .h5 file"
         )
+    try:
+        check_kind(path)
+    except ModelFileError as error:
+        raise WeightsError(f"weights: {error}") from None
     if path.suffix == ".keras":
         _read_classifier(network, path)
     elif path.name.endswith(".weights.h5"):
@@ -132,7 +137,7 @@ def fetch_weights(file: WeightsFile) -> Path:
 
 def _read_classifier(network: keras.Model, path: Path) -> None:
     try:
-        saved = keras.saving.load_model(path, compile=False).get_layer("backbone")
+        saved = read_network(path, stage="03_train").get_layer("backbone")
     except ValueError as error:
         raise WeightsError(f"{path} does not read as a classifier of 03_train: {error}") from error
     _check_shapes(

@@ -20,7 +20,7 @@ from melnb.data import metadata
 from melnb.data.datasets import Dataset
 from melnb.data.records import read_index
 from melnb.delimited import read_first_row
-from melnb.models.networks import classifier  # noqa: F401  (its layers must be known to read a model)
+from melnb.models.networks.classifier import read_classifier
 from melnb.models.networks.fusion import input_sizes
 from melnb.models.prediction.predicting import average_views, predict_views, sample_views
 from melnb.tables import TEST, class_names, read_images, read_predictions, write_predictions
@@ -33,11 +33,9 @@ def read_model(folder: Path) -> keras.Model:
 
     Raises:
         FileNotFoundError: The folder holds no `model.keras`.
+        ModelFileError: It is not what the fold wrote.
     """
-    path = folder / "model.keras"
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path}: run 03_train for this fold first")
-    return keras.saving.load_model(path, compile=False)
+    return read_classifier(folder / "model.keras")
 
 
 def encode_images(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from melnb.models.networks.saved import read_network
 from melnb.models.segmentation.decoders import DECODERS, decode
 from melnb.models.segmentation.encoders import find_encoder, make_encoder
 from melnb.models.segmentation.resampling import CutBorder, Finer, PadToStride
@@ -81,12 +82,9 @@ def read_segmenter(path: str | Path) -> keras.Model:
 
     Raises:
         FileNotFoundError: There is no such file.
+        ModelFileError: It is not what it should be.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"no {Path(path).name} in {Path(path).parent}: run 02c_segment_train first"
-        )
-    return keras.saving.load_model(path, compile=False)
+    return read_network(path, stage="02c_segment_train")
 
 
 def _check(

@@ -434,8 +434,8 @@ def test_files_of_another_backbone_are_refused(tmp_path: Path) -> None:
     body = saved.get_layer("backbone")
     body.save_weights(tmp_path / "body.weights.h5")
     write_h5(tmp_path / "body.h5", layers_of(body))
-    (tmp_path / "broken.h5").write_bytes(b"not HDF5")
-    (tmp_path / "broken.keras").write_bytes(b"not a zip")
+    (tmp_path / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n cut")
+    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 cut")
     small = make_backbone("small", image_size=SIDE)
     with pytest.raises(WeightsError, match=r"(?s)16\) in the file.*It holds 20 tensors where"):
         read(small, backbone="small", weights=str(tmp_path / "model.keras"))
@@ -473,7 +473,7 @@ def test_every_tensor_of_a_saved_file_that_does_not_match_is_named(tmp_path: Pat
 
 
 def test_a_broken_efficientnet_file_is_refused(published: Make, tmp_path: Path) -> None:
-    (tmp_path / "broken.h5").write_bytes(b"not HDF5")
+    (tmp_path / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n cut")
     with pytest.raises(WeightsError, match="does not read as a Keras weights file"):
         read(
             published("EfficientNetB0"),

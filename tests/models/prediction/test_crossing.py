@@ -86,7 +86,7 @@ def test_a_fold_that_is_finished_is_not_predicted_again(
     for one, other in zip(first, again, strict=True):
         pd.testing.assert_frame_equal(one, other)
     (tmp_path / "folds" / "fold1-averaged.csv").unlink()  # killed between its two files
-    with pytest.raises(FileNotFoundError, match=r"model.keras: run 03_train for this fold first"):
+    with pytest.raises(FileNotFoundError, match=r"no model.keras in .*: run 03_train first"):
         crossing.predict_out_of_fold(nowhere, data, **how)
 
 

@@ -56,7 +56,12 @@ def train(folder: Path, fold: int, **parameters: object) -> Path:
     mask = keras.layers.Conv2D(1, 3, padding="same", name="mask")
     keras.Model(image, mask(pixels)).save(home / "model.keras")  # which takes no time to trace
     told = {"dataset": "home", "image_size": SIDE, "fold": fold, **parameters}
-    (home / "run.json").write_text(json.dumps({"parameters": told}))
+    record = {
+        "stage": "02c_segment_train", "run": f"s/fold{fold}", "parameters": told, "inputs": [],
+        "results": {}, "files": [], "started": "2026-01-01T00:00:00", "seconds": 1.0,
+        "resumed": False, "commit": "", "versions": {}, "device": "cpu",
+    }  # fmt: skip
+    (home / "run.json").write_text(json.dumps(record))
     return home
 
 
