@@ -63,6 +63,19 @@ def test_a_notebook_that_finishes_no_run_has_failed(kernels: Kernels, rewrite: R
         launch("01_explore", parameters=EXPLORE)
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"stage": "01_'])
+def test_a_run_whose_record_is_damaged_is_made_anew(
+    project: Path, kernels: Kernels, content: str
+) -> None:
+    folder, said = launch("01_explore", parameters=EXPLORE), list[str]()
+    (folder / "run.json").write_text(content)
+    assert launch("01_explore", parameters=EXPLORE, say=said.append) == folder
+    assert kernels() == ["d", "d"]
+    assert f"damaged ({folder / 'run.json'}: " in said[0]
+    assert "will be made anew" in said[0]
+    assert runs.read_run(folder)["stage"] == "01_explore"
+
+
 def test_wrong_parameters_start_nothing(project: Path, kernels: Kernels) -> None:
     with pytest.raises(params.ParameterError, match="03_train was given the parameters of 01_expl"):
         launch("03_train", parameters=EXPLORE)
