@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.bootstrap import percentile_interval, resampled_statistics
+from melnb.evaluation.bootstrap import percentile_interval
+from melnb.evaluation.decisions.rechosen import rechosen_counts
 from melnb.evaluation.decisions.thresholds import Choice, choose_threshold
-from melnb.evaluation.intervals import one_sided_p
+from melnb.evaluation.intervals import NO_ERROR, one_sided_p
 from melnb.evaluation.multiplicity import holm_adjusted
 from melnb.evaluation.proportions import paired_counts, tango_interval, tango_score
-from melnb.evaluation.rankings import Statistic, quotient, step_counts
+from melnb.evaluation.rankings import quotient
 from melnb.evaluation.rows import absent_class, binary_rows, difference_row, row_clusters
 
 COLUMNS = (
@@ -31,7 +31,6 @@ COLUMNS = (
 )  # fmt: skip
 EQUIVALENT, NOT_INFERIOR, WORSE = "equivalent", "not inferior", "worse by more than the margin"
 NOT_SHOWN, NO_MARGIN = "not shown", "no margin was set beforehand: nothing is claimed"
-_ROUNDING = 1e-9  # of a share of a count
 
 
 def equivalence_table(
@@ -50,10 +49,10 @@ def equivalence_table(
 ) -> pd.DataFrame:
     """Return whether the first member is not inferior, or equivalent, to each other.
 
-    AUC: DeLong's paired error (Liu et al. 2006, Statistics in Medicine 25:1219). Where thresholds
-    are chosen for a sensitivity, the specificities there are compared (and the reverse): a
-    bootstrap that chooses both anew in each resample, since a chosen threshold is itself uncertain.
-    Else both, at thresholds that are held fixed, with Tango's interval.
+    AUC: DeLong's paired error (Liu et al. 2006, Statistics in Medicine 25:1219). Where these rows
+    choose the thresholds, a bootstrap chooses both anew in each resample (`rechosen`); a choice for
+    a sensitivity leaves the specificity to be compared, and the reverse. Where thresholds are
+    given, sensitivity and specificity with Tango's interval.
 
     Args:
         members: Name of each and its predictions; the first is compared with the others.
@@ -86,19 +85,13 @@ def equivalence_table(
         rows = reference.merge(theirs, on="image_id", suffixes=("", "_second"))
         area = difference_row(rows, positive=positive, confidence=confidence, cluster=cluster)
         found = [_area_row(area, margin, cluster)]
-        if thresholds is None and choose in ("sensitivity", "specificity"):
-            resampled = (_shared_draws(rows, choose, at, cluster, draws, seed), cluster)
-            found.append(_chosen_row(rows, choose, at, margin, confidence, *resampled))
+        if thresholds is None and choose != "threshold":
+            how: dict[str, Any] = {"choose": choose, "at": at, "prevalence": prevalence}
+            how |= {"draws": draws, "seed": seed}
+            found += _chosen_rows(rows, margin, confidence, cluster, **how)
         else:
-            cuts = thresholds or {
-                n: choose_threshold(
-                    rows.assign(score=rows[score]),
-                    positive=positive, choose=choose, at=at, prevalence=prevalence,
-                )[0]
-                for n, score in ((name, "score"), (other, "score_second"))
-            }  # fmt: skip
-            pair = (cuts[name], cuts[other])
-            found += _fixed_rows(rows, pair, margin, confidence, cluster)
+            cuts = (thresholds[name], thresholds[other]) if thresholds else (at, at)
+            found += _fixed_rows(rows, cuts, margin, confidence, cluster)
         reason = absent_class(rows, positive)
         shared = {"first": name, "second": other, "margin": margin, "n": len(rows)}
         shared["positives"] = int(rows["truth"].sum())
@@ -110,82 +103,62 @@ def equivalence_table(
     return table
 
 
-def specificities_at(positives: np.ndarray, negatives: np.ndarray, *, at: float) -> np.ndarray:
-    """Return the specificity at the highest threshold that reaches a sensitivity.
-
-    Args:
-        positives: draws x steps, counts from the highest score down.
-        negatives: As positives.
-        at: The sensitivity.
-
-    Returns:
-        draws values, NaN where a class is absent.
-    """
-    found, false = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
-    reached = found >= at * found[:, -1:] - _ROUNDING
-    flagged = np.take_along_axis(false, reached.argmax(axis=1)[:, None], axis=1)[:, 0]
-    value = 1 - quotient(flagged, false[:, -1])
-    return np.where(found[:, -1] > 0, value, np.nan)
-
-
-def sensitivities_at(positives: np.ndarray, negatives: np.ndarray, *, at: float) -> np.ndarray:
-    """Return the sensitivity at the lowest threshold that keeps a specificity; see above."""
-    found, false = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
-    kept = false <= (1 - at) * false[:, -1:] + _ROUNDING
-    value = quotient(np.where(kept, found, 0).max(axis=1), found[:, -1])
-    return np.where(false[:, -1] > 0, value, np.nan)
-
-
-def _statistic(choose: Choice, at: float) -> tuple[str, Statistic]:
-    if choose == "sensitivity":
-        return f"specificity at a sensitivity of {at:g}", partial(specificities_at, at=at)
-    return f"sensitivity at a specificity of {at:g}", partial(sensitivities_at, at=at)
-
-
-def _shared_draws(
-    rows: pd.DataFrame, choose: Choice, at: float, cluster: str, draws: int, seed: int
-) -> np.ndarray:
-    """Return the measure of both scores in the same resamples, 2 x draws."""
-    clusters = row_clusters(rows, cluster)
-    codes = np.arange(len(rows)) if clusters is None else clusters
-    truth, statistic = rows["truth"].to_numpy(), _statistic(choose, at)[1]
-    how: dict[str, Any] = {"draws": draws, "seed": seed, "clusters": codes}
-    return np.stack([
-        resampled_statistics(truth, rows[c].to_numpy(), statistics=[statistic], **how)[:, 0]
-        for c in ("score", "score_second")
-    ])  # fmt: skip
-
-
-def _chosen_row(
+def _chosen_rows(
     rows: pd.DataFrame,
-    choose: Choice,
-    at: float,
     margin: float,
     confidence: float,
-    drawn: np.ndarray,
     cluster: str,
+    *,
+    choose: Choice,
+    at: float,
+    prevalence: float,
+    draws: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return the shares that a choice leaves open, with both thresholds chosen anew."""
+    truth, clusters = rows["truth"].to_numpy(), row_clusters(rows, cluster)
+    # The same codes and seed draw the same rows for both scores.
+    codes = np.arange(len(rows)) if clusters is None else clusters
+    right, counts = [], []
+    for column in ("score", "score_second"):
+        own = rows.assign(score=rows[column])
+        how: dict[str, Any] = {"choose": choose, "at": at, "prevalence": prevalence}
+        cut, _ = choose_threshold(own, positive="", **how)
+        right.append(np.where(math.isnan(cut), np.nan, (own["score"] >= cut) == truth))
+        drawn = np.full((draws, 4), np.nan)
+        if truth.any() and not truth.all() and draws:
+            _, drawn = rechosen_counts(own, clusters=codes, draws=draws, seed=seed, **how)
+        counts.append(drawn)
+    place = "Youden's point" if choose == "youden" else f"a {choose} of {at:g}"
+    made = []
+    for measure, among, cells in (("sensitivity", truth, (0, 3)), ("specificity", ~truth, (2, 1))):
+        if measure == choose:
+            continue
+        values = [float(r[among].mean()) if among.any() else math.nan for r in right]
+        shares = [quotient(c[:, cells[0]], c[:, cells[0]] + c[:, cells[1]]) for c in counts]
+        row = _resampled(values[0] - values[1], shares[0] - shares[1], margin, confidence)
+        made.append({
+            "measure": f"{measure} at {place}",
+            "value_first": values[0], "value_second": values[1], **row,
+            "method": f"bootstrap of {cluster or 'rows'}, thresholds chosen anew",
+        })  # fmt: skip
+    return made
+
+
+def _resampled(
+    difference: float, lead: np.ndarray, margin: float, confidence: float
 ) -> dict[str, Any]:
-    measure, statistic = _statistic(choose, at)
-    truth = rows["truth"].to_numpy()
-    values = [
-        float(statistic(*step_counts(truth, rows[c].to_numpy()))[0]) if len(rows) else math.nan
-        for c in ("score", "score_second")
-    ]
-    lead = drawn[0] - drawn[1]
+    """Return a difference with its percentile limits and the p values of both margins."""
     se, low, high = (float(v) for v in percentile_interval(lead, confidence=confidence))
     lead = lead[np.isfinite(lead)]
-    if not se > 0:
-        lead, low, high = lead[:0], math.nan, math.nan
-    number = len(lead) + 1
+    if not se > NO_ERROR:
+        note = "interval not estimable: the resamples show no spread"
+        nothing = {"low": math.nan, "high": math.nan, **_tests(math.nan, math.nan)}
+        return {"difference": difference, **nothing, "note": note}
     # A resample more for the one that was seen: no p value is 0.
-    p = [((lead <= -margin).sum() + 1) / number, ((lead >= margin).sum() + 1) / number]
-    return {
-        "measure": measure, "value_first": values[0], "value_second": values[1],
-        "difference": values[0] - values[1], "low": low, "high": high,
-        **_tests(*(p if len(lead) else (math.nan, math.nan))),
-        "method": f"bootstrap of {cluster or 'rows'}, thresholds chosen anew",
-        "note": "" if len(lead) else "interval not estimable: the resamples show no spread",
-    }  # fmt: skip
+    p = [((lead <= -margin).sum() + 1) / (len(lead) + 1)]
+    p.append(((lead >= margin).sum() + 1) / (len(lead) + 1))
+    return {"difference": difference, "low": low, "high": high, **_tests(*p), "note": ""}
 
 
 def _area_row(area: Mapping[str, Any], margin: float, cluster: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,10 +181,30 @@ def test_fixed_thresholds_have_tangos_interval(binary: Make) -> None:
     found = rows.loc["sensitivity", ["difference", "low", "high"]].tolist()
     assert found == pytest.approx(list(proportions.tango_interval(counts)))
     assert "fixed" in rows.loc["specificity", "method"]
-    chosen = equivalence_table(members, positive="melanoma", margin=0.1, choose="youden")
-    assert chosen["measure"].tolist() == [AUC, "sensitivity", "specificity"]
-    point = points.operating_point(members["b"], positive="melanoma", choose="youden", draws=2)
-    assert chosen["value_second"].iloc[1] == pytest.approx(point["sensitivity"].iloc[0])
+    same = equivalence_table(
+        members, positive="melanoma", margin=0.1, choose="threshold", at=0.6
+    ).set_index("measure")
+    assert same.loc["sensitivity", "value_second"] == pytest.approx((second[truth] >= 0.6).mean())
+
+
+@pytest.mark.parametrize(
+    ("choose", "at", "words"),
+    [("youden", 0.9, "Youden's point"), ("cost", 5, "a cost of 5"), ("ppv", 0.6, "a ppv of 0.6")],
+)
+def test_other_choices_leave_both_open(binary: Make, choose: Any, at: float, words: str) -> None:
+    truth, first, second = cohort(np.random.default_rng(2), 300, (0.9, 0.85))
+    members = {"a": binary(truth, first), "b": binary(truth, second)}
+    how: dict[str, Any] = {"positive": "melanoma", "choose": choose, "at": at}
+    table = equivalence_table(members, margin=0.1, draws=200, **how)
+    names = [f"{m} at {words}" for m in ("sensitivity", "specificity")]
+    assert table["measure"].tolist() == [AUC, *names]
+    for k, member in enumerate(members.values()):
+        point = points.operating_point(member, draws=2, **how).iloc[0]
+        column = ("value_first", "value_second")[k]
+        found = table[column].tolist()[1:]
+        assert found == pytest.approx([point["sensitivity"], point["specificity"]])
+    assert (table["low"] < table["difference"]).all()
+    assert (table["difference"] < table["high"]).all()
 
 
 def test_patients_widen_every_interval(binary: Make) -> None:
