@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, rankdata
+from scipy.special import expit, logit
+from scipy.stats import binomtest, norm, rankdata
 
 from melnb.evaluation import intervals
 
@@ -86,6 +87,55 @@ def test_clusters_err_together(breast_cancer: Cancer) -> None:
     assert blind == pytest.approx(se / math.sqrt(2), rel=0.01)
     assert clustered == pytest.approx(se, rel=0.01)
     assert math.isnan(intervals.auc_delong(truth, score, np.zeros(n, dtype=int))[1])
+
+
+def obuchowski(truth: np.ndarray, score: np.ndarray, clusters: np.ndarray) -> float:
+    """The variance of Obuchowski 1997, Biometrics 53:567, as she writes it, pair by pair."""
+    beaten = (score[truth][:, None] > score[~truth]) + 0.5 * (
+        score[truth][:, None] == score[~truth]
+    )
+    m, n, area = truth.sum(), (~truth).sum(), beaten.mean()
+    names = np.unique(clusters)
+    x = np.array([(beaten[clusters[truth] == c].mean(1) - area).sum() for c in names])
+    y = np.array([(beaten[:, clusters[~truth] == c].mean(0) - area).sum() for c in names])
+    i10, i01, i = len(set(clusters[truth])), len(set(clusters[~truth])), len(names)
+    s10 = i10 / ((i10 - 1) * m) * (x**2).sum()
+    s01 = i01 / ((i01 - 1) * n) * (y**2).sum()
+    s11 = i / (i - 1) * (x * y).sum()
+    return float(s10 / m + s01 / n + 2 * s11 / (m * n))
+
+
+@pytest.mark.parametrize("few", [2, 6, 40])
+def test_clustered_errors_are_obuchowskis_to_the_letter(few: int) -> None:
+    draw = np.random.default_rng(few)
+    clusters = np.repeat(np.arange(60), draw.integers(1, 7, 60))
+    truth = (clusters < few) & (draw.random(len(clusters)) < 0.6)
+    truth[np.isin(clusters, (0, 1)) & (np.diff(clusters, prepend=-1) > 0)] = True
+    score = np.round(draw.normal(size=60)[clusters] + draw.normal(size=len(clusters)) + truth, 1)
+    _, se = intervals.auc_delong(truth, score, clusters)
+    assert se**2 == pytest.approx(obuchowski(truth, score, clusters))
+    # Of two scores: the difference has the variance that one such sum of both would have.
+    other = np.round(score + draw.normal(size=len(score)), 1)
+    _, covariance = intervals.delong_covariance(truth, np.stack([score, other]), clusters)
+    assert covariance[1, 1] == pytest.approx(obuchowski(truth, other, clusters))
+    assert np.linalg.eigvalsh(covariance)[0] > -1e-12
+
+
+@given(st.floats(0.02, 0.98), st.floats(0.001, 0.5), st.sampled_from([0.8, 0.95]))
+def test_limits_of_an_area_are_walds_on_the_logit(area: float, se: float, level: float) -> None:
+    low, high = intervals.auc_limits(area, se, confidence=level)
+    assert 0 <= low < area < high <= 1
+    half = norm.ppf((1 + level) / 2) * se / (area * (1 - area))
+    assert (low, high) == pytest.approx(tuple(expit(logit(area) + np.array([-half, half]))))
+    # What is positive is a name: the other way round, the limits change places.
+    assert intervals.auc_limits(1 - area, se, confidence=level) == pytest.approx(
+        (1 - high, 1 - low)
+    )
+
+
+def test_an_area_without_error_has_no_limits() -> None:
+    for area, se in ((1.0, 0.0), (0.5, 0.0), (math.nan, math.nan), (0.7, math.nan)):
+        assert np.isnan(intervals.auc_limits(area, se)).all()
 
 
 @given(st.integers(0, 60), st.integers(1, 60), st.sampled_from([0.8, 0.95, 0.99]))

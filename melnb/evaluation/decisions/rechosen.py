@@ -1,10 +1,10 @@
 """What a point is worth when its threshold was chosen on the rows that judge it.
 
-Such a threshold is an estimate too. At a sensitivity of 0.90 the specificity errs by the
-threshold's error as well as by its own, and an interval that takes the threshold as given covers a
+Such a threshold is an estimate too. At a sensitivity of 0.90 the specificity errs by the error of
+the threshold as well as by its own, and an interval that takes the threshold as given covers a
 third to a half of the time where 95 % is meant. So each resample of the patients chooses anew:
-Platt, Hanley and Westwood 2000, Journal of Dental Research 79:1533; Hall, Hyndman and Fan 2004,
-Biometrika 91:743.
+Platt, Hanley and Yang 2000, Statistics in Medicine 19:313; Hall, Hyndman and Fan 2004, Biometrika
+91:743.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from melnb.evaluation.decisions.measures import measure_values
 from melnb.evaluation.decisions.thresholds import ABOVE, NO_STEP, Choice, chosen_steps
 from melnb.evaluation.intervals import NO_ERROR
 from melnb.evaluation.rankings import ranking_steps
-from melnb.evaluation.rows import absent_interval, few_remark, row_clusters
+from melnb.evaluation.rows import absent_interval, few_remark, row_clusters, threshold_counts
 
 THRESHOLD = "threshold"
 # What a choice holds at the wanted value does not vary over resamples; in new patients it does.
@@ -107,6 +107,10 @@ def rechosen_limits(
         rows, choose=choose, at=at, prevalence=prevalence, clusters=clusters, draws=draws, seed=seed
     )
     values = {THRESHOLD: thresholds} | measure_values(counts, prevalence=prevalence, beta=beta)
+    if choose == "youden":
+        _, found, false = threshold_counts(rows)
+        largest = float((found / found[-1] - false / false[-1]).max())
+        values |= _without_flattery(values, largest)
     made = {}
     for name, drawn in values.items():
         # Ratios may be infinite: of r, 1 - 1 / (1 + r) is not, and has the same percentiles.
@@ -116,6 +120,21 @@ def rechosen_limits(
             low, high = (_ratio(v) for v in ends) if name in _RATIOS else ends
             made[name] = (low, high)
     return made
+
+
+def _without_flattery(values: Mapping[str, np.ndarray], largest: float) -> dict[str, np.ndarray]:
+    """Return what the choice makes the largest, moved down by what that flatters.
+
+    The largest of the rows is too large by as much as that of a resample is larger still, so that
+    the resamples are off twice: Efron and Tibshirani 1993, chapter 10.
+
+    Args:
+        values: `youden` and others, draws each.
+        largest: Sensitivity + specificity - 1 of the rows.
+    """
+    flattery = float(np.nanmean(values["youden"])) - largest
+    moved = {"youden": 2.0, "balanced_accuracy": 1.0}
+    return {name: values[name] - weight * flattery for name, weight in moved.items()}
 
 
 def rechosen_counts(
