@@ -198,7 +198,8 @@ def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame 
 def _is_padded(text: _Text) -> bool:
     """Tell whether a cell may begin or end in a blank; to trim all would take far longer."""
     data = b"\n" + text.data
-    if not data.isascii():  # there are blanks of many kinds
+    quoted_tabs = text.delimiter == "\t" and b'"' in data  # a blank within quotes, a mark without
+    if quoted_tabs or not data.isascii():  # there are blanks of many kinds
         return True
     if b'"' in data:  # what stands inside quotes is no blank at an end
         data = _TIGHT.sub(b"", data)

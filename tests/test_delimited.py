@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from melnb.checks import TableError
@@ -31,6 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     end=st.sampled_from(["\n", "\r\n"]),
 )
+@example(rows=[["0\t"]], delimiter="\t", quoting=csv.QUOTE_MINIMAL, encoding="utf-8", end="\n")
 def test_what_any_dialect_wrote_is_read_back(
     path: Path, rows: list[list[str]], delimiter: str, quoting: int, encoding: str, end: str
 ) -> None:

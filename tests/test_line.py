@@ -313,8 +313,8 @@ def test_a_training_killed_in_its_second_epoch_ends_where_the_other_ended(
 def test_a_missing_stage_and_a_misspelt_parameter_say_what_to_do(melnb: Run, root: Path) -> None:
     lost = melnb("run", "03_train", "dataset=nowhere", root=root)
     assert lost.returncode == 1
-    assert "no 02_prepare/nowhere" in lost.stderr
-    assert "run 02_prepare first" in lost.stderr
+    assert "needs 02_prepare/nowhere, which is no finished run" in lost.stderr
+    assert "is 'elsewhere' meant?" in lost.stderr
     slip = melnb("run", "03_train", "learning_rte=1", root=root)
     assert "did you mean 'learning_rate'?" in slip.stderr
 
