@@ -121,7 +121,8 @@ def read_lesions(folder: str | Path) -> pd.DataFrame:
     lesions = read_delimited(file).reset_index(drop=True)
     for column in lesions.columns.difference(list(_TEXTS)):
         lesions[column] = read_numbers(lesions[column], file)
-    lesions = lesions.astype(dict.fromkeys(_NUMBERS, "Int64"))
+    whole = dict.fromkeys(_NUMBERS, "Int64") | {"fold": "int64"}
+    lesions = lesions.astype({name: kind for name, kind in whole.items() if name in lesions})
     lesions["reason"] = lesions["reason"].fillna("")
     for column in ("mask_path", "path"):
         lesions[column] = [str(file.parent.absolute() / p) for p in lesions[column]]
