@@ -24,7 +24,9 @@ from melnb.encodings import read_utf8
 from melnb.files import TABLE_SUFFIXES
 
 FIRST = "Unnamed: 0"  # a first column without a name, as pandas calls it
-_TIGHT = re.compile(rb'"[^"\s](?:[^"]*[^"\s])?"')  # a cell in quotes without blanks at its ends
+# A cell in quotes; the group is empty if it neither begins nor ends in a blank.
+_QUOTED = re.compile(rb'"(?:[^"\x00-\x20](?:[^"]*[^"\x00-\x20])?|([^"]*))"')
+_HEAD = 1_000_000  # bytes in which the header ends
 _END = "\x01"  # the cell that is put behind each row, to see that rows are equally long
 
 
@@ -49,7 +51,10 @@ class _Text(NamedTuple):
         Raises:
             TableError: Quotes are not in pairs.
         """
-        lines = io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8", newline="\n")
+        blank = rb"[ \t]" if self.delimiter != "\t" else b" "
+        mark = re.escape(self.delimiter.encode())
+        data = re.sub(b'(?<!")"' + blank + rb"+(?=[\n" + mark + rb"])", b'"', self.data)
+        lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="\n")
         reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=True)
         number = self.number
         try:
@@ -109,7 +114,8 @@ def read_first_row(file: str | Path) -> list[str]:
         FileNotFoundError: There is no such file.
         TableError: See `read_delimited`.
     """
-    return next(_open(Path(file)).rows())[1]
+    text = _open(Path(file))
+    return next(text._replace(data=text.data[:_HEAD]).rows())[1]
 
 
 def _open(file: Path) -> _Text:
@@ -123,7 +129,7 @@ def _open(file: Path) -> _Text:
 
 
 def _take_header(text: _Text) -> tuple[list[str], _Text]:
-    rows = text.rows()
+    rows = text._replace(data=text.data[:_HEAD]).rows()
     _, header = next(rows)
     _check_header(header, text)
     second = next(rows, None)
@@ -174,7 +180,7 @@ def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame 
             io.BytesIO(data),
             sep=text.delimiter,
             header=None,
-            names=range(last + 1),
+            names=[str(k) for k in range(last + 1)],
             usecols=[*keep, last],
             index_col=False,
             dtype=str,
@@ -186,25 +192,26 @@ def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame 
         )
     except ValueError:  # a row too long, or a quote that is not closed
         return None
-    if len(table) != data.count(b"\n") or not (table.iloc[:, -1] == _END).all():
+    if len(table) != data.count(b"\n") or not (table.pop(str(last)) == _END).all():
         return None
-    table = table.iloc[:, :-1]
     table.index = pd.RangeIndex(text.number, text.number + len(table))
     if _is_padded(text):
         table = table.apply(lambda cells: cells.str.strip()).replace("", np.nan)
-    return None if table.isna().all(axis=1).any() else table  # a row without a cell is none
+    bare = table[table.iloc[:, 0].isna()] if table.shape[1] else table
+    return None if bare.isna().all(axis=1).any() else table  # a row without a cell is none
 
 
 def _is_padded(text: _Text) -> bool:
     """Tell whether a cell may begin or end in a blank; to trim all would take far longer."""
     data = b"\n" + text.data
-    quoted_tabs = text.delimiter == "\t" and b'"' in data  # a blank within quotes, a mark without
-    if quoted_tabs or not data.isascii():  # there are blanks of many kinds
-        return True
-    if b'"' in data:  # what stands inside quotes is no blank at an end
-        data = _TIGHT.sub(b"", data)
+    quoted = b'"' in data
+    if not data.isascii() or (quoted and text.delimiter == "\t"):
+        return True  # there are blanks of many kinds; a tab in quotes is one too
+    if quoted:  # what stands inside quotes is no blank at an end
+        data = _QUOTED.sub(rb'"\1"', data)
     mark, letters = ord(text.delimiter), np.frombuffer(data, dtype=np.uint8)
-    places = np.flatnonzero((letters <= ord(" ")) & (letters != ord("\n")) & (letters != mark))
+    places = np.flatnonzero(letters <= ord(" "))
+    places = places[~np.isin(letters[places], [ord("\n"), mark])]
     beside = np.concatenate([letters[places - 1], letters[places + 1]])
     return bool(np.isin(beside, [mark, ord("\n"), ord('"')]).any())
 
@@ -261,7 +268,9 @@ def _name_columns(table: pd.DataFrame, names: list[str], file: Path) -> pd.DataF
                 f"{file}: column {k + 1} of {len(names)} has no name but holds {said.iloc[0]!r} "
                 f"(line {said.index[0]}): name it, or remove it"
             )
-    return table.iloc[:, list(called)].set_axis(list(called.values()), axis=1)
+    kept = table if len(called) == len(names) else table.iloc[:, list(called)].copy()
+    kept.columns = pd.Index(list(called.values()))
+    return kept
 
 
 def _numbers_rows(said: pd.Series, rows: int) -> bool:

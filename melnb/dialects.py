@@ -20,7 +20,7 @@ def read_dialect(data: bytes, file: Path) -> tuple[bytes, int, str]:
         file: For the message.
 
     Returns:
-        The data from the header on, without blanks behind quotes; the header's line; one character.
+        The data from the header on, the header's line, and one character.
 
     Raises:
         TableError: Two characters may be meant, or there is no header.
@@ -34,8 +34,6 @@ def read_dialect(data: bytes, file: Path) -> tuple[bytes, int, str]:
         delimiter = said[1].decode()
     else:
         delimiter = _find_delimiter(data, number, file)
-    if b'" ' in data:
-        data = re.sub(rb'"[ \t]+(?=[\n' + re.escape(delimiter.encode()) + rb"])", b'"', data)
     return data, number, delimiter
 
 

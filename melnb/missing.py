@@ -69,10 +69,10 @@ def read_group_ids(ids: pd.Series, file: str | Path) -> pd.Series:
     known = blank_missing(ids, negative=True)
     if known.isna().all():
         return known
-    rounded = known.str.fullmatch(_ROUNDED).eq(True)
-    if rounded.any():
+    rounded = known[known.isin([x for x in known.dropna().unique() if _ROUNDED.fullmatch(x)])]
+    if len(rounded):
         raise TableError(
-            f"{file} line {rounded.idxmax()}: {ids.name} {known[rounded].iloc[0]!r} was rounded by "
+            f"{file} line {rounded.index[0]}: {ids.name} {rounded.iloc[0]!r} was rounded by "
             "a spreadsheet, so that several ids may be one: export the ids as text"
         )
     return whole_ids(known)
@@ -80,13 +80,11 @@ def read_group_ids(ids: pd.Series, file: str | Path) -> pd.Series:
 
 def whole_ids(ids: pd.Series) -> pd.Series:
     """Return ids with `12.0` as `12`, unless other ids of the column are true decimals (`1.1`)."""
-    numbers = ids.dropna()
-    if numbers.empty:
+    texts = ids.dropna().unique()
+    decimals = [text for text in texts if re.fullmatch(r"\d+\.\d+", text)]
+    if not decimals or any(text.partition(".")[2].strip("0") for text in decimals):
         return ids
-    numbers = numbers[numbers.str.fullmatch(r"\d+\.\d+")]
-    if numbers.empty or not numbers.str.fullmatch(r"\d+\.0+").all():
-        return ids
-    return ids.str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+    return ids.replace({text: text.partition(".")[0] for text in decimals})
 
 
 def count_missing(said: pd.Series, read: pd.Series) -> str:

@@ -31,18 +31,20 @@ def read_numbers(
     """
     if values.dtype.kind in "iufb":
         return values.astype("float64")
-    known = blank_missing(values, negative=negative).dropna()
-    wrong = known[[not _NUMBER.fullmatch(text) for text in known]]
-    if len(wrong):
+    cells = blank_missing(values, negative=negative)
+    known = cells.dropna()
+    texts = known.unique()  # each is looked at once: ages are few
+    odd = [text for text in texts if not _NUMBER.fullmatch(text)]
+    if odd:
+        wrong = known[known.isin(odd)]
         many = f" ({len(wrong)} of {len(values)} cells are none)" if len(wrong) > 1 else ""
         raise TableError(
             f"{file} {row} {wrong.index[0]}: {values.name} is {wrong.iloc[0]!r}, not a number"
             f"{many}: {_remedy(wrong.iloc[0])}"
         )
-    numbers = pd.Series(np.nan, index=values.index, name=values.name)
     # Floats go from text by NumPy: pandas before 3.1 reads them inexactly.
-    numbers[known.index] = known.to_numpy(dtype=object).astype("float64")
-    return numbers
+    exact = dict(zip(texts, np.asarray(texts, dtype=object).astype("float64"), strict=True))
+    return cells.map(exact).astype("float64")
 
 
 def is_numeric(values: pd.Series) -> bool:

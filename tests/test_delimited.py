@@ -32,6 +32,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     end=st.sampled_from(["\n", "\r\n"]),
 )
 @example(rows=[["0\t"]], delimiter="\t", quoting=csv.QUOTE_MINIMAL, encoding="utf-8", end="\n")
+@example(rows=[["0\x0c", "0"]], delimiter=",", quoting=csv.QUOTE_ALL, encoding="utf-8", end="\n")
+@example(rows=[['"\t\n0']], delimiter=",", quoting=csv.QUOTE_ALL, encoding="utf-8", end="\n")
 def test_what_any_dialect_wrote_is_read_back(
     path: Path, rows: list[list[str]], delimiter: str, quoting: int, encoding: str, end: str
 ) -> None:
