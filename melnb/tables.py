@@ -18,6 +18,7 @@ from melnb.checks import TEST as TEST
 from melnb.checks import TableError as TableError
 from melnb.delimited import read_delimited
 from melnb.files import replacing
+from melnb.missing import blank_missing, read_group_ids
 from melnb.numerals import read_numbers
 from melnb.patients.overlap import check_together
 
@@ -33,6 +34,8 @@ CONSTANT_COLUMNS = ("run", "views", "kind")
 KINDS = ("probability", "score")
 
 _NUMBERS = {"age": "float64", "fold": "int64", "width": "Int64", "height": "Int64"}
+# Labels of which a word may mean missing, and whether one that may name a class does too.
+_LABELS = {"diagnosis": False, "target": False, "truth": False, "sex": True, "site": True}
 _TEXT = {
     *IMAGE_COLUMNS, *PREDICTION_COLUMNS, *CONSTANT_COLUMNS, "mask_path", "split", "shard",
 } - {*_NUMBERS}  # fmt: skip
@@ -220,6 +223,10 @@ def read_table(path: str | Path, *, empty: bool = False) -> pd.DataFrame:
     for column in map(str, table.columns):
         if column in _NUMBERS or column.startswith("p_"):
             table[column] = _numbers(table[column], path, _NUMBERS.get(column, "float64"))
+        elif column in ("patient_id", "lesion_id"):
+            table[column] = read_group_ids(table[column], path)
+        elif column in _LABELS:
+            table[column] = blank_missing(table[column], names=_LABELS[column])
         elif column not in _TEXT and not column.endswith("_id"):
             table[column] = _guess(table[column])
     return table.reset_index(drop=True)

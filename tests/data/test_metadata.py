@@ -28,6 +28,15 @@ def people() -> pd.DataFrame:
     )
 
 
+def test_words_for_missing_are_no_category() -> None:
+    told = people().assign(
+        sex=["male", "NA", "n/a", "female", "Unknown"], age=["40", "-", "-1", "60", "?"]
+    )
+    encoder = fit_encoder(told, ["sex", "age"])
+    assert encoder.names == ("sex missing", "sex female", "sex male", "age", "age missing")
+    assert encoder.encode(told)[:, [0, 4]].T.tolist() == [[0, 1, 1, 0, 1]] * 2
+
+
 def test_every_cell_by_hand() -> None:
     encoder = fit_encoder(people(), ALL)
     assert encoder.names == (

@@ -42,6 +42,14 @@ def shards(tmp_path):
     write_shard(tmp_path / "test03-1.tfrec", [unlabelled])
 
 
+def test_words_for_missing_are_no_patient_and_no_word(tmp_path):
+    words = {"patient_id": b"NA", "sex": b"n/a", "diagnosis": b"-", "lesion_id": b" L1 "}
+    write_shard(tmp_path / "train00-1.tfrec", [record("ISIC_1", 0, **words)])
+    row = read_kaggle_records(tmp_path).iloc[0]
+    assert row[["patient_id", "sex", "diagnosis"]].isna().all()
+    assert row["lesion_id"] == "L1"
+
+
 def test_published_records_are_decoded(tmp_path, shards):
     images = read_kaggle_records(tmp_path).set_index("image_id")
     assert images["target"].to_dict() | {"ISIC_9": None} == {

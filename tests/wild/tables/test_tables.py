@@ -289,6 +289,13 @@ UNSAID: dict[str, tuple[Any, ...]] = {
     ]
 }
 UNSAID |= {
+    "an own table with words for missing": (
+        file(
+            f"{','.join(tables.IMAGE_COLUMNS)}\na,NA,?,,unknown,unknown,n/a,,-,csv\n", "images.csv"
+        ),
+        tables.read_images,
+        read_as(patient_id=[None], lesion_id=[None], target=["unknown"], sex=[None], site=[None]),
+    ),
     "the words are told": (
         cohort(["NA"] * 16 + [f"P{k}" for k in range(8)]),
         images,
