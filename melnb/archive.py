@@ -15,6 +15,7 @@ from melnb.runs import Record, find_run, find_table, outputs_root, read_run, res
 from melnb.tables import read_images, read_table
 
 _FOLD = re.compile(r"fold(\d+)")
+_NETWORK = re.compile(r"(?:test|foreign)-by-fold(\d+)(?:-averaged)?\.csv")
 
 
 def raw_folder(folder: str, *, rows: int, seed: int, outputs: str | Path = "") -> Path:
@@ -92,6 +93,24 @@ def find_tables(names: Iterable[str], outputs: str | Path = "") -> dict[str, lis
             raise ValueError(f"{name!r} and another are both called {label!r}: rename a file")
         found[label] = _files(name, outputs)
     return found
+
+
+def find_networks(name: str, outputs: str | Path = "") -> dict[int, Path]:
+    """Return, by fold, what each network alone said of the test rows of a run.
+
+    Args:
+        name: As of `find_tables`.
+        outputs: Where runs are written.
+
+    Returns:
+        Predictions files; none of a CSV file of anyone's, or of a run that kept none.
+    """
+    if is_table(name):
+        return {}
+    stage, _, run = name.partition("/")
+    home = find_run(stage, run, outputs) / "folds"
+    found = {int(m[1]): home / m[0] for m in map(_NETWORK.fullmatch, _names(home)) if m}
+    return dict(sorted(found.items()))
 
 
 def find_images(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:

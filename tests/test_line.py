@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from melnb import params, runs, tables
+from melnb import archive, params, runs, tables
 from melnb.evaluation.calibration import prevalence as prior
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
 
@@ -157,6 +157,23 @@ def test_other_patients_judge_the_networks(outputs: Path) -> None:
     assert set(away["fold"]) == {tables.TEST}
     assert areas.loc["04_predict/away", "n"] == away["truth"].notna().sum() > 0
     assert pd.read_csv(home / "met.csv").empty, "nobody was met before"
+    # A threshold that was locked for one network is judged network by network.
+    told = pd.read_csv(home / "points.csv").set_index("source").loc["04_predict/away"]
+    assert told["note"].startswith("judged network by network: ")
+    assert told["n"] == areas.loc["04_predict/away", "n"]
+    assert told[["tp", "fp", "tn", "fn"]].sum() == 2 * told["n"]
+
+
+def test_what_each_network_said_of_test_rows_is_kept(outputs: Path) -> None:
+    for run in ("04_predict/a", "05_ensemble/line"):
+        paths = archive.find_networks(run, outputs)
+        assert [*paths] == [0, 1]
+        values = [tables.read_predictions(path)["p_melanoma"] for path in paths.values()]
+        mean = tables.read_predictions(outputs / run / "test.csv")["p_melanoma"]
+        assert (sum(values) / 2).to_numpy() == pytest.approx(mean.to_numpy())
+    assert archive.find_networks("anyone.csv", outputs) == {}
+    report = runs.read_run(outputs / "06_report" / "line")
+    assert any(item["path"].endswith("test-by-fold1.csv") for item in report["inputs"])
 
 
 def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:

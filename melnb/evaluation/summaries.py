@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.tables import TEST, TableError, check_predictions, class_names
+from melnb.tables import TEST, TableError, check_predictions, class_names, read_predictions
 
 _MEASURES = {
     "sensitivity": "share of positives that are flagged",
@@ -84,6 +84,18 @@ def read_members(
             "write ours: theirs, as the file's first line spells it"
         )
     return read
+
+
+def read_networks(
+    paths: Mapping[int, Path], reads: Callable[[Path], Path] = Path
+) -> dict[int, pd.DataFrame]:
+    """Read what each fold's network alone said of test rows.
+
+    Args:
+        paths: `archive.find_networks`.
+        reads: What records that a file was read, and returns it.
+    """
+    return {fold: read_predictions(reads(path)) for fold, path in paths.items()}
 
 
 def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.DataFrame:

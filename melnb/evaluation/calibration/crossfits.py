@@ -8,7 +8,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.calibration.calibrators import Calibrator, fit_calibrator, fit_values
+from melnb.evaluation.calibration.calibrators import (
+    Calibrator,
+    calibrate,
+    fit_calibrator,
+    fit_values,
+)
 from melnb.evaluation.calibration.maps import METHODS, Method
 from melnb.evaluation.calibration.measures import Measured, calibration_errors, proper_scores
 from melnb.evaluation.calibration.probabilities import (
@@ -19,6 +24,7 @@ from melnb.evaluation.calibration.probabilities import (
 )
 from melnb.evaluation.calibration.recalibration import recalibration
 from melnb.evaluation.calibration.resamples import Sums, resampled_bins
+from melnb.evaluation.networks import Networks
 from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.rows import absent_interval
 from melnb.tables import TEST, TableError
@@ -53,30 +59,46 @@ def cross_calibrate(
         ValueError: See `fit_calibrator`.
         TableError: See `fit_calibrator`; or too little is left when a part is set aside.
     """
-    frozen = fit_calibrator(predictions, method=method, positive=positive, smoothing=smoothing)
-    values, codes = class_values(predictions), truth_codes(predictions)
+    values = class_values(predictions)
     part = _parts(predictions, cluster)
-    fit = partial(
-        fit_values,
-        classes=frozen.classes,
-        method=method,
-        positive=positive,
-        kind=frozen.kind,
-        smoothing=smoothing,
-        run=frozen.run,
-    )
+    fitted = _part_calibrators(predictions, part, method, positive, smoothing)
     made = np.empty_like(values)
     for own in _each(part):
-        others = (part != part[own][0]) & (part != TEST)
-        if part[own][0] == TEST:
-            fitted = frozen
-        else:
-            try:
-                fitted = fit(values[others], codes[others])
-            except TableError as error:
-                raise TableError(f"{error} (part {part[own][0]} was set aside)") from error
-        made[own] = fitted.apply(values[own])
+        made[own] = fitted[int(part[own][0])].apply(values[own])
+    frozen = fitted[TEST]
     return with_values(predictions, frozen.classes, made, run=run), frozen
+
+
+def calibrate_networks(
+    predictions: pd.DataFrame,
+    networks: Networks,
+    *,
+    method: Method,
+    positive: str = "",
+    smoothing: float = 0.0,
+    cluster: str = "",
+) -> dict[int, pd.DataFrame]:
+    """Return each network's predictions, calibrated as the out-of-fold rows of its fold are.
+
+    So a test row that one network judges is treated as an out-of-fold row was, and a threshold
+    that was chosen on these means the same. Arguments are those of `cross_calibrate`, and:
+
+    Args:
+        networks: Fold and predictions of the network that was trained without it.
+
+    Returns:
+        The same, calibrated by what was fitted on the other folds; by what was fitted on all where
+        the predictions hold no such fold.
+    """
+    if not networks:
+        return {}
+    part = _parts(predictions, cluster)
+    fitted = _part_calibrators(predictions, part, method, positive, smoothing)
+    whole = len(np.unique(part[part != TEST])) == predictions.loc[part != TEST, "fold"].nunique()
+    return {
+        fold: calibrate(table, fitted[fold if whole and fold in fitted else TEST])
+        for fold, table in networks.items()
+    }
 
 
 def calibrator_comparison(
@@ -139,6 +161,35 @@ def calibrator_comparison(
     names = ("log_loss", "brier", "ece", "slope", "intercept")
     columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
     return pd.DataFrame(made, columns=["method", *columns, "n", "positives", "note"])
+
+
+def _part_calibrators(
+    predictions: pd.DataFrame, part: np.ndarray, method: Method, positive: str, smoothing: float
+) -> dict[int, Calibrator]:
+    """Return what was fitted without each part, and for test rows on all.
+
+    Raises:
+        TableError: Too little is left when a part is set aside.
+    """
+    frozen = fit_calibrator(predictions, method=method, positive=positive, smoothing=smoothing)
+    values, codes = class_values(predictions), truth_codes(predictions)
+    fit = partial(
+        fit_values,
+        classes=frozen.classes,
+        method=method,
+        positive=positive,
+        kind=frozen.kind,
+        smoothing=smoothing,
+        run=frozen.run,
+    )
+    fitted = {TEST: frozen}
+    for name in (int(k) for k in np.unique(part) if k != TEST):
+        others = (part != name) & (part != TEST)
+        try:
+            fitted[name] = fit(values[others], codes[others])
+        except TableError as error:
+            raise TableError(f"{error} (part {name} was set aside)") from error
+    return fitted
 
 
 def _scored(

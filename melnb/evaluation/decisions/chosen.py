@@ -20,6 +20,7 @@ from melnb.evaluation.decisions.points import (
     run_name,
 )
 from melnb.evaluation.decisions.thresholds import check_prevalence
+from melnb.evaluation.networks import count_networks
 from melnb.evaluation.rows import binary_rows
 from melnb.files import replacing
 from melnb.tables import TEST, TableError
@@ -136,7 +137,8 @@ def locked_point(
     out-of-fold rows, and the note says that they may have helped to choose it.
 
     Args:
-        predictions: Predictions table of the same model.
+        predictions: Predictions table of the same model; of test rows network by network
+            (`networks.network_rows`) where each network's values are known.
         locked: `read_threshold` or `lock_threshold`.
         prevalence: Where it will be used; None: the locked one; 0: the data's.
         confidence: Of every interval.
@@ -168,9 +170,19 @@ def locked_point(
         draws=draws,
         seed=seed,
     )
+    point |= _of_images(point, count_networks(predictions))
     point |= {"choose": "locked", "at": threshold}
     point |= {"theoretical_threshold": math.nan, "positive": facts["positive"]}
     return pd.DataFrame([point | {"run": run_name(predictions)}])
+
+
+def _of_images(point: Mapping[str, Any], networks: int) -> dict[str, Any]:
+    """Return the counts of images of a point that several networks were judged at."""
+    if networks < 2:
+        return {}
+    words = f"judged network by network: tp, fp, tn and fn are of {networks} networks together"
+    counts = {name: int(point[name]) // networks for name in ("n", "positives", "left_out")}
+    return counts | {"note": "; ".join(filter(None, (words, point["note"])))}
 
 
 def _remark(facts: Mapping[str, Any], *, run: str, on_test: bool) -> str:

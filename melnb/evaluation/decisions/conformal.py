@@ -43,7 +43,8 @@ def prediction_sets(
     class, and of none (the image is strange to every class).
 
     Args:
-        predictions: Predictions table; any scores will do.
+        predictions: Predictions table; any scores will do. Test rows that are the mean of several
+            networks are covered more often than is promised: give `networks.network_rows` of them.
         error_rate: The share of each class's images whose set may lack their class.
         positive: Set this class against the rest; empty: sets of all classes.
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from melnb.evaluation.ensembles import pools
 from melnb.evaluation.ensembles.alignment import Members, align
+from melnb.evaluation.networks import Networks
 from melnb.files import replacing
 from melnb.tables import TableError, class_names, make_predictions
 
@@ -104,6 +105,28 @@ def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> 
     unit = pools.rank_unit(ordered, within_fold=recipe.rank_within_fold)
     made = recipe.apply(values, unit=unit)
     return blended_table(ordered, made, method=recipe.method, run=run)
+
+
+def apply_to_networks(
+    recipe: Recipe, members: Mapping[str, Networks], *, run: str = "ensemble"
+) -> dict[int, pd.DataFrame]:
+    """Return the blend of what each fold's networks alone said of test rows.
+
+    Args:
+        recipe: As of `apply_recipe`.
+        members: Of each member what its networks said; one that kept nothing of them is enough for
+            there to be no such blend.
+        run: The name of the result.
+    """
+    if not {*recipe.members} <= {*members}:  # a file of anyone's is called otherwise
+        return {}
+    folds = [{*members[name]} for name in recipe.members]
+    if any(own != folds[0] for own in folds):
+        return {}
+    return {
+        fold: apply_recipe(recipe, {name: members[name][fold] for name in recipe.members}, run=run)
+        for fold in sorted(folds[0])
+    }
 
 
 def blend_values(

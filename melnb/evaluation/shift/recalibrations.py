@@ -10,6 +10,7 @@ from melnb.evaluation.calibration.crossfits import cross_calibrate
 from melnb.evaluation.calibration.maps import Method
 from melnb.evaluation.calibration.prevalence import shift
 from melnb.evaluation.calibration.scores import calibration_scores
+from melnb.evaluation.networks import count_networks
 from melnb.evaluation.summaries import cluster_column
 from melnb.tables import TEST, TableError
 
@@ -102,8 +103,10 @@ def external_calibration(
             for one in wanted.to_dict("records"):
                 name = _NAMES[str(one["metric"])]
                 row |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
-            positives = int((table["truth"] == positive).sum())
-            row |= {"prevalence": positives / max(1, len(table)), "n": len(table)}
+            each = count_networks(table)  # rows of an image
+            positives = int((table["truth"] == positive).sum()) // each
+            n = len(table) // each
+            row |= {"prevalence": positives / max(1, n), "n": n}
             notes = dict.fromkeys(n for n in found["note"] if n)
             made.append(row | {"positives": positives, "note": "; ".join(notes)})
     return pd.DataFrame(made, columns=_COLUMNS)

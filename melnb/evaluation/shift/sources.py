@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.diagnoses import OTHER
+from melnb.evaluation.networks import Networks
 from melnb.patients.overlap import BY, COLUMNS, keys, met_images
 from melnb.tables import TEST, TableError, check_predictions, class_names
 
@@ -114,6 +115,30 @@ def source_tables(
         _check_external(name, table, kind)
         known = table[table["truth"].notna()]
         made[name] = two_classes(known.assign(fold=TEST, run=run), positive=positive)
+    return made
+
+
+def source_networks(
+    judged: Mapping[str, pd.DataFrame],
+    networks: Mapping[str, Networks],
+    *,
+    positive: str,
+) -> dict[str, dict[int, pd.DataFrame]]:
+    """Return what each network alone said of the rows of each source, as two classes.
+
+    Args:
+        judged: `source_tables`.
+        networks: Label of a source, and predictions of its rows by each network (of more rows, if
+            they are no strangers).
+        positive: The class looked for.
+    """
+    made = {}
+    for name, own in networks.items():
+        tables = {}
+        for fold, table in own.items():
+            kept = table[table["image_id"].isin(judged[name]["image_id"])]
+            tables[fold] = two_classes(kept, positive=positive)
+        made[name] = tables
     return made
 
 
