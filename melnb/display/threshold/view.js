@@ -133,8 +133,8 @@ function makeParts(model, { counts, groups, pair }, act) {
   histogram.node.firstChild.append(makeAxisMenu(words.scale, act.rescale));
 
   const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
-    + `(${percent(counts.positives / n)}). Wilson 95% intervals at the threshold as it stands; `
-    + "where these images chose it, the report's own are wider.";
+    + `(${percent(counts.positives / n)}). Wilson 95% intervals at this fixed threshold, each image `
+    + "by itself: the report's count patients, and are wider where these images chose it.";
   const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
   const panels = [...curves.nodes.map((node) => panel({ node }, "curve-panel")),
     panel(confusion, "confusion-panel"), panel(histogram, "wide histogram-panel"),
