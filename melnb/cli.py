@@ -59,7 +59,7 @@ def main(root: str | None) -> None:
 def run(
     stage: str, pairs: tuple[str, ...], files: tuple[str, ...], force: bool, state: Path | None
 ) -> None:
-    """Run the notebook of STAGE, unless its run is up to date.
+    """Run the notebook of STAGE, unless its run is up to date; print what it found.
 
     For example: melnb run 03_train -f params/03_train.demo.yaml fold=2 epochs=3
     """
@@ -72,7 +72,7 @@ def run(
     if state:
         click.echo(run_job(parameters, state=state, force=force))
     else:
-        click.echo(launch(stage, parameters=parameters, force=force))
+        _show(launch(stage, parameters=parameters, force=force))
 
 
 @main.command()
@@ -135,15 +135,34 @@ def status(outputs: str) -> None:
 @_told
 def results(name: str, outputs: str) -> None:
     """Print what a finished run found, and where it lies."""
-    from melnb.runs import find_run, read_run
+    from melnb.runs import find_run
 
     stage, _, run = name.partition("/")
-    folder = find_run(stage, run, outputs)
-    record = read_run(folder)
-    width = max(map(len, record["results"]), default=0)
-    for key, value in record["results"].items():
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        click.echo(f"{key:{width}}  {text}")
+    _show(find_run(stage, run, outputs))
+
+
+def _text(value: Any, low: Any = None, high: Any = None) -> str:
+    """Return a result in words, with its limits if it has any; of a list, each with its own."""
+    if isinstance(value, list):
+        ends = [end if isinstance(end, list) else [None] * len(value) for end in (low, high)]
+        return ", ".join(map(_text, value, *ends))
+    if value is None:
+        return "not estimable"
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if low is None or high is None else f"{text} ({low:.4g} - {high:.4g})"
+
+
+def _show(folder: Path) -> None:
+    """Print what a finished run found, and its pages, or else its folder."""
+    from melnb.runs import read_run
+
+    results = read_run(folder)["results"]
+    ends = {f"{key}{end}" for key in results for end in ("_low", "_high")}
+    shown = [key for key in results if key not in ends]
+    width = max(map(len, shown), default=0)
+    for key in shown:
+        value, low, high = (results.get(f"{key}{end}") for end in ("", "_low", "_high"))
+        click.echo(f"{key:{width}}  {_text(value, low, high)}")
     for path in sorted(folder.glob("*.html")) or [folder]:
         click.echo(path)
 

@@ -94,12 +94,25 @@ def test_status_and_results(project: Path) -> None:
     assert call("status").output == f"no runs in {project}/outputs\n"
     run = runs.open_run("06_report", "r", parameters={})
     (run.folder / "report.html").write_text("<p>")
-    run.finish({"auc": 0.87654, "interval": [0.8, 0.9]})
+    run.finish(
+        {
+            "auc": 0.87654,
+            "auc_low": 0.8,
+            "auc_high": 0.9,
+            "gain": None,
+            "of": [0.81234, "x"],
+            "away": [0.5, 0.75],
+            "away_low": [0.4, None],
+            "away_high": [0.6, None],
+        }
+    )
     assert "06_report/r  done" in call("status").output
     assert "auc 0.8765" in call("status", "outputs").output
     assert call("results", "06_report/r").output.splitlines() == [
-        "auc       0.8765",
-        "interval  [0.8, 0.9]",
+        "auc   0.8765 (0.8 - 0.9)",
+        "gain  not estimable",
+        "of    0.8123, x",
+        "away  0.5 (0.4 - 0.6), 0.75",
         str(project / "outputs/06_report/r/report.html"),
     ]
 

@@ -7,10 +7,12 @@ scorers rule: `TIED`.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from melnb.diagnoses import OTHER
 from melnb.evaluation import intervals
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import (
@@ -24,6 +26,8 @@ from melnb.evaluation.rows import (
 from melnb.tables import class_names
 
 TIED = "tied"
+ALL = "all"  # classes together
+_REST = (OTHER, "rest")
 
 
 def auc_by_class(
@@ -57,6 +61,40 @@ def auc_by_class(
     table = pd.concat([*made, macro], ignore_index=True)
     table.insert(0, "class", [*names, "macro"])
     return table
+
+
+def class_scores(
+    predictions: pd.DataFrame,
+    *,
+    classes: tuple[str, ...] = (),
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> pd.DataFrame:
+    """Return what all classes get together, then each of them: the answer for all in one table.
+
+    Args:
+        predictions: Predictions table.
+        classes: Those judged, by the rows of their own and, for areas, of all others; empty: all.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `class` (`all` for the means, which come first), `metric` (`mean AUC` and `balanced
+        accuracy`, then `AUC` and `sensitivity` of each class), `value`, `low`, `high`, `n`,
+        `positives`, `method`, `note`.
+    """
+    how: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
+    names = classes or class_names(predictions)
+    own = predictions[predictions["truth"].isin(names)] if classes else predictions
+    areas = auc_by_class(predictions, classes=names, **how)
+    found = sensitivity_by_class(own, **how).rename(columns={"sensitivity": "value"})
+    found = found[found["class"].isin(names)].assign(metric="sensitivity", positives=found["n"])
+    found["method"] = f"Wilson by {cluster}" if cluster else "Wilson"
+    mean = areas.tail(1).assign(metric=_of_whom("mean AUC", class_names(predictions)))
+    means = [mean, balanced_accuracy(own, **how)]
+    columns = ["class", "metric", "value", "low", "high", "n", "positives", "method", "note"]
+    parts = [pd.concat(means).assign(**{"class": ALL}), areas.iloc[:-1], found]
+    return pd.concat([part[columns] for part in parts], ignore_index=True)
 
 
 def confusion_by_class(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +145,8 @@ def balanced_accuracy(
     """Return the mean of the classes' sensitivities: ISIC 2018's and 2019's measure.
 
     Classes without a row are outside the mean, and named. The limits are recovered from those of
-    the classes (Zou and Donner 2008).
+    the classes (Zou and Donner 2008). Of one class against the rest it is another measure than over
+    all classes, and is called so.
 
     Args:
         predictions: Predictions table.
@@ -124,7 +163,7 @@ def balanced_accuracy(
     value, *limits = intervals.mean_interval(*values) if len(kept) else (math.nan,) * 3
     reason = next((note for note in kept["note"] if note), "")
     made = estimate(
-        "balanced accuracy",
+        _of_whom("balanced accuracy", class_names(predictions)),
         value,
         rows,
         limits=(limits[0], limits[1]),
@@ -133,6 +172,14 @@ def balanced_accuracy(
         remark=_left_out(list(table["class"][table["n"] == 0])) if len(kept) else "",
     )
     return made.assign(positives=int(kept["called"].sum()))
+
+
+def _of_whom(measure: str, classes: tuple[str, ...]) -> str:
+    """Return the measure's name; where one of two classes is the rest, this is said."""
+    named = [name for name in classes if name not in _REST]
+    if len(classes) != 2 or len(named) != 1:
+        return measure
+    return f"{measure}, {named[0].replace('_', ' ')} against the rest"
 
 
 def _macro_auc(

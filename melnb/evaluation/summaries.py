@@ -20,7 +20,7 @@ _MEASURES = {
     "likelihood_ratio_positive": "how much a flag raises the odds",
     "likelihood_ratio_negative": "how much its absence lowers them",
     "accuracy": "share of all that are called rightly",
-    "balanced_accuracy": "mean of sensitivity and specificity",
+    "balanced_accuracy": "mean of sensitivity and specificity: one class against the rest",
     "youden": "sensitivity + specificity - 1",
     "f1": "harmonic mean of sensitivity and PPV in these rows",
     "f_beta": "the same, with sensitivity weighed {beta:g} times as much",
@@ -133,6 +133,45 @@ def out_of_fold(members: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return the members' out-of-fold rows; all their rows if none has any."""
     parts = {name: table[table["fold"] != TEST] for name, table in members.items()}
     return parts if any(len(part) for part in parts.values()) else dict(members)
+
+
+def called_counts(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Count what images are called, by their most probable class: all there is without a truth.
+
+    Returns:
+        `class`, `images`, `share`, and `with_truth`: how many of the class there are, if known.
+    """
+    names = class_names(predictions)
+    values = predictions[[f"p_{name}" for name in names]].to_numpy(dtype=float)
+    called = pd.Series([names[k] for k in values.argmax(axis=1)], dtype=object)
+    images = called.value_counts().reindex(list(names), fill_value=0)
+    known = predictions["truth"].value_counts().reindex(list(names), fill_value=0)
+    table = pd.DataFrame({"class": list(names), "images": images.to_numpy()})
+    table["share"] = table["images"] / max(len(predictions), 1)
+    return table.assign(with_truth=known.to_numpy())
+
+
+def most_suspicious(predictions: pd.DataFrame, *, positive: str, n: int = 20) -> pd.DataFrame:
+    """Return the images of the highest probabilities of a class, the highest first."""
+    kept = [c for c in predictions if str(c).endswith("_id") or c == f"p_{positive}"]
+    order = predictions.sort_values([f"p_{positive}", "image_id"], ascending=[False, True])
+    return order[[*kept, "truth"]].dropna(axis="columns", how="all").head(n).reset_index(drop=True)
+
+
+def class_results(scores: pd.DataFrame) -> dict[str, object]:
+    """Return what `run.json` keeps of `classes.class_scores`: the means over all classes.
+
+    Where one of two classes is the rest, their mean area is the area of the other: it is left out.
+    """
+    together = scores[scores["class"] == "all"]
+    results: dict[str, object] = {}
+    for row in together.to_dict("records"):
+        measure, _, of_whom = str(row["metric"]).partition(", ")
+        if of_whom and measure == "mean AUC":
+            continue
+        name = measure.replace(" ", "_").lower() + ("_one_against_the_rest" if of_whom else "")
+        results |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
+    return results
 
 
 def rival(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:

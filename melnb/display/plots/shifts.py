@@ -46,6 +46,14 @@ def external_summary(table: pd.DataFrame, *, title: str = "AUC over all sources"
     return figure
 
 
+def external_classes(table: pd.DataFrame, *, title: str = "All classes, by source") -> go.Figure:
+    """Draw the means over all classes of `all_classes.external_classes`: area and accuracy."""
+    means = table[table["class"] == "all"].copy()
+    means["row"] = means["metric"] + ", " + means["source"].astype(str)
+    means = means.sort_values("metric", ascending=False, kind="stable", ignore_index=True)
+    return marks.interval_figure(means, "row", "value", title=title, axis="Mean over the classes")
+
+
 def score_histogram(
     table: pd.DataFrame,
     *,

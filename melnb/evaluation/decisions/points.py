@@ -268,6 +268,7 @@ def _deciding_rows(predictions: pd.DataFrame, positive: str, choose: Choice) -> 
     if choose != "threshold":
         raise TableError(
             f"predictions: only test rows have a truth, and {choose} would choose the threshold "
-            "on them: choose it on out-of-fold rows, then pass choose='threshold' and at=…"
+            "on them: choose it on out-of-fold rows, then set chosen to the "
+            "operating_point.json of their report, or choose=threshold and at=…"
         )
     return rows

@@ -5,6 +5,7 @@ from; the others are external, rows that no network of the run has met. Sources 
 samples, so that variances add. Nothing is chosen or fitted on external rows but what says so.
 
     sources         the tables of all sources: without what was met, as two classes
+    all_classes     what all classes get together, and each, in each source
     discrimination  areas, average precisions and prevalences, and their differences
     random_effects  the mean over sources, and what another one may give
     distances       how far the scores of a class have moved

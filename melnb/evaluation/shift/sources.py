@@ -44,8 +44,9 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
 
     Returns:
         A row per source: `source`, `images`, `image`, `lesion`, `patient`, `picture` (met by),
-        `kept`, and how many of its images stand `in_another` external source too: they count in
-        both, whose numbers are then no independent evidence.
+        `kept`, how many of its images have a truth (`judged`, met or not), and how many stand
+        `in_another` external source too: they count in both, whose numbers are then no independent
+        evidence.
     """
     rows = []
     ids = {name: {*keys(table["image_id"])} for name, table in sources.items()}
@@ -54,22 +55,33 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
         own = met.loc[met["source"] == name, "met_by"]
         counts = own.value_counts().reindex(list(BY), fill_value=0).to_dict()
         row = {"source": name, "images": len(table), **counts, "kept": len(table) - len(own)}
+        row |= {"judged": int(table["truth"].notna().sum()) if "truth" in table else 0}
         rows.append(row | {"in_another": len(ids[name] & another)})
-    return pd.DataFrame(rows, columns=["source", "images", *BY, "kept", "in_another"])
+    return pd.DataFrame(rows, columns=["source", "images", *BY, "kept", "judged", "in_another"])
 
 
 def strangers(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the sources without the images that were met.
+    """Return the sources without the images that were met, if they have a truth at all.
+
+    A source without a truth can be predicted, not judged: it is passed over, and stands with
+    `judged` 0 in `meeting_counts`.
 
     Args:
         sources: External tables by name.
         met: `source_meetings`.
 
     Raises:
-        TableError: Nothing is left of a source.
+        TableError: Nothing is left of a source, or no source has a truth.
     """
     made = {}
-    for name, table in sources.items():
+    with_truth = {n: t for n, t in sources.items() if "truth" not in t or t["truth"].notna().any()}
+    if sources and not with_truth:
+        raise TableError(
+            f"not one image of {', '.join(sources)} has a truth, so that there is nothing to "
+            "judge: what 04_predict wrote is all that can be said (predictions.csv, "
+            "predictions.html); prepare the labels too, or give a source that has them"
+        )
+    for name, table in with_truth.items():
         own = met.loc[met["source"] == name, "image_id"]
         made[name] = table[~table["image_id"].astype(str).isin(own)].reset_index(drop=True)
         if made[name].empty:
@@ -101,20 +113,31 @@ def source_tables(
         TableError: No internal row is out of fold, an external table is of rows out of fold, or
             kinds differ, or a label is taken, or a table lacks the class.
     """
+    whole = all_class_tables(internal, external)
+    return {name: two_classes(table, positive=positive) for name, table in whole.items()}
+
+
+def all_class_tables(
+    internal: pd.DataFrame, external: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Return `source_tables` with the classes that each table has.
+
+    Raises:
+        TableError: See `source_tables`.
+    """
     inside = internal[(internal["fold"] != TEST) & internal["truth"].notna()]
     if inside.empty:
         raise TableError(
             "internal predictions: no out-of-fold row has a truth, so there is nothing to compare "
             "with: give a run of 04_predict on the dataset that was learnt from"
         )
-    made = {INTERNAL: two_classes(inside, positive=positive)}
+    made = {INTERNAL: inside}
     kind, run = inside["kind"].iloc[0], inside["run"].iloc[0]
     for name, table in external.items():
         if name == INTERNAL:
             raise TableError(f"a source may not be called {INTERNAL!r}: rename its file or run")
         _check_external(name, table, kind)
-        known = table[table["truth"].notna()]
-        made[name] = two_classes(known.assign(fold=TEST, run=run), positive=positive)
+        made[name] = table[table["truth"].notna()].assign(fold=TEST, run=run)
     return made
 
 

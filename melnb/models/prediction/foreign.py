@@ -118,12 +118,15 @@ def shared_classes(learnt: Sequence[str], theirs: Sequence[str]) -> Matched:
 
     The coarser of the two is kept: seven diagnoses are summed to melanoma and other where a dataset
     knows no more, and its seven diagnoses are melanoma and other to a network that learnt no more.
-    A network's diagnoses that a dataset lacks stay, for it may be wrong by them.
+    A network's diagnoses that a dataset lacks stay, for it may be wrong by them. A dataset without
+    any label has no classes, and gets the network's.
 
     Raises:
         ValueError: A class is without a counterpart either way.
     """
     kept, asked = tuple(learnt), tuple(theirs)
+    if not asked:
+        return Matched(kept, (), np.eye(len(kept)))
     added = _matched(kept, asked) if len(asked) <= len(kept) else {}
     if added:
         sums = np.array([[float(added[name] == own) for own in asked] for name in kept])

@@ -81,7 +81,7 @@ def test_sources_are_counted_and_left_without_what_was_met() -> None:
     counts = sources.meeting_counts(external, met).set_index("source")
     assert counts.loc["one"].to_dict() == {
         "images": 3, "image": 1, "lesion": 1, "patient": 0, "picture": 0, "kept": 1,
-        "in_another": 0,
+        "judged": 0, "in_another": 0,
     }  # fmt: skip
     assert counts.loc["two", "kept"] == 1
     twice = external | {"three": images(image_id=["a_downsampled", "c", "d"])}
@@ -95,3 +95,14 @@ def test_sources_are_counted_and_left_without_what_was_met() -> None:
     with pytest.raises(TableError, match="source all: of 2 images not one is new"):
         sources.strangers(everything, sources.source_meetings(everything, LEARNT))
     assert sources.source_meetings({}, LEARNT).empty
+
+
+def test_a_source_without_a_truth_is_predicted_not_judged(source: Make) -> None:
+    met = sources.source_meetings({}, LEARNT)
+    bare = source(20, name="n", fold=-1).assign(truth=np.nan)
+    known = source(20, name="k", fold=-1)
+    counts = sources.meeting_counts({"bare": bare, "known": known}, met)
+    assert counts["judged"].tolist() == [0, 20]
+    assert [*sources.strangers({"bare": bare, "known": known}, met)] == ["known"]
+    with pytest.raises(TableError, match=r"not one image of bare has a truth.*predictions\.csv"):
+        sources.strangers({"bare": bare}, met)
