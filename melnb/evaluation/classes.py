@@ -75,26 +75,32 @@ def class_scores(
     Args:
         predictions: Predictions table.
         classes: Those judged, by the rows of their own and, for areas, of all others; empty: all.
+            Where one of two classes is the rest, its area is that of the other, and so is the mean:
+            neither is said twice.
         confidence: Of the intervals.
         cluster: A column, such as `patient_id`, whose images err together.
 
     Returns:
         `class` (`all` for the means, which come first), `metric` (`mean AUC` and `balanced
-        accuracy`, then `AUC` and `sensitivity` of each class), `value`, `low`, `high`, `n`,
-        `positives`, `method`, `note`.
+        accuracy`, then `AUC` and `sensitivity` of each class), `value`, `se` (of areas), `low`,
+        `high`, `n`, `positives` (rows of the class), `method`, `note`.
     """
     how: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
     names = classes or class_names(predictions)
     own = predictions[predictions["truth"].isin(names)] if classes else predictions
-    areas = auc_by_class(predictions, classes=names, **how)
+    named = _named(class_names(predictions))
+    areas = auc_by_class(predictions, classes=(named,) if named else names, **how)
     found = sensitivity_by_class(own, **how).rename(columns={"sensitivity": "value"})
     found = found[found["class"].isin(names)].assign(metric="sensitivity", positives=found["n"])
     found["method"] = f"Wilson by {cluster}" if cluster else "Wilson"
-    mean = areas.tail(1).assign(metric=_of_whom("mean AUC", class_names(predictions)))
-    means = [mean, balanced_accuracy(own, **how)]
-    columns = ["class", "metric", "value", "low", "high", "n", "positives", "method", "note"]
-    parts = [pd.concat(means).assign(**{"class": ALL}), areas.iloc[:-1], found]
-    return pd.concat([part[columns] for part in parts], ignore_index=True)
+    mean = areas.tail(0 if named else 1).assign(metric="mean AUC")
+    means = pd.concat([mean, balanced_accuracy(own, **how)]).assign(**{"class": ALL})
+    means["positives"] = pd.array([pd.NA] * len(means), dtype="Int64")  # of which class?
+    columns = ["class", "metric", "value", "se", "low", "high", "n", "positives", "method", "note"]
+    parts = [means, areas.iloc[:-1], found.assign(se=math.nan)]
+    return pd.concat(
+        [part[columns].astype({"positives": "Int64"}) for part in parts], ignore_index=True
+    )
 
 
 def confusion_by_class(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -176,10 +182,14 @@ def balanced_accuracy(
 
 def _of_whom(measure: str, classes: tuple[str, ...]) -> str:
     """Return the measure's name; where one of two classes is the rest, this is said."""
+    named = _named(classes).replace("_", " ")
+    return f"{measure}, {named} against the rest" if named else measure
+
+
+def _named(classes: tuple[str, ...]) -> str:
+    """Return which of two classes has a name where the other is the rest; else an empty text."""
     named = [name for name in classes if name not in _REST]
-    if len(classes) != 2 or len(named) != 1:
-        return measure
-    return f"{measure}, {named[0].replace('_', ' ')} against the rest"
+    return named[0] if len(classes) == 2 and len(named) == 1 else ""
 
 
 def _macro_auc(

@@ -159,19 +159,19 @@ def most_suspicious(predictions: pd.DataFrame, *, positive: str, n: int = 20) ->
 
 
 def class_results(scores: pd.DataFrame) -> dict[str, object]:
-    """Return what `run.json` keeps of `classes.class_scores`: the means over all classes.
-
-    Where one of two classes is the rest, their mean area is the area of the other: it is left out.
-    """
+    """Return what `run.json` keeps of `classes.class_scores`: the means over all classes."""
     together = scores[scores["class"] == "all"]
     results: dict[str, object] = {}
     for row in together.to_dict("records"):
-        measure, _, of_whom = str(row["metric"]).partition(", ")
-        if of_whom and measure == "mean AUC":
-            continue
-        name = measure.replace(" ", "_").lower() + ("_one_against_the_rest" if of_whom else "")
+        name = result_name(str(row["metric"]))
         results |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
     return results
+
+
+def result_name(metric: str) -> str:
+    """Return the name by which `run.json` knows a mean of `classes.class_scores`."""
+    measure, _, of_whom = metric.partition(", ")
+    return measure.replace(" ", "_").lower() + ("_one_against_the_rest" if of_whom else "")
 
 
 def rival(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:

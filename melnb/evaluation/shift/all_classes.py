@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from melnb.evaluation.classes import ALL, class_scores
-from melnb.evaluation.intervals import difference_interval
-from melnb.evaluation.summaries import cluster_column
+from melnb.evaluation.intervals import normal_quantile
+from melnb.evaluation.shift.discrimination import difference
+from melnb.evaluation.summaries import cluster_column, result_name
 from melnb.tables import class_names
 
 COLUMNS = (
@@ -25,8 +27,7 @@ def external_classes(
 
     A source is judged by the classes that it has images of, and compared with the internal one by
     the same: of seven classes with three, the mean of seven less that of three would say nothing.
-    Limits of differences are recovered from both (`intervals.difference_interval`): sources are
-    independent samples.
+    Limits of differences are those of `discrimination.difference`.
 
     Args:
         tables: `sources.all_class_tables`; the first is the internal one.
@@ -46,7 +47,7 @@ def external_classes(
             at_home = class_scores(
                 home, classes=present, confidence=confidence, cluster=cluster_column(home)
             )
-            own = _compared(own, at_home)
+            own = _compared(own, at_home, normal_quantile(confidence))
         elif table is not home:
             own["note"] = [f"{note}; {_OTHER_CLASSES}".removeprefix("; ") for note in own["note"]]
         made.append(own.assign(source=name))
@@ -62,20 +63,21 @@ def by_source(table: pd.DataFrame) -> dict[str, list[float]]:
     """Return what `run.json` keeps: each mean over all classes, of each external source in turn."""
     together = table[table["class"] == ALL]
     inside = together["source"] == together["source"].head(1).squeeze()
-    measures = together["metric"].str.partition(", ")[0].str.replace(" ", "_").str.lower()
+    measures = together["metric"].map(result_name)
     parts = together[~inside].groupby(measures[~inside], sort=False)["value"]
     return {f"external_{name}": values.tolist() for name, values in parts}
 
 
-def _compared(own: pd.DataFrame, home: pd.DataFrame) -> pd.DataFrame:
+def _compared(own: pd.DataFrame, home: pd.DataFrame, z: float) -> pd.DataFrame:
     """Add the differences from the internal source, by metric and class."""
-    of_home = home.set_index(["metric", "class"])[["value", "low", "high"]]
-    rows = []
-    for row in own.to_dict("records"):
-        key = (row["metric"], row["class"])
-        if key in of_home.index:
-            limits = (float(row["value"]), float(row["low"]), float(row["high"]))
-            value, low, high = difference_interval(limits, tuple(of_home.loc[key].astype(float)))
-            row |= {"difference": value, "difference_low": low, "difference_high": high}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    of_home = {(r["metric"], r["class"]): r for r in _records(home)}
+    less: list[dict[str, float]] = []
+    for row in _records(own):
+        first = of_home.get((row["metric"], row["class"]))
+        area = "AUC" in str(row["metric"])
+        less.append({} if first is None else difference(row, first, z, normal=area))
+    return own.join(pd.DataFrame(less, index=own.index))
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(c): cell for c, cell in row.items()} for row in table.to_dict("records")]

@@ -61,14 +61,22 @@ def external_metrics(
             row = {str(column): cell for column, cell in record.items()}
             metric = str(row["metric"])
             first = reference.setdefault(metric, row)
-            compared = {} if first is row else _difference(row, first, z, normal=metric == AUC)
+            compared = {} if first is row else difference(row, first, z, normal=metric == AUC)
             made.append({"source": name, **row, **compared})
     return with_holm(pd.DataFrame(made, columns=list(COLUMNS)))
 
 
-def _difference(
-    row: Mapping[str, float], first: Mapping[str, float], z: float, *, normal: bool
+def difference(
+    row: Mapping[str, Any], first: Mapping[str, Any], z: float, *, normal: bool
 ) -> dict[str, float]:
+    """Return an estimate less the internal source's, with its limits.
+
+    Args:
+        row: `value`, `low`, `high` and, of an area, `se`.
+        first: The same, of the internal source.
+        z: The normal quantile of the confidence.
+        normal: Whether variances add, as of areas; else limits are recovered from both.
+    """
     value, low, high = intervals.difference_interval(_limits(row), _limits(first))
     p = math.nan
     if normal:
@@ -78,7 +86,7 @@ def _difference(
     return {"difference": value, "difference_low": low, "difference_high": high, "p": p}
 
 
-def _limits(row: Mapping[str, float]) -> tuple[float, float, float]:
+def _limits(row: Mapping[str, Any]) -> tuple[float, float, float]:
     return row["value"], row["low"], row["high"]
 
 

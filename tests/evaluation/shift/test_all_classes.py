@@ -6,7 +6,7 @@ import pytest
 
 from melnb import tables
 from melnb.evaluation import classes
-from melnb.evaluation.shift import all_classes, sources
+from melnb.evaluation.shift import all_classes, discrimination, sources
 
 NAMES = ("melanoma", "nevus", "basal_cell_carcinoma")
 
@@ -63,6 +63,8 @@ def test_a_source_of_other_classes_is_judged_and_not_compared() -> None:
     own = found[found["source"] == "away"]
     assert own["difference"].isna().all()
     assert own["note"].str.contains("not compared").all()
+    assert own["metric"].tolist().count("AUC") == 1, "the other's is the same"
+    assert "mean AUC" not in own["metric"].tolist()
     said = "balanced accuracy, melanoma against the rest"
     assert value(found, "away", said, "all")["value"] > 0.5
 
@@ -82,3 +84,15 @@ def test_scores_of_all_classes_answer_without_a_truth() -> None:
     assert found["value"].isna().all()
     assert found["note"].str.contains("not estimable").all()
     assert found["class"].tolist()[:2] == ["all", "all"]
+
+
+def test_one_area_has_one_interval_on_the_page() -> None:
+    names = ("other", "melanoma")
+    home, away = predict(300, 0, seed=0, names=names), predict(90, -1, seed=1, names=names)
+    whole = sources.all_class_tables(home, {"away": away})
+    of_all = value(all_classes.external_classes(whole), "away", "AUC", "melanoma")
+    two = sources.source_tables(home, {"away": away}, positive="melanoma")
+    found = discrimination.external_metrics(two, positive="melanoma", draws=10)
+    area = found[(found["source"] == "away") & (found["metric"] == "AUC")].iloc[0]
+    for name in ("value", "low", "high", "difference", "difference_low", "difference_high"):
+        assert of_all[name] == pytest.approx(area[name]), name

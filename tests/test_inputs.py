@@ -1,0 +1,65 @@
+"""What a run reads is there, or is named before a kernel starts."""
+
+from pathlib import Path
+
+import pytest
+
+from melnb import params, runs
+from melnb.inputs import check_inputs
+from melnb.params import ParameterError
+
+
+def refusal(stage: str, **values: object) -> str:
+    with pytest.raises(ParameterError) as error:
+        check_inputs(params.STAGES[stage].check(values))
+    return str(error.value)
+
+
+@pytest.fixture
+def finished(project: Path) -> Path:
+    for stage, run in (("02_prepare", "demo"), ("03_train", "demo/fold0"), ("04_predict", "demo")):
+        runs.open_run(stage, run, parameters={}).finish({})
+    return project
+
+
+def test_a_run_that_is_not_there_is_named_with_the_nearest(finished: Path) -> None:
+    assert "needs 02_prepare/dmo," in refusal("04_predict", dataset="dmo")
+    assert "is 'demo' meant?" in refusal("04_predict", dataset="dmo")
+    assert "needs 03_train/demmo/*" in refusal("04_predict", train_run="demmo")
+    said = refusal("06d_external", external=["04_predict/elsewhere"])
+    assert said.endswith("there is demo)")
+    said = refusal("06_report", predictions=["scores.csv"])
+    assert "needs scores.csv" in said
+
+
+def test_a_path_that_is_not_there_is_named_with_the_nearest(finished: Path) -> None:
+    (finished / "data" / "clinic").mkdir(parents=True)
+    said = refusal("02_prepare", source="folders", folder="data/klinic")
+    assert "folder is 'data/klinic'" in said
+    assert "is 'clinic' meant?" in said
+    said = refusal("02_prepare", source="csv", folder=str(finished / "data/clinic/a/b.csv"))
+    assert said.endswith("there is nothing)")
+    assert "fold_file is 'f.csv'" in refusal("02_prepare", fold_file="f.csv")
+    assert "source is 'ph2', but folder is empty" in refusal("02_prepare", source="ph2")
+
+
+def test_what_is_there_passes(finished: Path) -> None:
+    (finished / "data").mkdir()
+    for stage, values in (
+        ("02_prepare", {}),
+        ("02_prepare", {"source": "folders", "folder": "data"}),
+        ("02_prepare", {"folder": "made/later"}),  # synthetic lesions are drawn there
+        ("04_predict", {}),
+        ("06d_external", {"external": ["04_predict/demo"]}),
+    ):
+        check_inputs(params.STAGES[stage].check(values))
+
+
+def test_folds_are_two_or_none() -> None:
+    for values, said in (
+        ({"n_folds": 1}, "n_folds is 1: give 2 or more, or 0"),
+        ({"n_folds": 0, "fold_column": "f"}, "leave fold_column empty"),
+        ({"n_folds": 0, "fold_file": "f.csv"}, "leave fold_file empty"),
+    ):
+        with pytest.raises(ParameterError, match=said):
+            params.STAGES["02_prepare"].check(values)
