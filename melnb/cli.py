@@ -145,7 +145,7 @@ def _text(value: Any, low: Any = None, high: Any = None) -> str:
     """Return a result in words, with its limits if it has any; of a list, each with its own."""
     if isinstance(value, list):
         ends = [end if isinstance(end, list) else [None] * len(value) for end in (low, high)]
-        return ", ".join(map(_text, value, *ends))
+        return ", ".join(map(_text, value, *ends)) or "none"
     if value is None:
         return "not estimable"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)

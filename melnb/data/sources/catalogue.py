@@ -42,6 +42,10 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
 }
 UNLABELLED = ("isic2016", "isic2017")  # whose masks are a task apart from the labels
 SOURCES = ("synthetic", *READERS, "csv", "kaggle_tfrecords")
+_KEPT = {  # listed in `attrs`, and yet in the table
+    "unlabelled": "have no target: all are test images, to be predicted",
+    "indeterminate": "are called indeterminate: they count as benign, as ISIC 2024 counts them",
+}
 _ORDER = ("benign", "malignant", OTHER, *NAMES)
 
 
@@ -107,9 +111,11 @@ def read_source(
 
 
 def describe_source(images: pd.DataFrame) -> str:
-    """Say in lines what was left out of a source's images, and what its words for missing were."""
-    left = {name: len(rows) for name, rows in images.attrs.items() if name != NOTES}
-    return "\n".join([f"left out or told: {left or 'nothing'}", *images.attrs.get(NOTES, ())])
+    """Say in lines what was left out of a source's images, and what was read by a rule."""
+    counts = {name: len(rows) for name, rows in images.attrs.items() if rows and name != NOTES}
+    left = {name: n for name, n in counts.items() if name not in _KEPT}
+    kept = [f"{n} images {_KEPT[name]}" for name, n in counts.items() if name in _KEPT]
+    return "\n".join([f"left out: {left or 'nothing'}", *kept, *images.attrs.get(NOTES, ())])
 
 
 def class_order(images: pd.DataFrame) -> tuple[str, ...]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from melnb.evaluation.decisions.chosen import locked_point
 from melnb.evaluation.intervals import difference_interval
+from melnb.evaluation.proportions import clustered_wilson
+from melnb.evaluation.rows import row_clusters
 from melnb.evaluation.summaries import cluster_column
 
 COMPARED = ("sensitivity", "specificity")
@@ -64,6 +67,48 @@ def external_points(
         first = first or row
         made.append(row | {"source": name})
     return pd.DataFrame(made, columns=_COLUMNS)
+
+
+def by_source(points: pd.DataFrame) -> dict[str, list[float]]:
+    """Return what `run.json` keeps of `external_points`: each external source in turn."""
+    names = [f"{measure}{end}" for measure in COMPARED for end in _ENDS]
+    return {f"external_{name}": points[name].tolist()[1:] for name in names}
+
+
+def flagged_shares(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    positive: str,
+    threshold: float,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Return what can be said of images without a truth: how many the locked threshold flags.
+
+    Args:
+        tables: Predictions by source (`sources.strangers`); rows with a truth are left out.
+        positive: The class looked for.
+        threshold: The locked one.
+        confidence: Of the intervals, Wilson's, by patient where known.
+
+    Returns:
+        A row per source that has such images: `source`, `images`, `flagged` (how many), `share`,
+        `low`, `high`, `median` (of the probability), `note`.
+    """
+    rows = []
+    for name, table in tables.items():
+        own = table[table["truth"].isna()]
+        if own.empty:
+            continue
+        value = own[f"p_{positive}"].to_numpy(dtype=float)
+        flagged, cluster = value >= threshold, cluster_column(own)
+        share, low, high = clustered_wilson(
+            flagged, flagged | True, row_clusters(own, cluster), confidence=confidence
+        )
+        row = {"source": name, "images": len(own), "flagged": int(flagged.sum())}
+        row |= {"share": share, "low": low, "high": high, "median": float(np.median(value))}
+        rows.append(row | {"note": "no truth is known: predicted, not judged"})
+    columns = ["source", "images", "flagged", "share", "low", "high", "median", "note"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _limits(row: Mapping[str, Any], measure: str) -> tuple[float, float, float]:

@@ -61,27 +61,17 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
 
 
 def strangers(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the sources without the images that were met, if they have a truth at all.
-
-    A source without a truth can be predicted, not judged: it is passed over, and stands with
-    `judged` 0 in `meeting_counts`.
+    """Return the sources without the images that were met.
 
     Args:
         sources: External tables by name.
         met: `source_meetings`.
 
     Raises:
-        TableError: Nothing is left of a source, or no source has a truth.
+        TableError: Nothing is left of a source.
     """
     made = {}
-    with_truth = {n: t for n, t in sources.items() if "truth" not in t or t["truth"].notna().any()}
-    if sources and not with_truth:
-        raise TableError(
-            f"not one image of {', '.join(sources)} has a truth, so that there is nothing to "
-            "judge: what 04_predict wrote is all that can be said (predictions.csv, "
-            "predictions.html); prepare the labels too, or give a source that has them"
-        )
-    for name, table in with_truth.items():
+    for name, table in sources.items():
         own = met.loc[met["source"] == name, "image_id"]
         made[name] = table[~table["image_id"].astype(str).isin(own)].reset_index(drop=True)
         if made[name].empty:
@@ -97,9 +87,10 @@ def source_tables(
 ) -> dict[str, pd.DataFrame]:
     """Return the rows with a truth of every source, the internal one's out-of-fold rows first.
 
-    Classes may differ from source to source: `two_classes` is all that is compared. Internal rows
-    are each judged by one fold's network, external ones usually by the mean of all, which is a
-    little better: a loss elsewhere is, if anything, larger than it looks.
+    A source without a truth is predicted, not judged: it is passed over here, and stands in
+    `points.flagged_shares`. Classes may differ from source to source: `two_classes` is all that is
+    compared. Internal rows are each judged by one fold's network, external ones usually by the mean
+    of all, which is a little better: a loss elsewhere is, if anything, larger than it looks.
 
     Args:
         internal: Predictions table with out-of-fold rows.
@@ -137,7 +128,9 @@ def all_class_tables(
         if name == INTERNAL:
             raise TableError(f"a source may not be called {INTERNAL!r}: rename its file or run")
         _check_external(name, table, kind)
-        made[name] = table[table["truth"].notna()].assign(fold=TEST, run=run)
+        known = table[table["truth"].notna()]
+        if len(known):
+            made[name] = known.assign(fold=TEST, run=run)
     return made
 
 

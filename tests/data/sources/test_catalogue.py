@@ -7,7 +7,7 @@ from hypothesis import given
 
 from melnb import diagnoses
 from melnb.data.sources import catalogue
-from melnb.data.sources.catalogue import class_order, read_source, sample_rows
+from melnb.data.sources.catalogue import class_order, describe_source, read_source, sample_rows
 from melnb.stages import preparing
 
 
@@ -37,6 +37,15 @@ def test_the_parameter_class_knows_the_same_sources():
 def test_the_order_of_classes_is_by_name(targets, order):
     assert class_order(images(*targets)) == order
     assert class_order(images(*reversed(targets))) == order
+
+
+def test_what_was_left_out_and_what_was_read_by_a_rule_is_told():
+    table = images("benign", "malignant")
+    table.attrs = {"missing": ("a", "b"), "duplicates": (), "indeterminate": ("c",)}
+    assert describe_source(table).splitlines() == [
+        "left out: {'missing': 2}",
+        "1 images are called indeterminate: they count as benign, as ISIC 2024 counts them",
+    ]
 
 
 def test_without_a_target_there_are_no_classes():

@@ -6,7 +6,7 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from melnb.evaluation.decisions import chosen, points
-from melnb.evaluation.shift.points import external_points
+from melnb.evaluation.shift.points import external_points, flagged_shares
 from melnb.evaluation.shift.sources import source_tables
 from melnb.evaluation.shift.strata import source_subgroups
 
@@ -77,3 +77,19 @@ def test_subgroups_are_those_of_each_source_alone(judged: Tables) -> None:
     assert areas["value"].between(0.85, 1).all()
     assert "source" not in set(found["column"])
     assert source_subgroups({}, {}, positive="melanoma", threshold=0.5).empty
+
+
+def test_images_without_a_truth_are_counted_by_what_the_threshold_flags(source: Make) -> None:
+    bare = source(200, name="n", fold=-1).assign(truth=np.nan)
+    half = source(200, name="h", fold=-1)
+    half.loc[half.index[50:], "truth"] = np.nan
+    known = source(50, name="k", fold=-1)
+    tables = {"bare": bare, "half": half, "known": known}
+    found = flagged_shares(tables, positive="melanoma", threshold=0.3)
+    assert found["source"].tolist() == ["bare", "half"]
+    assert found["images"].tolist() == [200, 150]
+    assert found["flagged"].tolist() == [
+        (bare["p_melanoma"] >= 0.3).sum(), (half["p_melanoma"][50:] >= 0.3).sum(),
+    ]  # fmt: skip
+    assert found["share"].between(found["low"], found["high"]).all()
+    assert flagged_shares({"known": known}, positive="melanoma", threshold=0.3).empty

@@ -103,6 +103,7 @@ def test_a_source_without_a_truth_is_predicted_not_judged(source: Make) -> None:
     known = source(20, name="k", fold=-1)
     counts = sources.meeting_counts({"bare": bare, "known": known}, met)
     assert counts["judged"].tolist() == [0, 20]
-    assert [*sources.strangers({"bare": bare, "known": known}, met)] == ["known"]
-    with pytest.raises(TableError, match=r"not one image of bare has a truth.*predictions\.csv"):
-        sources.strangers({"bare": bare}, met)
+    home = source(90)
+    judged = sources.source_tables(home, {"bare": bare, "known": known}, positive="melanoma")
+    assert [*judged] == ["internal", "known"]
+    assert [*sources.source_tables(home, {"bare": bare}, positive="melanoma")] == ["internal"]
