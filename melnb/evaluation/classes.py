@@ -209,9 +209,11 @@ def _macro_auc(
     parts = np.mean([pair[1] for pair in kept.values()], axis=0)
     truths = np.array([table["truth"].to_numpy(dtype=bool) for table in by_class.values()])
     clusters = row_clusters(rows, cluster)
-    variance = intervals.auc_covariance(parts[None], truths.argmax(axis=0), clusters)[0, 0]
+    groups = np.where(truths.any(axis=0), truths.argmax(axis=0), len(truths))  # of no class asked
+    variance = intervals.auc_covariance(parts[None], groups, clusters)[0, 0]
     se = math.sqrt(max(float(variance), 0.0)) if variance == variance else math.nan
-    reasons = (absent_interval(by_class[name], se, cluster) for name in kept)
+    few = ((name, absent_interval(by_class[name], math.inf, cluster)) for name in kept)
+    reason = next((f"{text}: {name}" for name, text in few if text), "")
     return estimate(
         "AUC",
         value,
@@ -219,7 +221,7 @@ def _macro_auc(
         se=se,
         limits=intervals.auc_limits(value, se, confidence=confidence),
         method=f"{DELONG} by {cluster}" if cluster else DELONG,
-        reason=next((text for text in reasons if text), ""),
+        reason=reason or absent_interval(by_class[next(iter(kept))], se, cluster),
         remark=_left_out([name for name in by_class if name not in kept]),
     )
 

@@ -96,3 +96,19 @@ def test_one_area_has_one_interval_on_the_page() -> None:
     area = found[(found["source"] == "away") & (found["metric"] == "AUC")].iloc[0]
     for name in ("value", "low", "high", "difference", "difference_low", "difference_high"):
         assert of_all[name] == pytest.approx(area[name]), name
+
+
+def test_a_mean_of_a_class_of_one_row_names_it() -> None:
+    table = predict(90, -1, seed=3)
+    one = table[(table["truth"] != NAMES[2]) | (table.index == 2)]
+    mean = classes.class_scores(one).iloc[0]
+    assert np.isnan(mean["low"])
+    assert mean["note"] == "interval not estimable: a class has 1 row(s): basal_cell_carcinoma"
+
+
+def test_rows_of_no_class_asked_for_are_a_group_of_their_own() -> None:
+    """Of two classes of three the third's rows are not the first's."""
+    table = predict(60, 0, seed=4)
+    found = classes.auc_by_class(table, classes=NAMES[:2]).iloc[-1]
+    turned = classes.auc_by_class(table, classes=NAMES[1::-1]).iloc[-1]
+    assert found["se"] == pytest.approx(turned["se"], rel=1e-12)
