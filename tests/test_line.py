@@ -176,6 +176,50 @@ def test_what_each_network_said_of_test_rows_is_kept(outputs: Path) -> None:
     assert any(item["path"].endswith("test-by-fold1.csv") for item in report["inputs"])
 
 
+def test_the_pages_answer_for_all_classes(outputs: Path) -> None:
+    home = outputs / "06d_external" / "line"
+    page = (home / "external.html").read_text(encoding="utf-8")
+    for heading in ("The sources", "All classes", "The locked threshold"):
+        assert f">{heading}</h2>" in page
+    found = pd.read_csv(home / "classes.csv")
+    assert set(found["source"]) == {"internal", "04_predict/away"}
+    assert "balanced accuracy, melanoma against the rest" in set(found["metric"])
+    page = (outputs / "04_predict" / "away" / "predictions.html").read_text(encoding="utf-8")
+    assert ">How good are they?</h2>" in page
+    assert ">The most suspicious</h2>" in page
+    report = pd.read_csv(outputs / "06_report" / "line" / "classes.csv")
+    assert report["value"].notna().all()
+
+
+@pytest.mark.nightly
+def test_pictures_without_a_label_are_prepared_predicted_and_counted(
+    melnb: Run, root: Path, outputs: Path, tmp_path: Path
+) -> None:
+    paths = tables.read_images(outputs / "02_prepare/elsewhere/images.csv")["path"].head(9)
+    (tmp_path / "clinic").mkdir()
+    for k, path in enumerate(paths):
+        shutil.copy(path, tmp_path / "clinic" / f"photo {k}{Path(path).suffix}")
+    for words in (
+        (
+            "02_prepare",
+            "dataset=clinic",
+            "source=folders",
+            f"folder={tmp_path}/clinic",
+            "n_folds=0",
+        ),
+        ("04_predict", "dataset=clinic", "run=clinic", "train_run=a-s0"),
+        ("06d_external", "run=clinic", "predictions=04_predict/a", "external=[04_predict/clinic]"),
+    ):
+        done = melnb("run", *words, root=root)
+        assert done.returncode == 0, done.stderr
+    assert "without_truth" in done.stdout
+    counted = pd.read_csv(outputs / "06d_external/clinic/unjudged.csv")
+    assert counted["images"].tolist() == [9]
+    told = tables.read_predictions(outputs / "04_predict/clinic/predictions.csv")
+    assert set(told["fold"]) == {tables.TEST}
+    assert told["truth"].isna().all()
+
+
 def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
     home = outputs / "06_report" / "line"
     page = (home / "report.html").read_text(encoding="utf-8")
@@ -183,7 +227,7 @@ def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
     for heading in (
         "Summary", "Curves", "Calibration", "Operating point", "Threshold explorer", "Net benefit",
         "Subgroups", "Patients", "Selective prediction", "Comparison", "Worst errors",
-        "How it was made",
+        "Classes", "How it was made",
     ):  # fmt: skip
         assert f">{heading}</h2>" in page
     scores = pd.read_csv(home / "metrics.csv")

@@ -64,8 +64,13 @@ def by_source(table: pd.DataFrame) -> dict[str, list[float]]:
     together = table[table["class"] == ALL]
     inside = together["source"] == together["source"].head(1).squeeze()
     measures = together["metric"].map(result_name)
-    parts = together[~inside].groupby(measures[~inside], sort=False)["value"]
-    return {f"external_{name}": values.tolist() for name, values in parts}
+    parts = together[~inside].groupby(measures[~inside], sort=False)
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    return {
+        f"external_{name}{end}": rows[column].tolist()
+        for name, rows in parts
+        for end, column in ends.items()
+    }
 
 
 def _compared(own: pd.DataFrame, home: pd.DataFrame, z: float) -> pd.DataFrame:

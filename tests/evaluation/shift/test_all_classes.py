@@ -47,7 +47,10 @@ def test_each_source_is_judged_and_compared_by_its_classes() -> None:
     assert np.isnan(lacking["value"])
     assert "no row is" in lacking["note"]
     assert all_classes.by_source(found) == {
-        "external_mean_auc": [area["value"]], "external_balanced_accuracy": [mean["value"]],
+        "external_mean_auc": [area["value"]], "external_mean_auc_low": [area["low"]],
+        "external_mean_auc_high": [area["high"]], "external_balanced_accuracy": [mean["value"]],
+        "external_balanced_accuracy_low": [mean["low"]],
+        "external_balanced_accuracy_high": [mean["high"]],
     }  # fmt: skip
 
 
