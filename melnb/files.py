@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Files: what their names say, and how they are whole or absent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2"}
+)
+_UNREAD = frozenset({".dcm", ".npy"})  # of pictures too, which others have
 
 
 def is_table(path: str | Path) -> bool:
     """Tell whether a name is that of a table: `.csv`, `.tsv`, `.tab` or `.txt` in any case."""
     return str(path).lower().endswith(TABLE_SUFFIXES)
+
+
+def picture_id(name: str) -> str:
+    r"""Return a picture's id, without folder and suffix: `a\ISIC_1.jpg` is ISIC_1, `v1.2` stays."""
+    bare = name.strip().replace("\\", "/").rpartition("/")[2]
+    stem, suffix = os.path.splitext(bare)  # noqa: PTH122
+    return stem if suffix.lower() in PICTURE_SUFFIXES | _UNREAD else bare
 
 
 @contextmanager

@@ -32,7 +32,7 @@ ARROWS = {
     "numerals": {"checks", "missing"},
     "tables": {"checks", "files", "patients", "delimited", "missing", "numerals"},
     "spread": set(),
-    "patients": {"spread", "checks"},
+    "patients": {"spread", "checks", "files"},
     "scalars": set(),
     "parameters": {"scalars"},
     "stages": {"parameters"},

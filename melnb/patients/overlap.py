@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from melnb.checks import TEST, TableError
+from melnb.files import picture_id
 
 COLUMNS = ("image_id", "met_by", "shared")
 BY = ("image", "lesion", "patient", "picture")
 _PEOPLE = ("lesion", "patient")
 _SMALLER = "_downsampled"  # ISIC 2019 marks smaller copies of earlier images so
-_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "dcm"})
 
 
 def keys(ids: pd.Series, *, of: str = "image") -> pd.Series:
@@ -207,9 +207,7 @@ def _plain(name: str) -> str:
 
 def _name(name: object) -> str:
     """Return an image's id without folder and suffix."""
-    key = _plain(str(name)).replace("\\", "/").rpartition("/")[2]
-    stem, _, suffix = key.rpartition(".")
-    return stem if stem and suffix in _SUFFIXES else key
+    return picture_id(_plain(str(name)))
 
 
 def _image(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +10,13 @@ from melnb.checks import check_ids
 from melnb.data.features.columns import feature_column, reason_against, reason_against_values
 from melnb.data.features.tables import LEFT_OUT, NOTES
 from melnb.delimited import read_delimited
+from melnb.files import picture_id
 from melnb.missing import count_missing
 from melnb.patients.overlap import match
 from melnb.tables import TableError
 
 ID_COLUMNS = ("image_id", "image_name", "image", "isic_id")
 _PREDICTIONS = ("pred", "prediction", "predictions", "probability", "prob")
-_SUFFIX = re.compile(r"\.(jpe?g|png)$", re.IGNORECASE)
 
 
 def read_features(path: str | Path, images: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +82,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise TableError(
             f"{path}: no id among {[*table.columns]}: name it one of {list(ID_COLUMNS)}"
         )
-    ids = table.pop(own).str.replace(_SUFFIX, "", regex=True).astype(object)
+    ids = table.pop(own).map(picture_id, na_action="ignore").astype(object)
     table = table.drop(columns="image_id", errors="ignore")
     table.insert(0, "image_id", ids)
     try:

@@ -14,7 +14,6 @@ import pandas as pd
 from melnb.data.sources.layout import (
     GROUPS,
     NOTES,
-    PICTURE_SUFFIXES,
     Listing,
     Missing,
     check_ids,
@@ -37,7 +36,7 @@ from melnb.data.sources.vocabulary import (
     read_sites,
 )
 from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
-from melnb.files import is_table
+from melnb.files import is_table, picture_id
 from melnb.missing import NAMES as UNKNOWN_NAMES
 from melnb.missing import blank_missing, count_missing, whole_ids
 from melnb.numerals import read_numbers
@@ -153,7 +152,7 @@ def _only_csv(listing: Listing) -> Path:
 
 def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) -> pd.DataFrame:
     ids = named["image_id"] if "image_id" in named else named["path"]
-    ids = check_ids(whole_ids(ids.map(_stem, na_action="ignore")), file)
+    ids = check_ids(whole_ids(ids.map(picture_id, na_action="ignore")), file)
     table = table.assign(image_id=ids)
     for ours, values in named.items():
         if ours == "diagnosis" and _LEVEL.match(str(values.name)):
@@ -281,9 +280,3 @@ def _without_masks(listing: Listing, table: pd.DataFrame) -> Listing:
         for folder, names in listing.names.items()
     }
     return replace(listing, names=names)
-
-
-def _stem(text: str) -> str:
-    """Return the id of a file name: `a/ISIC_1.jpg` is ISIC_1, `v1.2` stays."""
-    stem, suffix = os.path.splitext(text)  # noqa: PTH122
-    return Path(stem if suffix.lower() in PICTURE_SUFFIXES else text).name

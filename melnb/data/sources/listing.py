@@ -12,11 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from melnb.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from melnb.files import TABLE_SUFFIXES, is_table
 
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2"}
-)
 _COMPANIONS = frozenset({"__MACOSX", "@eaDir"})  # folders that systems lay beside one's own
 
 

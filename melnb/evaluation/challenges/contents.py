@@ -79,6 +79,7 @@ def negative_class(positive: str) -> str:
 
 
 def class_name(text: str) -> str:
+    """Return the ontology's name of a class, or the name as it stands where it has none."""
     try:
         return find_diagnosis(text)
     except ValueError:

@@ -18,10 +18,10 @@ from melnb.evaluation.challenges.columns import Roles, find_roles, sums_to_one
 from melnb.evaluation.challenges.contents import negative_class
 from melnb.evaluation.challenges.truths import row_truths
 from melnb.evaluation.intervals import midranks
+from melnb.files import picture_id
 from melnb.missing import read_group_ids
 from melnb.tables import TEST, TableError, class_names, make_predictions, read_predictions
 
-_SUFFIX = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|dcm|npy)$", re.IGNORECASE)
 _BARE_ID = re.compile(r"ISIC_\d+(\.jpe?g)?")
 _ARCHIVE_ID = re.compile(r"isic_\d", re.IGNORECASE)
 _FOLD = re.compile(r"(?:fold[ _-]?)?(-?\d+)(?:\.0*)?", re.IGNORECASE)
@@ -130,7 +130,7 @@ def _read_as(path: Path, roles: Roles, settled: Iterable[str], note: str = "") -
 
 def _bare_id(text: str) -> str:
     """Return the name of a picture without its folder and suffix, as the archive spells it."""
-    name = _SUFFIX.sub("", re.split(r"[\\/]", text.strip())[-1])
+    name = picture_id(text)
     return name[:4].upper() + name[4:] if _ARCHIVE_ID.match(name) else name
 
 
