@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -252,22 +253,28 @@ def _place(
     file: Path,
     missing: Missing,
 ) -> pd.DataFrame:
+    beside = partial(_beside, file)
     if "mask_path" in table:
-        table["mask_path"] = table["mask_path"].map(
-            lambda p: os.path.join(file.parent, p),  # noqa: PTH118
-            na_action="ignore",
-        )
+        table["mask_path"] = table["mask_path"].map(beside, na_action="ignore")
     if "path" not in named:
         pictures: dict[str, str] = _without_masks(listing, table).pictures("**")
     else:
         there = set(listing.pictures("**").values())
-        said = named["path"].map(lambda p: os.path.normpath(file.parent / p), na_action="ignore")
+        said = named["path"].map(beside, na_action="ignore")
         pictures = {
             i: p
             for i, p in zip(table["image_id"], said, strict=True)
             if isinstance(p, str) and (p in there or Path(p).is_file())
         }
     return place_pictures(table, pictures, listing, file=file, missing=missing)
+
+
+def _beside(file: Path, path: str) -> str:
+    """Return where a path in a table leads, relative to the table; Windows writes it otherwise."""
+    place = os.path.normpath(file.parent / path)
+    if "\\" in path and not Path(place).exists():
+        return os.path.normpath(file.parent / path.replace("\\", "/"))
+    return place
 
 
 def _without_masks(listing: Listing, table: pd.DataFrame) -> Listing:

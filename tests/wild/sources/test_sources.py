@@ -106,7 +106,23 @@ def ids(n: int) -> tuple[str, ...]:
     return tuple(f"ISIC_{k}" for k in range(1, n + 1))
 
 
+def paths_of_windows(folder: Path) -> Path:
+    """Write a table whose paths to pictures and masks have the other slash."""
+    for name in ("train/a.png", "masks/a.png"):
+        (folder / name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / name)
+    (folder / "list.csv").write_text("path,mask_path,diagnosis\ntrain\\a.png,masks\\a.png,nevus\n")
+    return folder
+
+
+def finds_both(images: pd.DataFrame) -> None:
+    assert images["image_id"].tolist() == ["a"]
+    for column in ("path", "mask_path"):
+        assert Path(images[column].iloc[0]).is_file()
+
+
 CASES: dict[str, Case] = {
+    "paths as Windows writes them": (paths_of_windows, reads("csv"), finds_both),
     "the archive's levels of diagnosis": (
         files(ids(5), metadata=(ARCHIVE, *ARCHIVE_ROWS)),
         reads("csv"),
