@@ -19,10 +19,12 @@ import numpy as np
 import pandas as pd
 
 from melnb.checks import TableError
-from melnb.dialects import DELIMITERS, read_dialect
 from melnb.encodings import read_utf8
 from melnb.files import TABLE_SUFFIXES
 
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEP = re.compile(rb'"?sep=(.)"?\s*', re.IGNORECASE)
+_SAMPLE = 200  # rows that tell the delimiter
 FIRST = "Unnamed: 0"  # a first column without a name, as pandas calls it
 # A cell in quotes; the group is empty if it neither begins nor ends in a blank.
 _QUOTED = re.compile(rb'"(?:[^"\x00-\x20](?:[^"]*[^"\x00-\x20])?|([^"]*))"')
@@ -125,7 +127,56 @@ def _open(file: Path) -> _Text:
     data = read_utf8(file)
     if not data.strip():
         raise TableError(f"{file} is empty: download or write it again")
-    return _Text(file, *read_dialect(data if data.endswith(b"\n") else data + b"\n", file))
+    return _Text(file, *_read_dialect(data if data.endswith(b"\n") else data + b"\n", file))
+
+
+def _read_dialect(data: bytes, file: Path) -> tuple[bytes, int, str]:
+    """Find the delimiter: a first line `sep=;` says it, else the header and the rows do.
+
+    Args:
+        data: A whole file; UTF-8, lines end in LF.
+        file: For the message.
+
+    Returns:
+        The data from the header on, the header's line, and one character.
+
+    Raises:
+        TableError: Two characters may be meant, or there is no header.
+    """
+    data, number = _pass_blank(data, 1)
+    first, _, rest = data.partition(b"\n")
+    if said := _SEP.fullmatch(first):
+        data, number = _pass_blank(rest, number + 1)
+        if not data:
+            raise TableError(f"{file} is empty but for its line sep=: write or download it again")
+        delimiter = said[1].decode()
+    else:
+        delimiter = _find_delimiter(data, number, file)
+    return data, number, delimiter
+
+
+def _pass_blank(data: bytes, number: int) -> tuple[bytes, int]:
+    """Return the data from the first line on that holds anything, and its number."""
+    blank = re.match(rb"(?:[ \t]*\n)*", data)
+    passed = blank[0] if blank else b""
+    return data[len(passed) :], number + passed.count(b"\n")
+
+
+def _find_delimiter(data: bytes, number: int, file: Path) -> str:
+    """Return the one delimiter by which all rows are as long as the first."""
+    lines = data[:1_000_000].splitlines()[:_SAMPLE]
+    sample = [re.sub(rb'"[^"]*"', b"", line) for line in lines if line.strip()]
+    counts = {d: [line.count(d.encode()) for line in sample] for d in _DELIMITERS}
+    there = [d for d in _DELIMITERS if counts[d][0]]
+    if not there:  # one column, unless rows have more
+        return next((d for d in _DELIMITERS if any(counts[d])), ",")
+    even = [d for d in there if len(set(counts[d])) == 1]
+    if len(even) > 1:
+        raise TableError(
+            f"{file} line {number}: {' or '.join(_DELIMITERS[d] for d in even)} may part the "
+            f"cells, for every row has as many: write a first line sep={even[0]} or sep={even[1]}"
+        )
+    return even[0] if even else max(there, key=lambda d: counts[d][0])
 
 
 def _take_header(text: _Text) -> tuple[list[str], _Text]:
@@ -149,7 +200,7 @@ def _take_header(text: _Text) -> tuple[list[str], _Text]:
 
 def _check_header(header: list[str], text: _Text) -> None:
     place = f"{text.file} line {text.number}"
-    if len(header) == 1 and any(d in header[0] for d in DELIMITERS):
+    if len(header) == 1 and any(d in header[0] for d in _DELIMITERS):
         raise TableError(
             f"{place}: the whole line stands in quotes ({header[0]!r}): write lines without the "
             "outer quotes"

@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 AGREEMENTS = {
     "imports", "threads", "diagnoses", "files", "tables", "params", "runs", "archive", "checks",
-    "spread", "patients", "signatures", "encodings", "dialects", "delimited", "missing", "numerals",
+    "spread", "patients", "signatures", "encodings", "delimited", "missing", "numerals",
 }  # fmt: skip
 ARROWS = {
     "__init__": set(),
@@ -26,8 +26,7 @@ ARROWS = {
     "checks": set(),
     "signatures": set(),
     "encodings": {"checks", "signatures"},
-    "dialects": {"checks"},
-    "delimited": {"checks", "dialects", "encodings", "files"},
+    "delimited": {"checks", "encodings", "files"},
     "missing": {"checks"},
     "numerals": {"checks", "missing"},
     "tables": {"checks", "files", "patients", "delimited", "missing", "numerals"},
