@@ -183,7 +183,7 @@ def test_the_pages_answer_for_all_classes(outputs: Path) -> None:
         assert f">{heading}</h2>" in page
     found = pd.read_csv(home / "classes.csv")
     assert set(found["source"]) == {"internal", "04_predict/away"}
-    assert "balanced accuracy, melanoma against the rest" in set(found["metric"])
+    assert "balanced accuracy at 0.5, melanoma against the rest" in set(found["metric"])
     page = (outputs / "04_predict" / "away" / "predictions.html").read_text(encoding="utf-8")
     assert ">How good are they?</h2>" in page
     assert ">The most suspicious</h2>" in page

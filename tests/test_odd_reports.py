@@ -75,7 +75,7 @@ def no_one_is_referred_blindly(home: Path) -> None:
     assert honest["rows"].tolist() == [*(f"part {k}" for k in range(5)), "out of fold"]
     assert honest["sensitivity"].notna().all()
     page = (home / "report.html").read_text(encoding="utf-8")
-    for words in ("theirs.csv", "images count as independent"):
+    for words in ("theirs.csv", "Images count as independent"):
         assert words in page
 
 

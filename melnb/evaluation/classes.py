@@ -181,9 +181,9 @@ def balanced_accuracy(
 
 
 def _of_whom(measure: str, classes: tuple[str, ...]) -> str:
-    """Return the measure's name; where one of two classes is the rest, this is said."""
+    """Return the measure's name; where one of two classes is the rest, what is called it at 0.5."""
     named = _named(classes).replace("_", " ")
-    return f"{measure}, {named} against the rest" if named else measure
+    return f"{measure} at 0.5, {named} against the rest" if named else measure
 
 
 def _named(classes: tuple[str, ...]) -> str:

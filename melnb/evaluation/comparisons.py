@@ -211,6 +211,8 @@ def leaderboard_error(
 def lead_needed(area: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     """Return `leaderboard_error` of an area, or a row that says why there is none.
 
+    Its limits are left out: they take each image by itself, and the area has its own.
+
     Args:
         area: `metrics.auc`; below 0.5 it counts as 0.5.
         confidence: Of the interval and of the lead.
@@ -221,8 +223,11 @@ def lead_needed(area: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
     if math.isnan(row["value"]):
         columns = leaderboard_error(0.5, 1, 1).columns
         counts = {"positives": positives, "negatives": negatives, "n": int(row["n"])}
-        return pd.DataFrame([counts | {"note": row["note"]}], columns=columns)
-    return leaderboard_error(max(row["value"], 0.5), positives, negatives, confidence=confidence)
+        made = pd.DataFrame([counts | {"note": row["note"]}], columns=columns)
+    else:
+        value = max(row["value"], 0.5)
+        made = leaderboard_error(value, positives, negatives, confidence=confidence)
+    return made.drop(columns=["low", "high"])
 
 
 def _pairs_error(auc: float, positives: int, negatives: int, first: float, second: float) -> float:

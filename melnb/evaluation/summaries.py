@@ -20,7 +20,7 @@ _MEASURES = {
     "likelihood_ratio_positive": "how much a flag raises the odds",
     "likelihood_ratio_negative": "how much its absence lowers them",
     "accuracy": "share of all that are called rightly",
-    "balanced_accuracy": "mean of sensitivity and specificity: one class against the rest",
+    "balanced_accuracy": "mean of sensitivity and specificity at this threshold",
     "youden": "sensitivity + specificity - 1",
     "f1": "harmonic mean of sensitivity and PPV in these rows",
     "f_beta": "the same, with sensitivity weighed {beta:g} times as much",

@@ -243,6 +243,14 @@ def test_leaderboards_at_their_limits() -> None:
         comparisons.leaderboard_error(0.5, 5, 5, correlations=[1.0])
 
 
+def test_the_lead_needed_gives_an_area_no_second_interval(cancer: dict[str, pd.DataFrame]) -> None:
+    area = metrics.auc(next(iter(cancer.values())), positive="melanoma")
+    for found in (area, area.assign(value=np.nan, note="not estimable: no row is melanoma")):
+        lead = comparisons.lead_needed(found)
+        assert not {"low", "high"} & {*lead.columns}
+        assert lead["n"].eq(area["n"].iloc[0]).all()
+
+
 def test_holm_stands_beside_every_family_of_p_values(cancer: dict[str, pd.DataFrame]) -> None:
     cancer = {name: table.sort_values("image_id") for name, table in cancer.items()}
     moved = {f"s{k}": t.assign(p_melanoma=t["p_melanoma"] ** (k + 1)) for k, t in enumerate(

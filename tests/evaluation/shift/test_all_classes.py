@@ -68,7 +68,7 @@ def test_a_source_of_other_classes_is_judged_and_not_compared() -> None:
     assert own["note"].str.contains("not compared").all()
     assert own["metric"].tolist().count("AUC") == 1, "the other's is the same"
     assert "mean AUC" not in own["metric"].tolist()
-    said = "balanced accuracy, melanoma against the rest"
+    said = "balanced accuracy at 0.5, melanoma against the rest"
     assert value(found, "away", said, "all")["value"] > 0.5
 
 
@@ -78,8 +78,10 @@ def test_balanced_accuracy_says_whose_it_is() -> None:
         for names in (NAMES, ("other", "melanoma"), ("benign", "malignant"))
     ]
     assert metric == [
-        "balanced accuracy", "balanced accuracy, melanoma against the rest", "balanced accuracy",
-    ]  # fmt: skip
+        "balanced accuracy",
+        "balanced accuracy at 0.5, melanoma against the rest",
+        "balanced accuracy",
+    ]
 
 
 def test_scores_of_all_classes_answer_without_a_truth() -> None:
