@@ -17,6 +17,7 @@ from melnb.patients.overlap import BY, COLUMNS, keys, met_images
 from melnb.tables import TEST, TableError, check_predictions, class_names
 
 INTERNAL = "internal"  # the label of the source that was learnt from
+_MET = [f"met_{name}" for name in BY]
 _REST = "rest"  # of a class looked for that is itself called other
 
 
@@ -43,8 +44,8 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
         met: `source_meetings`.
 
     Returns:
-        A row per source: `source`, `images`, `image`, `lesion`, `patient`, `picture` (met by),
-        `kept`, how many of its images have a truth (`judged`, met or not), and how many stand
+        A row per source: `source`, `images`, `met_image`, `met_lesion`, `met_patient`,
+        `met_picture`, `kept`, how many of its images have a truth (`judged`, met or not), and how many stand
         `in_another` external source too: they count in both, whose numbers are then no independent
         evidence.
     """
@@ -53,11 +54,11 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
     for name, table in sources.items():
         another = set().union(*(own for other, own in ids.items() if other != name))
         own = met.loc[met["source"] == name, "met_by"]
-        counts = own.value_counts().reindex(list(BY), fill_value=0).to_dict()
+        counts = own.map("met_{}".format).value_counts().reindex(_MET, fill_value=0).to_dict()
         row = {"source": name, "images": len(table), **counts, "kept": len(table) - len(own)}
         row |= {"judged": int(table["truth"].notna().sum()) if "truth" in table else 0}
         rows.append(row | {"in_another": len(ids[name] & another)})
-    return pd.DataFrame(rows, columns=["source", "images", *BY, "kept", "judged", "in_another"])
+    return pd.DataFrame(rows, columns=["source", "images", *_MET, "kept", "judged", "in_another"])
 
 
 def strangers(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -80,8 +80,8 @@ def test_sources_are_counted_and_left_without_what_was_met() -> None:
     assert met["source"].tolist() == ["one", "one"]
     counts = sources.meeting_counts(external, met).set_index("source")
     assert counts.loc["one"].to_dict() == {
-        "images": 3, "image": 1, "lesion": 1, "patient": 0, "picture": 0, "kept": 1,
-        "judged": 0, "in_another": 0,
+        "images": 3, "met_image": 1, "met_lesion": 1, "met_patient": 0, "met_picture": 0,
+        "kept": 1, "judged": 0, "in_another": 0,
     }  # fmt: skip
     assert counts.loc["two", "kept"] == 1
     twice = external | {"three": images(image_id=["a_downsampled", "c", "d"])}
