@@ -45,9 +45,9 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
 
     Returns:
         A row per source: `source`, `images`, `met_image`, `met_lesion`, `met_patient`,
-        `met_picture`, `kept`, how many of its images have a truth (`judged`, met or not), and how many stand
-        `in_another` external source too: they count in both, whose numbers are then no independent
-        evidence.
+        `met_picture`, `kept`, how many of its images have a truth (`judged`, met or not), and how
+        many stand `in_another` external source too: they count in both, whose numbers are then no
+        independent evidence.
     """
     rows = []
     ids = {name: {*keys(table["image_id"])} for name, table in sources.items()}
