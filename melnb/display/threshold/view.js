@@ -134,7 +134,8 @@ function makeParts(model, { counts, groups, pair }, act) {
 
   const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
     + `(${percent(counts.positives / n)}). Wilson 95% intervals at this fixed threshold, each image `
-    + "by itself: the report's count patients, and are wider where these images chose it.";
+    + "by itself: the report's are wider where these images chose it, and count patients where they "
+    + "are known.";
   const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
   const panels = [...curves.nodes.map((node) => panel({ node }, "curve-panel")),
     panel(confusion, "confusion-panel"), panel(histogram, "wide histogram-panel"),

@@ -7,7 +7,8 @@ ECE above 0, the more so the fewer the rows. Three things are done about it.
 - The debiased estimate is twice the value less its mean over the resamples: Kumar et al. 2019,
   NeurIPS, by resampling instead of a normal approximation; see Roelofs et al. 2022, AISTATS.
 - The limits are the bootstrap's reflected ones (Efron and Tibshirani 1993, chapter 13), which
-  correct for the bias that percentiles would double; they are widened to hold the value.
+  correct for the bias that percentiles would double; they hold the value and end at 1,
+  as distances between probabilities do.
 - The lower limit is 0 unless the value is beyond what chance alone makes of calibrated
   probabilities: the scatter of the resamples about the rows.
 """
@@ -55,7 +56,7 @@ class Measured:
         most = float(bootstrap.percentile_interval(self.chance, confidence=confidence)[2])
         below, above = max(2 * self.value - high, 0.0), 2 * self.value - low
         beyond = self.value > most
-        return se, min(below, self.value) if beyond else 0.0, max(above, self.value)
+        return se, min(below, self.value) if beyond else 0.0, min(max(above, self.value), 1.0)
 
 
 def measured_rows(

@@ -154,6 +154,18 @@ def test_the_interval_of_an_ece_holds_0_where_it_is_0(stretched: Make) -> None:
     assert 0 < row["low"] <= gap <= row["high"] + 0.01
 
 
+def test_no_distance_between_probabilities_is_beyond_1(binary: Make) -> None:
+    generator = np.random.default_rng(0)
+    score = np.append(generator.uniform(0, 0.1, 300), [0.93, 0.97])  # a bin of two rows
+    table = binary(np.append(generator.random(300) < 0.03, [False, False]), score)
+    rows = scores.calibration_scores(table, positive="melanoma").set_index("metric")
+    own = rows[rows.index.str.contains("ECE|MCE") | (rows.index == "reliability")]
+    assert own.loc["MCE, equal width", "value"] > 0.4
+    assert own["high"].le(1).all()
+    assert own["low"].ge(0).all()
+    assert own["high"].ge(own["value"]).all()
+
+
 def test_patients_widen_the_intervals(stretched: Make) -> None:
     table = stretched(500)
     copies = pd.concat([table.assign(image_id=table["image_id"] + c) for c in "abcd"])
