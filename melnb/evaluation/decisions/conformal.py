@@ -151,7 +151,7 @@ def coverage_by_group(
         raise TableError(f"groups: image_id {twice} is there twice: keep one row for each image")
     own = sets.drop(columns=[by] if by in sets else [])
     joined = own.merge(groups[["image_id", by]], on="image_id", how="inner")
-    return _coverage(dict(list(joined.groupby(by))), confidence, cluster, by=by)
+    return _coverage(dict(list(joined.groupby(by, observed=True))), confidence, cluster, by=by)
 
 
 def coverage_by_groups(

@@ -192,6 +192,7 @@ def _sweep_of(trainer: keras.Model) -> Sweep:
 def _train(trainer: keras.Model, batch: Any) -> float:
     arrays = keras.tree.map_structure(np.asarray, batch)
     x = arrays if isinstance(arrays, tuple) else (arrays,)
+    trainer.reset_metrics()  # before 3.15 Keras goes on with the mean of all batches so far
     return float(trainer.train_on_batch(*x, return_dict=True)["loss"])
 
 

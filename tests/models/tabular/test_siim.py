@@ -55,7 +55,8 @@ EXPECTED = {"logistic": 0.678, "forest": 0.665, "naive_bayes": 0.643, "mean": 0.
 def test_the_founding_systems_three_models(images: pd.DataFrame) -> None:
     rows = rows_of(images, "sex", "age", "site")
     assert len(rows.codes) == 32692
-    assert areas(rows, trees=60) == pytest.approx(EXPECTED, abs=0.003)
+    # Of 60 trees the area differs by .005 between versions of scikit-learn.
+    assert areas(rows, trees=200) == pytest.approx(EXPECTED, abs=0.003)
 
 
 @pytest.mark.nightly

@@ -54,6 +54,7 @@ def make_trainer(network: keras.Model, optimizer: Any = None, **given: Any) -> T
 
 
 def step(trainer: Trainer, batch: dict[str, Any]) -> float:
+    trainer.reset_metrics()  # before 3.15 Keras goes on with the mean of all batches so far
     return float(trainer.train_on_batch(batch, return_dict=True)["loss"])
 
 
