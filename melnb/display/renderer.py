@@ -3,13 +3,15 @@
 plotly's own `notebook` renderer leaves 4.8 MB of plotly.js in each notebook and has every figure
 ask a server for MathJax. Here the library is there once, compressed to 1.8 MB, unpacked by the
 page itself when a figure first asks for it; JupyterLab, which has a plotly of its own, never does.
-The look that figures share is said once, too, and they are drawn in single precision.
+The look that figures share is said once, too, they are drawn in single precision, and what a page
+draws is compressed like the library.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
+import json
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -28,6 +30,8 @@ with without(GRAMMAR):
     from plotly.io.base_renderers import MimetypeRenderer
 
 NAME = "melnb"
+JSON = "application/vnd.plotly.v1+json"  # what JupyterLab and others draw by a plotly of their own
+_CONFIG = {"responsive": True, "displaylogo": False}
 _HEIGHT = 450  # pixels of a figure that names none: plotly's own default
 _EXACT = 1e6  # single precision has seven digits
 _DIGITS = (  # of Base85, which takes a sixth less than Base64; none means anything in HTML
@@ -45,27 +49,29 @@ window.melnbPlotly ??= (() => {
     }
     return words.buffer.slice(0, length);
   }
-  async function unpack() {
-    const { textContent, dataset } = document.querySelector("script.melnb-plotly");
+  function unpack({ textContent, dataset }) {
     const packed = new Blob([bytesOf(textContent, Number(dataset.bytes))]);
     const stream = packed.stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Response(stream).text();
+  }
+  async function load() {
     const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
+    script.textContent = await unpack(document.querySelector("script.melnb-plotly"));
     document.head.append(script);
     return window.Plotly;
   }
   let library;
-  return () => (library ??= unpack());
+  return {
+    async draw(name) {
+      const figure = JSON.parse(await unpack(document.getElementById(`${name}-packed`)));
+      figure.layout.template ??= window.melnbTemplate;
+      const plotly = await (library ??= load());
+      const place = document.getElementById(name); // none: the cell was cleared meanwhile
+      if (place) plotly.newPlot(place, figure);
+    },
+  };
 })();
 """.replace("DIGITS", repr(_DIGITS))
-_DRAW = """
-window.melnbPlotly?.().then((library) => {{
-  const node = document.getElementById("{node}");
-  const figure = {figure};
-  figure.layout.template ??= window.melnbTemplate;
-  if (node) library.newPlot(node, figure);
-}});
-"""
 
 
 class OfflineRenderer(MimetypeRenderer):  # type: ignore[misc]
@@ -79,9 +85,10 @@ class OfflineRenderer(MimetypeRenderer):  # type: ignore[misc]
         self._template = go.Figure().to_dict()["layout"].get("template")
         display(HTML(library_html(self._template)))
 
-    def to_mimebundle(self, fig_dict: Mapping[str, Any]) -> dict[str, str]:
-        """Return a figure as HTML."""
-        return {"text/html": figure_html(fig_dict, template=self._template)}
+    def to_mimebundle(self, fig_dict: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a figure for who has a plotly of his own, and as HTML for who has none."""
+        own = json.loads(to_json_plotly(_shown(fig_dict)))
+        return {JSON: own, "text/html": figure_html(fig_dict, template=self._template)}
 
 
 def library_html(template: Any = None) -> str:
@@ -90,12 +97,9 @@ def library_html(template: Any = None) -> str:
     Args:
         template: The plotly template of figures that bring none.
     """
-    packed = _packed()
-    attributes = f'type="text/plain" class="melnb-plotly" data-bytes="{len(packed)}"'
-    whole = packed + bytes(-len(packed) % 4)
-    text = base64.b85encode(whole).decode("ascii").translate(str.maketrans("&<>", ":,."))
+    packed = _script(_library(), 'class="melnb-plotly"')
     look = f"window.melnbTemplate = {to_json_plotly(template)};"
-    return f"<script {attributes}>{text}</script><script>{look}{_UNPACK}</script>"
+    return f"{packed}<script>{look}{_UNPACK}</script>"
 
 
 def figure_html(figure: Mapping[str, Any], *, template: Any = None) -> str:
@@ -106,15 +110,25 @@ def figure_html(figure: Mapping[str, Any], *, template: Any = None) -> str:
         template: What the page knows: a figure with the same does not repeat it.
     """
     node = f"plotly-{uuid.uuid4()}"
-    layout = dict(figure.get("layout", {}))
-    if layout.get("template") == template:
-        layout.pop("template", None)
-    height = layout.get("height") or _HEIGHT
-    config = {"responsive": True, "displaylogo": False}
-    whole = {"data": _single(figure["data"]), "layout": layout, "config": config}
-    script = _DRAW.format(node=node, figure=to_json_plotly(whole))  # it escapes <, > and /
+    shown = _shown(figure)
+    if shown["layout"].get("template") == template:
+        shown["layout"].pop("template", None)
+    height = shown["layout"].get("height") or _HEIGHT
     place = f'<div id="{node}" class="plotly-graph-div" style="height:{height}px"></div>'
-    return f"{place}<script>{script}</script>"
+    packed = _script(zlib.compress(to_json_plotly(shown).encode(), 9), f'id="{node}-packed"')
+    return f"{place}{packed}<script>window.melnbPlotly?.draw('{node}');</script>"
+
+
+def _shown(figure: Mapping[str, Any]) -> dict[str, Any]:
+    layout = dict(figure.get("layout", {}))
+    return {"data": _single(figure["data"]), "layout": layout, "config": _CONFIG}
+
+
+def _script(packed: bytes, attributes: str) -> str:
+    """Return a script that runs nowhere and holds bytes, as `bytesOf` reads them."""
+    text = base64.b85encode(packed + bytes(-len(packed) % 4)).decode("ascii")
+    text = text.translate(str.maketrans("&<>", ":,."))
+    return f'<script type="text/plain" {attributes} data-bytes="{len(packed)}">{text}</script>'
 
 
 def _single(part: Any) -> Any:
@@ -136,7 +150,7 @@ def _single(part: Any) -> Any:
 
 
 @functools.cache
-def _packed() -> bytes:
+def _library() -> bytes:
     return zlib.compress(get_plotlyjs().encode(), 9)
 
 

@@ -91,7 +91,7 @@ def apply(renderer: str = "") -> None:
     pio.templates.default = "melnb"
     chosen = renderer or str(pio.renderers.default)
     if not renderer and chosen not in _HOSTED:
-        chosen = f"plotly_mimetype+{offline.NAME}"
+        chosen = offline.NAME
     pio.renderers.default = chosen
 
 

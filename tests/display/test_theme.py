@@ -55,7 +55,7 @@ def test_every_diagnosis_has_a_colour_of_its_own() -> None:
 def test_apply_makes_every_figure_ours_and_visible_without_a_network() -> None:
     theme.apply()
     assert pio.templates.default == "melnb"
-    assert pio.renderers.default == "plotly_mimetype+melnb"
+    assert pio.renderers.default == "melnb"
     assert go.Figure().layout.template.layout.colorway == theme.SERIES
 
 
