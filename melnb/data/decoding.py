@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from melnb.data.jpeg import strip_jpeg
 from melnb.signatures import HEAD, describe_file
 
 Fit = Literal["crop", "squash", "pad"]
@@ -52,13 +53,21 @@ class Picture(NamedTuple):
         pixels: RGB, upright; a JPEG may have been decoded at 1/2, 1/4 or 1/8 of its size.
         width: Of the file's picture, upright, in pixels.
         height: Likewise.
-        jpeg: The file's own bytes if they are an upright RGB JPEG, or none.
+        source: The file's own bytes if they are an upright RGB JPEG, or none.
     """
 
     pixels: Image.Image
     width: int
     height: int
-    jpeg: bytes
+    source: bytes
+
+    @property
+    def jpeg(self) -> bytes:
+        """The file's own coded pixels, where they may be kept: without EXIF, owner, comments."""
+        try:
+            return strip_jpeg(self.source) if self.source else b""
+        except ValueError:  # libjpeg forgives more: it is encoded anew
+            return b""
 
 
 def decode_picture(data: bytes, name: str, *, size: int = 0, fit: Fit = "crop") -> Picture:
@@ -86,6 +95,7 @@ def decode_picture(data: bytes, name: str, *, size: int = 0, fit: Fit = "crop") 
             image.draft("RGB", _least_size(*image.size, size, fit))
         plain = image.format == "JPEG" and image.mode == "RGB" and turn == 1
         pixels = _rgb(image, deep)
+    pixels.info.clear()  # Pillow would write its comment and its profile into whatever is saved
     return Picture(_turned(pixels, turn), width, height, data if plain else b"")
 
 

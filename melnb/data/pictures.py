@@ -174,14 +174,15 @@ def encode_jpeg(image: Image.Image, quality: int = 95) -> bytes:
     than 5 points of quality, for a quarter of the bytes.
     """
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, subsampling="4:4:4")
+    # Without being asked, Pillow writes the comment and the profile of the file it was read from.
+    image.save(buffer, "JPEG", quality=quality, subsampling="4:4:4", comment=b"")
     return buffer.getvalue()
 
 
 def encode_png(image: Image.Image) -> bytes:
     """Encode pixels without loss."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", icc_profile=b"")
     return buffer.getvalue()
 
 

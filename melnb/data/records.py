@@ -107,7 +107,7 @@ def make_records(
         classes: Class names; a record's `target` is an index into them, -1 without a target.
         image_sizes: Pixels on a side; all from one decoding. None: tables alone, no record.
         fit: How a picture gets square: `crop`, `squash`, `pad`.
-        quality: Of the JPEGs. A JPEG that has the size already is stored as it is.
+        quality: Of the JPEGs. Of one that has the size already the coded pixels are stored.
         cleaning: What is done to a picture first: `none`, `hairs` (dark ones are removed),
             `constancy` (shades of grey) or `both`; then no JPEG is stored as it is.
         shard_size: The most images in a shard; the shards of a fold are of equal size.

@@ -211,7 +211,7 @@ def encode(picture: Image.Image, size: int, quality: int = 82) -> bytes:
     small = picture.convert("RGB")
     small.thumbnail((size, size))
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=quality, optimize=True)
+    small.save(file, "JPEG", quality=quality, optimize=True, comment=b"")  # nor the file's own
     return file.getvalue()
 
 

@@ -48,7 +48,7 @@ WORDS = {  # record key: column of the images table
     "diagnosis": "diagnosis",
 }
 UNKNOWN = -1  # age or target
-_READING = 2  # how files are read: a change of it makes every shard anew
+_READING = 3  # how files are read: a change of it makes every shard anew
 
 Row = Mapping[str, Any]  # a row of the images table; None where unknown
 
@@ -142,7 +142,8 @@ def make_shard(
 def make_examples(row: Row, settings: Settings) -> tuple[dict[int, dict[str, Value]], bool]:
     """Make the example of one image at every size, from one decoding.
 
-    A JPEG that already has a size is stored as it is, byte for byte, unless it is to be cleaned.
+    Of a JPEG that already has a size the coded pixels are stored as they are, without EXIF, owner
+    and comments (`jpeg.strip_jpeg`), unless it is to be cleaned.
 
     Returns:
         Size to example, and whether the image has a mask that holds no lesion.

@@ -64,7 +64,7 @@ def test_without_cleaning_a_shard_is_certified_as_before_there_was_any(plan, tmp
     make_shard(plan, tmp_path, SETTINGS, skip_unreadable=False)
     told = json.loads((tmp_path / ".parts" / "fold2-00.json").read_text())["made_of"]
     old = {"classes": ["other", "melanoma"], "image_sizes": [8, 16], "fit": "crop", "quality": 90}
-    made_of = json.dumps([2, 2, old, plan.rows]).encode()  # how files are read, the fold, …
+    made_of = json.dumps([3, 2, old, plan.rows]).encode()  # how files are read, the fold, …
     assert told == hashlib.blake2b(made_of, digest_size=16).hexdigest()
     cleaned = replace(SETTINGS, cleaning="constancy")
     assert not make_shard(plan, tmp_path, cleaned, skip_unreadable=False).kept
