@@ -11,6 +11,13 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2"}
 )
+# What a picture's file may be, whatever its name says. Pillow reads more, some of it by programs
+# that it starts: of an EPS, PostScript is run.
+PICTURE_FORMATS = (
+    "JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "WEBP", "JPEG2000", "GIF", "PPM", "PSD", "TGA",
+    "PCX", "AVIF",
+)  # fmt: skip
+MOST_PIXELS = 1 << 26  # of one picture, 8,192 x 8,192: an eighth of a GB for each byte of a pixel
 _UNREAD = frozenset({".dcm", ".npy"})  # of pictures too, which others have
 
 

@@ -19,6 +19,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy array"),
     (b"SQLite format 3", "an SQLite database"),
     (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF87a", "a GIF picture"),

@@ -7,15 +7,18 @@ format; it cuts 16 bits of grey at 255 when it converts, and of colours it keeps
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from melnb.data.jpeg import strip_jpeg
+from melnb.files import MOST_PIXELS, PICTURE_FORMATS
 from melnb.signatures import HEAD, describe_file
 
 Fit = Literal["crop", "squash", "pad"]
@@ -40,6 +43,8 @@ _MASK_PAGE, _WHITE_IS_ZERO = 4, 0
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
 _TWELVE_BITS, _FOURTEEN_BITS = 1 << 12, 1 << 14
 _DARK = 64  # of 256: the brightest colour of 14 bits in a file of 16
+_MOST_PAGES = 100  # of a TIFF: a pyramid has ten
+_ROWS = 256  # that are worked on at a time, so that memory is that of the picture alone
 
 
 class PictureError(ValueError):
@@ -83,11 +88,10 @@ def decode_picture(data: bytes, name: str, *, size: int = 0, fit: Fit = "crop") 
         fit: How it will be made square.
 
     Raises:
-        PictureError: The bytes are truncated or no picture, several pictures, or of levels that
-            can be read in two ways.
+        PictureError: The bytes are truncated or no picture, several pictures, of levels that can
+            be read in two ways, or more pixels than one may have (`MOST_PIXELS`).
     """
-    with _reading(name, len(data), data), Image.open(io.BytesIO(data)) as image:
-        choose_page(image)
+    with reading(name, data), open_image(io.BytesIO(data)) as image:
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # before it loads
         turn = orientation(image)
         width, height = upright_size(image)
@@ -108,8 +112,7 @@ def decode_levels(data: bytes, name: str) -> tuple[Image.Image, bool]:
     Raises:
         PictureError: As of `decode_picture`.
     """
-    with _reading(name, len(data), data), Image.open(io.BytesIO(data)) as image:
-        choose_page(image)
+    with reading(name, data), open_image(io.BytesIO(data)) as image:
         turn = orientation(image)
         image.load()
         plain = image.copy()
@@ -117,29 +120,73 @@ def decode_levels(data: bytes, name: str) -> tuple[Image.Image, bool]:
         return _turned(plain, turn), image.format in _LOSSY
 
 
-def choose_page(image: Image.Image) -> None:
+@contextmanager
+def open_image(file: Path | io.BytesIO) -> Iterator[Image.Image]:
+    """Open an image file at the page that is its picture; nothing is decoded yet.
+
+    It is one of `PICTURE_FORMATS`, and of `MOST_PIXELS` at most: half a megabyte of PNG may say
+    177 million.
+
+    Raises:
+        PictureError: It is several pictures, or too large.
+    """
+    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+        Image.init()
+        formats = [name for name in PICTURE_FORMATS if name in Image.OPEN]
+        with Image.open(file, formats=formats) as image:
+            _check_size(image.width * image.height)
+            _choose_page(image)
+            _check_size(image.width * image.height)
+            yield image
+
+
+def _check_size(pixels: int) -> None:
+    if pixels > MOST_PIXELS:
+        raise PictureError(_too_large(pixels))
+
+
+def _too_large(pixels: int) -> str:
+    return (
+        f"{pixels:,} pixels, and one picture may have {MOST_PIXELS:,} (8,192 x 8,192), so that it "
+        "fits into memory: save it smaller"
+    )
+
+
+def _choose_page(image: Image.Image) -> None:
     """Go to the page that is the picture: the largest of a TIFF, whose others are thumbnails.
 
     Raises:
         PictureError: Two are the largest, or they are the frames of an animation.
     """
-    pages = getattr(image, "n_frames", 1)
-    if pages == 1 or image.format in ("MPO", "PSD"):  # whose first is the picture
+    if image.format in ("MPO", "PSD"):  # whose first is the picture
         return
     if image.format != "TIFF":
-        raise PictureError(f"an animation of {pages} frames: save the one that is meant")
-    areas = []
-    for page in range(pages):
-        image.seek(page)
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        mask = int(tags.get(_SUBFILE, 0)) & _MASK_PAGE
-        areas.append(0 if mask else image.width * image.height)
-    if areas.count(max(areas)) > 1:
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            raise PictureError(f"an animation of {frames} frames: save the one that is meant")
+        return
+    areas = list(_areas(image))
+    pages, largest = len(areas), areas.count(max(areas))
+    if pages > 1 and largest > 1:
         raise PictureError(
-            f"a TIFF of {pages} pages, {areas.count(max(areas))} of them of one size: save the "
-            "one that is meant as a file of its own"
+            f"a TIFF of {pages} pages, {largest} of them of one size: save the one that is meant "
+            "as a file of its own"
         )
     image.seek(int(np.argmax(areas)))
+
+
+def _areas(image: Image.Image) -> Iterator[int]:
+    """Yield the number of pixels of each page of a TIFF, 0 for a mask."""
+    for page in range(_MOST_PAGES + 1):
+        try:
+            image.seek(page)  # to count them first, Pillow would go through all
+        except EOFError:
+            return
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        mask = int(tags.get(_SUBFILE, 0)) & _MASK_PAGE
+        yield 0 if mask else image.width * image.height
+    raise PictureError(
+        f"a TIFF of more than {_MOST_PAGES} pages: save the one that is meant as a file of its own"
+    )
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -152,8 +199,12 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 @contextmanager
-def _reading(name: str, size: int, data: bytes) -> Iterator[None]:
-    """Name the file in whatever goes wrong."""
+def reading(name: str, data: bytes = b"") -> Iterator[None]:
+    """Name the file in whatever goes wrong, and what it is where its bytes are given.
+
+    Raises:
+        PictureError: Something does.
+    """
     try:
         # Pillow warns of damaged EXIF without naming the file.
         with warnings.catch_warnings(action="ignore", category=UserWarning):
@@ -161,9 +212,12 @@ def _reading(name: str, size: int, data: bytes) -> Iterator[None]:
     except PictureError as error:
         raise PictureError(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        kind = _foreign(data)
-        raise PictureError(f"{name}: not a picture ({size} bytes){kind}") from None
-    except MemoryError:
+        size = f" ({len(data)} bytes)" if data else ""
+        raise PictureError(f"{name}: not a picture{size}{_foreign(data)}") from None
+    except Image.DecompressionBombError as error:
+        pixels = re.findall(r"\d+", str(error))[0]
+        raise PictureError(f"{name}: {_too_large(int(pixels))}") from None
+    except (MemoryError, FileNotFoundError):
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error …
         raise PictureError(f"{name}: {error}") from None
@@ -214,11 +268,18 @@ def _rgb(image: Image.Image, deep: bool) -> Image.Image:
             "save it with 8 bits"
         )
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        return _on_white(image)
     image.load()
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    whole = Image.new("RGB", image.size)
+    for top in range(0, image.height, _ROWS):
+        rows = image.crop((0, top, image.width, min(top + _ROWS, image.height))).convert("RGBA")
+        white = Image.new("RGBA", rows.size, "white")
+        whole.paste(Image.alpha_composite(white, rows).convert("RGB"), (0, top))
+    return whole
 
 
 def _extrema(image: Image.Image) -> list[tuple[int, int]]:
@@ -230,19 +291,23 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
     From 4,096 to 16,383 they may be 14 bits, or a dark picture of 16.
     """
-    levels = np.asarray(image).astype(np.int64)
+    levels = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     if levels.min() < 0 or levels.max() > 65535:
         raise PictureError(
             f"levels of {levels.min()} to {levels.max()}, more than 16 bits: save it with 8 bits"
         )
-    if image.mode != "I" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        levels = 65535 - levels  # Pillow does so for 8 bits alone
-    most = int(levels.max())
+    inverted = image.mode != "I" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    most = 65535 - int(levels.min()) if inverted else int(levels.max())
     if _TWELVE_BITS <= most < _FOURTEEN_BITS:
         raise PictureError(
             f"16-bit levels whose highest is {most}: a picture of 14 bits, or a dark one of 16: "
             "save it with 8 bits"
         )
     top = 255 if most < 256 else _TWELVE_BITS - 1 if most < _TWELVE_BITS else 65535
-    return Image.fromarray(((levels * 255 + top // 2) // top).astype(np.uint8))
+    eight = np.empty(levels.shape, np.uint8)
+    for row in range(0, len(levels), _ROWS):
+        part = levels[row : row + _ROWS].astype(np.int64)
+        part = 65535 - part if inverted else part  # Pillow does so for 8 bits alone
+        eight[row : row + _ROWS] = (part * 255 + top // 2) // top
+    return Image.fromarray(eight)

@@ -17,7 +17,7 @@ from PIL import Image
 from melnb.data.decoding import Fit as Fit
 from melnb.data.decoding import Picture as Picture
 from melnb.data.decoding import PictureError as PictureError
-from melnb.data.decoding import choose_page, decode_levels, upright_size
+from melnb.data.decoding import decode_levels, open_image, reading, upright_size
 from melnb.data.decoding import decode_picture as decode_picture
 from melnb.data.levels import InvertedError, LevelError, find_lesion
 from melnb.data.shards.contents import is_shard
@@ -101,16 +101,12 @@ def read_size(path: str | Path) -> tuple[int, int]:
     Raises:
         PictureError: There is no such file, it is empty, or no picture.
     """
+    file = io.BytesIO(read_bytes(path)) if "::" in str(path) else Path(path)
     try:
-        with Image.open(io.BytesIO(read_bytes(path)) if "::" in str(path) else path) as image:
-            choose_page(image)
+        with reading(str(path)), open_image(file) as image:
             return upright_size(image)
-    except PictureError as error:
-        raise PictureError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file") from None
-    except Exception as error:  # as of decoding
-        raise PictureError(f"{path}: {error}") from None
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -18,6 +18,7 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from melnb import diagnoses
+from melnb.files import PICTURE_FORMATS
 
 OpenPicture = Callable[[str, int], Image.Image]
 """From a path and a side in pixels to a square picture: `data.pictures.read_picture`, say."""
@@ -94,7 +95,8 @@ def open_file(path: str, size: int) -> Image.Image:
         path: A JPEG, PNG or any other file that Pillow reads.
         size: Pixels on a side.
     """
-    with Image.open(path) as picture:
+    Image.init()
+    with Image.open(path, formats=[f for f in PICTURE_FORMATS if f in Image.OPEN]) as picture:
         picture.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded small: ten times faster
         return ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (size, size))
 

@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from PIL import Image
-
-from melnb.data.decoding import PictureError, orientation
+from melnb.data.decoding import PictureError, open_image, orientation
 from melnb.data.shards.messages import RecordError
 from melnb.signatures import HEAD, describe_file
 
@@ -146,7 +144,7 @@ def _image_faults(image: bytes) -> Iterator[str]:
 
 def _turn(image: bytes) -> int:
     try:
-        with Image.open(io.BytesIO(image)) as opened:
+        with open_image(io.BytesIO(image)) as opened:
             return orientation(opened)
     except Exception:  # whether it decodes is another question
         return 1
@@ -154,7 +152,7 @@ def _turn(image: bytes) -> int:
 
 def _kind(image: bytes) -> str:
     try:
-        with Image.open(io.BytesIO(image)) as opened:
+        with open_image(io.BytesIO(image)) as opened:
             return f"{opened.format}"
     except Exception:
         return describe_file(image[:HEAD]).split(":")[0] or f"{len(image)} bytes (raw pixels?)"
@@ -164,7 +162,7 @@ def _mask_faults(mask: Any) -> Iterator[str]:
     try:
         if not isinstance(mask, bytes) or not mask.startswith(_PNG):
             raise PictureError("no PNG, which alone training decodes")
-        with Image.open(io.BytesIO(mask)) as opened:
+        with open_image(io.BytesIO(mask)) as opened:
             _, most = opened.convert("L").getextrema()
     except Exception as error:  # as of decoding
         yield f"mask does not decode: {error}"
