@@ -184,15 +184,36 @@ def explore(report: str, port: int, browser: bool) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--share", is_flag=True, help="Say what in it could tell a person instead.")
 @_told
-def doctor(folder: Path) -> None:
-    """Say what ails the shards in FOLDER; exit with 1 if something does."""
+def doctor(folder: Path, share: bool) -> None:
+    """Say what ails the shards in FOLDER; exit with 1 if something does.
+
+    Before a folder of outputs is given away: melnb doctor --share outputs/06_report/demo
+    """
+    if share:
+        return _tell_persons(folder)
     from melnb.data.audit.doctor import check_records
 
     findings = check_records(folder)
     click.echo(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")
     if len(findings):
         sys.exit(1)
+
+
+def _tell_persons(folder: Path) -> None:
+    """Print a line for each thing that could tell a person; exit with 1 if there is one."""
+    from melnb.data.audit.sharing import find_persons
+
+    findings, unread = find_persons(folder)
+    for row in findings.itertuples(index=False):
+        click.echo(f"{row.file}: {row.kind}, {row.count:,}, such as {row.example}: {row.advice}")
+    if unread:
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in unread.most_common())
+        click.echo(f"not looked into: {kinds}", err=True)
+    if len(findings):
+        sys.exit(1)
+    click.echo(f"{folder}: nothing found")
 
 
 def _width(name: str, default: float, measure: str) -> Callable[..., Any]:

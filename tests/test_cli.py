@@ -129,6 +129,17 @@ def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) 
     assert call("doctor", "good").output == "good: nothing found\n"
 
 
+def test_doctor_says_what_could_tell_a_person(project: Path) -> None:
+    folder = project / "given"
+    folder.mkdir()
+    (folder / "metrics.csv").write_text("measure,value\nauc,0.8\n")
+    assert call("doctor", "--share", "given").output == "given: nothing found\n"
+    (folder / "images.csv").write_text("image_id,patient_id\na,p1\n")
+    result = call("doctor", "--share", "given")
+    assert result.exit_code == 1
+    assert "images.csv: patient, 1, such as patient_id p1: give other ids" in result.output
+
+
 def test_stages_lists_parameters_with_defaults() -> None:
     result = call("stages", "03_train")
     assert "03_train: one run, one fold." in result.output
