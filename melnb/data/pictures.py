@@ -19,6 +19,7 @@ from melnb.data.decoding import Picture as Picture
 from melnb.data.decoding import PictureError as PictureError
 from melnb.data.decoding import decode_levels, open_image, reading, upright_size
 from melnb.data.decoding import decode_picture as decode_picture
+from melnb.data.hdf5 import open_hdf5, read_own
 from melnb.data.levels import InvertedError, LevelError, find_lesion
 from melnb.data.shards.contents import is_shard
 from melnb.data.shards.examples import read_example
@@ -126,7 +127,8 @@ def read_bytes(path: str | Path) -> bytes:
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file") from None
     except (OSError, KeyError, ValueError) as error:
-        raise PictureError(f"{path}: {error}") from None
+        words = error.args[0] if isinstance(error, KeyError) else error
+        raise PictureError(f"{path}: {words}") from None
     if not data:
         raise PictureError(f"{path}: empty (0 bytes)")
     return data
@@ -183,14 +185,13 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def _hdf5_bytes(file: str, key: str) -> bytes:
-    value = _hdf5_file(file, Path(file).stat().st_mtime_ns)[key][()]
-    return value if isinstance(value, bytes) else bytes(np.asarray(value).tobytes())
+    return read_own(_hdf5_file(file, Path(file).stat().st_mtime_ns), key)
 
 
 @lru_cache(maxsize=4)
 def _hdf5_file(file: str, _modified: int) -> h5py.File:
     # Left open: opening costs more than reading one of its 400,000 pictures.
-    return h5py.File(file, "r")
+    return open_hdf5(file)
 
 
 def _centre(width: int, height: int) -> tuple[int, int, int, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import pandas as pd
 
+from melnb.data.hdf5 import open_hdf5
 from melnb.data.sources.layout import (
     Listing,
     Missing,
@@ -56,8 +56,12 @@ def read_isic2024(folder: str | Path, *, missing: Missing = "error") -> pd.DataF
 
 
 def list_hdf5(file: Path) -> dict[str, str]:
-    """Return id to path (`<file>::<id>`) of the pictures inside an HDF5 file."""
-    with h5py.File(file, "r") as pictures:
+    """Return id to path (`<file>::<id>`) of the pictures inside an HDF5 file.
+
+    Raises:
+        ValueError: It is no HDF5 file, or cut.
+    """
+    with open_hdf5(file) as pictures:
         return {name: f"{file}{INSIDE}{name}" for name in pictures}
 
 

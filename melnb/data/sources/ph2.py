@@ -22,6 +22,7 @@ from melnb.tables import TableError
 HOME = "www.fc.up.pt/addi/ph2%20database.html"
 CODES = {"0": "nevus", "1": "nevus", "2": "melanoma"}  # common nevus, atypical nevus, melanoma
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_MOST_BYTES = 1 << 24  # of a part of the workbook; the published one has 100 kB
 _COLUMNS = {"common nevus": "0", "atypical nevus": "1", "melanoma": "2"}
 
 
@@ -91,14 +92,42 @@ def _read_text(file: Path) -> pd.DataFrame:
 
 def _read_sheet(file: Path) -> pd.DataFrame:
     """Read the workbook with the standard library: a cross marks one of three columns."""
-    with zipfile.ZipFile(file) as book:
-        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
-        strings = [
-            "".join(t.text or "" for t in item.iter(f"{_SHEET}t"))
-            for item in ElementTree.fromstring(book.read("xl/sharedStrings.xml"))
-        ]
+    try:
+        with zipfile.ZipFile(file) as book:
+            sheet = _read_part(book, "xl/worksheets/sheet1.xml")
+            strings = [
+                "".join(t.text or "" for t in item.iter(f"{_SHEET}t"))
+                for item in _read_part(book, "xl/sharedStrings.xml")
+            ]
+        cells = _read_cells(sheet, strings)
+    except (zipfile.BadZipFile, ElementTree.ParseError, LookupError, ValueError, OSError) as error:
+        words = error.args[0] if isinstance(error, KeyError) else error
+        raise TableError(
+            f"{file} does not read as a workbook ({words}): get it again from {HOME}, or save it "
+            "as PH2_dataset.txt"
+        ) from None
+    if not cells:
+        raise TableError(f"{file}: no row under a column 'Image Name' begins with IMD")
+    return pd.DataFrame(
+        [*cells.values()], index=list(cells), columns=["image_id", "code"], dtype=object
+    )
+
+
+def _read_part(book: zipfile.ZipFile, name: str) -> ElementTree.Element:
+    """Read the XML of a part; it may define no entities, which could stand for gigabytes."""
+    size = book.getinfo(name).file_size
+    if size > _MOST_BYTES:
+        raise ValueError(f"{name} is of {size:,} bytes, more than {_MOST_BYTES:,}")
+    data = book.read(name)
+    if b"<!DOCTYPE" in data or b"\0" in data:
+        raise ValueError(f"{name} defines entities, or is not in UTF-8")
+    return ElementTree.fromstring(data)
+
+
+def _read_cells(sheet: ElementTree.Element, strings: list[str]) -> dict[int, tuple[str, str]]:
+    """Return line to image id and code."""
     marks: dict[str, str] = {}
-    cells, lines = [], []
+    cells = {}
     for row in sheet.iter(f"{_SHEET}row"):
         texts = {_column(c): _text(c, strings) for c in row.iter(f"{_SHEET}c")}
         if "Image Name" in texts.values():
@@ -106,11 +135,9 @@ def _read_sheet(file: Path) -> pd.DataFrame:
             names = next(k for k, t in texts.items() if t == "Image Name")
         elif marks and texts.get(names, "").startswith("IMD"):
             found = [code for k, code in marks.items() if texts.get(k, "").upper() == "X"]
-            cells.append((texts[names], found[0] if len(found) == 1 else "".join(found)))
-            lines.append(int(row.attrib["r"]))
-    if not cells:
-        raise TableError(f"{file}: no row under a column 'Image Name' begins with IMD")
-    return pd.DataFrame(cells, index=lines, columns=["image_id", "code"])
+            code = found[0] if len(found) == 1 else "".join(found)
+            cells[int(row.attrib["r"])] = (texts[names], code)
+    return cells
 
 
 def _column(cell: ElementTree.Element) -> str:

@@ -17,6 +17,8 @@ import h5py
 import keras
 import numpy as np
 
+from melnb.data.hdf5 import ForeignError, check_own
+
 TOPS = frozenset({"probs", "predictions", "fc1", "fc2", "fc1000", "logits", "conv_2"})
 _NUMBERED = re.compile(
     r"(conv2d|separable_conv2d|depthwise_conv2d|batch_normalization|layer_normalization|dense"
@@ -49,9 +51,10 @@ def read_layers(path: str | Path) -> Layers:
     """
     try:
         with h5py.File(path) as file:
+            check_own(file, Path(path).stat().st_size)
             group = file.get("model_weights", file)
             found = {name: _tensors(group[name]) for name in _names(group, "layer_names")}
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ForeignError) as error:
         raise WeightsError(f"{path} does not read as a Keras weights file: {error}") from error
     held = {name: tensors for name, tensors in found.items() if tensors}
     keys = zip(layer_keys(held), held.values(), strict=True)

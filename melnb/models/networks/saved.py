@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from importlib import import_module
@@ -17,6 +18,7 @@ from typing import Any
 import h5py
 import keras
 
+from melnb.data.hdf5 import ForeignError, check_own
 from melnb.runs import read_run
 
 # Our layers, by the names that they are saved under, and where each is made known to Keras.
@@ -34,7 +36,15 @@ CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")  #
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml")
 _AGAIN = "copy or download it again"
+_OTHER = "Name a file that model.save wrote and nobody has changed since"
 _NAMES = 5  # of a file's parts, in a message
+_PARTS = {"config.json", "metadata.json", "model.weights.h5"}  # of a `.keras`
+_MORE, _TIMES = 1 << 26, 20  # bytes that parts may unpack to: so many, and times the file's own
+# Where Keras has what networks are made of; it has a downloader and a reader of files, too.
+_KERAS = re.compile(
+    r"builtins|keras|keras\.(src\.)?(activations|applications|constraints|dtype_policies"
+    r"|initializers|layers|models|ops|quantizers|random|regularizers)(\..*)?"
+)
 
 
 class ModelFileError(ValueError):
@@ -122,15 +132,12 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as parts:
                 names = parts.namelist()
-                if "config.json" not in names:
-                    raise ModelFileError(
-                        f"{path} is a zip of something else ({', '.join(names[:_NAMES])} …): name "
-                        "a file that model.save wrote"
-                    )
+                _check_parts(parts, path)
                 told = json.loads(parts.read("metadata.json")) if "metadata.json" in names else {}
                 content, version = parts.read("config.json"), told.get("keras_version", "")
         else:
             with h5py.File(path) as file:
+                check_own(file, path.stat().st_size)
                 if "model_config" not in file.attrs:
                     raise ModelFileError(
                         f"{path} holds weights alone: give it as `weights` of 03_train"
@@ -139,12 +146,34 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
         config = json.loads(content)
     except ModelFileError:
         raise
+    except ForeignError as error:
+        raise ModelFileError(f"{path} is not read: {error}. {_OTHER}") from None
     except Exception as error:  # of zip and HDF5 files, of JSON, of UTF-8
         size = f"{path.stat().st_size:,} bytes"
         raise ModelFileError(f"{path} is cut or damaged ({size}: {error}): {_AGAIN}") from error
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} is damaged (its config is no mapping): {_AGAIN}")
     return config, str(version)
+
+
+def _check_parts(parts: zipfile.ZipFile, path: Path) -> None:
+    """Refuse an archive of anything else than a network, or one that fills the memory.
+
+    Raises:
+        ModelFileError: It is one.
+    """
+    names, size = parts.namelist(), sum(part.file_size for part in parts.infolist())
+    strange = [name for name in names if name not in _PARTS]
+    if "config.json" not in names:
+        raise ModelFileError(
+            f"{path} is a zip of something else ({', '.join(names[:_NAMES])} …): name a file that "
+            "model.save wrote"
+        )
+    if strange or len(set(names)) < len(names):
+        shown = ", ".join(map(repr, strange[:_NAMES])) or "a part of one name twice"
+        raise ModelFileError(f"{path} holds more than a network ({shown}), and is not unpacked")
+    if size > _MORE + _TIMES * path.stat().st_size:
+        raise ModelFileError(f"{path} would unpack to {size:,} bytes, and is not. {_OTHER}")
 
 
 def _entries(config: Any) -> Iterator[dict[str, Any]]:
@@ -171,8 +200,7 @@ def _check_layer(entry: dict[str, Any], path: Path) -> None:
     if registered in OURS:
         import_module(OURS[registered])
         return
-    keras_own = module == "builtins" or module.partition(".")[0] == "keras"
-    if not keras_own or ">" in registered:
+    if not _KERAS.fullmatch(module) or ">" in registered:
         whose = f"another version of melnb ({registered})" if "melnb" in registered else module
         raise ModelFileError(
             f"{path} has a layer {name!r} of {whose}: only layers of Keras and of this melnb are "

@@ -20,6 +20,7 @@ import h5py
 import keras
 import numpy as np
 
+from melnb.data.hdf5 import ForeignError, check_own
 from melnb.models.networks.backbones import (
     EFFICIENTNETS,
     IMAGENET_DEVIATION,
@@ -163,8 +164,9 @@ def _read_saved(network: keras.Model, path: Path) -> None:
     """Read what `network.save_weights` of Keras 3 wrote, or name all that does not fit."""
     try:
         with h5py.File(path) as file:
+            check_own(file, path.stat().st_size)
             given = _stored(file)
-    except OSError as error:
+    except (OSError, ForeignError) as error:
         raise WeightsError(f"{path} does not fit this backbone: {error}") from error
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "own.weights.h5"
