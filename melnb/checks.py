@@ -11,6 +11,10 @@ import pandas as pd
 
 _IMAGE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _SUM_TOLERANCE = 1e-3  # a file with three decimals per class still sums to one
+# Not shown, yet acted on: by a terminal (Escape), or by whoever lays out text from right to left.
+_UNSEEN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
+)
 TEST = -1  # the fold of images that no model may be fitted on
 
 
@@ -46,6 +50,26 @@ def check_ids(table: pd.DataFrame, name: str) -> None:
             f"{name}: image_id {doubled.iloc[0]!r} stands in more than one row "
             f"({doubled.nunique()} ids are doubled): keep one row per image"
         )
+
+
+def check_texts(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:
+    """Refuse control characters and marks of direction in texts and in the names of columns.
+
+    They are not seen, yet a terminal or a page acts on them: what stands beside them is hidden, or
+    read in another order.
+    """
+    for column in (None, *columns):
+        texts = table.columns if column is None else table[column].dropna().unique()
+        joined = "".join(map(str, texts))
+        if joined.isprintable():  # ten times as fast as the pattern
+            continue
+        wrong = [text for text in map(str, texts) if _UNSEEN.search(text)]
+        if wrong:
+            where = "the name of a column" if column is None else column
+            raise TableError(
+                f"{name}: {where} is {wrong[0]!r}, with a character that is not seen but acted on "
+                f"({len(wrong)} such texts): write it without"
+            )
 
 
 def check_same_ids(folds: pd.DataFrame, images: pd.DataFrame) -> None:

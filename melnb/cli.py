@@ -32,9 +32,24 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
         except (ValueError, OSError, RuntimeError, ImportError) as error:
             if os.environ.get("MELNB_DEBUG"):
                 raise
-            raise click.ClickException(str(error) or type(error).__name__) from error
+            raise click.ClickException(_seen(str(error) or type(error).__name__)) from error
 
     return wrapped
+
+
+def _seen(text: str) -> str:
+    """Return text that a terminal only shows: ids may hold what it would act on."""
+    whole = all(c.isprintable() or c in "\n\t" for c in text)
+    return (
+        text
+        if whole
+        else "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    )
+
+
+def _say(text: object) -> None:
+    """Print text so that a terminal only shows it."""
+    click.echo(_seen(str(text)))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -126,7 +141,7 @@ def status(outputs: str) -> None:
     from melnb.runs import outputs_root
 
     root = outputs_root(outputs)
-    click.echo("\n".join(table(read_board(root))) or f"no runs in {root}")
+    _say("\n".join(table(read_board(root))) or f"no runs in {root}")
 
 
 @main.command()
@@ -162,7 +177,7 @@ def _show(folder: Path) -> None:
     width = max(map(len, shown), default=0)
     for key in shown:
         value, low, high = (results.get(f"{key}{end}") for end in ("", "_low", "_high"))
-        click.echo(f"{key:{width}}  {_text(value, low, high)}")
+        _say(f"{key:{width}}  {_text(value, low, high)}")
     for path in sorted(folder.glob("*.html")) or [folder]:
         click.echo(path)
 
@@ -196,7 +211,7 @@ def doctor(folder: Path, share: bool) -> None:
     from melnb.data.audit.doctor import check_records
 
     findings = check_records(folder)
-    click.echo(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")
+    _say(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")
     if len(findings):
         sys.exit(1)
 
@@ -207,7 +222,7 @@ def _tell_persons(folder: Path) -> None:
 
     findings, unread = find_persons(folder)
     for row in findings.itertuples(index=False):
-        click.echo(f"{row.file}: {row.kind}, {row.count:,}, such as {row.example}: {row.advice}")
+        _say(f"{row.file}: {row.kind}, {row.count:,}, such as {row.example}: {row.advice}")
     if unread:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in unread.most_common())
         click.echo(f"not looked into: {kinds}", err=True)

@@ -21,6 +21,7 @@ import pandas as pd
 from melnb.checks import TableError
 from melnb.encodings import read_utf8
 from melnb.files import TABLE_SUFFIXES
+from melnb.formulas import is_written, restore
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEP = re.compile(rb'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -106,7 +107,8 @@ def read_delimited(
     table = _read_even(body, header, keep)
     if table is None:
         table = _read_odd(body, header, headed=not names).iloc[:, keep]
-    return _name_columns(table, [header[k] for k in keep], body.file)
+    named = _name_columns(table, [header[k] for k in keep], body.file)
+    return restore(named) if is_written(text.data) else named
 
 
 def read_first_row(file: str | Path) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 PICTURE_SUFFIXES = frozenset(
@@ -31,6 +33,18 @@ def picture_id(name: str) -> str:
     bare = name.strip().replace("\\", "/").rpartition("/")[2]
     stem, suffix = os.path.splitext(bare)  # noqa: PTH122
     return stem if suffix.lower() in PICTURE_SUFFIXES | _UNREAD else bare
+
+
+def load_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ValueError: It is none: of JSON, of UTF-8, or nested deeper than anybody writes.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("its brackets are too deep") from None
 
 
 @contextmanager

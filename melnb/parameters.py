@@ -7,6 +7,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from reprlib import Repr
 from reprlib import repr as shortened
 from typing import Annotated, Any, ClassVar, Self
 
@@ -17,6 +18,10 @@ from melnb.scalars import ParameterError as ParameterError
 
 _INJECTED = "# Parameters"  # how the cell begins that papermill adds
 _COMPUTED = object()
+_RECEIVED = Repr()  # what aliases of YAML stand for may be without end
+_RECEIVED.maxlevel, _RECEIVED.maxstring, _RECEIVED.maxother, _RECEIVED.maxlong = 3, 200, 200, 60
+_RECEIVED.maxlist = _RECEIVED.maxdict = 10
+_MOST = 2**63 - 1  # a whole number of more bits fits neither NumPy nor a shard
 _WANTS_TEXT = (
     "a text is wanted, and a {kind} came, whatever was typed: write it in quotes in a cell and in "
     "papermill's YAML{raw}; melnb run takes it as it is typed"
@@ -45,9 +50,17 @@ class Parameters(BaseModel):
             if name not in cls.model_fields:
                 raise ParameterError(_unknown(cls, str(name)))
         try:
-            return cls(**cls.settled(values))
+            checked = cls(**cls.settled(values))
         except ValidationError as error:
             raise ParameterError(_refusal(cls, error)) from None
+        for name in cls.model_fields:
+            value = getattr(checked, name)
+            if isinstance(value, int) and abs(value) > _MOST:
+                raise ParameterError(
+                    f"{cls.stage}: {name}: a whole number of more than 19 digits is none that is "
+                    f"meant (received {_RECEIVED.repr(value)})"
+                )
+        return checked
 
     @classmethod
     def settled(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +220,7 @@ def _refusal(cls: type[Parameters], error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
-        received = f" (received {item['input']!r})" if name else ""
+        received = f" (received {_RECEIVED.repr(item['input'])})" if name else ""
         lines.append(f"{cls.stage}: {name + ': ' if name else ''}{_problem(item)}{received}")
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ until it is known whether a text, a number or a switch is wanted.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from types import UnionType
@@ -14,6 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 
+_MOST_BYTES, _MOST_MARKS, _MOST_VALUES = 1 << 20, 10_000, 100_000  # of one file
+_DIGITS = 4000  # of a whole number: Python reads 4300
 _TAGS = ("null", "bool", "int", "float", "timestamp", "value", "str")
 _SWITCHES = {
     **dict.fromkeys(("true", "yes", "on"), True),
@@ -64,14 +67,46 @@ for _tag in _TAGS:
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _text)
 
 
+def _load(content: str | bytes) -> Any:
+    """Load as `yaml.load` does, unless aliases make more of it than a person means."""
+    loader = _Loader(content)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count(node, {}, ()) > _MOST_VALUES:
+            raise ValueError(
+                f"its aliases (*name) stand for themselves, or for over {_MOST_VALUES:,} values: "
+                "write out what is meant"
+            )
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()  # type: ignore[no-untyped-call]
+
+
+def _count(node: yaml.Node, known: dict[int, float], above: tuple[int, ...]) -> float:
+    """Return how many values a node stands for with its aliases written out; a ring has no end."""
+    place = id(node)
+    if place in above:
+        return math.inf
+    if place not in known:
+        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+        flat = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
+        known[place] = 1 + sum(_count(part, known, (*above, place)) for part in flat)
+    return known[place]
+
+
 def read(content: str | bytes) -> Any:
     """Read YAML; every scalar is a text, a `Plain` one if it has no quotes.
 
     Raises:
-        ValueError: It is no YAML, or a key is given twice.
+        ValueError: It is no YAML, a key is given twice, or it stands for far more than it is.
     """
+    marks = [content.count(mark) for mark in (b"[{&*" if isinstance(content, bytes) else "[{&*")]
+    if len(content) > _MOST_BYTES or sum(marks) > _MOST_MARKS:
+        raise ValueError("it is too large, or has too many brackets, for one that a person wrote")
     try:
-        return yaml.load(content, _Loader)  # a SafeLoader
+        return _load(content)
     except yaml.reader.ReaderError as error:
         raise ValueError(f"it is no text in UTF-8 (at byte {error.position}): save it so") from None
     except yaml.YAMLError as error:
@@ -149,7 +184,7 @@ def _alternatives(wanted: Any) -> list[Any]:
 
 def _scalar(text: Plain, kinds: list[Any]) -> Any:
     numeric = [kind for kind in kinds if kind in (int, float, bool)]
-    if numeric and _WHOLE.fullmatch(text):
+    if numeric and len(text) <= _DIGITS and _WHOLE.fullmatch(text):
         return int(text)
     if numeric and _NUMBER.fullmatch(text):
         return float(text)

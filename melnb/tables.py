@@ -18,6 +18,7 @@ from melnb.checks import TEST as TEST
 from melnb.checks import TableError as TableError
 from melnb.delimited import read_delimited
 from melnb.files import replacing
+from melnb.formulas import neutralise
 from melnb.missing import blank_missing, read_group_ids
 from melnb.numerals import read_numbers
 from melnb.patients.overlap import check_together
@@ -50,6 +51,7 @@ def check_images(images: pd.DataFrame) -> pd.DataFrame:
     """
     checks.check_columns(images, IMAGE_COLUMNS, "images")
     checks.check_ids(images, "images")
+    checks.check_texts(images, [c for c in images if c in _TEXT], "images")
     age = pd.to_numeric(images["age"], errors="coerce")
     wrong = images["age"].notna() & ~age.between(0, 120)
     if wrong.any():
@@ -101,6 +103,7 @@ def check_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
     checks.check_columns(predictions, (*PREDICTION_COLUMNS, *CONSTANT_COLUMNS), "predictions")
     checks.check_ids(predictions, "predictions")
     classes = class_names(predictions)
+    checks.check_texts(predictions, ("truth",), "predictions")
     kind = checks.constant(predictions, "kind")
     checks.constant(predictions, "run")
     checks.constant(predictions, "views")
@@ -199,9 +202,12 @@ def write_predictions(predictions: pd.DataFrame, path: str | Path) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
-    """Write any table as CSV, whole or not at all; numbers read back bit for bit."""
+    """Write any table as CSV, whole or not at all; numbers read back bit for bit.
+
+    A text that a spreadsheet would run (`=…`) gets an apostrophe, which `read_table` takes away.
+    """
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        neutralise(table).to_csv(temporary, index=False, lineterminator="\n")
     return Path(path)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from melnb.data.records import read_index
 from melnb.data.shards.examples import Shard
+from melnb.files import load_json
 from melnb.tables import TEST, make_predictions
 
 FILE = "dataset.json"
@@ -230,7 +231,7 @@ def read_dataset(folder: str | Path) -> Dataset:
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: run 02_prepare first")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
         shards = [_read_shard(shard, path) for shard in content["shards"]]
         _check_keys(Dataset, content, without="folder")
     except (ValueError, KeyError, TypeError) as error:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.files import replacing
+from melnb.files import load_json, replacing
 from melnb.missing import blank_missing
 from melnb.numerals import read_numbers
 from melnb.spread import mean_and_deviation, standardised
@@ -218,7 +218,7 @@ def read_encoder(path: str | Path) -> Encoder:
             "run 03_train again, or bring the file back"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
         return Encoder(tuple(_read_column(column) for column in content["columns"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -26,7 +26,7 @@ from melnb.data.shards.examples import Shard, count_examples, file_crc, read_exa
 from melnb.data.shards.files import UNKNOWN, WORDS, Settings, ShardReport
 from melnb.data.shards.plans import COLUMNS, Place, plan_shards, settle, sweep, take_rows
 from melnb.data.shards.workers import count_workers, make_shards
-from melnb.tables import TEST, check_folds, check_images
+from melnb.tables import TEST, check_folds, check_images, write_table
 
 UNREADABLE = "unreadable.csv"
 SKIPPED = ["image_id", "path", "reason"]  # columns of what is left out
@@ -267,7 +267,7 @@ def _check_empty(empty: list[str], masks: int) -> None:
 
 
 def _unreadable(lost: pd.DataFrame, folder: Path) -> RecordsError:
-    lost.to_csv(folder / UNREADABLE, index=False)
+    write_table(lost, folder / UNREADABLE)
     lines = [f"  {row.image_id}: {row.reason}" for row in lost.head(_LISTED).itertuples()]
     if len(lost) > _LISTED:
         lines.append(f"  … and {len(lost) - _LISTED} more, all in {folder / UNREADABLE}")

@@ -37,6 +37,7 @@ from melnb.data.pictures import (
 )
 from melnb.data.shards.examples import Shard, ShardWriter, file_crc
 from melnb.data.shards.messages import Value
+from melnb.files import load_json
 
 PARTS = ".parts"
 WORDS = {  # record key: column of the images table
@@ -218,7 +219,7 @@ def _write_files(
 def _kept_shards(certificate: Path, digest: str, folder: Path) -> ShardReport | None:
     """Return what an earlier run made of the same rows, if all of it is there, byte for byte."""
     try:
-        content = json.loads(certificate.read_text(encoding="utf-8"))
+        content = load_json(certificate)
         if content["made_of"] != digest:
             return None
         shards = [Shard(**{**s, "path": folder / s["path"]}) for s in content["shards"]]

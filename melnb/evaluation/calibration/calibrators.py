@@ -18,7 +18,7 @@ from melnb.evaluation.calibration.probabilities import (
     truth_codes,
     with_values,
 )
-from melnb.files import replacing
+from melnb.files import load_json, replacing
 from melnb.tables import TEST, TableError, check_predictions, class_names
 
 WHOLE = "all classes"  # what a temperature is of
@@ -174,7 +174,7 @@ def read_calibrator(path: str | Path) -> Calibrator:
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: write_calibrator makes it")
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = load_json(path)
         read["classes"] = tuple(read["classes"])
         read["parameters"] = {
             name: {key: tuple(float(v) for v in values) for key, values in own.items()}

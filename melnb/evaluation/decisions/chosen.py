@@ -22,7 +22,7 @@ from melnb.evaluation.decisions.points import (
 from melnb.evaluation.decisions.thresholds import check_prevalence
 from melnb.evaluation.networks import count_networks
 from melnb.evaluation.rows import binary_rows
-from melnb.files import replacing
+from melnb.files import load_json, replacing
 from melnb.tables import TEST, TableError
 
 KIND = "operating point"  # the value of the key `melnb`
@@ -80,7 +80,7 @@ def read_threshold(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = load_json(path)
     except ValueError as error:  # of JSON and of UTF-8
         raise TableError(f"{path} is not JSON ({error}): {_REMEDY}") from error
     if not isinstance(read, dict):

@@ -15,7 +15,7 @@ import pandas as pd
 from melnb.evaluation.ensembles import pools
 from melnb.evaluation.ensembles.alignment import Members, align
 from melnb.evaluation.networks import Networks
-from melnb.files import replacing
+from melnb.files import load_json, replacing
 from melnb.tables import TableError, class_names, make_predictions
 
 Method = Literal["mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted"]
@@ -179,7 +179,7 @@ def read_recipe(path: str | Path) -> Recipe:
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = load_json(path)
     except ValueError as error:  # of JSON and of UTF-8
         raise TableError(f"{path} is not JSON ({error}): {_REMEDY}") from error
     if not isinstance(read, dict) or read.pop("melnb", None) != KIND:

@@ -135,12 +135,21 @@ def _write(path: Path, arrays: Mapping[str, Any], note: str) -> Path:
     return temporary.replace(path)
 
 
+def _check_size(path: Path) -> None:
+    """Refuse a file that unpacks to far more than it is: ours are not compressed."""
+    with zipfile.ZipFile(path) as parts:
+        size = sum(part.file_size for part in parts.infolist())
+    if size > path.stat().st_size:
+        raise ValueError(f"it would unpack to {size:,} bytes")
+
+
 def _read(path: Path) -> tuple[str, Arrays]:
     try:
+        _check_size(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files if key != "note"}
             return str(file["note"]), arrays
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}): delete its folder and train anew"
         ) from error
