@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
@@ -152,6 +153,7 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
             images[name] = images[name].astype(text)
     further = [c for c in images.columns if c not in IMAGE_COLUMNS]
     images = images[[*IMAGE_COLUMNS, *further]]
+    notes += _note_links(images["path"].dropna())
     told = (
         "missing",
         *(["indeterminate"] if any("indeterminate" in t.attrs for t in tables) else []),
@@ -159,6 +161,17 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     images.attrs = {name: tuple(i for t in tables for i in t.attrs.get(name, ())) for name in told}
     images.attrs |= {NOTES: tuple(notes)} if notes else {}
     return check_images(images)
+
+
+def _note_links(paths: pd.Series) -> list[str]:
+    """Say how many pictures lie elsewhere than their paths say: others' links may lead anywhere."""
+    folders = {path.rpartition(os.sep)[0] for path in paths}
+    linked = {folder for folder in folders if os.path.islink(folder)}  # noqa: PTH114
+    found = [p for p in paths if p.rpartition(os.sep)[0] in linked or os.path.islink(p)]  # noqa: PTH114
+    if not found:
+        return []
+    first = f"{found[0]} -> {os.path.realpath(found[0])}"
+    return [f"{len(found)} of {len(paths)} pictures are links, the first is {first}"]
 
 
 def _read_groups(

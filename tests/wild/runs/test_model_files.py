@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable
 from importlib import import_module
@@ -95,6 +96,66 @@ def with_layer(class_name: str, module: str, registered: str | None, **config: A
         layer["config"] = {"name": "backbone"} | config
 
     return rewritten(change)
+
+
+def with_function(name: str, module: str) -> Make:
+    """Return what makes the layer's activation any function."""
+    told = {"class_name": "function", "module": module, "config": name, "registered_name": name}
+    return with_layer("Dense", "keras.layers", None, units=2, activation=told)
+
+
+def with_part(name: str, content: bytes) -> Make:
+    """Return what puts a further file into a `.keras`."""
+
+    def make(folder: Path) -> Path:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of a name that is there already
+            zipfile.ZipFile(folder / "model.keras", "a", zipfile.ZIP_DEFLATED) as parts,
+        ):
+            parts.writestr(name, content)
+        return folder / "model.keras"
+
+    return make
+
+
+def swollen(folder: Path) -> Path:
+    """A network whose description unpacks to 100 MB."""
+    with zipfile.ZipFile(folder / "model.keras", "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("config.json", b" " * 100_000_000)
+    return folder / "model.keras"
+
+
+def pointing(name: str, change: Callable[[h5py.File], object]) -> Make:
+    """Return what makes a file of HDF5 point out of itself."""
+
+    def make(folder: Path) -> Path:
+        with h5py.File(folder / name, "r+") as file:
+            change(file)
+        return folder / name
+
+    return make
+
+
+def link_out(file: h5py.File) -> None:
+    file["layers"] = h5py.ExternalLink("other.h5", "/layers")
+
+
+def store_out(file: h5py.File) -> None:
+    file.create_dataset("x", shape=(9,), dtype="u1", external=[("secret", 0, 9)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((9,), "u1")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (9,))
+    file.create_virtual_dataset("x", layout)
+
+
+def terabyte(file: h5py.File) -> None:
+    file.create_dataset("x", shape=(10**12,), dtype="u1", chunks=(1000,))
+
+
+def ring(file: h5py.File) -> None:
+    file["round"] = file["/"]
 
 
 def with_h5_layer(class_name: str) -> Make:
@@ -203,6 +264,48 @@ CASES: dict[str, tuple[Make, Callable[[Any], Any], Any]] = {
     ),
     "code in HDF5": (
         with_h5_layer("Lambda"), read_classifier, [r"model\.h5 has a Lambda layer, which is code"],
+    ),
+    "a downloader of Keras": (
+        with_function("get_file", "keras.utils"), read_classifier,
+        [r"model\.keras has a layer 'function' of keras\.utils: only layers of Keras"],
+    ),
+    "a reader of Keras": (
+        with_function("load_model", "keras.saving"), read_classifier, ["of keras.saving: only"],
+    ),
+    "Python's eval": (
+        with_function("eval", "builtins"), read_classifier, ["cannot be read as a network", AGAIN],
+    ),
+    "a part that climbs": (
+        with_part("../../acted", b"x"), read_classifier,
+        [r"holds more than a network \('\.\./\.\./acted'\), and is not unpacked"],
+    ),
+    "a further part": (
+        with_part("assets/a.py", b"x"), read_classifier, [r"than a network \('assets/a\.py'\)"],
+    ),
+    "a part twice": (
+        with_part("config.json", b"{}"), read_classifier, ["a part of one name twice"],
+    ),
+    "100 MB in a description": (swollen, read_classifier, ["would unpack to 100,000,000 bytes"]),
+    "HDF5 with a link to another file": (
+        pointing("model.h5", link_out), read_classifier,
+        [r"model\.h5 is not read: layers is a link to 'other\.h5', .*not followed.*model\.save"],
+    ),
+    "HDF5 of another file's bytes": (
+        pointing("model.h5", store_out), read_classifier, ["/x has its bytes in other files"],
+    ),
+    "HDF5 of other data sets": (
+        pointing("model.h5", virtual), read_classifier, ["/x is put together of other data sets"],
+    ),
+    "HDF5 of a terabyte": (
+        pointing("model.h5", terabyte), read_classifier, ["stand for 1,000,000,0"],
+    ),
+    "HDF5 that goes round": (pointing("model.h5", ring), read_classifier, is_network),
+    "weights with a link to another file": (
+        pointing("own.weights.h5", lambda f: f.__setitem__("a", h5py.ExternalLink("b.h5", "/"))),
+        as_weights, [r"own\.weights\.h5 does not fit this backbone: a is a link to 'b\.h5'"],
+    ),
+    "published weights of another file's bytes": (
+        pointing("model.h5", store_out), as_weights, ["does not read as a Keras weights file: /x"],
     ),
     "a network of a Keras to come": (
         rewritten(lambda told: told["config"]["layers"][1]["config"].update(units="many")),
