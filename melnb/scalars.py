@@ -81,7 +81,7 @@ def _load(content: str | bytes) -> Any:
             )
         return loader.construct_document(node)
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def _count(node: yaml.Node, known: dict[int, float], above: tuple[int, ...]) -> float:
@@ -102,8 +102,9 @@ def read(content: str | bytes) -> Any:
     Raises:
         ValueError: It is no YAML, a key is given twice, or it stands for far more than it is.
     """
-    marks = [content.count(mark) for mark in (b"[{&*" if isinstance(content, bytes) else "[{&*")]
-    if len(content) > _MOST_BYTES or sum(marks) > _MOST_MARKS:
+    data = content if isinstance(content, bytes) else content.encode(errors="replace")
+    marks = sum(data.count(mark) for mark in (b"[", b"{", b"&", b"*"))
+    if len(data) > _MOST_BYTES or marks > _MOST_MARKS:
         raise ValueError("it is too large, or has too many brackets, for one that a person wrote")
     try:
         return _load(content)

@@ -57,7 +57,12 @@ def test_every_text_comes_back(texts: list[str]) -> None:
     assert not any(text[0] in "=@" for text in written["t"])
 
 
-@pytest.mark.parametrize(("data", "said"), [(b"a\n'=x\n", True), (b"a,'+x", True), (b'"\'@x"', True),
-                                            (b"it's =x", False), (b"a\n=x\n", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"a\n'=x\n", True), (b"a,'+x", True), (b'"\'@x"', True), (b"it's =x", False),
+        (b"a\n=x\n", False),
+    ],
+)  # fmt: skip
 def test_a_table_without_any_is_known_at_a_glance(data: bytes, said: bool) -> None:
     assert is_written(data) == said

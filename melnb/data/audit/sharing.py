@@ -72,7 +72,7 @@ class Told(NamedTuple):
     """What one file tells: its kind, how often, and an example."""
 
     kind: str
-    count: int
+    times: int
     example: str
 
 

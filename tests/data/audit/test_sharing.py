@@ -203,5 +203,5 @@ def test_every_kind_has_its_advice(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no folder .*: name a folder of outputs"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*: name a folder of outputs"):
         find_persons(tmp_path / "a")
