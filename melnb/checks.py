@@ -38,10 +38,11 @@ def check_ids(table: pd.DataFrame, name: str) -> None:
     ids = table["image_id"]
     if ids.isna().any():
         raise TableError(f"{name}: row {int(np.argmax(ids.isna()))} has an empty image_id")
-    safe = ids.map(lambda i: bool(_IMAGE_ID.fullmatch(str(i))))
-    if not safe.all():
+    texts = [str(i) for i in ids]
+    if not all(map(_IMAGE_ID.fullmatch, texts)):
+        unsafe = next(text for text in texts if not _IMAGE_ID.fullmatch(text))
         raise TableError(
-            f"{name}: image_id {ids[~safe].iloc[0]!r} is unsafe as a file name: "
+            f"{name}: image_id {unsafe!r} is unsafe as a file name: "
             "use letters, digits, _ . + and -, not beginning with a dot"
         )
     doubled = ids[ids.duplicated()]

@@ -13,13 +13,13 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from melnb.checks import TableError
-from melnb.encodings import read_utf8
+from melnb.encodings import Utf8, find_utf8
 from melnb.files import TABLE_SUFFIXES
 from melnb.formulas import is_written, restore
 
@@ -30,33 +30,57 @@ FIRST = "Unnamed: 0"  # a first column without a name, as pandas calls it
 # A cell in quotes; the group is empty if it neither begins nor ends in a blank.
 _QUOTED = re.compile(rb'"(?:[^"\x00-\x20](?:[^"]*[^"\x00-\x20])?|([^"]*))"')
 _HEAD = 1_000_000  # bytes in which the header ends
+# Blanks beyond ASCII.
+_BLANKS = [c.encode() for c in map(chr, range(0x80, 0x3001)) if c.isspace()]
 _END = "\x01"  # the cell that is put behind each row, to see that rows are equally long
 
 
 class _Text(NamedTuple):
-    """A part of a file that begins with a row.
+    """A file from one of its rows on.
 
     Attributes:
-        file: Whose part it is.
-        data: UTF-8; every line ends in LF.
+        source: The file.
+        head: What it begins with, of `_HEAD` bytes or more if it has them.
+        begin: Bytes before it.
         number: Of its first line in the file, from 1.
         delimiter: One character.
     """
 
-    file: Path
-    data: bytes
-    number: int
-    delimiter: str
+    source: Utf8
+    head: bytes
+    begin: int = 0
+    number: int = 1
+    delimiter: str = ","
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
+    @property
+    def file(self) -> Path:
+        return self.source.file
+
+    def after(self, part: bytes) -> _Text:
+        """Return the text behind a part of whole lines that it begins with."""
+        head, begin = self.head[len(part) :], self.begin + len(part)
+        return self._replace(head=head, begin=begin, number=self.number + part.count(b"\n"))
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield it in blocks of whole lines."""
+        before = self.begin
+        for block in self.source.blocks():
+            if len(block) > before:
+                yield block[before:]
+            before = max(0, before - len(block))
+
+    def rows(self, data: bytes) -> Iterator[tuple[int, list[str]]]:
         """Yield the line in which each row begins, and its trimmed cells.
+
+        Args:
+            data: All of it, or its head.
 
         Raises:
             TableError: Quotes are not in pairs.
         """
         blank = rb"[ \t]" if self.delimiter != "\t" else b" "
         mark = re.escape(self.delimiter.encode())
-        data = re.sub(b'(?<!")"' + blank + rb"+(?=[\n" + mark + rb"])", b'"', self.data)
+        data = re.sub(b'(?<!")"' + blank + rb"+(?=[\n" + mark + rb"])", b'"', data)
         lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="\n")
         reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=True)
         number = self.number
@@ -69,6 +93,36 @@ class _Text(NamedTuple):
                 f"{self.file} line {number}: quotes are not in pairs ({error}): close the quote, "
                 'and write one that is meant as "" in a cell in quotes'
             ) from None
+
+
+class _Rows:
+    """The rows of a text as a file that pandas reads: each block is looked at on its way.
+
+    A cell is put behind each row. If all these come to lie in one column, no row was too long or
+    too short.
+
+    Attributes:
+        lines: How many were read.
+        certain: Whether none of them is, or may be, the header once more.
+        padded: Whether a cell may begin or end in a blank; to trim all would take far longer.
+    """
+
+    def __init__(self, text: _Text, header: bytes) -> None:
+        self.lines, self.padded = 0, False
+        self.certain = header.count(b"\n") < 2  # of several lines it may lie in two blocks
+        self._blocks, self._header, self._delimiter = text.blocks(), header, text.delimiter
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._blocks
+
+    def read(self, _: int = -1) -> bytes:
+        """Return the next block with its further cells; empty at the end."""
+        block = next(self._blocks, b"")
+        again = self._header and (block.startswith(self._header) or b"\n" + self._header in block)
+        self.certain &= not again and _END.encode() not in block
+        self.padded = self.padded or _is_padded(block, self._delimiter)
+        self.lines += block.count(b"\n")
+        return block.replace(b"\n", f"{self._delimiter}{_END}\n".encode())
 
 
 def read_delimited(
@@ -98,17 +152,18 @@ def read_delimited(
     """
     text = _open(Path(file))
     header, body = (list(names), text) if names else _take_header(text)
-    if not body.data:
+    first = text.head[: body.begin - text.begin]
+    if not body.head:
         if empty:
             return pd.DataFrame(columns=header, dtype=pd.Series([""]).dtype)
         raise TableError(f"{file} has a header alone, no row ({_shown(header)}): is it cut off?")
     wanted = {_folded(name) for name in only}
     keep = [k for k, name in enumerate(header) if not wanted or not name or _folded(name) in wanted]
-    table = _read_even(body, header, keep)
+    table = _read_even(body, header, keep, first)
     if table is None:
-        table = _read_odd(body, header, headed=not names).iloc[:, keep]
+        table = _read_odd(body, header, first).iloc[:, keep]
     named = _name_columns(table, [header[k] for k in keep], body.file)
-    return restore(named) if is_written(text.data) else named
+    return restore(named) if any(map(is_written, text.blocks())) else named
 
 
 def read_first_row(file: str | Path) -> list[str]:
@@ -119,54 +174,52 @@ def read_first_row(file: str | Path) -> list[str]:
         TableError: See `read_delimited`.
     """
     text = _open(Path(file))
-    return next(text._replace(data=text.data[:_HEAD]).rows())[1]
+    return next(text.rows(text.head))[1]
 
 
 def _open(file: Path) -> _Text:
     """Read a file and find its delimiter."""
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: give a table ({' '.join(TABLE_SUFFIXES)})")
-    data = read_utf8(file)
-    if not data.strip():
-        raise TableError(f"{file} is empty: download or write it again")
-    return _Text(file, *_read_dialect(data if data.endswith(b"\n") else data + b"\n", file))
+    source, head = find_utf8(file), b""
+    for block in source.blocks():
+        head += block if head or block.strip() else b""
+        if len(head) >= _HEAD:
+            break
+    return _read_dialect(_Text(source, head))
 
 
-def _read_dialect(data: bytes, file: Path) -> tuple[bytes, int, str]:
+def _read_dialect(text: _Text) -> _Text:
     """Find the delimiter: a first line `sep=;` says it, else the header and the rows do.
 
-    Args:
-        data: A whole file; UTF-8, lines end in LF.
-        file: For the message.
-
     Returns:
-        The data from the header on, the header's line, and one character.
+        The text from the header on, its delimiter known.
 
     Raises:
         TableError: Two characters may be meant, or there is no header.
     """
-    data, number = _pass_blank(data, 1)
-    first, _, rest = data.partition(b"\n")
-    if said := _SEP.fullmatch(first):
-        data, number = _pass_blank(rest, number + 1)
-        if not data:
-            raise TableError(f"{file} is empty but for its line sep=: write or download it again")
-        delimiter = said[1].decode()
-    else:
-        delimiter = _find_delimiter(data, number, file)
-    return data, number, delimiter
+    text = _pass_blank(text)
+    first = text.head[: text.head.find(b"\n") + 1]
+    if not first:
+        raise TableError(f"{text.file} is empty: download or write it again")
+    said = _SEP.fullmatch(first)
+    if not said:
+        return text._replace(delimiter=_find_delimiter(text))
+    text = _pass_blank(text.after(first))
+    if not text.head:
+        raise TableError(f"{text.file} is empty but for its line sep=: write or download it again")
+    return text._replace(delimiter=said[1].decode())
 
 
-def _pass_blank(data: bytes, number: int) -> tuple[bytes, int]:
-    """Return the data from the first line on that holds anything, and its number."""
-    blank = re.match(rb"(?:[ \t]*\n)*", data)
-    passed = blank[0] if blank else b""
-    return data[len(passed) :], number + passed.count(b"\n")
+def _pass_blank(text: _Text) -> _Text:
+    """Return the text from the first line on that holds anything."""
+    blank = re.match(rb"(?:[ \t]*\n)*", text.head)
+    return text.after(blank[0] if blank else b"")
 
 
-def _find_delimiter(data: bytes, number: int, file: Path) -> str:
+def _find_delimiter(text: _Text) -> str:
     """Return the one delimiter by which all rows are as long as the first."""
-    lines = data[:1_000_000].splitlines()[:_SAMPLE]
+    lines = text.head.splitlines()[:_SAMPLE]
     sample = [re.sub(rb'"[^"]*"', b"", line) for line in lines if line.strip()]
     counts = {d: [line.count(d.encode()) for line in sample] for d in _DELIMITERS}
     there = [d for d in _DELIMITERS if counts[d][0]]
@@ -175,29 +228,22 @@ def _find_delimiter(data: bytes, number: int, file: Path) -> str:
     even = [d for d in there if len(set(counts[d])) == 1]
     if len(even) > 1:
         raise TableError(
-            f"{file} line {number}: {' or '.join(_DELIMITERS[d] for d in even)} may part the "
-            f"cells, for every row has as many: write a first line sep={even[0]} or sep={even[1]}"
+            f"{text.file} line {text.number}: {' or '.join(_DELIMITERS[d] for d in even)} may part "
+            "the cells, for every row has as many: write a first line "
+            f"sep={even[0]} or sep={even[1]}"
         )
     return even[0] if even else max(there, key=lambda d: counts[d][0])
 
 
 def _take_header(text: _Text) -> tuple[list[str], _Text]:
-    rows = text._replace(data=text.data[:_HEAD]).rows()
+    rows = text.rows(text.head)
     _, header = next(rows)
     _check_header(header, text)
     second = next(rows, None)
     if second is None:
-        return header, text._replace(data=b"")
-    taken = second[0] - text.number
-    data = text.data.split(b"\n", taken)[-1]
-    first = text.data[: len(text.data) - len(data)]
-    if b"\n" + first in text.data:
-        line = text.data[: text.data.index(b"\n" + first) + 1].count(b"\n") + text.number
-        raise TableError(
-            f"{text.file} line {line} is the header once more: were two tables put together? "
-            "Remove that line"
-        )
-    return header, text._replace(data=data, number=second[0])
+        return header, text._replace(head=b"")
+    lines = text.head.split(b"\n", second[0] - text.number)
+    return header, text.after(text.head[: len(text.head) - len(lines[-1])])
 
 
 def _check_header(header: list[str], text: _Text) -> None:
@@ -217,26 +263,22 @@ def _check_header(header: list[str], text: _Text) -> None:
             )
 
 
-def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame | None:
-    """Read rows that are all as long as the header, a line each; None if they are not.
-
-    A cell is put behind each row. If all these come to lie in one column, no row was too long or
-    too short.
-    """
-    mark = text.delimiter.encode()
-    if _END.encode() in text.data:
-        return None
-    data = text.data.replace(b"\n", mark + _END.encode() + b"\n")
-    last = len(header)
+def _read_even(
+    text: _Text, header: list[str], keep: list[int], first: bytes
+) -> pd.DataFrame | None:
+    """Read rows that are all as long as the header, a line each; None if they may not be."""
+    rows, last = _Rows(text, first), str(len(header))
+    columns = [str(k) for k in keep]
+    kinds: dict[str, Any] = dict.fromkeys(columns, str) | {last: "category"}
     try:
-        table = pd.read_csv(
-            io.BytesIO(data),
+        table = pd.read_csv(  # type: ignore[call-overload]
+            rows,
             sep=text.delimiter,
             header=None,
-            names=[str(k) for k in range(last + 1)],
-            usecols=[*keep, last],
+            names=[str(k) for k in range(len(header) + 1)],
+            usecols=[*columns, last],
             index_col=False,
-            dtype=str,
+            dtype=kinds,
             keep_default_na=False,
             na_values=[""],
             skip_blank_lines=False,
@@ -245,38 +287,47 @@ def _read_even(text: _Text, header: list[str], keep: list[int]) -> pd.DataFrame 
         )
     except ValueError:  # a row too long, or a quote that is not closed
         return None
-    if len(table) != data.count(b"\n") or not (table.pop(str(last)) == _END).all():
+    ends = table.pop(last)
+    if not rows.certain or len(table) != rows.lines or not ends.eq(_END).all():
         return None
     table.index = pd.RangeIndex(text.number, text.number + len(table))
-    if _is_padded(text):
+    if rows.padded:
         table = table.apply(lambda cells: cells.str.strip()).replace("", np.nan)
     bare = table[table.iloc[:, 0].isna()] if table.shape[1] else table
     return None if bare.isna().all(axis=1).any() else table  # a row without a cell is none
 
 
-def _is_padded(text: _Text) -> bool:
-    """Tell whether a cell may begin or end in a blank; to trim all would take far longer."""
-    data = b"\n" + text.data
-    quoted = b'"' in data
-    if not data.isascii() or (quoted and text.delimiter == "\t"):
-        return True  # there are blanks of many kinds; a tab in quotes is one too
+def _is_padded(block: bytes, delimiter: str) -> bool:
+    """Tell whether a cell of some lines may begin or end in a blank."""
+    quoted = b'"' in block
+    if quoted and delimiter == "\t":
+        return True  # a tab in quotes is a blank too
+    if not block.isascii() and any(blank in block for blank in _BLANKS):
+        return True
     if quoted:  # what stands inside quotes is no blank at an end
-        data = _QUOTED.sub(rb'"\1"', data)
-    mark, letters = ord(text.delimiter), np.frombuffer(data, dtype=np.uint8)
+        block = _QUOTED.sub(rb'"\1"', block)
+    mark, letters = ord(delimiter), np.frombuffer(block, dtype=np.uint8)
     places = np.flatnonzero(letters <= ord(" "))
-    places = places[~np.isin(letters[places], [ord("\n"), mark])]
-    beside = np.concatenate([letters[places - 1], letters[places + 1]])
+    places = places[(letters[places] != ord("\n")) & (letters[places] != mark)]
+    beside = np.concatenate([letters[places - 1], letters[places + 1]])  # before the first: LF
     return bool(np.isin(beside, [mark, ord("\n"), ord('"')]).any())
 
 
-def _read_odd(text: _Text, header: list[str], *, headed: bool) -> pd.DataFrame:
+def _read_odd(text: _Text, header: list[str], first: bytes) -> pd.DataFrame:
     """Read rows one by one: cells of several lines, empty rows; refuse one of another length."""
-    rows = {number: cells for number, cells in text.rows() if any(cells)}
+    data = b"".join(text.blocks())
+    if first and (at := (b"\n" + data).find(b"\n" + first)) >= 0:
+        line = text.number + data.count(b"\n", 0, at)
+        raise TableError(
+            f"{text.file} line {line} is the header once more: were two tables put together? "
+            "Remove that line"
+        )
+    rows = {number: cells for number, cells in text.rows(data) if any(cells)}
     wrong = [number for number, cells in rows.items() if len(cells) != len(header)]
     if wrong:
         cells, last = rows[wrong[0]], wrong[0] == max(rows)
         place = f"{text.file} line {wrong[0]}: {len(cells)} cells where "
-        place += f"the header has {len(header)}" if headed else f"{len(header)} are meant"
+        place += f"the header has {len(header)}" if first else f"{len(header)} are meant"
         many = f"{len(wrong)} of {len(rows)} rows are not as long"
         raise TableError(f"{place} {_length(cells, header, many, last=last)}")
     if not rows:

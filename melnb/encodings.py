@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from melnb.checks import TableError
 from melnb.signatures import HEAD, describe_file
 
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_MARK = b"\xef\xbb\xbf"
+_BLOCK = 1 << 18  # bytes that a processor holds near itself
 
 
-def read_utf8(file: Path) -> bytes:
-    """Read a text file as UTF-8 without a mark, its lines ending in LF.
+class Utf8(NamedTuple):
+    """A text file as UTF-8 without a mark, its lines ending in LF.
+
+    Attributes:
+        file: Its place.
+        recoded: All of it, if it is written in another encoding.
+    """
+
+    file: Path
+    recoded: bytes | None = None
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the text in blocks of whole lines, so that it need not be held at once."""
+        with self.file.open("rb") if self.recoded is None else io.BytesIO(self.recoded) as stream:
+            if stream.read(len(_MARK)) != _MARK:
+                stream.seek(0)
+            for block in _lines(stream):
+                if not block.isascii():
+                    block = block.replace(b"\xc2\xa0", b" ")  # does not break, as pages have it
+                if b"\r" in block:
+                    block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+                yield block if block.endswith(b"\n") else block + b"\n"
+
+
+def find_utf8(file: Path) -> Utf8:
+    """Find how to read a text file as UTF-8.
 
     UTF-8 and UTF-16 are known by their marks or their zeros. Windows-1252 is believed where nothing
     but single letters and signs stands among ASCII.
@@ -20,28 +49,32 @@ def read_utf8(file: Path) -> bytes:
     Raises:
         TableError: The file is no text, or its encoding is in doubt; its line is named.
     """
-    data = file.read_bytes()
-    if kind := describe_file(data[:HEAD]):
-        raise TableError(f"{file} is no table but {kind}")
-    data = _recode(data, file)
+    with file.open("rb") as stream:
+        if kind := describe_file(stream.read(HEAD)):
+            raise TableError(f"{file} is no table but {kind}")
+        stream.seek(0)
+        if all(b"\0" not in block and _is_utf8(block) for block in _lines(stream)):
+            return Utf8(file)
+    data = _recode(file.read_bytes(), file)
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise TableError(
             f"{file} line {line} holds a NUL byte, so that it is no text: is the file damaged, or "
             "of another kind than its name says?"
         )
-    if not data.isascii():
-        data = data.replace(b"\xc2\xa0", b" ")  # a blank that does not break, as pages have it
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+    return Utf8(file, data)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    while block := stream.read(_BLOCK):
+        yield block + stream.readline()
 
 
 def _recode(data: bytes, file: Path) -> bytes:
     encoding = _find_encoding(data)
     try:
         if encoding == "utf-8":
-            data = data.removeprefix(b"\xef\xbb\xbf")
-            if not data.isascii():
-                data.decode()
+            data.decode()
             return data
         return data.decode(encoding).encode()
     except UnicodeDecodeError as error:
@@ -78,6 +111,8 @@ def _read_western(data: bytes, file: Path) -> str:
 
 
 def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ another: `none` is no patient, but it may be a class; -1 is no age, but it may b
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +41,32 @@ def is_missing(text: object, *, names: bool = True, negative: bool = False) -> b
     """
     if not isinstance(text, str):
         return bool(pd.isna(text))  # type: ignore[call-overload]
-    word = " ".join(text.lower().split())
-    return word in WORDS or (names and word in NAMES) or (negative and word in NEGATIVE)
+    return _folded(text) in _vocabulary(names, negative)
 
 
 def blank_missing(values: pd.Series, *, names: bool = True, negative: bool = False) -> pd.Series:
     """Return texts trimmed, with NaN for every word that means missing; see `is_missing`."""
-    cells = {
-        text: np.nan if is_missing(text, names=names, negative=negative) else text.strip()
-        for text in values.dropna().unique()
-    }
-    return values.map(cells).astype(values.dtype)
+    words, cells = _vocabulary(names, negative), {}
+    for text in values.dropna().unique():
+        bare = text.strip()
+        if _folded(bare) in words:
+            cells[text] = np.nan
+        elif bare != text:
+            cells[text] = bare
+    if not cells:
+        return values
+    read, wrong = values.to_numpy(dtype=object, copy=True), values.isin(list(cells)).to_numpy()
+    read[wrong] = [cells[text] for text in read[wrong]]
+    return pd.Series(read, index=values.index, name=values.name, dtype=values.dtype)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+@cache
+def _vocabulary(names: bool, negative: bool) -> frozenset[str]:
+    return WORDS | (NAMES if names else frozenset()) | (NEGATIVE if negative else frozenset())
 
 
 def read_group_ids(ids: pd.Series, file: str | Path) -> pd.Series:
@@ -69,7 +85,8 @@ def read_group_ids(ids: pd.Series, file: str | Path) -> pd.Series:
     known = blank_missing(ids, negative=True)
     if known.isna().all():
         return known
-    rounded = known[known.isin([x for x in known.dropna().unique() if _ROUNDED.fullmatch(x)])]
+    exponents = [text for text in known.dropna().unique() if "+" in text]
+    rounded = known[known.isin([text for text in exponents if _ROUNDED.fullmatch(text)])]
     if len(rounded):
         raise TableError(
             f"{file} line {rounded.index[0]}: {ids.name} {rounded.iloc[0]!r} was rounded by "
@@ -81,7 +98,7 @@ def read_group_ids(ids: pd.Series, file: str | Path) -> pd.Series:
 def whole_ids(ids: pd.Series) -> pd.Series:
     """Return ids with `12.0` as `12`, unless other ids of the column are true decimals (`1.1`)."""
     texts = ids.dropna().unique()
-    decimals = [text for text in texts if re.fullmatch(r"\d+\.\d+", text)]
+    decimals = [text for text in texts if "." in text and re.fullmatch(r"\d+\.\d+", text)]
     if not decimals or any(text.partition(".")[2].strip("0") for text in decimals):
         return ids
     return ids.replace({text: text.partition(".")[0] for text in decimals})

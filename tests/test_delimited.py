@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from melnb import encodings
 from melnb.checks import TableError
 from melnb.delimited import read_delimited, read_first_row
 from melnb.signatures import describe_file
@@ -17,9 +19,14 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_siz
 WORDS = st.text("ab,;\t |\"'\n .é", max_size=4)
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tables") / "t.csv"
+@pytest.fixture(scope="module", params=[1, encodings._BLOCK], ids=["by line", "at once"])
+def path(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Return a file's place; it is read in blocks of a line each, or in one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encodings, "_BLOCK", request.param)
+        yield tmp_path_factory.mktemp("tables") / "t.csv"
 
 
 @given(
@@ -65,6 +72,27 @@ def test_any_bytes_are_read_or_refused_by_name(path: Path, data: bytes) -> None:
     assert all(len(table) and table.columns.is_unique for table in read)
     assert all(str(path) in said for said in refusals)
     assert len(refusals) + len(read) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("x,y,z", "line 40: 3 cells where the header has 2"),
+        ("x", "line 40: 1 cells where the header has 2"),
+        ("id,n", "line 40 is the header once more"),
+        ('x,"y', "line 40: quotes are not in pairs"),
+    ],
+)
+def test_what_is_wrong_far_down_is_named(path: Path, line: str, words: str) -> None:
+    path.write_text("id,n\n" + "a,1\n" * 38 + line + "\n" + "b,2\n" * 20, encoding="utf-8")
+    with pytest.raises(TableError, match=words):
+        read_delimited(path)
+
+
+@pytest.mark.parametrize("cell", ["y ", "\ty", "\u2003y", "y\u00a0", '" y"'])
+def test_a_blank_far_down_is_trimmed(path: Path, cell: str) -> None:
+    path.write_text("id,n\n" + "a,y\n" * 38 + f"x,{cell}\n", encoding="utf-8")
+    assert read_delimited(path)["n"].tolist() == ["y"] * 39
 
 
 def test_columns_wanted_are_found_in_any_case(path: Path) -> None:

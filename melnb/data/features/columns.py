@@ -10,7 +10,7 @@ from pandas.api.types import is_numeric_dtype
 
 from melnb.diagnoses import find_diagnosis
 from melnb.missing import blank_missing
-from melnb.numerals import is_numeric, read_numbers
+from melnb.numerals import is_numeric, plain_numbers, read_numbers
 from melnb.tables import TableError
 
 _FLAGS = {"true": 1.0, "false": 0.0}
@@ -58,6 +58,8 @@ def feature_column(
     """
     if is_numeric_dtype(values):
         column = values.astype("float64")
+    elif (plain := plain_numbers(values)) is not None:
+        column = plain
     else:
         known = blank_missing(values.astype(object), names=False)
         truths = known.dropna().astype(str).str.lower().isin(_FLAGS)
