@@ -362,10 +362,11 @@ def _name_columns(table: pd.DataFrame, names: list[str], file: Path) -> pd.DataF
     """
     called: dict[int, str] = {}
     for k, name in enumerate(names):
-        said = table.iloc[:, k].dropna()
         if name:
             called[k] = name
-        elif k == 0 and len(said):
+            continue
+        said = table.iloc[:, k].dropna()
+        if k == 0 and len(said):
             called |= {} if _numbers_rows(said, len(table)) else {0: FIRST}
         elif len(said):
             raise TableError(
