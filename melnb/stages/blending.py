@@ -41,6 +41,7 @@ class Ensemble(Parameters):
     recipe: str = Field("", description="05_ensemble/<run>: blend with its frozen weights")
     positive: str = Field("melanoma", description="the class that scores are for")
     seed: int = Field(0, ge=0, description="of resampling")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")

@@ -38,6 +38,7 @@ class SegmentApply(Parameters):
     n_looked: int = Field(12, ge=1, le=40, description="images of the explorer")
     seed: int = Field(0, ge=0, description="of the images shown, and of resampling")
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")

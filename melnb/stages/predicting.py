@@ -26,6 +26,7 @@ class Predict(Parameters):
     shift: float = Field(0.05, ge=0, le=0.5, description="random views: share of the side")
     brightness: float = Field(0.1, ge=0, le=1, description="random views: share of the range")
     contrast: float = Field(0.1, ge=0, le=1, description="random views: share either way")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
 

@@ -119,6 +119,7 @@ class SegmentTrain(Parameters):
         "auto", description="by XLA; auto: what the machine gains by"
     )
     deterministic: bool = Field(True, description="bit for bit on a CPU; slower on a GPU")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")

@@ -52,6 +52,7 @@ class Metadata(Parameters):
     seeds: int = Field(1, ge=1, le=100, description="models of so many seeds are averaged")
     seed: int = Field(0, ge=0, description="the first of them")
     repeats: int = Field(5, ge=1, le=100, description="shuffles for the importance of a feature")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")
