@@ -233,8 +233,9 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
         point: `points.operating_point` or `chosen.locked_point`.
 
     Returns:
-        `measure`, `value`, `low`, `high`, `meaning`; before it, where the rows chose the threshold
-        that they judge, `fixed_low` and `fixed_high`: at this fixed threshold.
+        `measure`, `value`, `low`, `high`, `meaning`, `note` (the point's); before
+        `meaning`, where the rows chose the threshold that they judge, `fixed_low` and `fixed_high`:
+        at this fixed threshold.
     """
     row = point.iloc[0]
     counts = " ".join(f"{name}={int(row[name])}" for name in ("tp", "fp", "tn", "fn"))
@@ -251,7 +252,8 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
         fact |= {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
         fact |= {end: row[f"{name}_{end}"] for end in fixed}
         rows.append(fact | {"meaning": meaning.format(beta=row["beta"])})
-    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", *fixed, "meaning"])
+    columns = ["measure", "value", "low", "high", *fixed, "meaning", "note"]
+    return pd.DataFrame(rows, columns=columns).assign(note=row["note"])
 
 
 def gap_facts(gaps: pd.DataFrame) -> pd.DataFrame:

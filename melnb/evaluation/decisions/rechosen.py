@@ -32,14 +32,20 @@ HELD: Mapping[Choice, tuple[str, ...]] = {
     "specificity": ("specificity",),
     "ppv": ("ppv", "number_needed_to_biopsy"),
 }
+_OPTIMA: tuple[Choice, ...] = ("cost", "youden")  # seek the best of the rows
+# A choice flatters what joins both classes; these it trades for each other, to either side.
+_TRADED = (THRESHOLD, "sensitivity", "specificity", "flagged")
+_FEWEST = 6  # of the smallest of the four counts: with fewer, limits cover less than they say
 _NOTHING = (math.nan, math.nan)
-_RATIOS = ("number_needed_to_biopsy", "likelihood_ratio_positive", "likelihood_ratio_negative")
+_RATIOS = ("likelihood_ratio_positive", "likelihood_ratio_negative")
+_SIGNED = ("youden", "matthews_correlation")  # from -1 to 1, all others from 0
 
 
 def rechosen_measures(
     rows: pd.DataFrame,
     fixed: Mapping[str, Estimate],
     *,
+    threshold: float,
     choose: Choice,
     at: float,
     cluster: str = "",
@@ -51,6 +57,7 @@ def rechosen_measures(
     Args:
         rows: `rows.binary_rows` that chose it.
         fixed: `measures.measure_rows` at it.
+        threshold: Itself.
         choose: As in `points.operating_point`; any but `threshold`.
         at: The wanted value.
         cluster: A column, such as `patient_id`, that is resampled whole.
@@ -73,10 +80,13 @@ def rechosen_measures(
     for name, (value, *own) in fixed.items():
         kept = name in held or (not why and name not in limits)
         low, high = own if kept else limits.get(name, _NOTHING)
-        made[name] = (value, low, high) if value == value else (value, *_NOTHING)
+        # What was moved down may end below the value of these rows, which holds no less.
+        ends = (min(low, value), max(high, value)) if low == low else _NOTHING
+        made[name] = (value, *ends) if value == value else (value, *_NOTHING)
     words = f"{choose} is held at {at:g} by the choice: its limits are at this fixed threshold"
-    remark = "; ".join(filter(None, (words if held else "", why or few_remark(rows, cluster))))
-    return made, limits.get(THRESHOLD, _NOTHING), remark
+    remarks = (words if held else "", why or few_remark(rows, cluster))
+    remarks = remarks if why else (*remarks, *rough_remarks(rows, choose, threshold))
+    return made, limits.get(THRESHOLD, _NOTHING), "; ".join(filter(None, remarks))
 
 
 def rechosen_limits(
@@ -99,6 +109,11 @@ def rechosen_limits(
 
     The rest are those of `points.operating_point`; `choose` is any but `threshold`.
 
+    A choice flatters what joins both classes, in a resample as in the rows. Limits are moved by
+    what a resample's own choice is better on the resample than on the rows: the optimism of Efron
+    and Tibshirani 1993, chapter 17. So NPV, which plain limits cover in 82 to 91 % of simulations,
+    is covered in 94 to 98 %, unless hardly a positive is missed.
+
     Returns:
         By name, as `measures.measure_values`, and `threshold`: lower and upper limit, NaN where
         half the resamples or more lack it. What no resample changes is absent.
@@ -106,35 +121,78 @@ def rechosen_limits(
     thresholds, counts = rechosen_counts(
         rows, choose=choose, at=at, prevalence=prevalence, clusters=clusters, draws=draws, seed=seed
     )
-    values = {THRESHOLD: thresholds} | measure_values(counts, prevalence=prevalence, beta=beta)
-    if choose == "youden":
-        _, found, false = threshold_counts(rows)
-        largest = float((found / found[-1] - false / false[-1]).max())
-        values |= _without_flattery(values, largest)
+    values = _drawn_values(thresholds, counts, prevalence=prevalence, beta=beta)
+    on_rows = counts_at_each(rows, thresholds)
+    judged = _drawn_values(thresholds, on_rows, prevalence=prevalence, beta=beta)
     made = {}
-    for name, drawn in values.items():
-        # Ratios may be infinite: of r, 1 - 1 / (1 + r) is not, and has the same percentiles.
-        shown = 1 - 1 / (1 + drawn) if name in _RATIOS else drawn
+    for name, shown in values.items():
         se, *ends = (float(v) for v in bootstrap.percentile_interval(shown, confidence=confidence))
         if not se <= NO_ERROR:
+            if name not in _TRADED:
+                optimism, least = _mean(shown - judged[name]), -1.0 if name in _SIGNED else 0.0
+                ends = [min(max(end - optimism, least), 1.0) for end in ends]
             low, high = (_ratio(v) for v in ends) if name in _RATIOS else ends
             made[name] = (low, high)
+    if "ppv" in made:  # the reciprocal has the reciprocal limits
+        made["number_needed_to_biopsy"] = (_over(made["ppv"][1]), _over(made["ppv"][0]))
     return made
 
 
-def _without_flattery(values: Mapping[str, np.ndarray], largest: float) -> dict[str, np.ndarray]:
-    """Return what the choice makes the largest, moved down by what that flatters.
+def _drawn_values(
+    thresholds: np.ndarray, counts: np.ndarray, *, prevalence: float, beta: float
+) -> dict[str, np.ndarray]:
+    """Return threshold and measures of each draw.
 
-    The largest of the rows is too large by as much as that of a resample is larger still, so that
-    the resamples are off twice: Efron and Tibshirani 1993, chapter 10.
+    Ratios may be infinite: of r, 1 - 1 / (1 + r) is not, and has the same percentiles.
+    """
+    values = measure_values(counts, prevalence=prevalence, beta=beta)
+    shown = {name: 1 - 1 / (1 + v) if name in _RATIOS else v for name, v in values.items()}
+    del shown["number_needed_to_biopsy"]  # 1 / PPV
+    return {THRESHOLD: thresholds} | shown
+
+
+def counts_at_each(rows: pd.DataFrame, thresholds: np.ndarray) -> np.ndarray:
+    """Return true and false positives, true and false negatives of all rows at each threshold.
 
     Args:
-        values: `youden` and others, draws each.
-        largest: Sensitivity + specificity - 1 of the rows.
+        rows: `rows.binary_rows`.
+        thresholds: Numbers; NaN where there is none.
+
+    Returns:
+        Thresholds x 4, NaN where there is none.
     """
-    flattery = float(np.nanmean(values["youden"])) - largest
-    moved = {"youden": 2.0, "balanced_accuracy": 1.0}
-    return {name: values[name] - weight * flattery for name, weight in moved.items()}
+    scores, found, false = threshold_counts(rows)
+    place = np.searchsorted(-scores, -thresholds, side="right")  # how many lie at or above it
+    tp, fp = (np.append(0.0, counts)[place] for counts in (found, false))
+    made = np.stack([tp, fp, false[-1] - fp, found[-1] - tp], axis=1)
+    made[np.isnan(thresholds)] = np.nan
+    return made
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def rough_remarks(rows: pd.DataFrame, choose: Choice, threshold: float) -> list[str]:
+    """Return which limits cover less than they say, by simulation (`test_coverage`)."""
+    counts = counts_at_each(rows, np.array([threshold]))[0]
+    names = (
+        "positives are flagged",
+        "others are flagged",
+        "others are left alone",
+        "positives are missed",
+    )
+    least = int(counts.argmin())
+    made = []
+    if counts[least] < _FEWEST:
+        made.append(f"rough: only {counts[least]:.0f} {names[least]}, of {_FEWEST} or more")
+    if choose in _OPTIMA:
+        made.append(
+            f"rough: {choose} seeks the optimum of these very rows, so that the limits of "
+            "Youden's J, balanced accuracy and Matthews' correlation cover some 90 %"
+        )
+    return made
 
 
 def rechosen_counts(
@@ -195,6 +253,11 @@ def _chosen_counts(
     every[step == NO_STEP] = np.nan
     made[both] = every
     return made
+
+
+def _over(share: float) -> float:
+    """Return 1 / share."""
+    return 1 / share if share > 0 else math.inf
 
 
 def _ratio(share: float) -> float:
