@@ -99,15 +99,15 @@ def find_networks(name: str, outputs: str | Path = "") -> dict[int, Path]:
     """Return, by fold, what each network alone said of the test rows of a run.
 
     Args:
-        name: As of `find_tables`.
+        name: As of `find_tables`, or its label.
         outputs: Where runs are written.
 
     Returns:
         Predictions files; none of a CSV file of anyone's, or of a run that kept none.
     """
-    if is_table(name):
-        return {}
     stage, _, run = name.partition("/")
+    if is_table(name) or not run:  # a file's label is its stem
+        return {}
     home = find_run(stage, run, outputs) / "folds"
     found = {int(m[1]): home / m[0] for m in map(_NETWORK.fullmatch, _names(home)) if m}
     return dict(sorted(found.items()))

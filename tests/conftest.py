@@ -265,6 +265,22 @@ def kernels(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list
 
 
 @pytest.fixture(scope="session")
+def run_cells() -> Callable[..., dict[str, Any]]:
+    """Return a function that runs a notebook's cells in this process, and returns its names."""
+
+    def run(stage: str, **given: Any) -> dict[str, Any]:
+        names: dict[str, Any] = {}
+        book = json.loads((HERE.parent / "notebooks" / f"{stage}.ipynb").read_text("utf-8"))
+        for cell in (cell for cell in book["cells"] if cell["cell_type"] == "code"):
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+            if "parameters" in cell["metadata"].get("tags", []):
+                names |= given
+        return names
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def melnb() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run the command in a project: `melnb("run", "03_train", root=root)`."""
 

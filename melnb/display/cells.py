@@ -10,8 +10,8 @@ import pandas as pd
 
 NOTHING = "–"
 _WORDS = {
-    "ap": "AP", "auc": "AUC", "ece": "ECE", "fn": "FN", "fp": "FP", "n": "n", "npv": "NPV",
-    "p": "p", "ppv": "PPV", "sd": "SD", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
+    "ap": "AP", "auc": "AUC", "ece": "ECE, debiased", "fn": "FN", "fp": "FP", "n": "n",
+    "npv": "NPV", "p": "p", "ppv": "PPV", "sd": "SD", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
 }  # fmt: skip
 _SHORT = 12  # letters that every row may repeat
 _WIDE = 8  # columns of a single row above which it reads better downwards

@@ -82,8 +82,9 @@ def class_scores(
 
     Returns:
         `class` (`all` for the means, which come first), `metric` (`mean AUC` and `balanced
-        accuracy`, then `AUC` and `sensitivity` of each class), `value`, `se` (of areas), `low`,
-        `high`, `n`, `positives` (rows of the class), `method`, `note`.
+        accuracy`, then `AUC` of each class and its `sensitivity …`, by which
+        call), `value`, `se` (of areas), `low`, `high`, `n`, `positives` (rows of the class),
+        `method`, `note`.
     """
     how: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
     names = classes or class_names(predictions)
@@ -91,7 +92,9 @@ def class_scores(
     named = _named(class_names(predictions))
     areas = auc_by_class(predictions, classes=(named,) if named else names, **how)
     found = sensitivity_by_class(own, **how).rename(columns={"sensitivity": "value"})
-    found = found[found["class"].isin(names)].assign(metric="sensitivity", positives=found["n"])
+    found = found[found["class"].isin(names)].assign(positives=found["n"])
+    # At another threshold than the operating point's: a name of its own.
+    found["metric"] = f"sensitivity {'at 0.5' if named else 'of the most probable class'}"
     found["method"] = f"Wilson by {cluster}" if cluster else "Wilson"
     mean = areas.tail(0 if named else 1).assign(metric="mean AUC")
     means = pd.concat([mean, balanced_accuracy(own, **how)]).assign(**{"class": ALL})

@@ -30,7 +30,7 @@ MATRIX_COLUMNS = (
     "z", "p", "p_holm", "verdict", "n", "positives", "note",
 )  # fmt: skip
 DISPERSION_COLUMNS = (
-    "metric", "value", "se", "low", "high", "sd", "lowest", "highest", "pooled",
+    "metric", "mean", "se", "low", "high", "sd", "lowest", "highest", "pooled",
     "folds", "n", "q", "p", "p_holm", "note",
 )  # fmt: skip
 NOT_TOLD_APART = "not told apart"
@@ -123,7 +123,7 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
         confidence: Of the mean's interval, which is for these folds' models on other images.
 
     Returns:
-        A row per metric, `DISPERSION_COLUMNS`: `value` is the mean of the folds; `p_holm` is
+        A row per metric, `DISPERSION_COLUMNS`: `mean` is that of the folds; `p_holm` is
         adjusted for the number of metrics.
     """
     made = []
@@ -134,7 +134,7 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
             single = (part["rows"] == "out of fold") & part["value"].notna()
         row = _dispersion(part[single], confidence)
         if metric == "AUC" and "se" in row:
-            limits = intervals.auc_limits(row["value"], row["se"], confidence=confidence)
+            limits = intervals.auc_limits(row["mean"], row["se"], confidence=confidence)
             row |= dict(zip(("low", "high"), limits, strict=True))
         row |= {"metric": metric, "pooled": float(pooled.iloc[0]) if len(pooled) else math.nan}
         made.append(row)
@@ -167,7 +167,7 @@ def leaderboard_error(
         confidence: Of the interval and of the lead.
 
     Returns:
-        A row per correlation: `auc`, `se`, `low`, `high`, `se_exponential`, `se_most`,
+        A row per correlation: `auc`, `se_normal`, `low`, `high`, `se_exponential`, `se_most`,
         `correlation`, `least_lead` (between two entries, to mean anything), `positives`,
         `negatives`, `n`, `note`.
 
@@ -193,7 +193,7 @@ def leaderboard_error(
     low, high = intervals.auc_limits(auc, se, confidence=confidence)
     cells = {
         "auc": auc,
-        "se": se,
+        "se_normal": se,
         "low": low,
         "high": high,
         "se_exponential": _pairs_error(auc, positives, negatives, *shortcut) or math.nan,
@@ -286,7 +286,7 @@ def _dispersion(folds: pd.DataFrame, confidence: float) -> dict[str, Any]:
     if len(folds) < 2:
         return row | {"note": f"not estimable: {len(folds)} fold(s) with a value, of two or more"}
     value, se = (folds[c].to_numpy(dtype=float) for c in ("value", "se"))
-    row |= {"value": value.mean(), "sd": value.std(ddof=1), "note": ""}
+    row |= {"mean": value.mean(), "sd": value.std(ddof=1), "note": ""}
     row |= {"lowest": value.min(), "highest": value.max()}
     if np.isnan(se).any():
         lacking = ", ".join(folds["rows"][np.isnan(se)])

@@ -79,6 +79,16 @@ def count_networks(predictions: pd.DataFrame) -> int:
     return int(predictions[NETWORK].nunique()) if NETWORK in predictions else 1
 
 
+def image_ids(predictions: pd.DataFrame) -> pd.Series:
+    """Return the image that each row is of: what `network_rows` began its `image_id` with."""
+    ids = predictions["image_id"].astype(str)
+    if NETWORK not in predictions:
+        return ids
+    ends = "+fold" + predictions[NETWORK].astype(str)
+    whole = [own.removesuffix(end) for own, end in zip(ids, ends, strict=True)]
+    return pd.Series(whole, index=predictions.index)
+
+
 def _values(rows: pd.DataFrame, table: pd.DataFrame, fold: int) -> np.ndarray:
     """Return a network's values of rows, in the order of their classes."""
     names = [f"p_{name}" for name in class_names(rows)]

@@ -158,7 +158,7 @@ def test_cochrans_q_by_hand() -> None:
     q = 100 * (0.9 - mean) ** 2 + 100 * (0.8 - mean) ** 2 + 400 * (0.7 - mean) ** 2
     assert row["q"] == pytest.approx(q)
     assert row["p"] == pytest.approx(chi2.sf(q, 2))
-    assert (row["value"], row["sd"], row["pooled"]) == pytest.approx((0.8, 0.1, 0.6))
+    assert (row["mean"], row["sd"], row["pooled"]) == pytest.approx((0.8, 0.1, 0.6))
     assert (row["lowest"], row["highest"], row["folds"], row["n"]) == (0.7, 0.9, 3, 30)
     assert row["se"] == pytest.approx(np.sqrt(0.01 + 0.01 + 0.0025) / 3)
     odds = 4 * np.exp(1.959964 * row["se"] / 0.16)  # on the scale of the logit
@@ -209,9 +209,9 @@ def test_hanley_and_mcneils_own_example() -> None:
     # Normal scores: both pairs are won where two normals that correlate by 1/2 are below.
     corner = multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]]).cdf([norm.ppf(0.893)] * 2)
     wanted = (0.893 * 0.107 + (50 + 57) * (corner - 0.893**2)) / (51 * 58)
-    assert row["se"] == pytest.approx(np.sqrt(wanted), rel=1e-4)
-    assert row["least_lead"] == pytest.approx(1.959964 * np.sqrt(2) * row["se"])
-    wanted = norm.ppf(0.975) * row["se"] / (0.893 * 0.107)
+    assert row["se_normal"] == pytest.approx(np.sqrt(wanted), rel=1e-4)
+    assert row["least_lead"] == pytest.approx(1.959964 * np.sqrt(2) * row["se_normal"])
+    wanted = norm.ppf(0.975) * row["se_normal"] / (0.893 * 0.107)
     assert np.log(row["low"] / (1 - row["low"])) == pytest.approx(np.log(0.893 / 0.107) - wanted)
     assert row["se_most"] == pytest.approx(np.sqrt(0.893 * 0.107 / 51))
 
@@ -223,16 +223,16 @@ def test_a_leaderboards_error_is_near_delongs() -> None:
         scores = draw.normal(size=(40, 3000)) + shift * truth
         found = np.mean([intervals.auc_delong(truth, score)[1] for score in scores])
         row = comparisons.leaderboard_error(float(norm.cdf(shift / 2**0.5)), 90, 2910).iloc[0]
-        assert row["se"] == pytest.approx(found, rel=0.05)
-        assert row["se"] < row["se_exponential"] < row["se_most"]
+        assert row["se_normal"] == pytest.approx(found, rel=0.05)
+        assert row["se_normal"] < row["se_exponential"] < row["se_most"]
     assert comparisons.leaderboard_error(0.9, 90, 2910)["least_lead"].is_monotonic_decreasing
 
 
 def test_leaderboards_at_their_limits() -> None:
     row = comparisons.leaderboard_error(1, 5, 5).iloc[0]
     assert "not estimable" in row["note"]
-    assert row[["se", "low", "high", "se_exponential", "se_most", "least_lead"]].isna().all()
-    assert comparisons.leaderboard_error(0.5, 1, 1)["se"][0] == 0.5
+    assert row[["se_normal", "low", "high", "se_exponential", "se_most", "least_lead"]].isna().all()
+    assert comparisons.leaderboard_error(0.5, 1, 1)["se_normal"][0] == 0.5
     for arguments, name in (
         ((1.5, 5, 5), "auc is 1.5"), ((0.4, 5, 5), "auc is 0.4"), ((0.5, 0, 5), "positives is 0"),
         ((0.5, 5, 0), "negatives is 0"),

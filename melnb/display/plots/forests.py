@@ -28,7 +28,8 @@ def fold_dispersion(
         title: Of the figure; empty: whether the folds differ by more than chance.
     """
     folds = by_fold[(by_fold["metric"] == metric) & by_fold["rows"].str.startswith("fold ")]
-    chosen = table[table["metric"] == metric].assign(rows="mean of folds")
+    chosen = table[table["metric"] == metric].rename(columns={"mean": "value"})
+    chosen = chosen.assign(rows="mean of folds")
     p = float(chosen["p"].iloc[0]) if len(chosen) else float("nan")
     said = f"Do folds differ? Cochran's Q: p {p:.2g}" if p == p else "Folds and their mean"
     figure = marks.interval_figure(

@@ -15,7 +15,7 @@ from melnb.display import theme
 from melnb.display.plots import marks
 
 _CALIBRATION = {
-    "intercept": ("In the large", 0.0), "slope": ("Slope", 1.0), "ece": ("ECE", 0.0),
+    "intercept": ("In the large", 0.0), "slope": ("Slope", 1.0), "ece": ("ECE, debiased", 0.0),
     "brier": ("Brier score", None),
 }  # fmt: skip
 _ROW = 30  # pixels

@@ -96,8 +96,8 @@ def multiclass_calibration_scores(
 
     `top-label ECE` sets the highest probability against the share of right calls (Guo et al. 2017,
     ICML; where two classes share it the call is wrong); `class-wise ECE` is the mean over the
-    classes of each one's (Kull et al. 2019, NeurIPS). Bins are of equal mass. `Brier` sums over the
-    classes, so that it is from 0 to 2, and twice the usual one of two classes.
+    classes of each one's (Kull et al. 2019, NeurIPS). Bins are of equal mass. `Brier, all
+    classes` sums over them, so that it is from 0 to 2, and twice the usual one of two classes.
 
     Args:
         predictions: Predictions table of probabilities; rows without a truth are left out.
@@ -108,7 +108,7 @@ def multiclass_calibration_scores(
         seed: Of the resamples.
 
     Returns:
-        `rows.ESTIMATE_COLUMNS`; `positives` counts right calls.
+        `rows.ESTIMATE_COLUMNS`; no `positives`, of which class?
 
     Raises:
         TableError: `kind` is score.
@@ -129,9 +129,10 @@ def multiclass_calibration_scores(
     costs = np.stack([((values - true) ** 2).sum(axis=1), log_losses((values * true).sum(axis=1))])
     clusters = row_clusters(calls, cluster)
     drawn = bootstrap.resampled_means(costs.T, clusters=clusters, draws=draws, seed=seed)
-    for k, name in enumerate(("Brier", "log loss")):
+    for k, name in enumerate(("Brier, all classes", "log loss, all classes")):
         found[name] = Measured(float(costs[k].mean()), drawn[:, k])
-    return _table(found, calls, confidence=confidence, cluster=cluster)
+    made = _table(found, calls, confidence=confidence, cluster=cluster)
+    return made.assign(positives=pd.array([pd.NA] * len(made), dtype="Int64"))
 
 
 def _ece(rows: pd.DataFrame, *, bins: int, cluster: str, draws: int, seed: int) -> Measured:

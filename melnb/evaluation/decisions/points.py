@@ -123,7 +123,7 @@ def operating_point_by_fold(
     Arguments are those of `operating_point`.
 
     Returns:
-        `rows` (`fold 0` … or `part 0` …, `out of fold`), `threshold`, `sensitivity` and
+        `rows` (`fold 0` … `all folds`, or `part 0` … `all parts`), `threshold`, `sensitivity` and
         `specificity` with `…_low` and `…_high`, `tp`, `fp`, `tn`, `fn`, `method`, `note`.
     """
     check_prevalence(prevalence)
@@ -141,8 +141,9 @@ def operating_point_by_fold(
         judged = pd.concat([judged, own]) if len(judged) else own
         name = f"{'part' if words else 'fold'} {fold}"
         made.append(_fold_row(name, threshold, own, confidence, cluster, note))
-    words = "; ".join(filter(None, ("thresholds of the folds", words)))
-    made.append(_fold_row(OUT_OF_FOLD, math.nan, judged, confidence, cluster, words))
+    every = "all parts" if words else "all folds"
+    words = "; ".join(filter(None, ("each by the threshold of the others", words)))
+    made.append(_fold_row(every, math.nan, judged, confidence, cluster, words))
     return pd.DataFrame(made)
 
 
@@ -180,7 +181,7 @@ def measured_point(
     measured, limits, remark = fixed, (math.nan, math.nan), ""
     if choose != "threshold" and len(known):
         measured, limits, remark = rechosen_measures(
-            known, fixed, choose=choose, at=at, cluster=cluster, **how
+            known, fixed, threshold=threshold, choose=choose, at=at, cluster=cluster, **how
         )
     point |= {"threshold_low": limits[0], "threshold_high": limits[1]}
     for name, (value, low, high) in measured.items():

@@ -66,7 +66,7 @@ def test_each_version_has_a_mark_in_each_panel(judged: Tables) -> None:
     table = recalibrations.external_calibration(versions, positive="melanoma", draws=20)
     figure = shifts.external_calibration(table)
     assert [a.text for a in figure.layout.annotations] == [
-        "In the large", "Slope", "ECE", "Brier score",
+        "In the large", "Slope", "ECE, debiased", "Brier score",
     ]  # fmt: skip
     shown = [t for t in figure.data if t.showlegend]
     assert [t.name for t in shown] == ["as it came", "at its prevalence", "recalibrated"]

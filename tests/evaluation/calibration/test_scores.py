@@ -185,8 +185,12 @@ def test_many_classes(many: Make) -> None:
     values, codes = class_values(table), truth_codes(table)
     made = scores.multiclass_calibration_scores(table, draws=100)
     value = read(made)
-    assert value["log loss"] == pytest.approx(log_loss(codes, values, labels=range(7)), abs=1e-12)
-    assert value["Brier"] == pytest.approx(((values - np.eye(7)[codes]) ** 2).sum(axis=1).mean())
+    assert value["log loss, all classes"] == pytest.approx(
+        log_loss(codes, values, labels=range(7)), abs=1e-12
+    )
+    assert value["Brier, all classes"] == pytest.approx(
+        ((values - np.eye(7)[codes]) ** 2).sum(axis=1).mean()
+    )
     names = [c[2:] for c in table if c.startswith("p_")]
     one_by_one = [
         read(scores.calibration_scores(table, positive=name, draws=2))["ECE, equal mass"]
@@ -196,7 +200,7 @@ def test_many_classes(many: Make) -> None:
     assert value["top-label ECE"] > 0.1
     calm = read(scores.multiclass_calibration_scores(many(800, scale=1), draws=100), "low")
     assert calm["top-label ECE"] == 0
-    assert made.loc[0, "positives"] == (values.argmax(axis=1) == codes).sum()
+    assert made["positives"].isna().all(), "of which class?"
     assert (made["low"] <= made["value"]).all()
     assert (made["value"] <= made["high"]).all()
 

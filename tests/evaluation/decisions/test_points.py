@@ -240,6 +240,7 @@ def test_each_resample_chooses_as_the_rows_did(
     cuts, counts = rechosen.rechosen_counts(rows, **how, clusters=clusters, draws=40, seed=3)
     values = measures.measure_values(counts, prevalence=prevalence, beta=2)
     (drawn,) = bootstrap.resample_counts(50, draws=40, seed=3)
+    better = []
     for k, often in enumerate(drawn):
         copies = rows.loc[np.repeat(np.arange(150), often[clusters])]
         cut, _ = thresholds.choose_threshold(copies, positive="melanoma", **how)
@@ -254,11 +255,20 @@ def test_each_resample_chooses_as_the_rows_did(
         found = {name: v[k] for name, v in values.items()}
         assert found == pytest.approx({n: v[0] for n, v in wanted.items()}, nan_ok=True)
         assert cuts[k] == cut or choose == "specificity"
+        of_all = measures.measure_rows(
+            rows["truth"].to_numpy(), rows["score"].to_numpy() >= cuts[k],
+            prevalence=prevalence, draws=2,
+        )  # fmt: skip
+        better.append({n: values[n][k] - of_all[n][0] for n in ("f1", "npv")})
     point = points.operating_point(
         small, positive="melanoma", cluster="patient_id", draws=40, seed=3, **how
     ).iloc[0]
-    ends = [np.nanquantile(values["f1"], q) for q in (0.025, 0.975)]
-    assert [point["f1_low"], point["f1_high"]] == pytest.approx(ends)
+    for name, optimism in pd.DataFrame(better).mean().items():
+        low, high = (np.nanquantile(values[str(name)], q) - optimism for q in (0.025, 0.975))
+        ends = [min(low, point[name]), min(max(high, point[name]), 1)]
+        assert [point[f"{name}_low"], point[f"{name}_high"]] == pytest.approx(ends)
+    needed = [point[f"number_needed_to_biopsy{end}"] for end in ("_high", "_low")]
+    assert needed == pytest.approx([1 / point["ppv_low"], 1 / point["ppv_high"]])
 
 
 def test_what_a_choice_holds_is_what_the_fixed_threshold_does(folded: pd.DataFrame) -> None:
@@ -356,7 +366,7 @@ def test_values_out_of_range(folded: pd.DataFrame) -> None:
 
 def test_each_fold_is_judged_by_the_others_threshold(folded: pd.DataFrame) -> None:
     table = points.operating_point_by_fold(folded, positive="melanoma", at=0.9)
-    assert list(table["rows"]) == ["fold 0", "fold 1", "fold 2", "out of fold"]
+    assert list(table["rows"]) == ["fold 0", "fold 1", "fold 2", "all folds"]
     others = folded[folded["fold"] != 1]
     wanted = points.operating_point(others, positive="melanoma", at=0.9)["threshold"].iloc[0]
     assert table["threshold"].iloc[1] == wanted
@@ -376,15 +386,18 @@ def test_one_fold_has_no_others(folded: pd.DataFrame) -> None:
     table = points.operating_point_by_fold(one, positive="melanoma")
     assert table["note"].str.contains("not estimable").all()
     assert table["sensitivity"].isna().all()
-    words = "thresholds of the folds; one fold, and all its rows are of one patient_id; "
+    words = (
+        "each by the threshold of the others; one fold, and all its rows are of one patient_id; "
+    )
     assert table["note"].iloc[-1].startswith(words)
 
 
 def test_one_fold_is_cut_into_parts(folded: pd.DataFrame) -> None:
     one = folded[folded["fold"] == 0]
     table = points.operating_point_by_fold(one, positive="melanoma")
-    assert table["rows"].tolist() == [*(f"part {k}" for k in range(5)), "out of fold"]
-    assert table["note"].iloc[-1] == "thresholds of the folds; one fold, cut into 5 parts by image"
+    assert table["rows"].tolist() == [*(f"part {k}" for k in range(5)), "all parts"]
+    words = "each by the threshold of the others; one fold, cut into 5 parts by image"
+    assert table["note"].iloc[-1] == words
     part, _ = crossfit_parts(one)
     by_part = points.operating_point_by_fold(one.assign(fold=part), positive="melanoma")
     columns = ["threshold", "sensitivity", "specificity", "tp", "fp", "tn", "fn"]
@@ -404,3 +417,15 @@ def test_worst_errors(many_classes: Make) -> None:
     assert errors.worst_errors(table, positive="melanoma", threshold=0.5, n=0).empty
     rest = thresholds.confusion(table, positive="melanoma", threshold=0.5)
     assert list(rest.index) == ["melanoma", "rest"]
+
+
+def test_few_counts_and_a_sought_optimum_are_noted(folded: pd.DataFrame) -> None:
+    how: dict[str, Any] = {"positive": "melanoma", "draws": 40}
+    sure = points.operating_point(folded, choose="specificity", at=0.8, **how).iloc[0]
+    assert min(sure[["tp", "fp", "tn", "fn"]]) >= 6
+    assert "rough" not in sure["note"]
+    rare = points.operating_point(folded, choose="sensitivity", at=0.99, **how).iloc[0]
+    assert rare["fn"] < 6
+    assert f"rough: only {rare['fn']} positives are missed, of 6 or more" in rare["note"]
+    best = points.operating_point(folded, choose="youden", **how).iloc[0]
+    assert "rough: youden seeks the optimum of these very rows" in best["note"]

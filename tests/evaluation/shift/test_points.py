@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,8 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from melnb.evaluation.decisions import chosen, points
+from melnb.evaluation.networks import network_rows, with_mean
+from melnb.evaluation.shift.discrimination import external_metrics
 from melnb.evaluation.shift.points import external_points, flagged_shares
 from melnb.evaluation.shift.sources import source_tables
 from melnb.evaluation.shift.strata import source_subgroups
@@ -77,6 +80,38 @@ def test_subgroups_are_those_of_each_source_alone(judged: Tables) -> None:
     assert areas["value"].between(0.85, 1).all()
     assert "source" not in set(found["column"])
     assert source_subgroups({}, {}, positive="melanoma", threshold=0.5).empty
+
+
+def test_all_images_have_one_number_on_the_page(source: Make, locked: dict[str, Any]) -> None:
+    """Areas as the scores came, calls as the threshold judges: network by network."""
+    tables = source_tables(
+        source(600), {"b": source(300, name="b", fold=-1, patients=100)}, positive="melanoma"
+    )
+    away = tables["b"]
+    alone = {
+        k: away.assign(p_melanoma=away["p_melanoma"] ** power).eval("p_other = 1 - p_melanoma")
+        for k, power in enumerate((0.8, 1.4))
+    }
+    cut = tables | {"b": network_rows(with_mean(away, alone), alone)}
+    groups = {"b": away[["image_id"]].assign(sex=np.where(np.arange(300) % 2, "male", "female"))}
+    found = source_subgroups(
+        tables, groups, positive="melanoma", threshold=locked["threshold"], cut=cut,
+        smallest=5, draws=50,
+    )  # fmt: skip
+    of_all = found[found["column"] == "all"].set_index(["source", "metric"])
+    points = external_points(cut, locked=locked).set_index("source")
+    areas = external_metrics(tables, positive="melanoma", draws=50).set_index(["source", "metric"])
+    for name in tables:
+        for measure in ("sensitivity", "specificity"):
+            own = points.loc[name, [measure, f"{measure}_low", f"{measure}_high"]].tolist()
+            assert of_all.loc[(name, measure), ["value", "low", "high"]].tolist() == own
+        for metric in ("AUC", "average precision", "prevalence"):
+            for column in ("value", "low", "high"):
+                assert of_all.loc[(name, metric), column] == areas.loc[(name, metric), column]
+    assert (of_all.loc["b", "n"] == 300).all(), "images, not networks"
+    by_sex = found[(found["source"] == "b") & (found["column"] == "sex")]
+    assert (by_sex["n"] == 150).all()
+    assert by_sex.loc[by_sex["metric"] == "sensitivity", "value"].notna().all()
 
 
 def test_images_without_a_truth_are_counted_by_what_the_threshold_flags(source: Make) -> None:
