@@ -284,7 +284,9 @@ def _dispersion(folds: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """Return what the folds of one metric show; `folds` are those whose value is estimable."""
     row: dict[str, Any] = {"folds": len(folds), "n": int(folds["n"].sum())}
     if len(folds) < 2:
-        return row | {"note": f"not estimable: {len(folds)} fold(s) with a value, of two or more"}
+        return row | {
+            "note": f"spread not estimable: {len(folds)} fold(s) with a value, of 2 or more"
+        }
     value, se = (folds[c].to_numpy(dtype=float) for c in ("value", "se"))
     row |= {"mean": value.mean(), "sd": value.std(ddof=1), "note": ""}
     row |= {"lowest": value.min(), "highest": value.max()}

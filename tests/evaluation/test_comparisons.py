@@ -185,7 +185,7 @@ def test_folds_that_cannot_be_compared(binary: Make) -> None:
     assert whole["note"].eq("").all()
     one = metrics.metrics_by_fold(table[table["fold"] == 1], positive="melanoma", draws=9)
     lone = comparisons.fold_dispersion(one)
-    assert lone["note"].str.startswith("not estimable: 1 fold(s)").all()
+    assert lone["note"].str.startswith("spread not estimable: 1 fold(s)").all()
     in_first = truth & (table["fold"] == 0)  # all but one of its positives are dropped
     fewer = metrics.metrics_by_fold(
         table.drop(table.index[in_first][1:]), positive="melanoma", draws=50

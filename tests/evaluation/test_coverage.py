@@ -298,11 +298,14 @@ def test_what_follows_from_a_choice_is_covered_or_noted(
         cohorts(auc=0.85, patients=images, share=share, seed=12, sets=SETS // 4)
     ):
         table = pd.DataFrame({"truth": t, "score": s})
-        made = rechosen.rechosen_limits(table, choose=choose, at=at, draws=500, seed=k)
-        for name in limits.keys() & made.keys():
-            limits[name][k] = made[name]
         own, _ = thresholds.choose_threshold(table, positive="", choose=choose, at=at)
-        remarks.append("of 6 or more" in "; ".join(rechosen.rough_remarks(table, choose, own)))
+        fixed = measures.measure_rows(t, s >= own, draws=100)
+        made, _, remark = rechosen.rechosen_measures(
+            table, fixed, threshold=own, choose=choose, at=at, draws=500, seed=k
+        )
+        remarks.append("of 6 or more" in remark)
+        for name in limits:
+            limits[name][k] = made[name][1:]
     assert (np.mean(remarks) > 0.5) == noted
     words = f"threshold by {choose} {at:g}, {images} images, {share:.0%} positive"
     for name in truths.keys() - {*rechosen.HELD.get(choose, ())}:
@@ -310,7 +313,7 @@ def test_what_follows_from_a_choice_is_covered_or_noted(
         meant = "less: noted" if noted or best else "95 %"
         covered = report(f"bootstrap, {name}", words, limits[name], truths[name], meant)
         # What a choice flatters is moved by its optimism: rather too wide.
-        assert (0.8 if meant != "95 %" else 0.925) <= covered <= 0.99, name
+        assert (0.85 if meant != "95 %" else 0.925) <= covered <= 0.995, name
 
 
 def expected_precision(auc: float, share: float) -> float:

@@ -69,8 +69,8 @@ def write_report(
     Args:
         path: The HTML file.
         title: Of the report.
-        sections: In reading order. Tables without rows and figures without data are left out, and
-            so is a section that holds nothing else.
+        sections: In reading order. Empty texts, tables without rows and figures without data are
+            left out, and so is a section that holds nothing else.
         subtitle: A line below the title: which run, which images.
 
     Returns:
@@ -126,6 +126,8 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
 
 
 def _holds(part: Part) -> bool:
+    if isinstance(part, str):
+        return bool(part)
     if isinstance(part, pd.DataFrame):
         return not part.empty
     if isinstance(part, go.Figure):

@@ -24,7 +24,7 @@ import pandas as pd
 from melnb.evaluation import bootstrap
 from melnb.evaluation.calibration.probabilities import LEAST
 from melnb.evaluation.calibration.resamples import Sums
-from melnb.evaluation.rows import absent_interval, estimate
+from melnb.evaluation.rows import absent_interval, estimate, few_remark
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def measured_rows(
             limits=(limits[0], limits[1]),
             method=f"bootstrap of {cluster or 'rows'}",
             reason=reason,
+            remark="" if reason else few_remark(rows, cluster),
         )
         for name, value in values.items()
     ]

@@ -15,7 +15,7 @@ import pandas as pd
 from melnb.evaluation.calibration.probabilities import logit
 from melnb.evaluation.intervals import normal_quantile
 from melnb.evaluation.logistic import fit_logistic, logistic_covariance
-from melnb.evaluation.rows import absent_class, absent_interval, estimate, row_clusters
+from melnb.evaluation.rows import absent_class, absent_interval, estimate, few_remark, row_clusters
 from melnb.spread import centred, mean_and_deviation
 
 
@@ -51,6 +51,7 @@ def recalibration(
             value = float(found[0])
             se = math.sqrt(logistic_covariance(design, truth, offset, found, clusters)[0, 0])
         half = normal_quantile(confidence) * se
+        why = reason or absent_interval(rows, se, cluster)
         made.append(
             estimate(
                 metric,
@@ -59,7 +60,8 @@ def recalibration(
                 se=se,
                 limits=(value - half, value + half),
                 method=f"sandwich by {cluster}" if cluster else "Wald",
-                reason=reason or absent_interval(rows, se, cluster),
+                reason=why,
+                remark="" if why else few_remark(rows, cluster),
             )
         )
     return pd.concat(made, ignore_index=True)

@@ -10,7 +10,7 @@ Platt, Hanley and Yang 2000, Statistics in Medicine 19:313; Hall, Hyndman and Fa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -65,7 +65,8 @@ def rechosen_measures(
         options: `prevalence`, `beta`, `draws`, `seed` of `rechosen_limits`.
 
     Returns:
-        The measures; the limits of the threshold; a remark. What the choice holds at its value
+        The measures, with limits that are never within those at the fixed threshold; the limits of
+        the threshold; a remark. What the choice holds at its value
         (`HELD`), and what no resample changes, keeps the limits at this fixed threshold.
     """
     held = HELD.get(choose, ())
@@ -80,12 +81,14 @@ def rechosen_measures(
     for name, (value, *own) in fixed.items():
         kept = name in held or (not why and name not in limits)
         low, high = own if kept else limits.get(name, _NOTHING)
-        # What was moved down may end below the value of these rows, which holds no less.
-        ends = (min(low, value), max(high, value)) if low == low else _NOTHING
+        # A choice can but add to what the fixed threshold leaves unknown: where few rows are behind
+        # a count, all resamples may say 1.
+        ends = (_widest(min, low, value, own[0]), _widest(max, high, value, own[1]))
+        ends = ends if low == low else _NOTHING
         made[name] = (value, *ends) if value == value else (value, *_NOTHING)
-    words = f"{choose} is held at {at:g} by the choice: its limits are at this fixed threshold"
-    remarks = (words if held else "", why or few_remark(rows, cluster))
-    remarks = remarks if why else (*remarks, *rough_remarks(rows, choose, threshold))
+    words = f"the choice holds {choose} at {at:g} or above: its limits are at this fixed threshold"
+    remarks = [words if held else "", why or few_remark(rows, cluster)]
+    remarks += [] if why else rough_remarks(rows, choose, threshold)
     return made, limits.get(THRESHOLD, _NOTHING), "; ".join(filter(None, remarks))
 
 
@@ -253,6 +256,11 @@ def _chosen_counts(
     every[step == NO_STEP] = np.nan
     made[both] = every
     return made
+
+
+def _widest(choose: Callable[[list[float]], float], *ends: float) -> float:
+    """Return the lowest or the highest of what is known."""
+    return choose([end for end in ends if end == end] or [math.nan])
 
 
 def _over(share: float) -> float:
