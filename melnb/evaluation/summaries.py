@@ -246,6 +246,8 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
         meaning = f"where calibrated probabilities would be cut at a cost ratio of {row['at']:g}"
         theory = {"measure": "theoretical threshold", "value": row["theoretical_threshold"]}
         rows.append(theory | {"meaning": meaning})
+    stated = "of positives, for which PPV, NPV, number needed, flagged and accuracy are stated"
+    rows.append({"measure": "prevalence", "value": row["prevalence"], "meaning": stated})
     fixed = () if row["choose"] in ("threshold", "locked") else ("fixed_low", "fixed_high")
     for name, meaning in _MEASURES.items():
         fact = {"measure": _WORDS.get(name, name.replace("_", " ")).format(beta=row["beta"])}
@@ -277,5 +279,7 @@ def run_results(scores: pd.DataFrame, point: pd.DataFrame) -> dict[str, object]:
         row = pooled[pooled["metric"] == metric].iloc[0]
         results |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
         results |= {"images": int(row["n"]), "positives": int(row["positives"])}
-    chosen = ("threshold", "sensitivity", "specificity", "ppv", "npv", "prevalence")
+    ends = ("", "_low", "_high")
+    measures = ("sensitivity", "specificity", "ppv", "npv")
+    chosen = ("threshold", *(f"{m}{end}" for m in measures for end in ends), "prevalence")
     return results | {name: point[name].iloc[0] for name in chosen}

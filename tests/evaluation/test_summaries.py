@@ -76,6 +76,8 @@ def test_the_facts_of_a_point_are_its_numbers() -> None:
     ):
         assert facts.loc[words, "value"] == point[name].iloc[0]
         assert facts.loc[words, "low"] == point[f"{name}_low"].iloc[0]
+    assert facts.loc["prevalence", "value"] == point["prevalence"].iloc[0]
+    assert (facts["note"] == point["note"].iloc[0]).all()
     assert f"tp={point['tp'].iloc[0]}" in facts.loc["threshold", "meaning"]
     assert not facts.index.str.contains("_").any()
     assert "theoretical threshold" not in facts.index
@@ -97,6 +99,7 @@ def test_results_are_those_of_the_pooled_rows() -> None:
     results = summaries.run_results(scores, point)
     assert results["auc"] == metrics.auc(table, positive="melanoma")["value"].iloc[0]
     assert next(iter(results)) == "auc"
+    assert results["sensitivity_low"] < results["sensitivity"] < results["sensitivity_high"]
     assert results["images"] == 60
     single = metrics.metrics_by_fold(table.assign(fold=0), positive="melanoma", draws=50)
     assert summaries.run_results(single, point)["auc"] == results["auc"]

@@ -16,6 +16,7 @@ import pandas as pd
 from melnb.evaluation import bootstrap, metrics
 from melnb.evaluation.challenges.submissions import FORMATS, asked_class
 from melnb.evaluation.classes import auc_by_class, balanced_accuracy
+from melnb.evaluation.intervals import NO_ERROR
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rankings import Statistic
 from melnb.evaluation.rows import (
@@ -27,6 +28,7 @@ from melnb.evaluation.rows import (
 )
 from melnb.tables import TableError, class_names
 
+ALIKE = "interval not estimable: the patients are alike, so that no resample differs"
 CHALLENGES = ("isic2016", "isic2017", "isic2018", "isic2019", "siim2020", "isic2024")
 
 
@@ -244,7 +246,7 @@ def top_k_by_patient(
             se=float(se[column]),
             limits=(float(low[column]), float(high[column])),
             method=f"bootstrap of {patient}",
-            reason=reason,
+            reason=reason or ("" if se[column] > NO_ERROR else ALIKE),
         )
         for column, name in enumerate(names)
     ], ignore_index=True)  # fmt: skip

@@ -223,3 +223,13 @@ def test_the_secondary_prize_without_patients_says_why(binary: Make) -> None:
     assert alone["value"].tolist() == [1, pytest.approx(2 / 15)]
     with pytest.raises(TableError, match="no column 'patient_id'"):
         scoring.top_k_by_patient(table, positive="melanoma")
+
+
+def test_patients_who_are_alike_have_no_interval(binary: Make) -> None:
+    """All is seen among fifteen of each: 1, and nothing is known of how sure that is."""
+    table = binary([True, False] * 20, np.linspace(0.9, 0.1, 40))
+    table = table.assign(patient_id=[f"p{k // 2}" for k in range(40)])
+    row = scoring.top_k_by_patient(table, positive="melanoma", draws=50).iloc[0]
+    assert row["value"] == 1
+    assert np.isnan(row[["low", "high"]].astype(float)).all()
+    assert row["note"] == scoring.ALIKE
