@@ -182,7 +182,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def few_counts(rows: pd.DataFrame, threshold: float) -> str:
-    """Return that limits may cover less than they say, since one of four counts is small, or nothing.
+    """Return that limits may cover less than they say, one of four counts being small, or nothing.
 
     With 1 to 4 positives missed they cover 86 to 93 % in simulations (`test_coverage`).
     """
