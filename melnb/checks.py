@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-_IMAGE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+from melnb.files import is_safe
+
 _SUM_TOLERANCE = 1e-3  # a file with three decimals per class still sums to one
 # Not shown, yet acted on: by a terminal (Escape), or by whoever lays out text from right to left.
 _UNSEEN = re.compile(
@@ -39,8 +40,8 @@ def check_ids(table: pd.DataFrame, name: str) -> None:
     if ids.isna().any():
         raise TableError(f"{name}: row {int(np.argmax(ids.isna()))} has an empty image_id")
     texts = [str(i) for i in ids]
-    if not all(map(_IMAGE_ID.fullmatch, texts)):
-        unsafe = next(text for text in texts if not _IMAGE_ID.fullmatch(text))
+    if not all(map(is_safe, texts)):
+        unsafe = next(text for text in texts if not is_safe(text))
         raise TableError(
             f"{name}: image_id {unsafe!r} is unsafe as a file name: "
             "use letters, digits, _ . + and -, not beginning with a dot"

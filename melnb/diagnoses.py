@@ -42,7 +42,13 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
             "malignant melanocytic proliferations (melanoma)",
         ),
     ),
-    Diagnosis("nevus", "NV", "Nevus", False, ("nv", "naevus", "melanocytic nevus", "common nevus")),
+    Diagnosis(
+        "nevus",
+        "NV",
+        "Nevus",
+        False,
+        ("nv", "naevus", "nevi", "naevi", "melanocytic nevus", "common nevus"),
+    ),
     Diagnosis("basal_cell_carcinoma", "BCC", "Basal cell carcinoma", True, ("bcc",)),
     Diagnosis(
         "actinic_keratosis",
@@ -112,11 +118,13 @@ MELANOMA = "melanoma"
 OTHER = "other"  # everything that is not melanoma, in a two-class task
 NAMES: tuple[str, ...] = tuple(d.name for d in DIAGNOSES)
 _BY_NAME = {d.name: d for d in DIAGNOSES}
-_BY_TEXT = {
-    text: d.name
-    for d in DIAGNOSES
-    for text in (d.name, d.name.replace("_", " "), d.code.lower(), *d.synonyms)
-}
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub("[-_]", " ", text.lower()).split())
+
+
+_BY_TEXT = {_plain(text): d.name for d in DIAGNOSES for text in (d.name, d.code, *d.synonyms)}
 
 
 def find_diagnosis(text: str) -> str:
@@ -126,12 +134,13 @@ def find_diagnosis(text: str) -> str:
     `"Squamous cell carcinoma, Invasive"`.
 
     Args:
-        text: A name, code or synonym in any case, such as `"NV"` or `"seborrheic keratosis"`.
+        text: A name, code or synonym in any case, with blanks, hyphens or underscores, such as
+            `"NV"` or `"seborrheic keratosis"`.
 
     Raises:
         ValueError: The text is outside the ontology; the nearest known name is given.
     """
-    key = " ".join(text.strip().lower().replace("_", " ").split())
+    key = _plain(text)
     first, *kinds = (part.strip() for part in key.split(","))
     named = _BY_TEXT.get(first)
     if key not in _BY_TEXT and named and {_BY_TEXT.get(kind, named) for kind in kinds} == {named}:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".gif"}
 )
 # What a picture's file may be, whatever its name says. Pillow reads more, some of it by programs
 # that it starts: of an EPS, PostScript is run.
@@ -20,7 +22,11 @@ PICTURE_FORMATS = (
     "PCX", "AVIF",
 )  # fmt: skip
 MOST_PIXELS = 1 << 26  # of one picture, 8,192 x 8,192: an eighth of a GB for each byte of a pixel
-_UNREAD = frozenset({".dcm", ".npy"})  # of pictures too, which others have
+# Of pictures too, which cameras and others have.
+UNREAD_SUFFIXES = frozenset(
+    {".dcm", ".npy", ".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"}
+)
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 def is_table(path: str | Path) -> bool:
@@ -32,7 +38,25 @@ def picture_id(name: str) -> str:
     r"""Return a picture's id, without folder and suffix: `a\ISIC_1.jpg` is ISIC_1, `v1.2` stays."""
     bare = name.strip().replace("\\", "/").rpartition("/")[2]
     stem, suffix = os.path.splitext(bare)  # noqa: PTH122
-    return stem if suffix.lower() in PICTURE_SUFFIXES | _UNREAD else bare
+    return stem if suffix.lower() in PICTURE_SUFFIXES | UNREAD_SUFFIXES else bare
+
+
+def is_safe(name: str) -> bool:
+    """Tell whether a name may be that of a file everywhere: ASCII, no blank, no sign in front."""
+    return _SAFE.fullmatch(name) is not None
+
+
+def safe_id(name: str) -> str:
+    """Return an id that may be a file's name everywhere, the same however its letters are coded.
+
+    `Müller 1` is Muller_1, whether its letter is one character or two (as a Mac writes it); what
+    has no letter of ASCII is `_`. A name that is safe, and none, stay as they are.
+    """
+    if not name or is_safe(name):
+        return name
+    letters = unicodedata.normalize("NFKD", name.strip())
+    seen = "".join(c for c in letters if unicodedata.category(c) not in ("Mn", "Cf"))
+    return re.sub(r"^[.+-]|[^A-Za-z0-9_.+-]+", "_", seen) or "_"
 
 
 def load_json(path: str | Path) -> Any:

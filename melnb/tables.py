@@ -30,7 +30,10 @@ IMAGE_COLUMNS = (
 OPTIONAL_IMAGE_COLUMNS = ("mask_path", "width", "height", "split", "shard")
 FOLD_COLUMNS = ("image_id", "fold")
 PREDICTION_COLUMNS = ("image_id", "fold", "truth")
-ID_COLUMNS = ("image_id", "image_name", "image", "isic_id", "id")  # as others call it
+ID_COLUMNS = (
+    "image_id", "image_name", "image", "isic_id", "filename", "file_name", "file", "img", "img_id",
+    "img_name", "id",
+)  # as others call it  # fmt: skip
 CONSTANT_COLUMNS = ("run", "views", "kind")
 KINDS = ("probability", "score")
 

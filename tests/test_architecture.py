@@ -23,7 +23,7 @@ ARROWS = {
     "threads": set(),
     "diagnoses": set(),
     "files": set(),
-    "checks": set(),
+    "checks": {"files"},
     "signatures": set(),
     "formulas": set(),
     "encodings": {"checks", "signatures"},

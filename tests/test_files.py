@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.files import PICTURE_SUFFIXES, picture_id
+from melnb.files import PICTURE_SUFFIXES, is_safe, picture_id, safe_id
 from melnb.patients.overlap import keys
 
 
@@ -21,6 +21,25 @@ def test_a_picture_is_called_without_folder_and_suffix_by_all_who_ask(
 @pytest.mark.parametrize("name", ["v1.2", "p.1_left", "scan.0001", ".jpg", "a.jpg.part"])
 def test_a_point_in_an_id_is_no_suffix(name: str) -> None:
     assert picture_id(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("ISIC_0000001", "ISIC_0000001"), ("v1.2+a-b", "v1.2+a-b"), ("", ""), ("my pic", "my_pic"),
+        ("M\u00fcller", "Muller"), ("Mu\u0308ller", "Muller"), ("-1", "_1"), (".a", "_a"),
+        ("(2)", "_2_"),        ("\u200ba", "a"), ("\u80cc", "_"), ("a/b", "a_b"),
+    ],
+)  # fmt: skip
+def test_an_id_may_be_a_files_name_everywhere(name: str, safe: str, tmp_path: Path) -> None:
+    assert safe_id(name) == safe
+    assert safe_id(safe) == safe
+    assert is_safe(safe) == bool(safe)
+    if name.strip() and "/" not in name:
+        assert keys(pd.Series([f"{name}.jpg", safe])).nunique() == 1
+        file = tmp_path / "theirs.csv"
+        file.write_text(f"image,target,pred\n{name},0,0.2\nother,1,0.7\n", encoding="utf-8")
+        assert read_foreign(file)["image_id"].iloc[0] == safe
 
 
 def test_a_newer_suffix_is_none_of_an_id_in_predictions_either(tmp_path: Path) -> None:

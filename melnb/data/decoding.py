@@ -46,6 +46,8 @@ _DARK = 64  # of 256: the brightest colour of 14 bits in a file of 16
 _MOST_PAGES = 100  # of a TIFF: a pyramid has ten
 _ROWS = 256  # that are worked on at a time, so that memory is that of the picture alone
 
+_AGAIN = ": copy or download it again, or remove it"
+
 
 class PictureError(ValueError):
     """A picture cannot be had from its file; the message names the file and the reason."""
@@ -220,7 +222,7 @@ def reading(name: str, data: bytes = b"") -> Iterator[None]:
     except (MemoryError, FileNotFoundError):
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error …
-        raise PictureError(f"{name}: {error}") from None
+        raise PictureError(f"{name}: {error}: copy or download it again") from None
 
 
 def _foreign(data: bytes) -> str:
@@ -230,7 +232,7 @@ def _foreign(data: bytes) -> str:
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return ": this is a HEIC picture: save it as JPEG or PNG"
     kind = describe_file(data[:HEAD])
-    return f": this is {kind}" if kind and " picture" not in kind else ""
+    return f": this is {kind}" if kind and " picture" not in kind else _AGAIN
 
 
 def _least_size(width: int, height: int, size: int, fit: Fit) -> tuple[int, int]:

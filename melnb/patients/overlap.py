@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.checks import TEST, TableError
-from melnb.files import picture_id
+from melnb.files import picture_id, safe_id
 
 COLUMNS = ("image_id", "met_by", "shared")
 BY = ("image", "lesion", "patient", "picture")
@@ -206,8 +206,8 @@ def _plain(name: str) -> str:
 
 
 def _name(name: object) -> str:
-    """Return an image's id without folder and suffix."""
-    return picture_id(_plain(str(name)))
+    """Return an image's id without folder and suffix, as it is safe to be a file's name."""
+    return safe_id(picture_id(_plain(str(name))))
 
 
 def _image(name: str) -> str:

@@ -10,12 +10,11 @@ from melnb.checks import check_ids
 from melnb.data.features.columns import feature_column, reason_against, reason_against_values
 from melnb.data.features.tables import LEFT_OUT, NOTES
 from melnb.delimited import read_delimited
-from melnb.files import picture_id
+from melnb.files import picture_id, safe_id
 from melnb.missing import count_missing
 from melnb.patients.overlap import match
-from melnb.tables import TableError
+from melnb.tables import ID_COLUMNS, TableError
 
-ID_COLUMNS = ("image_id", "image_name", "image", "isic_id")
 _PREDICTIONS = ("pred", "prediction", "predictions", "probability", "prob")
 
 
@@ -82,9 +81,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise TableError(
             f"{path}: no id among {[*table.columns]}: name it one of {list(ID_COLUMNS)}"
         )
-    ids = table.pop(own).map(picture_id, na_action="ignore").astype(object)
+    ids = table.pop(own).map(picture_id, na_action="ignore").map(safe_id, na_action="ignore")
     table = table.drop(columns="image_id", errors="ignore")
-    table.insert(0, "image_id", ids)
+    table.insert(0, "image_id", ids.astype(object))
     try:
         check_ids(table, "features")
     except TableError as error:

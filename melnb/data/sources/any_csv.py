@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from melnb.data.sources.labels import (
+    check_labels,
+    check_no_labels,
+    read_labels,
+    read_targets,
+)
 from melnb.data.sources.layout import (
     GROUPS,
     NOTES,
@@ -24,37 +31,35 @@ from melnb.data.sources.layout import (
     optional_column,
     place_pictures,
     read_rows,
+    safe_ids,
 )
 from melnb.data.sources.vocabulary import (
     UNKNOWN,
-    find_classes,
+    find_split,
     read_ages,
     read_diagnoses,
     read_hierarchy,
-    read_malignancy,
-    read_one_hot,
     read_sexes,
     read_sites,
 )
-from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
 from melnb.files import is_table, picture_id
-from melnb.missing import NAMES as UNKNOWN_NAMES
 from melnb.missing import blank_missing, count_missing, whole_ids
 from melnb.numerals import read_numbers
 from melnb.tables import ID_COLUMNS, IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS, TableError
 
-HOME = "wherever your pictures are"
 COLUMNS = tuple(c for c in (*IMAGE_COLUMNS, *OPTIONAL_IMAGE_COLUMNS) if c != "source")
 _READERS = {
     "diagnosis": read_diagnoses, "sex": read_sexes, "age": read_ages, "site": read_sites,
 }  # fmt: skip
 _PUBLISHED = {
     "image_id": ID_COLUMNS,
+    "path": ("image_path", "filepath", "file_path"),
+    "diagnosis": ("dx",),
     "age": ("age_approx", "age_approximate"),
     "site": ("anatom_site_general_challenge", "anatom_site_general", "localization"),
 }  # fmt: skip
 _LEVEL = re.compile(r"\s*(diagnosis|iddx)_([1-5]|full)\s*$", re.IGNORECASE)
-_BINARY = {"0": OTHER, "1": MELANOMA, "0.0": OTHER, "1.0": MELANOMA}
+_BOOKS = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".feather")
 
 
 def read_any_csv(
@@ -75,7 +80,8 @@ def read_any_csv(
     Args:
         folder: The CSV, or a folder that holds no other. Pictures lie anywhere below that folder,
             named by image id, or where the column `path` says, relative to it.
-        columns: Our column to theirs: `{"image_id": "name", "diagnosis": "dx"}`.
+        columns: Our column to theirs: `{"image_id": "name", "diagnosis": "dx"}`; an empty text says
+            that they have none.
         missing: What to do with rows whose picture is not there.
 
     Raises:
@@ -87,36 +93,26 @@ def read_any_csv(
     columns = _check_columns(columns or {})
     place = Path(folder)
     is_file = is_table(place) and not place.is_dir()
-    listing = list_folder(place.parent if is_file else place, source="csv", home=HOME)
+    listing = list_folder(place.parent if is_file else place, source="csv", home="")
     file = listing.root / place.name if is_file else _only_csv(listing)
     if not file.is_file():
         raise FileNotFoundError(f"csv: no file {file}")
     rows = read_rows(file)
-    named = {ours: column(rows, file, theirs) for ours, theirs in columns.items()}
-    taken = set(columns.values())
-    for ours in COLUMNS:
-        values = optional_column(rows, ours)
-        if values is not None and ours not in named and values.name not in taken:
-            named[ours] = values
-    for ours, theirs in _PUBLISHED.items():
-        rest = rows[[c for c in rows if c not in {v.name for v in named.values()}]]
-        values = optional_column(rest, *theirs)
-        if (
-            values is not None
-            and ours not in named
-            and not (ours == "image_id" and "path" in named)
-        ):
-            named[ours] = values
-    if not {"image_id", "path"} & named.keys():
-        column(rows, file, "image_id")  # says what is there instead
-    table = rows.drop(columns=list({str(values.name) for values in named.values()}))
+    named = _name_columns(rows, columns, file)
+    unmeant = [optional_column(rows, ours) for ours, theirs in columns.items() if not theirs]
+    taken = [*named.values(), *(values for values in unmeant if values is not None)]
+    table = rows.drop(columns=list({str(values.name) for values in taken}))
     table = table.apply(blank_missing, names=False)
     table = _read_named(table, named, file)
     if not {"target", "diagnosis"} & named.keys():
-        table = _read_labels(table, file)
+        table = read_labels(table, file)
+        if not {"target", "diagnosis"} & {*table.columns, *columns}:
+            check_no_labels(table, file)
+    elif not _is_own(table, named):
+        check_labels(table, file)
     placed = _place(table, named, listing, file, missing)
     placed.attrs["indeterminate"] = table.attrs.get("indeterminate", ())
-    placed.attrs[NOTES] = _notes(rows, named, table)
+    placed.attrs[NOTES] = [*table.attrs.get(NOTES, ()), *_notes(rows, named, table)]
     return make_images("csv", [placed])
 
 
@@ -132,6 +128,34 @@ def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
     return dict(columns)
 
 
+def _name_columns(
+    rows: pd.DataFrame, columns: Mapping[str, str], file: Path
+) -> dict[str, pd.Series]:
+    """Return the column of each of ours: as it is mapped, named as ours, or as published."""
+    named = {ours: column(rows, file, theirs) for ours, theirs in columns.items() if theirs}
+    taken = set(columns.values())
+    for ours in COLUMNS:
+        values = optional_column(rows, ours)
+        if values is not None and ours not in columns and values.name not in taken:
+            named[ours] = values
+    for ours, theirs in _PUBLISHED.items():
+        rest = rows[[c for c in rows if c not in {v.name for v in named.values()}]]
+        values = optional_column(rest, *theirs)
+        if (
+            values is not None
+            and ours not in {**named, **columns}
+            and not (ours == "image_id" and "path" in named)
+        ):
+            named[ours] = values
+    if not {"image_id", "path"} & named.keys():
+        try:
+            column(rows, file, "image_id")  # says what is there instead
+        except TableError as error:
+            settle = "say which it is (columns={image_id: theirs}), or write a header"
+            raise TableError(f"{error}: {settle}") from None
+    return named
+
+
 def _only_csv(listing: Listing) -> Path:
     for folder, names in listing.names.items():  # shallow folders first
         for suffixes in (".csv", (".tsv", ".tab")):  # a .txt may be anything
@@ -143,6 +167,12 @@ def _only_csv(listing: Listing) -> Path:
                 )
             if tables:
                 return listing.root / folder / tables[0]
+    books = [n for names in listing.names.values() for n in names if n.lower().endswith(_BOOKS)]
+    if books:
+        raise FileNotFoundError(
+            f"csv: no *.csv in {listing.root} or below, but {books[0]}: save it from there as CSV "
+            "UTF-8"
+        )
     if listing.pictures("**"):
         raise FileNotFoundError(
             f"csv: no *.csv in {listing.root} or below, but pictures: give the table itself, or "
@@ -153,8 +183,10 @@ def _only_csv(listing: Listing) -> Path:
 
 def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) -> pd.DataFrame:
     ids = named["image_id"] if "image_id" in named else named["path"]
-    ids = check_ids(whole_ids(ids.map(picture_id, na_action="ignore")), file)
+    bare = check_ids(whole_ids(ids.map(picture_id, na_action="ignore")), file)
+    ids, notes = safe_ids(bare, file)
     table = table.assign(image_id=ids)
+    table.attrs[NOTES] = notes
     for ours, values in named.items():
         if ours == "diagnosis" and _LEVEL.match(str(values.name)):
             table[ours] = read_hierarchy(values.to_frame())
@@ -167,65 +199,23 @@ def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) ->
         elif ours not in ("image_id", "target", "path"):
             table[ours] = blank_missing(values)
     if "split" in table:
-        wrong = ~table["split"].isin(["train", "test"]) & table["split"].notna()
+        split = table["split"].map(find_split, na_action="ignore")
+        wrong = split == ""
         if wrong.any():
             value = table.loc[wrong, "split"].iloc[0]
             raise TableError(f"{file} line {wrong.idxmax()}: split {value!r} is not train or test")
+        table["split"] = split
     if "target" in named:
-        own = set(IMAGE_COLUMNS) <= {*named, *table.columns}  # a table as 02_prepare writes it
-        table["target"] = _read_targets(named["target"], file, own=own)
+        own = _is_own(table, named)
+        table["target"] = read_targets(named["target"], file, own=own)
     elif "diagnosis" in table:
         table["target"] = table["diagnosis"].where(table["diagnosis"] != UNKNOWN)
     return table
 
 
-def _read_labels(table: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Read labels that stand in several columns, or say no more than benign or malignant."""
-    classes = find_classes(table, file)
-    told = table[list(classes.values())].notna().any(axis=1)
-    if len(classes) > 1 and told.any():
-        name = read_one_hot(table[told], file, list(classes))
-        named = name.where(name.isin(NAMES), UNKNOWN)
-        return table.drop(columns=list(classes.values())).assign(target=name, diagnosis=named)
-    diagnosis = read_hierarchy(table)
-    widest = optional_column(table, "benign_malignant", "diagnosis_1", "iddx_1")
-    if widest is not None:
-        target, doubt = read_malignancy(widest, file)
-        table = table.assign(target=target)
-        table.attrs["indeterminate"] = tuple(table["image_id"][doubt])
-    return table if diagnosis is None else table.assign(diagnosis=diagnosis)
-
-
-def _read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
-    """Read classes; a word for missing is none, and one that may name a class is refused."""
-    said = whole_ids(blank_missing(values, names=False))
-    texts = {str(text) for text in said.dropna().unique()}
-    numbers = {text for text in texts if text.lstrip("-").isdigit()}
-    if "-1" in texts and texts == numbers:
-        if "0" not in texts:
-            raise TableError(
-                f"{file}: {values.name} says -1 beside {sorted(texts - {'-1'})}: is -1 a class, "
-                "or is it unknown? Write 0 and 1, or leave the cells empty"
-            )
-        said = said.mask(said == "-1")
-    unsaid = said[said.astype(str).str.lower().isin(UNKNOWN_NAMES)]
-    if len(unsaid) and not own:
-        raise TableError(
-            f"{file} line {unsaid.index[0]}: {values.name} is {unsaid.iloc[0]!r} ({len(unsaid)} of "
-            f"{len(values)} such): is that a class, or is it not known? Leave the cell empty where "
-            f"it is not known; name a class otherwise (no_lesion, say); or map the column as the "
-            f"diagnosis (columns: diagnosis={values.name}), which may be unknown"
-        )
-    texts -= {"-1"}
-    if texts and texts <= _BINARY.keys():
-        return said.map(_BINARY)
-    names = {}
-    for text in texts:
-        try:
-            names[text] = find_diagnosis(text)
-        except ValueError:  # a class of the user's own
-            names[text] = "_".join(text.lower().split())
-    return said.map(names)
+def _is_own(table: pd.DataFrame, named: Mapping[str, pd.Series]) -> bool:
+    """Tell whether a table is as 02_prepare writes it."""
+    return set(IMAGE_COLUMNS) <= {*named, *table.columns}
 
 
 def _notes(rows: pd.DataFrame, named: dict[str, pd.Series], table: pd.DataFrame) -> list[str]:
@@ -261,6 +251,7 @@ def _place(
     else:
         there = set(listing.pictures("**").values())
         said = named["path"].map(beside, na_action="ignore")
+        _check_paths(table["image_id"], said, file)
         pictures = {
             i: p
             for i, p in zip(table["image_id"], said, strict=True)
@@ -270,11 +261,27 @@ def _place(
 
 
 def _beside(file: Path, path: str) -> str:
-    """Return where a path in a table leads, relative to the table; Windows writes it otherwise."""
-    place = os.path.normpath(file.parent / path)
-    if "\\" in path and not Path(place).exists():
-        return os.path.normpath(file.parent / path.replace("\\", "/"))
-    return place
+    """Return where a path in a table leads, relative to the table.
+
+    Windows writes it with another slash, and a Mac an umlaut as two characters.
+    """
+    places = [
+        os.path.normpath(file.parent / unicodedata.normalize(form, spelt))
+        for spelt in (path, path.replace("\\", "/"))
+        for form in ("NFC", "NFD")
+    ]
+    first = os.path.normpath(file.parent / path)
+    return next((place for place in (first, *places) if Path(place).exists()), first)
+
+
+def _check_paths(ids: pd.Series, paths: pd.Series, file: Path) -> None:
+    doubled = paths[paths.duplicated(keep=False) & paths.notna()]
+    if len(doubled):
+        lines = doubled.index[doubled == doubled.iloc[0]][:2]
+        raise TableError(
+            f"{file} lines {lines[0]} and {lines[1]}: {ids[lines[0]]} and {ids[lines[1]]} have one "
+            f"path, {doubled.iloc[0]}: keep one row per picture"
+        )
 
 
 def _without_masks(listing: Listing, table: pd.DataFrame) -> Listing:

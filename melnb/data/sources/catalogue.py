@@ -99,14 +99,19 @@ def read_source(
             "1: use task melanoma, or the pictures themselves (source siim2020)"
         )
     labelled = task != MASK
-    images = _read(source, folder, columns, rows, seed, missing, labelled)
+    named = held_out and task in (MELANOMA, DIAGNOSIS)  # a class of one's own cannot be one
+    images = _read(source, folder, columns, rows, seed, missing, labelled, named)
     if task == MASK:
         images = keep_masked(images, source=source, folder=folder, missing=missing or "error")
-    images = set_task(images, task)
-    unlabelled = images["target"].isna().all()
-    if held_out or unlabelled:
+    if held_out:
         images = images.assign(split="test")
-        images.attrs |= {"unlabelled": tuple(images["image_id"])} if unlabelled else {}
+    images = set_task(images, task)
+    if images["target"].isna().all():
+        images = images.assign(split="test")
+        images.attrs |= {"unlabelled": tuple(images["image_id"])}
+    if rows and rows < len(images):
+        note = f"{rows} of {len(images)} images, drawn by the seed: rows=0 takes all"
+        images.attrs |= {NOTES: (*images.attrs.get(NOTES, ()), note)}
     return sample_rows(images, rows, seed) if rows else images
 
 
@@ -176,6 +181,7 @@ def _read(
     seed: int,
     missing: Missing | None,
     labelled: bool,
+    held_out: bool,
 ) -> pd.DataFrame:
     if source == "synthetic":
         return _read_synthetic(folder, rows, seed)
@@ -186,6 +192,8 @@ def _read(
         return read_any_csv(folder, columns=columns, **policy)
     if source in UNLABELLED:
         return READERS[source](folder, labelled=labelled, **policy)
+    if source == "folders":
+        return read_folders(folder, held_out=held_out, **policy)
     return READERS[source](folder, **policy)
 
 

@@ -87,7 +87,7 @@ def read_isic2016(
     parts = [
         Part(
             "train" if name == "Training" else "test",
-            f"{stem}3_{name}_GroundTruth.csv",
+            f"{stem}3*_{name}_GroundTruth.csv",  # Part 3B says the same
             (f"{stem}3_{name}_Data", f"{stem}3B_{name}_Data", f"{stem}1_{name}_Data"),
             (f"{stem}1_{name}_GroundTruth", f"{stem}3B_{name}_Data"),
             unlabelled=(f"{stem}3_{name}_Data", f"{stem}1_{name}_Data"),

@@ -16,6 +16,7 @@ from melnb.data.sources.listing import Listing as Listing
 from melnb.data.sources.listing import Pictures
 from melnb.data.sources.listing import list_folder as list_folder
 from melnb.delimited import read_delimited
+from melnb.files import safe_id
 from melnb.missing import NEGATIVE, UNSAID, count_missing, read_group_ids
 from melnb.tables import IMAGE_COLUMNS, TableError, check_images
 
@@ -78,6 +79,31 @@ def check_ids(ids: pd.Series, file: Path) -> pd.Series:
     return ids
 
 
+def safe_ids(ids: pd.Series, file: Path) -> tuple[pd.Series, list[str]]:
+    """Return checked ids as they may be names of files, and a line that says which have changed.
+
+    Raises:
+        TableError: Two have become one; their lines are named.
+    """
+    safe = ids.map(safe_id)
+    changed = ids[safe != ids]
+    doubled = safe[safe.duplicated(keep=False)]
+    if len(doubled):
+        lines = doubled.index[doubled == doubled.iloc[0]][:2]
+        raise TableError(
+            f"{file} lines {lines[0]} and {lines[1]}: {ids[lines[0]]!r} and {ids[lines[1]]!r} are "
+            f"both {doubled.iloc[0]} where letters, digits and _ . + - alone are left, as in the "
+            "names of files: write one of them otherwise"
+        )
+    if changed.empty:
+        return safe, []
+    first = changed.iloc[0]
+    note = (
+        f"{len(changed)} image ids are no safe names of files: {first!r} is {safe_id(first)} here"
+    )
+    return safe, [note]
+
+
 def place_pictures(
     table: pd.DataFrame, pictures: dict[str, str], listing: Listing, *, file: Path, missing: Missing
 ) -> pd.DataFrame:
@@ -93,7 +119,7 @@ def place_pictures(
 
     Raises:
         FileNotFoundError: Pictures are missing and `missing` is `error`; it is told how many of
-            them lie there under another suffix, case or folder.
+            them lie there under another name, suffix or folder.
         ValueError: `missing` is none of the three, or two files bear one id.
     """
     if missing not in ("error", "drop", "keep"):
@@ -116,14 +142,16 @@ def place_pictures(
 
 def _remedy(lost: pd.Series, listing: Listing, sought: Sequence[str]) -> str:
     near = listing.near(set(lost))
-    leave = "or leave them out (missing='drop')"
+    leave = "or leave them out (missing=drop)"
     if not near:
-        return f"complete the download from {listing.home}, {leave}"
+        return f"{listing.remedy('complete the download from {}')}, {leave}"
     first = next(iter(near.values()))
+    if first in listing.broken:
+        return f"{first} is a link that leads nowhere: mend it, {leave}"
     folders = " or ".join(name for name in sought if name != "**")
     where = f" and in a folder {folders}" if folders else ""
     return (
-        f"{len(near)} of them lie there under another suffix, case or folder, such as {first}: "
+        f"{len(near)} of them lie there under another name, suffix or folder, such as {first}: "
         f"have them named as the table does, as one of {' '.join(sorted(PICTURE_SUFFIXES))}"
         f"{where}, {leave}"
     )

@@ -96,5 +96,5 @@ def _refusal(
     there = f", but {near[image]} ({len(near)} such): rename it" if near else ""
     return FileNotFoundError(
         f"{source}: {len(lost)} of {len(images)} images have no mask; of {path} there is {sought}"
-        f"{there}; complete the download, or leave them out (missing='drop')"
+        f"{there}; complete the download, or leave them out (missing=drop)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.sources.layout import optional_column
-from melnb.diagnoses import MELANOMA, OTHER, find_diagnosis, find_in_hierarchy
+from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis, find_in_hierarchy
 from melnb.missing import blank_missing, is_missing
 from melnb.numerals import read_numbers
 from melnb.tables import ID_COLUMNS, TableError
@@ -20,8 +21,15 @@ _MALIGNANCY = {
     "malignant": "malignant", "1": "malignant", "1.0": "malignant", "true": "malignant",
     "false": "benign",
 }  # fmt: skip
-_GROUPS = (OTHER, "benign", "malignant")  # classes that are no diagnosis
-_SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
+GROUPS = (OTHER, "benign", "malignant")  # classes that are no diagnosis
+_SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(
+    ("test", "testing", "val", "valid", "validation", "dev"), "test"
+)
+_SET = re.compile(r"[ _-]?(?:set|data|images|pictures|part|split)$")
+_SEXES = {
+    "male": "male", "m": "male", "man": "male", "female": "female", "f": "female",
+    "woman": "female",
+}  # fmt: skip
 _SITES = {
     "head/neck": ("head", "neck", "face", "scalp", "ear"),
     "upper extremity": ("hand", "arm", "upper extremities"),
@@ -45,7 +53,32 @@ def read_diagnoses(values: pd.Series, file: Path) -> pd.Series:
     Raises:
         TableError: A text is outside the ontology: file, line, value and the nearest are named.
     """
-    return _translate(blank_missing(values, names=False), find_diagnosis, file)
+
+    def diagnosis(text: str) -> str:
+        if text.lower() in GROUPS:
+            raise ValueError(
+                f"diagnosis {text!r} is a class, no diagnosis: map its column as the target "
+                f"(columns={{target: {values.name}}})"
+            )
+        return find_diagnosis(text)
+
+    return _translate(blank_missing(values, names=False), diagnosis, file)
+
+
+def find_split(text: str) -> str:
+    """Return `train` or `test` for a word that says which part an image is of, else nothing.
+
+    Validation images were held out, and are test images here.
+    """
+    word = text.strip().lower()
+    return _SPLITS.get(word) or _SPLITS.get(_SET.sub("", word), "")
+
+
+def find_odds(target: pd.Series, diagnosis: pd.Series) -> pd.Series:
+    """Tell which images are of one class by their target and of another by their diagnosis."""
+    named = set(NAMES) - {UNKNOWN}
+    odd = diagnosis.isin(named) & target.isin(named) & (target != diagnosis)
+    return odd | ((diagnosis == MELANOMA) & target.isin([OTHER, "benign"]))
 
 
 def read_sexes(values: pd.Series, file: Path) -> pd.Series:
@@ -57,7 +90,10 @@ def read_sexes(values: pd.Series, file: Path) -> pd.Series:
 
     def sex(text: str) -> str | float:
         if text.lower() not in _SEXES:
-            raise ValueError(f"sex {text!r} is not male, female or unknown")
+            raise ValueError(
+                f"sex {text!r} is not male, female or unknown: write one of these, or leave the "
+                "cell empty"
+            )
         return _SEXES[text.lower()]
 
     return _translate(blank_missing(values, negative=True), sex, file)
@@ -83,19 +119,24 @@ def read_sites(values: pd.Series, file: Path) -> pd.Series:
 
 
 def read_flags(values: pd.Series, file: Path) -> pd.Series:
-    """Map 1 to True and 0 to False, however written (`1`, `1.0`).
+    """Map 1 to True and 0 to False, however written (`1`, `1.0`, `true`).
 
     Raises:
         TableError: A value is neither, or empty: whether it means 0 is not for us to say.
     """
     if values.isna().any():
-        raise TableError(f"{file} line {values.index[values.isna()][0]}: {values.name} is empty")
+        raise TableError(
+            f"{file} line {values.index[values.isna()][0]}: {values.name} is empty, and others of "
+            "its row are not: write 0 or 1"
+        )
 
     def flag(text: str) -> bool:
+        number = {"true": "1", "false": "0"}.get(text.lower(), text)
         try:
-            return {0.0: False, 1.0: True}[float(text)]
+            return {0.0: False, 1.0: True}[float(number)]
         except (ValueError, KeyError):
-            raise ValueError(f"{values.name} is {text!r}, neither 0 nor 1") from None
+            problem = f"{values.name} is {text!r}, neither 0 nor 1: write one of them"
+            raise ValueError(problem) from None
 
     return _translate(values, flag, file).eq(True)
 
@@ -124,7 +165,7 @@ def find_classes(table: pd.DataFrame, file: Path) -> dict[str, str]:
     for name in table.columns:
         text = str(name).strip().lower()
         try:
-            found = text if text in _GROUPS else find_diagnosis(text)
+            found = text if text in GROUPS else find_diagnosis(text)
         except ValueError:
             continue  # the image id; weights of the official scoring
         if found in columns:
@@ -157,7 +198,8 @@ def read_one_hot(table: pd.DataFrame, file: Path, classes: Sequence[str]) -> pd.
         image = "it" if ids is None else ids.iloc[row]
         raise TableError(
             f"{file} line {table.index[row]}: {image} is labelled "
-            f"{labels or 'nothing'}, one label is needed ({int((count != 1).sum())} such rows)"
+            f"{labels or 'nothing'}, one label is needed ({int((count != 1).sum())} such rows): "
+            "mark one, or leave all cells of its classes empty where nobody knows"
         )
     return pd.Series(np.asarray(classes, dtype=object)[marks.argmax(axis=1)], index=table.index)
 

@@ -31,10 +31,7 @@ from melnb.evaluation.challenges.contents import (
 )
 from melnb.tables import ID_COLUMNS, TableError
 
-_IDS = (
-    *(name for name in ID_COLUMNS if name != "id"), "filename", "file_name", "file", "img",
-    "img_id", "img_name", "image_path", "filepath", "file_path", "path", "id",
-)  # fmt: skip
+_IDS = (*ID_COLUMNS[:-1], "image_path", "filepath", "file_path", "path", "id")
 _FOLDS = ("fold", "folds", "kfold", "k_fold", "cv_fold", "fold_id")
 _PEOPLE = {
     "patient_id": ("patient_id", "patient", "patientid"),

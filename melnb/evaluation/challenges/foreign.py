@@ -18,7 +18,7 @@ from melnb.evaluation.challenges.columns import Roles, find_roles, sums_to_one
 from melnb.evaluation.challenges.contents import negative_class
 from melnb.evaluation.challenges.truths import row_truths
 from melnb.evaluation.intervals import midranks
-from melnb.files import picture_id
+from melnb.files import picture_id, safe_id
 from melnb.missing import read_group_ids
 from melnb.tables import TEST, TableError, class_names, make_predictions, read_predictions
 
@@ -130,7 +130,7 @@ def _read_as(path: Path, roles: Roles, settled: Iterable[str], note: str = "") -
 
 def _bare_id(text: str) -> str:
     """Return the name of a picture without its folder and suffix, as the archive spells it."""
-    name = picture_id(text)
+    name = safe_id(picture_id(text))
     return name[:4].upper() + name[4:] if _ARCHIVE_ID.match(name) else name
 
 

@@ -76,7 +76,7 @@ def test_a_map_the_wrong_way_round(tmp_path, text):
     ("header", "line", "said"),
     [
         ("image_id,diagnosis", "a,mole", "line 2: diagnosis 'mole'"),
-        ("image_id,split", "a,validation", "line 2: split 'validation' is not train or test"),
+        ("image_id,split", "a,both", "line 2: split 'both' is not train or test"),
         ("image_id,width", "a,wide", "line 2: width is 'wide', not a number"),
         ("image_id,sex", "a,7", "line 2: sex '7'"),
         ("image_id,age", "a,130", "age of a is 130"),

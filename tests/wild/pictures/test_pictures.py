@@ -159,7 +159,37 @@ PICTURES: dict[str, tuple[bytes, Outcome | list[str]]] = {
     "an iPhone's HEIC": (b"\0\0\0\x18ftypheic" + bytes(60), ["HEIC picture: save it as JPEG"]),
     "NumPy's array": (b"\x93NUMPY\x01\0" + bytes(60), ["not a picture.*NumPy array"]),
     "an empty file": (b"", [r"a\.x: empty \(0 bytes\)"]),
-    "a JPEG cut short": (saved(photograph(300, 200), "JPEG")[:-400], [r"a\.x: .*truncated"]),
+    "a JPEG cut short": (
+        saved(photograph(300, 200), "JPEG")[:-400], [r"a\.x: .*truncated", "download it again"],
+    ),
+    "a PNG cut short": (
+        saved(photograph(300, 200), "PNG")[:-400], [r"a\.x: .*truncated", "download it again"],
+    ),
+    "a WebP cut short": (saved(LARGE, "WEBP")[:90], [r"a\.x: ", "download it again"]),
+    "a JPEG's beginning": (
+        saved(LARGE, "JPEG")[:20], [r"a\.x: not a picture \(20 bytes\): copy or download it again"],
+    ),
+    "zeros": (bytes(5000), [r"a\.x: not a picture \(5000 bytes\): copy or download it again"]),
+    "a Mac's companion": (b"\0\5\x16\7" + bytes(96), [r"not a picture .* or remove it"]),
+    "a PDF document": (saved(LARGE, "PDF"), ["not a picture.*PDF document"]),
+    "a drawing": (saved(LARGE, "EPS"), [r"a\.x: not a picture"]),
+    "a CMYK JPEG": (saved(LARGE.convert("CMYK"), "JPEG", quality=100), looks(LARGE, 30)),
+    "a grey JPEG": (saved(SHADES, "JPEG", quality=100), looks(SHADES, 3)),
+    "a JPEG with more behind its end": (saved(LARGE, "JPEG") + bytes(99), looks(LARGE, 30)),
+    "a PNG of one bit": (
+        saved(SHADES.point([0] * 128 + [255] * 128).convert("1"), "PNG"),
+        looks(SHADES.point([0] * 128 + [255] * 128)),
+    ),
+    "a palette": (saved(SHADES.convert("P"), "PNG"), looks(SHADES)),
+    "a palette of which the darkest is transparent": (
+        saved(SHADES.convert("P"), "PNG", transparency=0),
+        looks(SHADES.point([255, *range(1, 256)])),
+    ),
+    "grey of which the darkest is transparent": (
+        saved(SHADES, "PNG", transparency=0), looks(SHADES.point([255, *range(1, 256)])),
+    ),
+    "a WebP with transparency": (saved(ALPHA, "WEBP", lossless=True, exact=True), looks(ON_WHITE)),
+    "BMP": (saved(LARGE, "BMP"), looks(LARGE)),
 }  # fmt: skip
 
 
@@ -248,7 +278,7 @@ FOLDERS: dict[str, tuple[Make, Callable[[Any], Any], Outcome | list[str]]] = {
     ),
     "nothing there": (
         lay("im1.jpg", table=TABLE),
-        read_any_csv, ["1 of the 1", "first is im0", "complete the download"],
+        read_any_csv, ["1 of the 1", "first is im0", "put the missing files there"],
     ),
     "class folders": (
         lay(*PAIR, "malignant/more/im1.jpg"), read_folders,
