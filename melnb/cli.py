@@ -160,7 +160,7 @@ def _text(value: Any, low: Any = None, high: Any = None) -> str:
     """Return a result in words, with its limits if it has any; of a list, each with its own."""
     if isinstance(value, list):
         ends = [end if isinstance(end, list) else [None] * len(value) for end in (low, high)]
-        return ", ".join(map(_text, value, *ends)) or "none"
+        return ", ".join(map(_text, value, *ends))
     if value is None:
         return "not estimable"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -173,7 +173,7 @@ def _show(folder: Path) -> None:
 
     results = read_run(folder)["results"]
     ends = {f"{key}{end}" for key in results for end in ("_low", "_high")}
-    shown = [key for key in results if key not in ends]
+    shown = [key for key in results if key not in ends and results[key] != []]
     width = max(map(len, shown), default=0)
     for key in shown:
         value, low, high = (results.get(f"{key}{end}") for end in ("", "_low", "_high"))

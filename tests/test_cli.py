@@ -101,6 +101,7 @@ def test_status_and_results(project: Path) -> None:
             "auc_high": 0.9,
             "gain": None,
             "of": [0.81234, "x"],
+            "nobody": [],
             "away": [0.5, 0.75],
             "away_low": [0.4, None],
             "away_high": [0.6, None],

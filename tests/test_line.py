@@ -209,10 +209,18 @@ def test_pictures_without_a_label_are_prepared_predicted_and_counted(
         ),
         ("04_predict", "dataset=clinic", "run=clinic", "train_run=a-s0"),
         ("06d_external", "run=clinic", "predictions=04_predict/a", "external=[04_predict/clinic]"),
+        (
+            "06_report",
+            "run=clinic",
+            "predictions=04_predict/clinic",
+            "chosen=outputs/06d_external/clinic/operating_point.json",
+        ),
     ):
         done = melnb("run", *words, root=root)
         assert done.returncode == 0, done.stderr
-    assert "without_truth" in done.stdout
+        if words[0] == "06d_external":
+            assert "flagged_without_truth" in done.stdout
+            assert "external_auc" not in done.stdout  # of nothing
     counted = pd.read_csv(outputs / "06d_external/clinic/unjudged.csv")
     assert counted["images"].tolist() == [9]
     told = tables.read_predictions(outputs / "04_predict/clinic/predictions.csv")

@@ -102,7 +102,8 @@ def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.D
     """Return what each member holds, and which column of its files was read as what.
 
     Returns:
-        `member`, `rows`, `out_of_fold`, `test`, `folds`, `positives`, `without_truth`; `file`,
+        `member`, `rows`, `out_of_fold`, `test`, `folds`, `positives` (missing where no truth is
+        known), `without_truth`; `file`,
         `id_column`, `truth_column`, `prediction_column`, `fold_column`, as the files spell them;
         `classes`, `views`, `kind`, `note`.
 
@@ -120,13 +121,14 @@ def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.D
         row = {"member": name, "rows": len(table)}
         row |= {"out_of_fold": int((~test).sum()), "test": int(test.sum())}
         row |= {"folds": table.loc[~test, "fold"].nunique()}
-        row |= {"positives": int((table["truth"] == positive).sum())}
+        known = table["truth"].notna().any()
+        row |= {"positives": int((table["truth"] == positive).sum()) if known else pd.NA}
         row |= {"without_truth": int(table["truth"].isna().sum())}
         row |= {"note": "", **table.attrs.get("read_as", {})}
         row |= {"classes": ", ".join(class_names(table))}
         row |= {c: table[c].iloc[0] for c in ("views", "kind")}
         rows.append(row | {"note": row.pop("note")})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"positives": "Int64"} if rows else {})
 
 
 def out_of_fold(members: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -139,16 +141,18 @@ def called_counts(predictions: pd.DataFrame) -> pd.DataFrame:
     """Count what images are called, by their most probable class: all there is without a truth.
 
     Returns:
-        `class`, `images`, `share`, and `with_truth`: how many of the class there are, if known.
+        `class`, `called`, `share`, and where a truth is known `truly`: how many are of the class.
     """
     names = class_names(predictions)
     values = predictions[[f"p_{name}" for name in names]].to_numpy(dtype=float)
     called = pd.Series([names[k] for k in values.argmax(axis=1)], dtype=object)
     images = called.value_counts().reindex(list(names), fill_value=0)
+    table = pd.DataFrame({"class": list(names), "called": images.to_numpy()})
+    table["share"] = table["called"] / max(len(predictions), 1)
+    if predictions["truth"].isna().all():
+        return table
     known = predictions["truth"].value_counts().reindex(list(names), fill_value=0)
-    table = pd.DataFrame({"class": list(names), "images": images.to_numpy()})
-    table["share"] = table["images"] / max(len(predictions), 1)
-    return table.assign(with_truth=known.to_numpy())
+    return table.assign(truly=known.to_numpy())
 
 
 def most_suspicious(predictions: pd.DataFrame, *, positive: str, n: int = 20) -> pd.DataFrame:

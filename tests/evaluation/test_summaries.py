@@ -43,6 +43,19 @@ def test_members_are_read_with_their_test_rows(tmp_path: Path) -> None:
         summaries.members_table(read, positive="nevus")
 
 
+def test_of_images_without_a_truth_nothing_is_said_but_what_they_are_called() -> None:
+    table = predictions().assign(fold=-1)
+    called = (table["p_melanoma"] > 0.5).sum()
+    bare = table.assign(truth=pd.Series(np.nan, table.index, dtype=object))
+    row = summaries.members_table({"bare": bare, "known": table}, positive="melanoma")["positives"]
+    assert pd.isna(row[0])
+    assert row[1] == (table["truth"] == "melanoma").sum()
+    counts = summaries.called_counts(table).set_index("class")
+    assert counts["called"].to_dict() == {"other": 60 - called, "melanoma": called}
+    assert counts["truly"].to_dict() == table["truth"].value_counts().to_dict()
+    assert "truly" not in summaries.called_counts(bare)
+
+
 def test_patients_are_preferred_to_lesions_and_unknown_ones_do_not_count() -> None:
     table = predictions()
     assert summaries.cluster_column(table) == ""

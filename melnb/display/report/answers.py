@@ -173,7 +173,7 @@ def _use(records: Records) -> dict[str, str]:
     members = _each(blended, lambda p: f"{p['method']} of {', '.join(p['members'])}")
     if views or members:
         answers["ensembling"] = "; ".join(text for text in (members, views) if text)
-    gains = [r["results"] for r in records if "gain" in r["results"]]
+    gains = [r["results"] for r in records if r["results"].get("gain") is not None]
     if gains:
         answers["robustness"] = "gain of test-time augmentation: " + "; ".join(
             _estimate({"value": g["gain"], "low": g["gain_low"], "high": g["gain_high"]}, "AUC")

@@ -15,6 +15,7 @@ from melnb.evaluation.rows import absent_interval, binary_rows, estimate, row_cl
 from melnb.evaluation.summaries import cluster_column
 
 AUC, PREVALENCE = "AUC", "prevalence"
+_ENDS = {"": "value", "_low": "low", "_high": "high"}
 COLUMNS = (
     "source", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
     "p", "n", "positives", "method", "note",
@@ -64,6 +65,16 @@ def external_metrics(
             compared = {} if first is row else difference(row, first, z, normal=metric == AUC)
             made.append({"source": name, **row, **compared})
     return with_holm(pd.DataFrame(made, columns=list(COLUMNS)))
+
+
+def by_source(table: pd.DataFrame) -> dict[str, Any]:
+    """Return what `run.json` keeps of `external_metrics`: the areas, each external one in turn."""
+    areas = table[table["metric"] == AUC]
+    home, away = areas.iloc[0], areas.iloc[1:]
+    found: dict[str, Any] = {"sources": away["source"].tolist()}
+    found |= {f"external_auc{end}": away[limit].tolist() for end, limit in _ENDS.items()}
+    found |= {c: away[c].tolist() for c in ("difference", "difference_low", "difference_high")}
+    return found | {f"internal_auc{end}": home[limit] for end, limit in _ENDS.items()}
 
 
 def difference(

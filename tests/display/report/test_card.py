@@ -23,7 +23,7 @@ TRAIN = {
 }  # fmt: skip
 
 
-def record(stage: str, parameters: dict[str, Any], **results: float) -> dict[str, Any]:
+def record(stage: str, parameters: dict[str, Any], **results: float | None) -> dict[str, Any]:
     return {
         "stage": stage, "run": "r", "parameters": parameters, "results": results, "seconds": 90.0,
         "device": "CPU", "commit": "abcdef0123456", "versions": {"keras": "3"},
@@ -75,6 +75,14 @@ def test_models_say_how_they_were_made() -> None:
     assert told["ensembling"] == "views: dihedral, averaged as logit"
     assert told["robustness"].endswith("AUC 0.0100 (-0.0100 – 0.0300)")
     assert "commit abcdef012" in told["availability"]
+
+
+def test_a_gain_that_could_not_be_estimated_is_left_out() -> None:
+    nothing = dict.fromkeys(("gain", "gain_low", "gain_high"))  # no image has a truth
+    unjudged = record("04_predict", {"views": "dihedral", "average": "logit"}, **nothing)
+    assert "robustness" not in answers.model_answers([unjudged])
+    told = answers.model_answers([*RECORDS, unjudged])
+    assert told["robustness"] == answers.model_answers(RECORDS)["robustness"]
 
 
 def test_data_say_where_they_are_from_and_what_is_missing() -> None:

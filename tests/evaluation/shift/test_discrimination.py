@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from melnb.evaluation import intervals, metrics
-from melnb.evaluation.shift.discrimination import external_metrics
+from melnb.evaluation.shift.discrimination import by_source, external_metrics
 from melnb.evaluation.shift.sources import source_tables
 
 Make = Callable[..., pd.DataFrame]
@@ -33,6 +33,19 @@ def test_values_are_scikit_learns_and_variances_add(judged: Tables) -> None:
         math.erfc(abs(row["difference"]) / math.hypot(*errors) / 2**0.5)
     )
     assert found.loc["internal", "difference"].isna().all()
+
+
+def test_a_run_keeps_each_area_by_where_it_was_judged(judged: Tables) -> None:
+    found = external_metrics(judged, positive="melanoma", draws=10)
+    areas = found[found["metric"] == "AUC"].set_index("source")
+    kept = by_source(found)
+    assert kept["sources"] == [*judged][1:] == areas.index[1:].tolist()
+    assert kept["internal_auc"] == areas["value"].iloc[0]
+    assert kept["external_auc_low"] == areas["low"].iloc[1:].tolist()
+    assert kept["difference"] == areas["difference"].iloc[1:].tolist()
+    alone = by_source(found[found["source"] == "internal"])  # no other has a truth
+    assert alone["external_auc"] == alone["sources"] == []
+    assert alone["internal_auc_high"] == areas["high"].iloc[0]
 
 
 def test_prevalence_alone_and_a_rising_move_leave_the_area_alone(judged: Tables) -> None:
