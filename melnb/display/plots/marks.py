@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +15,7 @@ from melnb.evaluation.metrics import thin_curve
 
 Tables = pd.DataFrame | Mapping[str, pd.DataFrame]
 POOLED = "out of fold"  # the label drawn thick when folds are drawn beside it
-
+_LABEL = 32  # letters of a row's label in one line
 UNIT = {"range": [-0.01, 1.01], "dtick": 0.2}
 LOG = {"type": "log", "dtick": 1, "tickformat": "~g"}
 CHANCE = {"color": theme.GREY, "width": 1, "dash": "dot"}
@@ -24,12 +25,16 @@ def interval_figure(
     table: pd.DataFrame, label: str, value: str, *, title: str, axis: str
 ) -> go.Figure:
     """Draw estimates with intervals, the first on top."""
-    figure = go.Figure(layout=theme.layout(title, axis, "", height=150 + 34 * len(table)))
+    labels = table[label].map(diagnoses.title) if label == "class" else table[label]
+    labels = labels.map(lambda text: "<br>".join(textwrap.wrap(str(text), _LABEL)))
+    lines = labels.str.count("<br>").sum() if len(table) else 0
+    height = 150 + 34 * len(table) + 15 * int(lines)
+    figure = go.Figure(layout=theme.layout(title, axis, "", height=height))
     middle, low, high = (pd.to_numeric(table[c]) for c in (value, "low", "high"))
     size = table["n"].map("n = {:,}".format) if "n" in table else pd.Series("", table.index)
     figure.add_scatter(
         x=middle,
-        y=table[label].map(diagnoses.title) if label == "class" else table[label],
+        y=labels,
         error_x={
             "type": "data",
             "array": high - middle,

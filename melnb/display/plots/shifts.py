@@ -19,6 +19,7 @@ _CALIBRATION = {
     "brier": ("Brier score", None),
 }  # fmt: skip
 _ROW = 30  # pixels
+_PANEL, _HEADING = 160, 40  # pixels: a panel below another, and what of it is the heading's
 _HEADS: Mapping[str, str] = {"sensitivity": "Sensitivity", "specificity": "Specificity"}
 
 
@@ -70,10 +71,12 @@ def score_histogram(
         title: Of the figure.
     """
     sources = list(dict.fromkeys(table["source"]))
+    panels = max(1, len(sources))
     figure = make_subplots(
-        rows=max(1, len(sources)), shared_xaxes=True, subplot_titles=sources, vertical_spacing=0.07
-    )
-    figure.update_layout(theme.layout(title, "", "", height=140 + 150 * max(1, len(sources))))
+        rows=panels, shared_xaxes=True, subplot_titles=sources,
+        vertical_spacing=_HEADING / (_PANEL * panels),
+    )  # fmt: skip
+    figure.update_layout(theme.layout(title, "", "", height=140 + _PANEL * panels))
     for row, source in enumerate(sources, start=1):
         for label in (OTHER, positive):
             own = table[(table["source"] == source) & (table["class"] == label)]
@@ -95,7 +98,7 @@ def score_histogram(
         line = {"color": theme.INK_ON_ANY, "dash": "dash"}
         figure.add_vline(float(np.log(threshold / (1 - threshold))), line=line)
     figure.update_yaxes(rangemode="tozero", title_text="Share")
-    figure.update_xaxes(title_text="Log odds", row=max(1, len(sources)), col=1)
+    figure.update_xaxes(title_text="Log odds", row=panels, col=1)
     legend = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}
     return figure.update_layout(margin_t=96, legend=legend | {"yref": "paper", "y": 1.06})
 
@@ -173,7 +176,7 @@ def _panels(
     )
     height = 170 + _ROW * (1 + legend) * max(1, len(rows))
     figure.update_layout(theme.layout(title, "", "", height=height))
-    below = {"orientation": "h", "y": -0.12, "yanchor": "top", "x": 0}
+    below = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0}
     figure.update_layout(margin={"t": 90, "b": 80}, showlegend=legend, legend=below)
     return figure.update_yaxes(
         tickvals=list(range(len(rows))),

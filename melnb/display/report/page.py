@@ -33,6 +33,7 @@ Explorer: TypeAlias = ThresholdExplorer | MaskExplorer
 Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | Explorer | Mapping[str, Any]
 
 MOST_ROWS = 200  # of a table in the page
+_PANEL, _LETTER = 180, 6  # pixels
 _NARROW = 620  # pixels: a figure no wider shares its line with the next
 _HERE = Path(__file__).parent
 _MODULES = {"explorer-module": explorer.MODULE, "masks-module": masks.MODULE}
@@ -199,8 +200,21 @@ def _figure(figure: go.Figure) -> dict[str, Any]:
         "narrow": narrow,
         "title": title,
         "height": height,
+        "least": _least_width(drawn),
         "json": Markup(str(drawn.to_json()).replace("<", "\\u003c")),
     }
+
+
+def _least_width(figure: go.Figure) -> int:
+    """Return the pixels below which panels' headings and rows' labels run into each other."""
+    panels = {tuple(axis.domain or (0, 1)) for axis in figure.select_xaxes()}
+    labels = [str(text) for axis in figure.select_yaxes() for text in axis.ticktext or ()]
+    for trace in figure.data:
+        rows = np.asarray(getattr(trace, "y", None))
+        labels += rows.tolist() if rows.dtype.kind in "OU" and rows.ndim else []
+    lines = [line for label in labels if isinstance(label, str) for line in label.split("<br>")]
+    longest = max(map(len, lines), default=0)
+    return _PANEL * len(panels) + _LETTER * longest
 
 
 def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -102,5 +102,5 @@ def test_the_gain_has_a_row_for_each_feature(patients: pd.DataFrame) -> None:
     table = ugly_duckling_gain(patients, positive="melanoma")
     figure = groups.ugly_duckling_gain(table)
     assert list(figure.data[0].x) == table["difference"].tolist()
-    assert figure.data[0].y[0] == "Standard deviations from the patient's mean"
+    assert figure.data[0].y[0] == "Standard deviations from the<br>patient's mean"
     assert figure.layout.shapes[0].x0 == 0

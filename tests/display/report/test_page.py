@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from plotly.subplots import make_subplots
 
 from melnb.display import gallery
 from melnb.display.plots import choices, curves
@@ -141,6 +142,20 @@ def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:
     page = written(tmp_path, pd.DataFrame({"run": ["b0"], "method": ["DeLong"], "auc": [0.9]}))
     assert "<td class=text>DeLong</td>" in page
     assert "<td>0.900</td>" in page
+
+
+def test_panels_and_long_labels_keep_their_width_on_a_telephone(tmp_path: Path) -> None:
+    def least(figure: go.Figure) -> int:
+        found = re.findall(r"height: \d+px; min-width: (\d+)px", written(tmp_path, figure))
+        return int(found[0])
+
+    one = go.Figure(go.Scatter(x=[1, 2], y=[1, 2]))
+    three = make_subplots(cols=3).add_scatter(x=[1], y=[1], row=1, col=3)
+    labels = ["short", "two lines, of which<br>the second is longer"]
+    rows = go.Figure(go.Scatter(x=[1, 2], y=labels))
+    assert least(one) < 200
+    assert least(three) == 3 * least(one)
+    assert least(rows) - least(one) == 6 * len("the second is longer")
 
 
 def test_a_part_of_no_kind_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
