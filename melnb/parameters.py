@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from reprlib import Repr
@@ -26,10 +27,9 @@ _WANTS_TEXT = (
     "a text is wanted, and a {kind} came, whatever was typed: write it in quotes in a cell and in "
     "papermill's YAML{raw}; melnb run takes it as it is typed"
 )
-_WANTS_NAME = (
-    "a name is letters, digits and _ . + -, the first of them no sign; it should match pattern"
-)
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]  # safe as a folder
+_WANTS_NAME = "a name is letters, digits and _ . + -, the first of them no sign{near}; it should match pattern"
+# Safe as a folder; file systems take 255 letters, of which endings and locks have their share.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=100)]
 
 
 class Parameters(BaseModel):
@@ -229,7 +229,9 @@ def _problem(item: Any) -> str:
     """Say what is wrong with one value; `item` is one of pydantic's errors."""
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "string_pattern_mismatch":
-        return message.replace("String should match pattern", _WANTS_NAME)
+        near = re.sub(r"[^A-Za-z0-9_.+-]+", "_", str(item["input"]).strip()).lstrip("_.+-")
+        wants = _WANTS_NAME.format(near=f" ({near}, say)" if near else "")
+        return message.replace("String should match pattern", wants)
     if item["type"] == "string_type" and not isinstance(item["input"], list | dict):
         kind = type(item["input"])
         raw = f", and give papermill -r {item['loc'][0]}, not -p" if len(item["loc"]) == 1 else ""

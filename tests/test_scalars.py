@@ -98,6 +98,12 @@ def test_lists_mappings_and_numbers_are_what_their_fields_want(
         ("fold=1:30", r"fold: .*integer.* \(received '1:30'\)"),  # 90 in YAML
         ("epochs=yes", r"epochs: .*integer.* \(received 'yes'\)"),  # 1 in pydantic
         ("run=1:30", r"run: a name is letters, digits and .* \(received '1:30'\)"),
+        ("run=my run", r"run: a name is letters, .* \(my_run, say\); .*\(received 'my run'\)"),
+        ("run=../x", r"run: a name is letters, .* \(x, say\)"),
+        ("run=..", r"run: a name is letters, digits and _ . \+ -, the first of them no sign; "),
+        ("run=#1", r"\(1, say\)"),
+        ("run=", r"run: a name is letters, .*\(received ''\)"),
+        (f"run={'a' * 101}", r"run: .* at most 100 characters"),
         ("external=[@x]", r"external: '\[@x\]' is no list or mapping .*'@' .*: write \[a, b\]"),
         ("external=a", r"external: .*valid list \(received 'a'\)"),
         ("class_weights={a", r"class_weights.*\(received '\{a'\)"),
