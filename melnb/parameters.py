@@ -27,7 +27,10 @@ _WANTS_TEXT = (
     "a text is wanted, and a {kind} came, whatever was typed: write it in quotes in a cell and in "
     "papermill's YAML{raw}; melnb run takes it as it is typed"
 )
-_WANTS_NAME = "a name is letters, digits and _ . + -, the first of them no sign{near}; it should match pattern"
+_WANTS_NAME = (
+    "a name is letters, digits and _ . + -, the first of them no sign{near}; "
+    "it should match pattern"
+)
 # Safe as a folder; file systems take 255 letters, of which endings and locks have their share.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=100)]
 
