@@ -56,7 +56,7 @@ def needed(parameters: Parameters) -> list[str]:
 
 
 def check_inputs(parameters: Parameters) -> None:
-    """Refuse parameters that name a run, a file or a folder that is not there.
+    """Refuse parameters that name a run, a file, a folder or a class that is not there.
 
     It takes a part of a second, where a kernel takes ten to find it out.
 
@@ -70,6 +70,7 @@ def check_inputs(parameters: Parameters) -> None:
             raise ParameterError(
                 f"{key} needs {name}, which is no finished run or file{_runs(name, outputs)}"
             )
+        _check_positive(str(values.get("positive", "")), name, key, outputs)
     for field in PATHS:
         given = values.get(field) or ()
         for text in (given,) if isinstance(given, str) else given:
@@ -103,6 +104,22 @@ def there_already(name: str, outputs: str) -> bool:
     for record in records:
         read_run(record.parent)
     return bool(records)
+
+
+def _check_positive(positive: str, name: str, key: str, outputs: str) -> None:
+    """Refuse a class that a run's predictions have no column of; anyone's file is read later."""
+    run, table = name.partition("/")[2], ""
+    if positive and run and "*" not in name and not name.endswith(".csv"):
+        file = find_table(name, outputs, file="run.json").with_name("predictions.csv")
+        if file.is_file():
+            with file.open(encoding="utf-8") as lines:
+                table = lines.readline().strip()
+    classes = [column[2:] for column in table.split(",") if column.startswith("p_")]
+    if classes and positive not in classes:
+        raise ParameterError(
+            f"{key}: positive is {positive!r}, and {name} has the classes {', '.join(classes)}: "
+            "set it to one of them"
+        )
 
 
 def _runs(name: str, outputs: str) -> str:

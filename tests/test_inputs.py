@@ -43,6 +43,19 @@ def test_a_path_that_is_not_there_is_named_with_the_nearest(finished: Path) -> N
     assert "source is 'ph2', but folder is empty" in refusal("02_prepare", source="ph2")
 
 
+def test_a_class_that_no_run_predicts_is_named_with_those_there(finished: Path) -> None:
+    run = runs.open_run("04_predict", "seen", parameters={})
+    (run.folder / "predictions.csv").write_text("image_id,fold,truth,p_other,p_melanoma,run\n")
+    run.finish({})
+    for stage, values in (
+        ("06_report", {"predictions": ["04_predict/seen"]}),
+        ("06d_external", {"predictions": "04_predict/seen", "external": ["04_predict/seen"]}),
+    ):
+        said = refusal(stage, **values, positive="MEL")
+        assert "positive is 'MEL', and 04_predict/seen has the classes other, melanoma" in said
+        check_inputs(params.STAGES[stage].check(values))
+
+
 def test_what_is_there_passes(finished: Path) -> None:
     (finished / "data").mkdir()
     for stage, values in (
