@@ -41,7 +41,7 @@ def test_2016_part_1_needs_no_labels_to_learn_masks(pairs_2016):
     assert images["split"].tolist() == ["train"] * 3 + ["test"]
     assert images["target"].tolist() == ["lesion"] * 4
     assert images["diagnosis"].isna().all()
-    with pytest.raises(FileNotFoundError, match=r"no ISBI2016_ISIC_Part3_Training_\w+\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"no ISBI2016_ISIC_Part3\*_Training_\w+\.csv"):
         read_source("isic2016", pairs_2016)
 
 
