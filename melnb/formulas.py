@@ -37,7 +37,7 @@ def _change(
     """Change the texts that are formulas and begin so; a table without any is returned itself."""
     changed = {}
     for column in table.columns[[kind.kind not in "iufbmM" for kind in table.dtypes]]:
-        new = _find(table[column].dropna().unique(), begins, change)
+        new = _find(table[column].tolist(), begins, change)
         if new:
             changed[column] = table[column].map(lambda text, new=new: new.get(text, text))
     names = _find(table.columns, begins, change)

@@ -193,6 +193,7 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _note_links(paths: pd.Series) -> list[str]:
     """Say how many pictures lie elsewhere than their paths say: others' links may lead anywhere."""
+    paths = paths[~paths.str.contains("::", regex=False)]
     folders = {path.rpartition(os.sep)[0] for path in paths}
     linked = {folder for folder in folders if os.path.islink(folder)}  # noqa: PTH114
     found = [p for p in paths if p.rpartition(os.sep)[0] in linked or os.path.islink(p)]  # noqa: PTH114
