@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from melnb.data.records import read_index
 from melnb.data.shards.examples import Shard
-from melnb.files import load_json
+from melnb.documents import DamagedError, read_as
 from melnb.tables import TEST, make_predictions
 
 FILE = "dataset.json"
+_REMEDY = "run 02_prepare again"
 
 
 class DatasetError(ValueError):
@@ -231,29 +231,11 @@ def read_dataset(folder: str | Path) -> Dataset:
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: run 02_prepare first")
     try:
-        content = load_json(path)
-        shards = [_read_shard(shard, path) for shard in content["shards"]]
-        _check_keys(Dataset, content, without="folder")
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise DatasetError(f"{path}: {reason}: run 02_prepare again") from None
-    if content["image_sizes"] and not shards:
-        raise DatasetError(f"{path}: no shards: run 02_prepare again")
-    content["classes"] = tuple(content["classes"])
-    content["image_sizes"] = tuple(content["image_sizes"])
-    content["shards"] = tuple(shards)
-    return Dataset(folder=path.parent, **content)
-
-
-def _read_shard(shard: dict[str, Any], file: Path) -> Shard:
-    _check_keys(Shard, shard, without="crc")
-    return Shard(**{**shard, "path": file.parent / shard["path"]})  # an absolute path stays
-
-
-def _check_keys(cls: type, content: dict[str, Any], without: str) -> None:
-    names = {field.name: field.default for field in fields(cls)}
-    for name in sorted(name for name, default in names.items() if default is MISSING):
-        if name not in (without, *content):
-            raise KeyError(name)
-    for name in sorted(set(content) - set(names)):
-        raise ValueError(f"unknown key {name!r}")
+        dataset = read_as(path, Dataset, _REMEDY, folder=str(path.parent))
+    except DamagedError as error:
+        raise DatasetError(f"{path}: {error.problem}: {_REMEDY}") from None
+    if dataset.image_sizes and not dataset.shards:
+        raise DatasetError(f"{path}: no shards: {_REMEDY}")
+    # Joined to the folder an absolute path stays as it is.
+    shards = tuple(replace(s, path=path.parent / s.path) for s in dataset.shards)
+    return replace(dataset, shards=shards)

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from melnb.files import load_json, replacing
+from melnb.documents import read_as
+from melnb.files import replacing
 from melnb.missing import blank_missing
 from melnb.numerals import read_numbers
 from melnb.spread import mean_and_deviation, standardised
@@ -209,7 +209,7 @@ def read_encoder(path: str | Path) -> Encoder:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It does not hold an encoder.
+        DamagedError: It does not hold an encoder.
     """
     path = Path(path)
     if not path.is_file():
@@ -217,16 +217,4 @@ def read_encoder(path: str | Path) -> Encoder:
             f"no {path.name} in {path.parent}, which says how the network's metadata was encoded: "
             "run 03_train again, or bring the file back"
         )
-    try:
-        content = load_json(path)
-        return Encoder(tuple(_read_column(column) for column in content["columns"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} does not hold an encoder ({error!r}): run 03_train again"
-        ) from None
-
-
-def _read_column(column: dict[str, Any]) -> Words | Number:
-    if "categories" in column:
-        return Words(column["name"], tuple(column["categories"]))
-    return Number(**column)
+    return read_as(path, Encoder, "run 03_train again")

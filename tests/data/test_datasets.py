@@ -106,10 +106,12 @@ def test_a_damaged_dataset_is_refused_by_key(tmp_path):
     path = write_dataset(make(tmp_path))
     content = json.loads(path.read_text())
     for change, reason in (
-        ({"classes": None}, "lacks 'classes'"),
+        ({"classes": None}, "it has no 'classes'"),
         ({"shards": []}, "no shards"),
         ({"extra": 1}, "unknown key 'extra'"),
-        ({"shards": [{"path": "a"}]}, "lacks 'fold'"),
+        ({"shards": [{"path": "a"}]}, r"shards\[0\] has no 'image_size'"),
+        ({"classes": "ab"}, "classes is 'ab', not a valid"),
+        ({"n_folds": "3"}, "n_folds is '3', not a valid integer"),
     ):
         wrong = {k: v for k, v in (content | change).items() if v is not None}
         path.write_text(json.dumps(wrong))

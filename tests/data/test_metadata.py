@@ -134,7 +134,7 @@ def test_a_damaged_or_missing_file_says_what_to_do(tmp_path: Path) -> None:
         read_encoder(path)
     for content in ("{", "[]", json.dumps({"columns": [{"name": "age", "mean": 1}]})):
         path.write_text(content)
-        with pytest.raises(ValueError, match=r"metadata.json does not hold an encoder"):
+        with pytest.raises(ValueError, match=r"metadata.json is damaged .*: run 03_train again"):
             read_encoder(path)
 
 

@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from melnb.checks import check_columns, check_ids
 from melnb.data.lesions.crops import Output
 from melnb.data.lesions.writing import (
     CROPPED_MASKS,
     DISAGREEMENT,
     MASKS,
     PICTURES,
+    Settings,
     read_found,
     written_files,
 )
 from melnb.delimited import read_delimited
+from melnb.documents import read_as
 from melnb.numerals import read_numbers
-from melnb.runs import read_json
 from melnb.tables import TableError, check_images, write_table
 
 LESIONS, IMAGES, SETTINGS = "lesions.csv", "images.csv", "settings.json"
@@ -87,9 +89,7 @@ def write_tables(images: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     folder, paths = Path(folder), picture_paths(images)
     if not (folder / SETTINGS).is_file():
         raise FileNotFoundError(f"no {SETTINGS} in {folder}: run apply_masks first")
-    output: Output = read_json(folder / SETTINGS, "run 02d_segment_apply again", needs=["output"])[
-        "output"
-    ]
+    output = read_as(folder / SETTINGS, Settings, "run 02d_segment_apply again").output
     masked = masked_ids(folder)
     lost = [image_id for image_id in paths if image_id not in masked]
     if lost:
@@ -114,14 +114,26 @@ def read_lesions(folder: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: There is none.
+        TableError: It lacks a column, an id or a path.
     """
     file = Path(folder) / LESIONS
     if not file.is_file():
         raise FileNotFoundError(f"no {LESIONS} in {folder}: run 02d_segment_apply first")
     lesions = read_delimited(file).reset_index(drop=True)
+    check_columns(lesions, LESION_COLUMNS, str(file))
+    check_ids(lesions, str(file))
+    if (lost := lesions[["mask_path", "path"]].isna().any(axis=1)).any():
+        name = lesions.loc[lost, "image_id"].iloc[0]
+        raise TableError(f"{file}: {name} has no mask or no picture: run 02d_segment_apply again")
     for column in lesions.columns.difference(list(_TEXTS)):
         lesions[column] = read_numbers(lesions[column], file)
     whole = dict.fromkeys(_NUMBERS, "Int64") | {"fold": "int64"}
+    for name in [name for name in whole if name in lesions]:
+        sound = (lesions[name].abs() < 2**31) & (lesions[name] == lesions[name].round())
+        if not (sound | (lesions[name].isna() & (name in _NUMBERS))).all():
+            raise TableError(
+                f"{file}: {name} holds what is no whole number: run 02d_segment_apply again"
+            )
     lesions = lesions.astype({name: kind for name, kind in whole.items() if name in lesions})
     lesions["reason"] = lesions["reason"].fillna("")
     for column in ("mask_path", "path"):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from melnb.data.pictures import (
     encode_png,
     read_bytes,
 )
+from melnb.documents import shaped
 from melnb.files import replacing
 
 MASKS, CROPPED_MASKS, PICTURES = "masks", "cropped_masks", "pictures"
@@ -62,6 +63,19 @@ class Settings:
     margin: float
     square: bool
     quality: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a mask's text says of its image."""
+
+    width: int
+    height: int
+    area_share: float
+    box: tuple[int, int, int, int] | None
+    verdict: str
+    reason: str
+    numbers: dict[str, float | None]
 
 
 def write_image(
@@ -114,9 +128,12 @@ def read_found(folder: Path, image_id: str) -> dict[str, Any]:
     file = folder / MASKS / f"{image_id}.png"
     try:
         with Image.open(file) as mask:
-            found: dict[str, Any] = json.loads(mask.info[_TEXT])
+            text = json.loads(mask.info[_TEXT])
+        found = asdict(shaped(dict(text), Found, file, "remove it and run again"))
         numbers = {k: math.nan if v is None else v for k, v in found["numbers"].items()}
-    except (OSError, KeyError, ValueError, RecursionError, UnidentifiedImageError) as error:
+    except (
+        OSError, KeyError, TypeError, ValueError, RecursionError, UnidentifiedImageError,
+    ) as error:
         raise PictureError(
             f"{file}: no mask written here ({error}): remove it and run again"
         ) from None

@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from melnb.data.pictures import (
 )
 from melnb.data.shards.examples import Shard, ShardWriter, file_crc
 from melnb.data.shards.messages import Value
-from melnb.files import load_json
+from melnb.documents import read_as
 
 PARTS = ".parts"
 WORDS = {  # record key: column of the images table
@@ -111,6 +111,13 @@ class ShardReport:
     skipped: list[dict[str, str]]
     kept: bool
     empty: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Certificate(ShardReport):
+    """What a shard's certificate holds: the report, and the digest of what it was made of."""
+
+    made_of: str = ""
 
 
 def make_shard(
@@ -219,17 +226,13 @@ def _write_files(
 def _kept_shards(certificate: Path, digest: str, folder: Path) -> ShardReport | None:
     """Return what an earlier run made of the same rows, if all of it is there, byte for byte."""
     try:
-        content = load_json(certificate)
-        if content["made_of"] != digest:
+        made = read_as(certificate, Certificate, "it is made anew")
+        shards = [replace(shard, path=folder / shard.path) for shard in made.shards]
+        if made.made_of != digest or any(file_crc(s.path) != s.crc for s in shards):
             return None
-        shards = [Shard(**{**s, "path": folder / s["path"]}) for s in content["shards"]]
-        if any(file_crc(shard.path) != shard.crc for shard in shards):
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None  # no certificate, or none of ours: the shard is made anew
-    return ShardReport(
-        content["rows"], shards, content["skipped"], kept=True, empty=content["empty"]
-    )
+    return ShardReport(made.rows, shards, made.skipped, kept=True, empty=made.empty)
 
 
 def _digest(plan: ShardPlan, settings: Settings) -> str:

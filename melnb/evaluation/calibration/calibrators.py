@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from melnb.documents import DamagedError, read_as
 from melnb.evaluation.calibration import maps
 from melnb.evaluation.calibration.maps import METHODS, Method, Parameters
 from melnb.evaluation.calibration.probabilities import (
@@ -18,7 +19,7 @@ from melnb.evaluation.calibration.probabilities import (
     truth_codes,
     with_values,
 )
-from melnb.files import load_json, replacing
+from melnb.files import replacing
 from melnb.tables import TEST, TableError, check_predictions, class_names
 
 WHOLE = "all classes"  # what a temperature is of
@@ -174,15 +175,11 @@ def read_calibrator(path: str | Path) -> Calibrator:
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: write_calibrator makes it")
     try:
-        read = load_json(path)
-        read["classes"] = tuple(read["classes"])
-        read["parameters"] = {
-            name: {key: tuple(float(v) for v in values) for key, values in own.items()}
-            for name, own in read["parameters"].items()
-        }
-        made = Calibrator(**read)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} holds no calibrator ({error}): fit and write it anew") from error
+        made = read_as(path, Calibrator, "fit and write it anew")
+    except DamagedError as error:
+        raise ValueError(
+            f"{path} holds no calibrator ({error.problem}): fit and write it anew"
+        ) from None
     if made.method not in METHODS:
         raise ValueError(f"{path}: method is {made.method!r}: use one of {list(METHODS)}")
     return made

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from melnb.documents import DamagedError, read_json
 from melnb.evaluation.decisions.points import (
     OUT_OF_FOLD,
     TEST_ROWS,
@@ -22,7 +23,7 @@ from melnb.evaluation.decisions.points import (
 from melnb.evaluation.decisions.thresholds import check_prevalence
 from melnb.evaluation.networks import count_networks
 from melnb.evaluation.rows import binary_rows
-from melnb.files import load_json, replacing
+from melnb.files import replacing
 from melnb.tables import TEST, TableError
 
 KIND = "operating point"  # the value of the key `melnb`
@@ -80,11 +81,9 @@ def read_threshold(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")
     try:
-        read = load_json(path)
-    except ValueError as error:  # of JSON and of UTF-8
-        raise TableError(f"{path} is not JSON ({error}): {_REMEDY}") from error
-    if not isinstance(read, dict):
-        raise TableError(f"{path} holds {str(read)[:40]!r}, not an object with keys: {_REMEDY}")
+        read = read_json(path, _REMEDY)
+    except DamagedError as error:
+        raise TableError(f"{path} holds no threshold ({error.problem}): {_REMEDY}") from None
     return check_threshold(read, str(path))
 
 
@@ -201,4 +200,4 @@ def _remark(facts: Mapping[str, Any], *, run: str, on_test: bool) -> str:
 
 def _is_share(value: object, top: float) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= float(value) <= top  # type: ignore[arg-type]
+    return number and 0 <= value <= top  # type: ignore[operator]

@@ -7,15 +7,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from melnb.documents import DamagedError, read_json, shaped
 from melnb.evaluation.ensembles import pools
 from melnb.evaluation.ensembles.alignment import Members, align
 from melnb.evaluation.networks import Networks
-from melnb.files import load_json, replacing
+from melnb.files import replacing
 from melnb.tables import TableError, class_names, make_predictions
 
 Method = Literal["mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted"]
@@ -179,23 +180,20 @@ def read_recipe(path: str | Path) -> Recipe:
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")
     try:
-        read = load_json(path)
-    except ValueError as error:  # of JSON and of UTF-8
-        raise TableError(f"{path} is not JSON ({error}): {_REMEDY}") from error
-    if not isinstance(read, dict) or read.pop("melnb", None) != KIND:
-        raise TableError(f"{path} holds no recipe of a blend: {_REMEDY}")
-    try:
-        return _checked(read)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        read = read_json(path, _REMEDY)
+        if read.pop("melnb", None) != KIND:
+            raise DamagedError(path, f"it has no melnb: {KIND}", _REMEDY)
+        return _checked(shaped(read, Recipe, path, _REMEDY))
+    except DamagedError as error:
+        problem = f"holds no recipe of a blend ({error.problem})"
+        raise TableError(f"{path} {problem}: {_REMEDY}") from None
+    except ValueError as error:
         raise TableError(f"{path}: {error}: {_REMEDY}") from error
 
 
-def _checked(read: dict[str, Any]) -> Recipe:
-    """Return a recipe of JSON's values, or raise what is wrong with them."""
-    weights = {str(name): float(value) for name, value in read["members"].items()}
-    bias = {str(name): float(value) for name, value in read["bias"].items()}
-    classes = tuple(map(str, read["classes"]))
-    made = Recipe(**read | {"members": weights, "bias": bias, "classes": classes})
+def _checked(made: Recipe) -> Recipe:
+    """Return a recipe whose values go together, or raise what is wrong with them."""
+    weights, bias, classes = made.members, made.bias, made.classes
     if made.method not in METHODS or made.method == "boosted":
         raise ValueError(f"method is {made.method!r}, not one of {[*METHODS[:-1]]}")
     if not weights or not all(map(math.isfinite, [*weights.values(), *bias.values()])):

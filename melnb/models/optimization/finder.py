@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
+from melnb.documents import read_as
 from melnb.files import replacing
 from melnb.models.optimization.averages import holding
 from melnb.models.optimization.curves import Schedule
-from melnb.runs import read_json
 
 COLUMNS = ("step", "learning_rate", "loss", "smoothed")
 SUGGESTIONS = ("valley", "steepest")
@@ -48,6 +49,15 @@ class Sweep(Schedule):
         """Return the learning rate of a step, counted from 0."""
         done = ops.cast(step, "float32") / (self.steps - 1)
         return self.lowest * ops.exp(done * math.log(self.learning_rate / self.lowest))
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a range test chose: the content of `learning_rate.json`."""
+
+    learning_rate: float
+    rule: str
+    suggestions: dict[str, float]
 
 
 def make_sweep(*, lowest: float = 1e-7, highest: float = 1.0, steps: int = 100) -> Sweep:
@@ -157,7 +167,7 @@ def write_rate(folder: str | Path, table: pd.DataFrame, *, rule: str) -> dict[st
     found = suggestions(table)
     if rule not in found:
         raise ValueError(f"rule is {rule!r}; use one of {list(found)}")
-    chosen = {"learning_rate": found[rule], "rule": rule, "suggestions": found}
+    chosen = asdict(Suggestion(found[rule], rule, found))
     with replacing(Path(folder) / "range_test.csv") as path:
         table.to_csv(path, index=False)
     with replacing(Path(folder) / RATE_FILE) as path:
@@ -170,12 +180,12 @@ def read_rate(folder: str | Path) -> float:
 
     Raises:
         FileNotFoundError: There is none in that folder.
+        DamagedError: It is not what a range test wrote.
     """
     path = Path(folder) / RATE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"no {RATE_FILE} in {path.parent}: run 03b_find_lr first")
-    read = read_json(path, "run 03b_find_lr again", needs=["learning_rate"])
-    return float(read["learning_rate"])
+    return read_as(path, Suggestion, "run 03b_find_lr again").learning_rate
 
 
 def _sweep_of(trainer: keras.Model) -> Sweep:

@@ -128,7 +128,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no gone\.json in .*06_report"):
         chosen.read_threshold(tmp_path / "gone.json")
     path = tmp_path / "t.json"
-    for content, words in ((b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[1]", "not an obj")):
+    for content, words in ((b"{", "no JSON"), (b"\xff", "no JSON"), (b"[1]", "it holds a list")):
         path.write_bytes(content)
         with pytest.raises(TableError, match=words):
             chosen.read_threshold(path)

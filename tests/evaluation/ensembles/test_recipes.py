@@ -101,7 +101,7 @@ def test_trees_are_no_recipe(binary: Make) -> None:
         ({"melnb": "operating point"}, "no recipe"),
         ({"method": "boosted"}, "method is 'boosted'"),
         ({"members": {}}, "members is {}"),
-        ({"members": {"a": "much"}}, "could not convert"),
+        ({"members": {"a": "much"}}, "members.a is .much., not a valid number"),
         ({"members": {"04_predict/b": -1, "04_predict/a": 1, "meta": 1}}, "0 or more"),
         ({"members": {"04_predict/b": 1}}, "do not go with"),
         ({"bias": {"nevus": 1.0}}, "do not go with"),
@@ -123,9 +123,9 @@ def test_no_file_and_no_json(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no recipe.json in .*: write it again"):
         recipes.read_recipe(tmp_path / "recipe.json")
     for text, message in (
-        ("{", "not JSON"),
+        ("{", "no JSON"),
         ("[]", "no recipe"),
-        ('{"melnb": "blend"}', "members"),
+        ('{"melnb": "blend"}', "has no .method."),
     ):
         path = tmp_path / "other.json"
         path.write_text(text, encoding="utf-8")

@@ -226,9 +226,22 @@ def test_the_checkpoint_of_another_run_is_refused(blobs: list[Path], tmp_path: P
         fit(blobs, tmp_path, make_parts(), rows=read_rows(blobs[:1], n_classes=2))
     with pytest.raises(CheckpointError, match=r"\(48, 4\) and \(48, 5\)"):
         fit(blobs, tmp_path, make_parts(units=5))
-    (tmp_path / "checkpoint" / "state.npz").write_bytes(b"PK half a file")
-    with pytest.raises(CheckpointError, match=r"cannot be read .* delete its folder"):
-        fit(blobs, tmp_path, make_parts())
+
+
+@pytest.mark.parametrize("name", ["state.npz", "best-1.npz"])
+def test_a_damaged_checkpoint_is_named_and_begun_anew(
+    name: str, blobs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = fit(blobs, tmp_path / "whole", make_parts(), epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(blobs, tmp_path / "cut", make_parts(), epochs=2, on_epoch=interrupt)
+    (tmp_path / "cut/checkpoint" / name).write_bytes(b"PK half a file")
+    anew = fit(blobs, tmp_path / "cut", make_parts(), epochs=2)
+    assert (
+        f"damaged, and begun anew: {tmp_path / 'cut/checkpoint' / name}" in capsys.readouterr().out
+    )
+    columns = ["epoch", "loss", "val_loss"]
+    assert anew.history[columns].equals(whole.history[columns])
 
 
 @pytest.mark.backends

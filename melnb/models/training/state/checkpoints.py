@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from melnb.documents import shaped
 
 STATE = "state.npz"
 _KINDS = ("best", "snapshot", "swa")
@@ -26,6 +27,10 @@ Arrays = dict[str, np.ndarray]
 
 class CheckpointError(RuntimeError):
     """A checkpoint belongs to another run, or cannot be read; the message says what to do."""
+
+
+class UnreadableError(CheckpointError):
+    """A checkpoint is damaged: there is nothing in it to go on from."""
 
 
 @dataclass
@@ -87,21 +92,29 @@ def read_state(folder: Path, run: Mapping[str, Any]) -> tuple[State, Arrays]:
     """Read where a run stands and its tensors; a fresh State and none if it has not begun.
 
     Raises:
-        CheckpointError: The checkpoint is another run's, or not readable.
+        CheckpointError: The checkpoint is another run's.
+        UnreadableError: It is damaged, or weights that it names are.
     """
     path = folder / STATE
     if not path.exists():
         return State(), {}
     note, arrays = _read(path)
-    kept = json.loads(note)
+    try:
+        kept = json.loads(note)
+        state = shaped(kept["state"], State, path, "train anew")
+        before = dict(kept["run"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableError(_unreadable(path, error)) from None
     now = json.loads(json.dumps(dict(run)))
-    for key in sorted(now.keys() | kept["run"].keys()):
-        if now.get(key) != kept["run"].get(key):
+    for key in sorted(now.keys() | before.keys()):
+        if now.get(key) != before.get(key):
             raise CheckpointError(
-                f"{path} was written with {key} {kept['run'].get(key)!r}, not {now.get(key)!r}: "
+                f"{path} was written with {key} {before.get(key)!r}, not {now.get(key)!r}: "
                 "give this run another folder, or delete that one"
             )
-    return State(**kept["state"]), arrays
+    for kind, epoch in (("best", state.best_epoch), *(("snapshot", k) for k in state.snapshots)):
+        read_weights(folder, kind, epoch)
+    return state, arrays
 
 
 def write_weights(folder: Path, kind: str, epoch: int, arrays: Mapping[str, np.ndarray]) -> Path:
@@ -120,7 +133,7 @@ def read_weights(folder: Path, kind: str, epoch: int) -> Arrays:
     """Read weights that were kept.
 
     Raises:
-        CheckpointError: They cannot be read.
+        UnreadableError: They cannot be read.
     """
     return _read(folder / f"{kind}-{epoch}.npz")[1]
 
@@ -146,10 +159,12 @@ def _check_size(path: Path) -> None:
 def _read(path: Path) -> tuple[str, Arrays]:
     try:
         _check_size(path)
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files if key != "note"}
             return str(file["note"]), arrays
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}): delete its folder and train anew"
-        ) from error
+    except Exception as error:  # of zip, of zlib, of NumPy: what a damaged file has them raise
+        raise UnreadableError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read ({error}): delete its folder and train anew"

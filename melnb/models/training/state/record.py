@@ -12,6 +12,7 @@ from melnb.models.training.recipe import Recipe
 from melnb.models.training.state.checkpoints import (
     CheckpointError,
     State,
+    UnreadableError,
     read_state,
     write_state,
     write_weights,
@@ -62,7 +63,10 @@ class Record:
 
     def resume(self, verbose: int) -> None:
         """Read where the run stood, if it has begun."""
-        self.state, self.arrays = read_state(self.checkpoint, self.run)
+        try:
+            self.state, self.arrays = read_state(self.checkpoint, self.run)
+        except UnreadableError as error:  # what it held is lost, and no reason to stop
+            print(f"damaged, and begun anew: {error}")
         if self.state.epoch:
             write_table(self.history, self.folder / "history.csv")
             if verbose:
