@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,16 @@ import pandas as pd
 
 from melnb.files import is_table
 from melnb.folders import RECORD
-from melnb.runs import Record, find_run, find_table, outputs_root, read_run, resolve
+from melnb.runs import (
+    Record,
+    find_run,
+    find_table,
+    located,
+    outputs_root,
+    project_root,
+    read_run,
+    resolve,
+)
 from melnb.tables import read_images, read_table
 
 _FOLD = re.compile(r"fold(\d+)")
@@ -40,6 +49,17 @@ def applied_source(run: str, outputs: str | Path = "") -> tuple[str, Path]:
         FileNotFoundError: The run is not finished.
     """
     return "csv", find_run("02d_segment_apply", run, outputs) / "images.csv"
+
+
+def weights_files(weights: str) -> list[Path]:
+    """Return the file that `weights` names, if it is a file of one's own.
+
+    Published ones are none: their digest is in the code, and each use is checked against it.
+    """
+    if weights in ("none", "imagenet", "noisy-student"):
+        return []
+    path = located(weights)
+    return [path.absolute()] if path.is_file() else []
 
 
 def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path]:
@@ -113,15 +133,22 @@ def find_networks(name: str, outputs: str | Path = "") -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def find_images(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
+def find_images(
+    dataset: str, outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> pd.DataFrame | None:
     """Return the images table of a prepared dataset; None for an empty name.
+
+    Args:
+        dataset: Of 02_prepare.
+        outputs: Where runs are written.
+        reads: Told the file, as `Run.reads` of the run that asks.
 
     Raises:
         FileNotFoundError: The dataset was not prepared.
     """
     if not dataset:
         return None
-    return read_images(find_run("02_prepare", dataset, outputs) / "images.csv")
+    return read_images(reads(find_run("02_prepare", dataset, outputs) / "images.csv"))
 
 
 def join_images(folders: Iterable[Path]) -> pd.DataFrame:
@@ -158,8 +185,15 @@ def own_dataset(names: Iterable[str], outputs: str | Path = "") -> str:
     return dataset if dataset and prepared.is_file() else ""
 
 
-def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None:
+def find_measures(
+    dataset: str, outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> pd.DataFrame | None:
     """Return what was measured in the pictures of a prepared dataset; None where nothing was.
+
+    Args:
+        dataset: Of 02_prepare.
+        outputs: Where runs are written.
+        reads: As of `find_images`.
 
     Raises:
         FileNotFoundError: The dataset was not prepared.
@@ -167,7 +201,7 @@ def find_measures(dataset: str, outputs: str | Path = "") -> pd.DataFrame | None
     if not dataset:
         return None
     path = find_run("02_prepare", dataset, outputs) / "measures.csv"
-    table = read_table(path, empty=True) if path.is_file() else pd.DataFrame()
+    table = read_table(reads(path), empty=True) if path.is_file() else pd.DataFrame()
     return table if len(table) else None
 
 
@@ -192,7 +226,7 @@ def _trace(folder: Path, found: dict[Path, Record]) -> None:
         return
     record = read_run(folder)
     for item in record["inputs"]:
-        path = resolve(item["path"])
+        path = project_root() / item["path"]
         _trace(path if path.is_dir() else path.parent, found)
     found[folder] = record
 

@@ -6,20 +6,22 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TextIO
 
+from melnb.documents import STATE_SHAPE, DamagedError, Record, read_document
 from melnb.folders import RECORD, damage, holder, mend
+from melnb.freshness import look_at
 from melnb.launch import read_failure
-from melnb.runs import DamagedError, read_json, read_run
+from melnb.rawdata import Look
+from melnb.runs import project_root, read_run
 
 _TAIL = {".partial": "unfinished", ".running.ipynb": "unfinished", ".failed.ipynb": "failed"}
 _COLOURS = {"done": "32", "up to date": "32", "running": "36", "failed": "31", "damaged": "31",
-            "not run": "33"}  # fmt: skip
-_STATE: dict[str, Any] = {"state": str, "note": str, "started": float, "seconds": float}
+            "not run": "33", "changed": "33"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,27 @@ class Row:
     when: str = ""
 
 
-def read_board(outputs: Path) -> list[Row]:
-    """Return the state of every run under an outputs folder, in the order of their names."""
-    return [_row(outputs, key) for key in sorted(_keys(outputs))]
+def read_board(outputs: Path, *, whole: bool = False) -> list[Row]:
+    """Return the state of every run under an outputs folder, in the order of their names.
+
+    Args:
+        outputs: The folder of all runs.
+        whole: Whether all that runs read and wrote is read, and not small files alone.
+    """
+    records: dict[str, Record] = {}
+    rows = [_row(outputs, key, records) for key in sorted(_keys(outputs))]
+    looks = {
+        key: look_at(record, outputs / key, outputs=outputs, whole=whole)
+        for key, record in records.items()
+    }
+    changes = {row.job: row.note for row in rows if row.state == "damaged"}
+    changes |= {key: seen.change for key, seen in looks.items()}
+    sources = {key: _sources(key, records[key], outputs, changes) for key in records}
+    asked: set[str] = set()
+    for key in records:
+        _follow(key, sources, changes, asked)
+    return [_looked_at(row, changes[row.job], looks[row.job]) if row.job in looks else row
+            for row in rows]  # fmt: skip
 
 
 def main_result(results: Mapping[str, Any]) -> str:
@@ -99,15 +119,15 @@ class Board:
 def read_state(file: Path, job: str) -> Row:
     """Return the state that a running job wrote, waiting if it wrote none yet."""
     try:
-        state = read_json(file, "run the pipeline again", needs=_STATE)
-        word, note, begun, seconds = (kind(state[name]) for name, kind in _STATE.items())
+        state = read_document(file, STATE_SHAPE, "run the pipeline again")
     except FileNotFoundError:
         return Row(job)
-    except (TypeError, ValueError):  # only at its end is it known whether it was killed
+    except DamagedError:  # only at its end is it known whether it was killed
         return Row(job, "running", note=f"{file} is damaged")
-    if word == "running":
-        seconds = max(0.0, time.time() - begun)
-    return Row(job, word, seconds, note)
+    seconds = state["seconds"]
+    if state["state"] == "running":
+        seconds = max(0.0, time.time() - state["started"])
+    return Row(job, state["state"], seconds, state["note"])
 
 
 def _keys(outputs: Path) -> Iterable[str]:
@@ -127,7 +147,36 @@ def _keys(outputs: Path) -> Iterable[str]:
     return found
 
 
-def _row(outputs: Path, key: str) -> Row:
+def _sources(key: str, record: Record, outputs: Path, known: Collection[str]) -> list[str]:
+    """Return the runs that a run read, or whose files it read."""
+    root, found = project_root(), []
+    for entry in record["inputs"]:
+        path = PurePath(os.path.relpath(root / entry["path"], outputs))
+        names = (p.as_posix() for p in (path, *path.parents))
+        found += [name for name in names if name in known and name != key][:1]
+    return found
+
+
+def _follow(
+    key: str, sources: Mapping[str, list[str]], changes: dict[str, str], asked: set[str]
+) -> None:
+    """Say of a run, and of those that it read, what comes before it and is to run again."""
+    if key in asked:
+        return
+    asked.add(key)  # once: of a foreign record that reads itself too
+    for source in sources.get(key, ()):
+        _follow(source, sources, changes, asked)
+        changes[key] = changes[key] or (f"after {source}" if changes[source] else "")
+
+
+def _looked_at(row: Row, change: str, seen: Look) -> Row:
+    if change:
+        result = f" ({row.note})" if row.note else ""
+        return replace(row, state="changed", note=f"{change}{result}")
+    return replace(row, note=f"{row.note}; {seen.doubt}") if seen.doubt else row
+
+
+def _row(outputs: Path, key: str, records: dict[str, Record]) -> Row:
     final = outputs / key
     mend(final)
     failed = final.with_name(f"{final.name}.failed.ipynb")
@@ -147,6 +196,7 @@ def _row(outputs: Path, key: str) -> Row:
         ours = key[:2].isdigit()  # as all stages are numbered
         then = "will be made anew" if ours else "it is no run of melnb's, move it elsewhere"
         return Row(key, "damaged", note=f"{error.path}: {error.problem}: {then}")
+    records[key] = run
     when = _when(datetime.fromisoformat(run["started"]).timestamp())
     return Row(key, "done", run["seconds"], main_result(run["results"]), when)
 

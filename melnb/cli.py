@@ -134,14 +134,18 @@ def pipeline(
 
 @main.command()
 @click.argument("outputs", default="")
+@click.option("--check", is_flag=True, help="Read all that runs read and wrote, large files too.")
 @_told
-def status(outputs: str) -> None:
-    """Show every run under OUTPUTS: its state, when, how long, and its main result."""
+def status(outputs: str, check: bool) -> None:
+    """Show every run under OUTPUTS: its state, when, how long, and its main result.
+
+    A run is `changed` if what it read or wrote is another now: the pipeline makes it anew.
+    """
     from melnb.board import read_board, table
     from melnb.runs import outputs_root
 
     root = outputs_root(outputs)
-    _say("\n".join(table(read_board(root))) or f"no runs in {root}")
+    _say("\n".join(table(read_board(root, whole=check))) or f"no runs in {root}")
 
 
 @main.command()

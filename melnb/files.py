@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 PICTURE_SUFFIXES = frozenset(
@@ -57,18 +55,6 @@ def safe_id(name: str) -> str:
     letters = unicodedata.normalize("NFKD", name.strip())
     seen = "".join(c for c in letters if unicodedata.category(c) not in ("Mn", "Cf"))
     return re.sub(r"^[.+-]|[^A-Za-z0-9_.+-]+", "_", seen) or "_"
-
-
-def load_json(path: str | Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        ValueError: It is none: of JSON, of UTF-8, or nested deeper than anybody writes.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError("its brackets are too deep") from None
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
+from melnb.documents import OPENED_SHAPE, DamagedError, read_document
 from melnb.provenance import RECORD as RECORD
-from melnb.provenance import DamagedError, identity, read_json
+from melnb.provenance import identity
 
 OPENED = "parameters.json"  # in a partial folder: whose it is, and who writes it
 RESERVED = (".partial", ".old", ".lock", ".running", ".failed")  # endings no run may have
@@ -113,10 +114,10 @@ def damage(final: Path) -> str:
 
 def _opened(final: Path) -> dict[str, Any]:
     path, remedy = partial(final) / OPENED, "run its stage again, which begins it anew"
-    opened = read_json(path, remedy) if path.is_file() else {}
-    if not isinstance(opened.get("parameters", {}), dict):
-        raise DamagedError(path, "its parameters are no mapping", remedy)
-    return opened
+    if not path.is_file():
+        return {}
+    opened = read_document(path, OPENED_SHAPE, remedy)
+    return {**opened}
 
 
 def replace(final: Path) -> None:

@@ -27,10 +27,11 @@ import yaml
 
 from melnb.board import Row, main_result, read_state
 from melnb.folders import write_json
-from melnb.freshness import notebook_of, run_folder, why_stale
+from melnb.freshness import look, notebook_of, run_folder, why_stale
 from melnb.launch import launch, terminable
 from melnb.params import Parameters
 from melnb.pipeline import Job, Pipeline
+from melnb.rawdata import Look
 from melnb.runs import project_root, read_run
 
 GPU_STAGES = (
@@ -54,19 +55,26 @@ def reasons(pipeline: Pipeline, *, force: bool = False) -> dict[str, str]:
 
     A job after one that must run only may have to: `after 02_prepare/demo`.
     """
-    answers: dict[str, str] = {}
+    return {key: seen.change for key, seen in _looks(pipeline, force=force).items()}
+
+
+def _looks(pipeline: Pipeline, *, force: bool) -> dict[str, Look]:
+    answers: dict[str, Look] = {}
     for job in pipeline.jobs:
         notebook_of(job.stage)
-        before = next((key for key in job.needs if answers[key]), "")
-        answer = "forced" if force else why_stale(job.parameters)
-        answers[job.key] = answer or (f"after {before}" if before else "")
+        before = next((key for key in job.needs if answers[key].change), "")
+        seen = Look("forced") if force else look(job.parameters)
+        after = f"after {before}" if before else ""
+        answers[job.key] = seen._replace(change=seen.change or after)
     return answers
 
 
 def planned(pipeline: Pipeline, *, force: bool = False) -> list[Row]:
     """Return what would run, and why."""
-    why = reasons(pipeline, force=force)
-    return [Row(k, "would run" if why[k] else "up to date", note=why[k]) for k in why]
+    return [
+        Row(key, "would run" if seen.change else "up to date", note=seen.change or seen.doubt)
+        for key, seen in _looks(pipeline, force=force).items()
+    ]
 
 
 def run_pipeline(

@@ -13,71 +13,16 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any
 
 import melnb
+from melnb.documents import RECORD_SHAPE, DamagedError, Entry, Record, read_document
 
 RECORD = "run.json"  # written last: a folder that has it is whole
 ELSEWHERE = frozenset({"outputs"})  # parameters that say where a run is written, not what it is
+SMALL = 16 << 20  # bytes: a file up to this is compared by its hash always, 16 ms on one core
 _COUNTED = ("melnb", "numpy", "pandas", "keras", "tensorflow", "jax")
-
-
-class DamagedError(ValueError):
-    """A file that melnb wrote is not as it was written.
-
-    Attributes:
-        path: Of the file.
-        problem: What is wrong with it, in words.
-    """
-
-    def __init__(self, path: Path, problem: str, remedy: str) -> None:
-        self.path, self.problem = path, problem
-        super().__init__(f"{path} is damaged ({problem}): {remedy}")
-
-
-class Entry(TypedDict):
-    """A file of a run, or a folder of many, whose path ends in `/`."""
-
-    path: str
-    bytes: int
-    files: NotRequired[int]
-    sha256: NotRequired[str]
-
-
-class Input(TypedDict):
-    """What a run read, and the hash of its content."""
-
-    path: str
-    sha256: str
-
-
-class Record(TypedDict):
-    """What a finished run recorded: its `run.json`."""
-
-    stage: str
-    run: str
-    parameters: dict[str, Any]
-    inputs: list[Input]
-    results: dict[str, Any]
-    files: list[Entry]
-    started: str
-    seconds: float
-    resumed: bool
-    commit: str
-    versions: dict[str, str]
-    device: str
-
-
-_SHAPE: dict[str, type | tuple[type, ...]] = {
-    "stage": str, "run": str, "parameters": dict, "inputs": list, "results": dict, "files": list,
-    "started": str, "seconds": (int, float), "resumed": bool, "commit": str, "versions": dict,
-    "device": str,
-}  # fmt: skip
-_LISTED: dict[str, dict[str, type]] = {
-    "inputs": {"path": str, "sha256": str}, "files": {"path": str, "bytes": int},
-}  # fmt: skip
 
 
 def read_record(folder: Path) -> Record:
@@ -87,64 +32,16 @@ def read_record(folder: Path) -> Record:
         FileNotFoundError: The folder holds none.
         DamagedError: It is empty, cut, another program's, or lacks what a record has.
     """
-    path, remedy = folder / RECORD, "run its stage again, which makes it anew"
-    record = read_json(path, remedy, needs=_SHAPE)
-    if problem := _misshapen(record):
-        raise DamagedError(path, problem, remedy)
-    return cast(Record, record)
-
-
-def _misshapen(record: Mapping[str, Any]) -> str:
-    """Return what in a record is not of its kind, in words; empty if all is."""
-    for name, kind in _SHAPE.items():
-        if not isinstance(record[name], kind):
-            return f"its {name} is a {type(record[name]).__name__}"
-    for name, kinds in _LISTED.items():
-        for entry in record[name]:
-            if not isinstance(entry, dict) or any(
-                not isinstance(entry.get(key), kind) for key, kind in kinds.items()
-            ):
-                return f"{name} has {str(entry)[:60]}, which lacks {' or '.join(kinds)}"
-    try:
-        datetime.fromisoformat(record["started"])
-    except ValueError:
-        return f"started is {record['started']!r}, no time"
-    return ""
-
-
-def read_json(path: Path, remedy: str, *, needs: Iterable[str] = ()) -> dict[str, Any]:
-    """Read a JSON file that holds a mapping.
-
-    Args:
-        path: Of the file.
-        remedy: What to do if it is damaged.
-        needs: Names that the mapping must have.
-
-    Raises:
-        FileNotFoundError: There is none.
-        DamagedError: It is empty or cut, or holds something else.
-    """
-    content = path.read_bytes()
-    try:
-        read = json.loads(content) if content.strip(b"\0 \t\r\n") else None
-    except ValueError as error:
-        raise DamagedError(path, f"no JSON: {error}", remedy) from None
-    except RecursionError:
-        raise DamagedError(path, "no JSON: its brackets are too deep", remedy) from None
-    if not isinstance(read, dict):
-        kind = "it is empty" if read is None else f"it holds a {type(read).__name__}"
-        raise DamagedError(path, kind, remedy)
-    if lost := [name for name in needs if name not in read]:
-        raise DamagedError(path, f"it has no {lost[0]!r}", remedy)
-    return read
+    remedy = "run its stage again, which makes it anew"
+    return read_document(folder / RECORD, RECORD_SHAPE, remedy)
 
 
 def hash_path(path: Path) -> str:
     """Return what stands for the content of a file or folder, as `kind:sha256`.
 
-    A file is read whole (1.7 GB/s on one core). A finished run is hashed by what its `run.json`
-    says it read and wrote. Any other folder (raw images) is hashed by the names and sizes of its
-    files: reading 100 GB to learn that nothing changed would cost more than the run.
+    A file is read whole (1 to 1.7 GB/s on one core). A finished run is hashed by what its
+    `run.json` says it read and wrote. Any other folder is hashed by the names and sizes of its
+    files; of raw data more is kept, see `rawdata`.
 
     Raises:
         FileNotFoundError: There is nothing at the path.
@@ -203,6 +100,68 @@ def list_files(
         for name, path in told
         if name not in skipped and (path.is_file() or path.is_dir())  # no pipe, no lost link
     ]
+
+
+def alteration(files: Iterable[Entry], folder: Path, *, whole: bool = False) -> str:
+    """Return in words the first of a run's files that is not what it wrote; empty if all are.
+
+    Args:
+        files: As its record lists them.
+        folder: Of the run.
+        whole: Whether files above `SMALL`, and those in folders of many, are read too, and not
+            compared by their sizes alone.
+    """
+    for entry in files:
+        if how := _alteration(entry, folder / entry["path"], whole=whole):
+            kind = "folder" if entry["path"].endswith("/") else "file"
+            return f"its {kind} {entry['path']} is {how}"
+    return ""
+
+
+def check_written(path: Path) -> None:
+    """Refuse a finished run, or a file in one, that is not what the run wrote.
+
+    Raises:
+        DamagedError: It is not; or the run's record is damaged.
+    """
+    home = next((p for p in (path, *path.parents) if (p / RECORD).is_file()), None)
+    if home is None:
+        return
+    try:
+        files = read_record(home)["files"]
+    except DamagedError:
+        if path == home:
+            raise
+        return  # a file beside another program's run.json
+    name = path.relative_to(home).as_posix()
+    for entry in files:
+        mine = (path == home or entry["path"] == name) and not entry.get("open")
+        if mine and (how := _alteration(entry, home / entry["path"], whole=True)):
+            remedy = "remove it, and run its stage again, which makes it anew"
+            raise DamagedError(home / entry["path"], f"it is {how}", remedy)
+
+
+def _alteration(entry: Entry, path: Path, *, whole: bool) -> str:
+    """Return how what lies there differs from what a record says; empty if it does not."""
+    altered = "changed" if entry.get("open") else "not what this run wrote"
+    try:
+        if entry["path"].endswith("/"):
+            inside = list_files(path)
+            size = sum(file["bytes"] for file in inside)
+            if (len(inside), size) != (entry["files"], entry["bytes"]):
+                return altered if inside else "gone"
+        elif not path.is_file():
+            return "gone"
+        elif path.stat().st_size != entry["bytes"]:
+            return altered
+        elif entry["bytes"] <= SMALL:
+            whole = True
+        if not whole or "sha256" not in entry:
+            return ""
+        now = hash_file(path) if path.is_file() else _digest(list_files(path, hashed=True))
+        return "" if now == entry["sha256"] else altered
+    except OSError as error:
+        return f"not to be read ({error.strerror})"
 
 
 def plain(value: Any, name: str = "results") -> Any:

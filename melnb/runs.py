@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from melnb import rawdata
+from melnb.documents import DamagedError as DamagedError
+from melnb.documents import Record as Record
+from melnb.documents import read_json as read_json
 from melnb.files import is_table
 from melnb.folders import (
     OPENED,
@@ -31,9 +35,8 @@ from melnb.folders import (
     write_json,
 )
 from melnb.params import ParameterError, Parameters
-from melnb.provenance import DamagedError as DamagedError
-from melnb.provenance import Record as Record
 from melnb.provenance import (
+    check_written,
     commit,
     hash_path,
     identity,
@@ -42,7 +45,6 @@ from melnb.provenance import (
     read_record,
     versions,
 )
-from melnb.provenance import read_json as read_json
 
 _LAST: WeakValueDictionary[Path, Run] = WeakValueDictionary()  # opened by this process
 _SHOWN = 5  # files in an error's message
@@ -175,30 +177,55 @@ class Run:
         self.folder = partial(self._final)
         self.figures: dict[str, Any] = {}
         self._inputs: dict[str, str] = {}
+        self._raw: dict[str, rawdata.Files] = {}
         self._written: set[str] = set()
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         before = _LAST.get(self._final)
         if before and identity(before._parameters) == identity(self._parameters):
             # The cell was run again: what others read, drew and wrote belongs to this run too.
             self.figures, self._inputs = before.figures, {**before._inputs}
+            self._raw = {**before._raw}
             self._written = before._written
         _LAST[self._final] = self
 
     def reads(self, path: str | Path) -> Path:
-        """Record a file, an earlier run or a raw folder as read, with its hash; return its path.
+        """Record a file or an earlier run as read, with its hash; return its path.
 
         Raises:
             FileNotFoundError: There is nothing at the path.
+            DamagedError: It is of a run, and not what that run wrote.
         """
         path = resolve(path)
-        root = project_root()
-        # Relative in the project, so that a project that was moved is still up to date.
-        name = path.relative_to(root) if path.is_relative_to(root) else path
-        self._inputs[name.as_posix()] = hash_path(path)
+        check_written(path)
+        self._inputs[_in_project(path)] = hash_path(path)
         return path
 
+    def reads_raw(
+        self, root: str | Path, used: Iterable[str | Path] = (), *, most: int | None = None
+    ) -> Path:
+        """Record raw data as read: a source's tables, and its pictures; return its path.
+
+        Args:
+            root: The source's folder or table.
+            used: Pictures whose content counts; empty names and NaN are none.
+            most: Bytes of these: of more, size and time must do.
+
+        Raises:
+            FileNotFoundError: There is nothing at the root.
+        """
+        root = resolve(root)
+        files = rawdata.read_raw(root, (u for u in used if u and u == u), most=most)
+        name = _in_project(root)
+        self._raw[name], self._inputs[name] = files, f"raw:{rawdata.digest(files)}"
+        return root
+
     def finish(
-        self, results: Mapping[str, Any], *, device: str = "cpu", folders: Iterable[str] = ()
+        self,
+        results: Mapping[str, Any],
+        *,
+        device: str = "cpu",
+        folders: Iterable[str] = (),
+        open_files: Iterable[str] = (),
     ) -> Path:
         """Write `run.json` and give the folder its final name; return the finished folder.
 
@@ -211,19 +238,24 @@ class Run:
             device: What it ran on.
             folders: Those of the run that hold thousands of files, such as `masks`: each is
                 recorded as one entry.
+            open_files: Those that a person goes on with after the end: later stages read them as
+                they are then.
 
         Raises:
             TypeError: A result is not plain.
             RunError: The same notebook finished this run before, with files that are not there now.
         """
-        apart = (RECORD, OPENED, "notebook.ipynb")
+        apart = (RECORD, OPENED, "notebook.ipynb", rawdata.FILE)
+        if self._raw:
+            rawdata.write_files(self._raw, self.folder / rawdata.FILE)
+        files = list_files(self.folder, hashed=True, but=apart, folders=folders)
         record = {
             "stage": self.stage,
             "run": self.name,
             "parameters": self._parameters,
             "inputs": [{"path": p, "sha256": h} for p, h in sorted(self._inputs.items())],
             "results": plain(results),
-            "files": list_files(self.folder, hashed=True, but=apart, folders=folders),
+            "files": [f | {"open": True} if f["path"] in open_files else f for f in files],
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
             "resumed": self.resumed,
@@ -251,6 +283,12 @@ class Run:
                 "and run all"
             )
         self._written = written
+
+
+def _in_project(path: Path) -> str:
+    """Return a path, relative in the project: one that was moved is still up to date."""
+    root = project_root()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def open_run(

@@ -68,7 +68,7 @@ def test_an_input_counts_by_content(line: object) -> None:
 
 def test_a_lost_file_counts(line: object) -> None:
     (run_folder(TRAIN) / "out.txt").write_text("longer than it was before")
-    assert why_stale(TRAIN) == "its file out.txt is changed"
+    assert why_stale(TRAIN) == "its file out.txt is not what this run wrote"
     (run_folder(TRAIN) / "out.txt").unlink()
     assert why_stale(TRAIN) == "its file out.txt is gone"
 
@@ -88,9 +88,9 @@ def test_a_folder_of_many_files_counts_by_their_number_and_size(line: object) ->
     (final / "crops").rmdir()  # as an archive of files leaves it
     assert why_stale(TRAIN) == ""
     (final / "masks/a.png").write_text("more than it held before")
-    assert why_stale(TRAIN) == "its folder masks/ is changed"
+    assert why_stale(TRAIN) == "its folder masks/ is not what this run wrote"
     (final / "masks/a.png").unlink()
-    assert why_stale(TRAIN) == "its folder masks/ is changed"
+    assert why_stale(TRAIN) == "its folder masks/ is not what this run wrote"
     shutil.rmtree(final / "masks")
     assert why_stale(TRAIN) == "its folder masks/ is gone"
 

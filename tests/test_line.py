@@ -6,6 +6,7 @@ of them (`--dist loadgroup` keeps them in one process).
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from melnb import archive, params, runs, tables
+from melnb import archive, params, rawdata, runs, tables
 from melnb.evaluation.calibration import prevalence as prior
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
 
@@ -398,3 +399,59 @@ def test_a_slip_in_plain_papermill_stops_too(root: Path, tmp_path: Path) -> None
     )  # fmt: skip
     assert done.returncode != 0
     assert "did you mean 'method'?" in done.stderr
+
+
+READ_BESIDE_RUNS = {
+    "01_explore/line": "raw", "02_prepare/line": "raw", "02_prepare/elsewhere": "raw",
+    "06_report/line": "images.csv measures.csv", "06c_choose/line": "images.csv measures.csv",
+    "06d_external/line": "images.csv", "05_ensemble/line": "predictions.csv",
+    "03b_find_lr/line": "03_train.line.yaml",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("job", READ_BESIDE_RUNS)
+def test_what_a_notebook_reads_is_recorded(job: str, outputs: Path) -> None:
+    inputs = runs.read_run(outputs / job)["inputs"]
+    names = {Path(entry["path"]).name for entry in inputs}
+    names |= {entry["sha256"].partition(":")[0] for entry in inputs}
+    assert {*READ_BESIDE_RUNS[job].split()} <= names
+
+
+def test_raw_pictures_are_recorded_with_their_content(outputs: Path) -> None:
+    for stage in ("01_explore", "02_prepare"):
+        home = outputs / stage / "line"
+        (entry,) = [e for e in runs.read_run(home)["inputs"] if e["sha256"].startswith("raw:")]
+        sha256 = entry["sha256"].removeprefix("raw:")
+        files = rawdata.read_files(home / rawdata.FILE, entry["path"], sha256)
+        assert len(files) == 1 + 2 * 130, "a table, pictures and masks"
+        assert all(file.content for file in files.values())
+
+
+@pytest.mark.nightly
+def test_a_row_relabelled_and_a_picture_swapped_are_named_and_made_anew(
+    root: Path, tmp_path: Path, melnb: Run
+) -> None:
+    shutil.copytree(root, tmp_path / "copy")
+    copy, plan = tmp_path / "copy", ("pipeline", "params/line.pipeline.yaml")
+    home = next((copy / "outputs/synthetic").glob("images130*"))
+    assert "would run" not in melnb(*plan, "--dry-run", root=copy).stdout
+    table, pictures = home / "metadata.csv", sorted((home / "images").iterdir())
+    before = table.read_text()
+    table.write_text(before.replace("nevus", "melanoma", 1))
+    shutil.copy(pictures[0], pictures[1])
+    for words in ((*plan, "--dry-run"), ("status",), ("status", "--check")):
+        said = melnb(*words, root=copy).stdout
+        assert f"metadata.csv changed, images/{pictures[1].name} changed" in said
+        assert "after 02_prepare/line" in said
+    first = "".join((copy / "params/line.pipeline.yaml").read_text().splitlines(True)[:5])
+    (copy / "params/first.pipeline.yaml").write_text(first)
+    done = melnb("pipeline", "params/first.pipeline.yaml", root=copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    board = melnb("status", root=copy).stdout
+    assert "metadata.csv" not in board
+    assert re.search("03_train/a-s0/fold0 .*changed .*outputs/02_prepare/line changed", board)
+    shard = next((copy / "outputs/02_prepare/line/records").rglob("*.tfrec"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    assert f"{shard.name} is not what this run wrote" in melnb("status", root=copy).stdout

@@ -2,10 +2,12 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from melnb import provenance, runs
+from melnb.documents import Entry
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +107,18 @@ def test_a_commit_says_whether_it_was_changed_since(root: Path) -> None:
     assert len(clean) == 40
     (root / "a.txt").write_text("b")
     assert provenance.commit(root) == clean + "+"
+
+
+def test_a_folder_of_many_is_compared_by_content_when_all_is_read(root: Path) -> None:
+    folder = make_masks(root / "run")
+    files = provenance.list_files(folder, hashed=True, folders=["masks"])
+    entries = [cast(Entry, file) for file in files]
+    assert provenance.alteration(entries, folder, whole=True) == ""
+    (folder / "masks/deep/b.png").write_text("12")  # of the same size
+    assert provenance.alteration(entries, folder) == ""
+    said = provenance.alteration(entries, folder, whole=True)
+    assert said == "its folder masks/ is not what this run wrote"
+    (folder / "masks.csv").write_text("MASKS.csv")
+    assert provenance.alteration(entries[1:], folder) == (
+        "its file masks.csv is not what this run wrote"
+    )

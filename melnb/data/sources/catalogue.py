@@ -115,6 +115,12 @@ def read_source(
     return sample_rows(images, rows, seed) if rows else images
 
 
+def used_files(images: pd.DataFrame) -> list[str]:
+    """Return the paths of pictures and masks that a source's images name."""
+    columns = [images[name].dropna() for name in ("path", "mask_path") if name in images]
+    return list(pd.concat(columns).astype(str)) if columns else []
+
+
 def describe_source(images: pd.DataFrame) -> str:
     """Say in lines what was left out of a source's images, and what was read by a rule."""
     counts = {name: len(rows) for name, rows in images.attrs.items() if rows and name != NOTES}
