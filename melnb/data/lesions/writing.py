@@ -132,7 +132,12 @@ def read_found(folder: Path, image_id: str) -> dict[str, Any]:
         found = asdict(shaped(dict(text), Found, file, "remove it and run again"))
         numbers = {k: math.nan if v is None else v for k, v in found["numbers"].items()}
     except (
-        OSError, KeyError, TypeError, ValueError, RecursionError, UnidentifiedImageError,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        UnidentifiedImageError,
     ) as error:
         raise PictureError(
             f"{file}: no mask written here ({error}): remove it and run again"
