@@ -191,7 +191,7 @@ def _alone(stage: str, run: str, final: Path, *, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let a polite kill (of a cluster's scheduler, say) stop the kernel too, as Ctrl-C does."""
+    """Let a polite kill (a scheduler's, a closed terminal's) stop kernels too, as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -199,11 +199,16 @@ def terminable() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as `nohup` has a closed terminal ignored
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _adopt(final: Path) -> None:

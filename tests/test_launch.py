@@ -244,8 +244,9 @@ def test_a_cell_that_exits_has_failed(project: Path, rewrite: Rewrite) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])  # a closed terminal's
 def test_a_polite_kill_stops_the_kernel_and_keeps_what_was_written(
-    project: Path, rewrite: Rewrite
+    number: int, project: Path, rewrite: Rewrite
 ) -> None:
     beat = '(run.folder / \\"pid\\").write_text(str(__import__(\\"os\\").getpid()))'
     rewrite("01_explore", "while p.seed", f"{beat}\\nwhile p.seed")
@@ -255,7 +256,7 @@ def test_a_polite_kill_stops_the_kernel_and_keeps_what_was_written(
         while not (pid.exists() and pid.read_text()):
             assert child.poll() is None
             time.sleep(0.05)
-        child.send_signal(signal.SIGTERM)
+        child.send_signal(number)
         child.communicate()
     assert child.returncode != 0
     with pytest.raises(ProcessLookupError):
