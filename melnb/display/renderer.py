@@ -31,7 +31,12 @@ with without(GRAMMAR):
 
 NAME = "melnb"
 JSON = "application/vnd.plotly.v1+json"  # what JupyterLab and others draw by a plotly of their own
-_CONFIG = {"responsive": True, "displaylogo": False}
+CONFIG = {  # of every figure, wherever it is shown: nothing of it is sent anywhere
+    "responsive": True,
+    "displaylogo": False,  # which leads to plotly's site
+    "showSendToCloud": False,  # a button, which plotly.js 4 shows unasked
+    "plotlyServerURL": "",
+}
 _HEIGHT = 450  # pixels of a figure that names none: plotly's own default
 _EXACT = 1e6  # single precision has seven digits
 _DIGITS = (  # of Base85, which takes a sixth less than Base64; none means anything in HTML
@@ -91,6 +96,14 @@ class OfflineRenderer(MimetypeRenderer):  # type: ignore[misc]
         return {JSON: own, "text/html": figure_html(fig_dict, template=self._template)}
 
 
+def settle_others() -> None:
+    """Give plotly's own renderers the same configuration; what somebody chose for one stays."""
+    for name in renderers:
+        renderer = renderers[name]
+        if hasattr(renderer, "config"):
+            renderer.config = CONFIG | (renderer.config or {})
+
+
 def library_html(template: Any = None) -> str:
     """Return plotly.js, compressed, the function that unpacks it once for a page, and a look.
 
@@ -121,7 +134,7 @@ def figure_html(figure: Mapping[str, Any], *, template: Any = None) -> str:
 
 def _shown(figure: Mapping[str, Any]) -> dict[str, Any]:
     layout = dict(figure.get("layout", {}))
-    return {"data": _single(figure["data"]), "layout": layout, "config": _CONFIG}
+    return {"data": _single(figure["data"]), "layout": layout, "config": CONFIG}
 
 
 def _script(packed: bytes, attributes: str) -> str:

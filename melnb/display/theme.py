@@ -87,6 +87,7 @@ def apply(renderer: str = "") -> None:
             network (`renderer`). Plotly's default is blank in exported pages of notebooks run
             headless.
     """
+    offline.settle_others()
     pio.templates["melnb"] = make_template(LIGHT)
     pio.templates.default = "melnb"
     chosen = renderer or str(pio.renderers.default)

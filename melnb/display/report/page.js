@@ -1,7 +1,7 @@
 // The report's own script: draws the figures, wakes the explorers, follows light and dark.
 
 const data = (script) => JSON.parse(script.textContent);
-const templates = data(document.getElementById("templates"));
+const { config, ...templates } = data(document.getElementById("templates"));
 const root = document.documentElement;
 const night = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (root.dataset.theme ?? (night.matches ? "dark" : "light")) === "dark";
@@ -11,7 +11,7 @@ const figures = [...document.querySelectorAll("script[data-figure]")].map((scrip
 
 for (const { node, data: traces, layout } of figures) {
   const template = templates[isDark() ? "dark" : "light"];
-  Plotly.newPlot(node, traces, { ...layout, template }, { displaylogo: false, responsive: true });
+  Plotly.newPlot(node, traces, { ...layout, template }, config);
 }
 
 function paint(name) {

@@ -25,6 +25,7 @@ from melnb.display import cells, theme
 from melnb.display.gallery import Gallery
 from melnb.display.masks import explorer as masks
 from melnb.display.masks.explorer import MaskExplorer
+from melnb.display.renderer import CONFIG
 from melnb.display.threshold import explorer
 from melnb.display.threshold.explorer import ThresholdExplorer
 from melnb.files import replacing
@@ -32,6 +33,7 @@ from melnb.files import replacing
 Explorer: TypeAlias = ThresholdExplorer | MaskExplorer
 Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | Explorer | Mapping[str, Any]
 
+LIBRARY = "plotly.min.js"  # beside the figures
 MOST_ROWS = 200  # of a table in the page
 _PANEL, _LETTER = 180, 6  # pixels
 _NARROW = 620  # pixels: a figure no wider shares its line with the next
@@ -89,7 +91,7 @@ def write_report(
     shown = [(title, parts) for title, parts in shown if parts]  # nothing compared, no heading
     kinds = {part["kind"] for _, parts in shown for part in parts}
     asked = {part["module"] for _, parts in shown for part in parts if "module" in part}
-    page = _template().render(
+    page = _template("page.html.jinja").render(
         title=title,
         subtitle=subtitle,
         sections=shown,
@@ -100,7 +102,9 @@ def write_report(
         font=Markup(theme.FONT),
         style=Markup(_text("page.css")),
         script=Markup(_text("page.js")),
-        templates=_json({"light": _layout(theme.LIGHT), "dark": _layout(theme.DARK)}),
+        templates=_json(
+            {"light": _layout(theme.LIGHT), "dark": _layout(theme.DARK), "config": CONFIG}
+        ),
         plotly=Markup(get_plotlyjs()) if "figure" in kinds else "",
         explorer_style=Markup(masks.STYLE if "masks-module" in asked else explorer.STYLE),
         modules={name: module for name, module in _MODULES.items() if name in asked},
@@ -109,7 +113,7 @@ def write_report(
 
 
 def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[Path]:
-    """Write each figure as `<name>.html`; one plotly.min.js beside them serves all, offline.
+    """Write each figure as `<name>.html`; one library beside them serves all, offline.
 
     Args:
         folder: Made if need be.
@@ -120,10 +124,15 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.html" for name in figures]
-    for path, figure in zip(paths, figures.values(), strict=True):
-        figure.write_html(path, include_plotlyjs="directory", config={"displaylogo": False})
-    return paths
+    (folder / LIBRARY).write_text(get_plotlyjs(), encoding="utf-8")
+    for name, figure in figures.items():
+        drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
+        title = Markup(figure.layout.title.text or name).striptags()
+        page = _template("figure.html.jinja").render(
+            title=title, library=LIBRARY, figure=Markup(drawn)
+        )
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    return [folder / f"{name}.html" for name in figures]
 
 
 def _holds(part: Part) -> bool:
@@ -242,7 +251,7 @@ def _text(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -250,7 +259,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)
 
 
 def _write(path: str | Path, page: str) -> Path:
