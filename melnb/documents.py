@@ -67,7 +67,6 @@ class Entry(TypedDict):
     bytes: Size
     files: NotRequired[Size]
     sha256: NotRequired[str]
-    open: NotRequired[bool]  # a person goes on with it
 
 
 @with_config(_LOOSE)

@@ -135,7 +135,7 @@ def check_written(path: Path) -> None:
         return  # a file beside another program's run.json
     name = path.relative_to(home).as_posix()
     for entry in files:
-        mine = (path == home or entry["path"] == name) and not entry.get("open")
+        mine = path == home or entry["path"] == name
         if mine and (how := _alteration(entry, home / entry["path"], whole=True)):
             remedy = "remove it, and run its stage again, which makes it anew"
             raise DamagedError(home / entry["path"], f"it is {how}", remedy)
@@ -143,7 +143,7 @@ def check_written(path: Path) -> None:
 
 def _alteration(entry: Entry, path: Path, *, whole: bool) -> str:
     """Return how what lies there differs from what a record says; empty if it does not."""
-    altered = "changed" if entry.get("open") else "not what this run wrote"
+    altered = "not what this run wrote"
     try:
         if entry["path"].endswith("/"):
             inside = list_files(path)

@@ -225,7 +225,6 @@ class Run:
         *,
         device: str = "cpu",
         folders: Iterable[str] = (),
-        open_files: Iterable[str] = (),
     ) -> Path:
         """Write `run.json` and give the folder its final name; return the finished folder.
 
@@ -238,8 +237,6 @@ class Run:
             device: What it ran on.
             folders: Those of the run that hold thousands of files, such as `masks`: each is
                 recorded as one entry.
-            open_files: Those that a person goes on with after the end: later stages read them as
-                they are then.
 
         Raises:
             TypeError: A result is not plain.
@@ -255,7 +252,7 @@ class Run:
             "parameters": self._parameters,
             "inputs": [{"path": p, "sha256": h} for p, h in sorted(self._inputs.items())],
             "results": plain(results),
-            "files": [f | {"open": True} if f["path"] in open_files else f for f in files],
+            "files": files,
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
             "resumed": self.resumed,

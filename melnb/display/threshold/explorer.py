@@ -8,6 +8,7 @@ slider moves.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from melnb.display.threshold.candidates import Pictures, candidates
 from melnb.display.threshold.levels import groupings
 from melnb.display.threshold.packing import deflated, packed
 from melnb.display.threshold.pairs import Counts, paired
-from melnb.display.threshold.saving import FILE, write_choice
+from melnb.display.threshold.saving import FILE, Replacement, write_choice
 from melnb.evaluation.decisions.chosen import KIND
 from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.rows import binary_rows, threshold_counts
@@ -38,7 +39,8 @@ STYLE = (_HERE / "explorer.css").read_text(encoding="utf-8")
 
 _TOP = float(np.nextafter(1.0, 2.0))  # flags nothing, even where a score is 1
 _MANY_LOW = 0.05  # half the scores below this: a linear axis would show one spike
-_SYNCED = ("threshold", "prevalence", "chosen", "save_to")
+_RESULTS = ("threshold", "prevalence", "sensitivity", "specificity", "run", "n", "positives")
+_SYNCED = ("threshold", "prevalence", "chosen")
 
 
 class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
@@ -58,13 +60,15 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         pictures: From an image's id to its picture, asked for the worst errors alone; None: the
             errors are a table (`candidates.pictures_of`).
         kept: Worst images of each kind that are sent; more errors than these are counted only.
-        save_to: File or folder that the button writes the chosen point to; empty: it downloads it.
+        save_to: File that the button writes the chosen point to, asking before it replaces one;
+            empty: it downloads it.
 
     Attributes:
         threshold: The chosen threshold; moving a slider changes it, and setting it moves them.
         prevalence: The chosen prevalence, likewise.
         chosen: Facts of the image that was clicked; empty: none was.
-        save_to: Where the button writes to.
+        save_to: Where the button writes to; no page can change it.
+        recorder: Is given `results` whenever `save_to` has been written; None: nobody.
 
     Raises:
         TableError: The table has no such class, the rows with a truth lack one of both classes,
@@ -101,6 +105,8 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         self._which = TEST_ROWS if (rows["fold"] == tables.TEST).all() else OUT_OF_FOLD
         self._groups = groupings(rows, groups)
         self._pair = None if other is None else paired(rows, other, positive=positive)
+        self._replacement = Replacement()
+        self.recorder: Callable[[Mapping[str, Any]], object] | None = None
         super().__init__(
             threshold=self._youden() if threshold is None or threshold != threshold else threshold,
             prevalence=prevalence or self._positives / len(rows),
@@ -138,19 +144,27 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
             "specificity": float(row["specificity"]),
         }
 
+    def results(self) -> dict[str, Any]:
+        """Return what a run records of the chosen operating point."""
+        choice = self.choice()
+        return {name: choice[name] for name in _RESULTS}
+
     def save(self, path: str | Path = "") -> Path:
         """Write the chosen operating point; return the file.
 
         Args:
             path: A file or a folder; empty: `save_to`, else the working directory.
         """
-        return write_choice(self.choice(), path or self.save_to or FILE)
+        file = write_choice(self.choice(), path or self.save_to or FILE)
+        self._record(file)
+        return file
 
     def view(self) -> anywidget.AnyWidget:
         """Build the widget; the chosen values follow its sliders, and its sliders follow them."""
         view = _View(words=self._words, data=self._data)
         for name in _SYNCED:
             traitlets.link((self, name), (view, name))
+        traitlets.dlink((self, "save_to"), (view, "writes"), bool)
         view.observe(lambda _: self._answer(view), "asked")
         return view
 
@@ -165,13 +179,23 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         return {"values": values | {"words": self._words}, "data": data}
 
     def _answer(self, view: _View) -> None:
-        """Write the point that a view shows, and tell it where: or why not, in words."""
+        """Write the point that a view shows, and tell it where; or a question, or why not."""
+        if not self.save_to:  # then the page has no such button
+            return
         # One message may bring a move and the click: the links may not have been followed yet.
         self.threshold, self.prevalence = view.threshold, view.prevalence
+        path, choice = Path(self.save_to), self.choice()
         try:
-            view.saved = f"Written to {self.save()}"
+            view.question = self._replacement.write(choice, path, replace=view.replace)
+            if not view.question:
+                self._record(path)
+                view.saved = f"Written to {path}"
         except (OSError, ValueError) as error:
             view.saved = f"Not written: {error}"
+
+    def _record(self, path: Path) -> None:
+        if self.recorder is not None and path == Path(self.save_to):
+            self.recorder(self.results())
 
     def _row(self, cut: float, tp: int, fp: int) -> dict[str, float]:
         sensitivity, specificity = tp / self._positives, 1 - fp / self._others
@@ -240,8 +264,10 @@ class _View(anywidget.AnyWidget):  # type: ignore[misc]
     threshold = traitlets.Float().tag(sync=True)
     prevalence = traitlets.Float().tag(sync=True)
     chosen = traitlets.Dict().tag(sync=True)
-    save_to = traitlets.Unicode().tag(sync=True)
-    asked = traitlets.Int().tag(sync=True)  # how often the button was pressed
+    writes = traitlets.Bool().tag(sync=True)  # the button does, and need not download
+    asked = traitlets.Int().tag(sync=True)  # how often a button was pressed
+    replace = traitlets.Bool().tag(sync=True)  # it was the one that says yes
+    question = traitlets.Unicode().tag(sync=True)  # what is to be said yes or no to
     saved = traitlets.Unicode().tag(sync=True)  # what came of it
     words = traitlets.Dict().tag(sync=True)
     data = traitlets.Dict().tag(sync=True)

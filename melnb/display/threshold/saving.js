@@ -1,7 +1,9 @@
-// A button that keeps the chosen point: the kernel writes it where it was told to; without a kernel,
-// or without such a place, the browser downloads the same JSON.
+// A button that keeps the chosen point: the kernel writes it where it was told to, and asks first if
+// another lies there; without a kernel, or without such a place, the browser downloads the same JSON.
+// What the page sends is that the button was pressed, and yes or no; where to, it has no say in.
 
 const FILE = "operating_point.json";
+const PATIENCE = 15000; // milliseconds that the kernel gets to answer
 
 /** The operating point as Python's `ThresholdExplorer.choice` gives it. */
 function choiceOf({ positive, run, rows }, { cut, expected, rate, n, positives }) {
@@ -21,38 +23,54 @@ function download(name, value) {
 
 /** `choice()` is asked at the click. */
 function makeSaving(model, choice) {
-  const button = html("button", { type: "button" });
+  const makeButton = (text, act) => {
+    const button = html("button", { type: "button" }, text);
+    button.addEventListener("click", act);
+    return button;
+  };
   const said = html("span", { role: "status" });
-  const place = () => model.get("save_to");
-  const name = () => {
-    button.textContent = place() ? "Write this operating point" : "Download this operating point";
+  let pause = 0;
+  const say = (text, isQuestion = false) => {
+    clearTimeout(pause);
+    said.textContent = text;
+    for (const button of [yes, no]) button.hidden = !isQuestion;
   };
-  button.addEventListener("click", () => {
-    if (place()) {
-      said.textContent = "Writing …";
-      model.set("asked", (model.get("asked") ?? 0) + 1);
-      model.set("saved", "");
-      model.save_changes();
-    } else {
-      download(FILE, choice());
-      said.textContent = `Downloaded as ${FILE}`;
+  const ask = (replace) => {
+    say("Writing …");
+    pause = setTimeout(() => say("No answer: the kernel has ended. Load the page again."), PATIENCE);
+    const asked = (model.get("asked") ?? 0) + 1;
+    for (const [name, value] of Object.entries({ asked, replace, saved: "", question: "" })) {
+      model.set(name, value);
     }
-  });
-  const hear = () => {
-    if (model.get("saved")) said.textContent = model.get("saved");
+    model.save_changes();
   };
-  model.on("change:saved", hear);
-  model.on("change:save_to", name);
-  name();
+  const save = makeButton("", () => {
+    if (model.get("writes")) return ask(false);
+    download(FILE, choice());
+    return say(`Downloaded as ${FILE}`);
+  });
+  const yes = makeButton("Yes, replace it", () => ask(true));
+  const no = makeButton("No, keep it", () => {
+    say("Nothing was written");
+    save.focus();
+  });
+  const hear = {
+    "change:saved": () => model.get("saved") && say(model.get("saved")),
+    "change:question": () => model.get("question") && say(model.get("question"), true),
+    "change:writes"() {
+      save.textContent = `${model.get("writes") ? "Write" : "Download"} this operating point`;
+    },
+  };
+  for (const [event, act] of Object.entries(hear)) model.on(event, act);
+  hear["change:writes"]();
+  say("");
   return {
-    node: html("p", { class: "saving" }, button, said),
+    node: html("p", { class: "saving" }, save, said, yes, no),
     forget() {
-      model.off("change:saved", hear);
-      model.off("change:save_to", name);
+      clearTimeout(pause);
+      for (const [event, act] of Object.entries(hear)) model.off(event, act);
     },
-    /** The chosen point has moved on from what was written. */
-    moved() {
-      said.textContent = "";
-    },
+    /** The chosen point has moved on from what was written, or asked about. */
+    moved: () => say(""),
   };
 }

@@ -85,6 +85,16 @@ def test_the_button_writes_and_a_click_is_read_back(book: Any, folder: Path) -> 
     book.get_by_role("button", name="Write this operating point").click()
     book.wait_for_selector(".saving:has-text('Written to chosen.json')")
     assert json.loads((folder / "chosen.json").read_text())["threshold"] == 0.31
+    (folder / "chosen.json").write_text("somebody's")
+    save, no = (book.get_by_role("button", name=name) for name in ("Write this", "No, keep it"))
+    save.click()
+    no.click()
+    assert no.is_hidden()
+    assert (folder / "chosen.json").read_text() == "somebody's"
+    save.click()
+    book.get_by_role("button", name="Yes, replace it").click()
+    book.wait_for_selector(".saving:has-text('Written to chosen.json')")
+    assert json.loads((folder / "chosen.json").read_text())["threshold"] == 0.31
     clicked = book.locator(".tile .id").first.text_content()
     book.locator(".tile").first.click()
     book.wait_for_selector(f".seen:has-text('{clicked}')")

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -41,6 +42,54 @@ def test_the_button_writes_what_the_page_shows(predictions: pd.DataFrame, tmp_pa
     written = json.loads((tmp_path / FILE).read_text())
     assert (written["threshold"], written["prevalence"]) == (0.25, 0.1)
     assert view.saved == f"Written to {tmp_path / FILE}"
+
+
+def test_a_page_says_yes_or_no_and_has_no_say_in_where(
+    predictions: pd.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    explorer = ThresholdExplorer(predictions, save_to=tmp_path / "run" / FILE)
+    view = explorer.view()
+    elsewhere = str(tmp_path / "elsewhere.json")
+    view.set_state({"asked": 1, "save_to": elsewhere, "saved": elsewhere, "question": elsewhere})
+    view.set_state({"asked": 2, "writes": False, "words": {"choice": {"run": "../../x"}}})
+    assert [p.relative_to(tmp_path) for p in tmp_path.rglob("*.json")] == [Path("run") / FILE]
+    assert json.loads((tmp_path / "run" / FILE).read_text())["run"] == "b0"
+
+
+def test_without_a_place_no_page_writes(
+    predictions: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    view = ThresholdExplorer(predictions).view()
+    view.set_state({"asked": 1, "replace": True, "writes": True, "save_to": "x.json"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_wrote_is_replaced_after_a_yes_alone(
+    predictions: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = write_choice(ThresholdExplorer(predictions, threshold=0.7).choice(), tmp_path / FILE)
+    explorer = ThresholdExplorer(predictions, threshold=0.3, save_to=path)
+    recorded: list[Any] = []
+    explorer.recorder, view = recorded.append, explorer.view()
+    view.set_state({"asked": 1})
+    asked = f"{FILE} holds the threshold 0.7 of b0. Replace it by the threshold 0.3 of b0?"
+    assert (view.question, view.saved, recorded) == (asked, "", [])
+    assert read_threshold(path)["threshold"] == 0.7
+    write_choice(ThresholdExplorer(predictions, threshold=0.6).choice(), path)
+    view.set_state({"asked": 2, "replace": True})
+    assert "holds the threshold 0.6 of b0" in view.question, "the yes was to something else"
+    view.set_state({"asked": 3, "replace": True})
+    assert (view.question, view.saved) == ("", f"Written to {path}")
+    assert read_threshold(path) == explorer.choice()
+    assert recorded == [explorer.results()]
+    view.set_state({"asked": 4, "replace": False, "threshold": 0.2})
+    assert read_threshold(path)["threshold"] == 0.2, "its own it may replace"
+    path.write_text("by hand")
+    view.set_state({"asked": 5})
+    assert view.question.startswith(f"{FILE} holds something else. Replace it")
+    assert path.read_text() == "by hand"
 
 
 def test_a_place_that_cannot_be_written_is_told(predictions: pd.DataFrame, tmp_path: Path) -> None:
