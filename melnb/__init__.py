@@ -31,7 +31,8 @@ The modules behind them, in the order in which they may import (a line imports o
     display/                                 from numbers to figures, widgets and the report
     freshness  engine  kernels               is it up to date; a notebook in a kernel
     launch  board                            running one stage, and what stands where
-    pipeline  graph  dashboard  cli          running many, the explorer's page, the command
+    pipeline  graph  cli                     running many, the command
+    dashboard  voila_server                  the explorer's page, and who may see it
 
 Nothing is imported here, so that `import melnb` costs nothing.
 """

@@ -188,17 +188,19 @@ def _show(folder: Path) -> None:
 
 @main.command()
 @click.argument("report")
+@click.option("--run", default="", help="Name of the choice [default: the report's].")
 @click.option("--port", default=0, help="Where to listen [default: any that is free].")
 @click.option("--browser/--no-browser", default=True, help="Open the page.")
 @_told
-def explore(report: str, port: int, browser: bool) -> None:
+def explore(report: str, run: str, port: int, browser: bool) -> None:
     """Choose a threshold on a page of its own, for a finished REPORT: its folder or its name.
 
-    For example: melnb explore outputs/06_report/demo
+    For example: melnb explore outputs/06_report/demo. The address that is printed is the key: who
+    knows it may open the page, from this machine alone.
     """
     from melnb.dashboard import serve
 
-    serve(report, port=port, open_browser=browser)
+    serve(report, run=run, port=port, open_browser=browser)
 
 
 @main.command()

@@ -1,52 +1,57 @@
 """The threshold explorer as a page of its own: Voila runs 06c_choose on a finished report.
 
-The page is served from this machine to this machine alone, by a process of its own, which ends
-with the caller.
+The page is served from this machine to this machine alone, at an address that only its caller is
+told, by a process of its own (`melnb.voila_server`), which ends with the caller.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
-import signal
-import socket
+import secrets
 import subprocess
 import sys
 import tempfile
 import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 
 from melnb.folders import RECORD
+from melnb.launch import terminable
 from melnb.runs import find_run, located, outputs_root, project_root, read_run
 
 NOTEBOOK = "06c_choose.ipynb"
 _SHOWN = "dashboard"  # tag of the cell whose output is the page
-_PATIENCE = 10  # seconds that Voila gets to end its kernels
+HOST, PORT_FILE = "127.0.0.1", "port"  # where the server listens, and says so
+_PATIENCE = 10  # seconds that the server gets to end its kernels
+_TICK = 0.1  # seconds; reading a pipe to its end would be deaf to Ctrl-C
 
 
-def serve(report: str | Path, *, port: int = 0, open_browser: bool = True) -> None:
+def serve(report: str | Path, *, run: str = "", port: int = 0, open_browser: bool = True) -> None:
     """Serve the explorer of a report until it is interrupted (Ctrl-C).
 
     Args:
         report: The folder of a finished 06_report run, or the run's name.
+        run: Name of the choice; empty: the report's.
         port: Where to listen; 0: any that is free.
         open_browser: Open the page in the default browser.
 
     Raises:
         FileNotFoundError: There is no such finished run.
-        ValueError: The folder is of another stage.
+        ValueError: The folder is of another stage, or the choice of that name for another report.
         RuntimeError: Voila is not installed, or it failed.
     """
     home = report_folder(report)
     if importlib.util.find_spec("voila") is None:
         raise RuntimeError("Voila is not installed: pip install 'melnb[lab]'")
-    port = port or _free_port()
-    with tempfile.TemporaryDirectory(prefix="melnb-explore-") as folder:
-        notebook = write_notebook(home, Path(folder) / NOTEBOOK)
-        print(f"06_report/{home.name}: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
-        _run(notebook, port=port, open_browser=open_browser)
+    with tempfile.TemporaryDirectory(prefix="melnb-", ignore_cleanup_errors=True) as folder:
+        notebook = write_notebook(home, Path(folder) / NOTEBOOK, run=run)
+        print(f"06_report/{home.name}: ", end="")
+        with terminable():
+            _run(notebook, port=port, open_browser=open_browser)
 
 
 def report_folder(report: str | Path) -> Path:
@@ -65,12 +70,16 @@ def report_folder(report: str | Path) -> Path:
     return path.resolve()
 
 
-def write_notebook(home: Path, path: Path) -> Path:
+def write_notebook(home: Path, path: Path, *, run: str = "") -> Path:
     """Write 06c_choose with a report's parameters, all but the explorer hidden; return its path.
 
     Args:
         home: The folder of a finished report.
         path: Of the notebook.
+        run: Name of the choice; empty: the report's.
+
+    Raises:
+        ValueError: A choice of that name was made for another report.
     """
     # Imported here: together they cost 0.4 s, and every command of the command line imports this.
     import nbformat
@@ -78,10 +87,7 @@ def write_notebook(home: Path, path: Path) -> Path:
     from papermill.parameterize import parameterize_notebook
 
     book = load_notebook_node(str(project_root() / "notebooks" / NOTEBOOK))
-    outputs = home.parents[1]
-    usual = outputs == outputs_root().resolve()
-    values = {"run": home.name, "report": home.name, "outputs": "" if usual else str(outputs)}
-    made = parameterize_notebook(book, values)
+    made = parameterize_notebook(book, _parameters(home, run or home.name))
     made.cells = [cell for cell in made.cells if cell.cell_type == "code"]
     for cell in made.cells:
         if _SHOWN not in cell.metadata["tags"]:
@@ -92,48 +98,79 @@ def write_notebook(home: Path, path: Path) -> Path:
     return path
 
 
-def _run(notebook: Path, *, port: int, open_browser: bool) -> None:
-    """Run Voila until it ends or we are interrupted; it is gone when this returns."""
-    command: list[Any] = [
-        *(sys.executable, "-m", "voila", notebook, f"--port={port}", "--Voila.ip=127.0.0.1"),
-        *("--strip_sources=True", "--Voila.port_retries=0", "--show_tracebacks=True"),
-        *(() if open_browser else ("--no-browser",)),
-    ]
-    environment = {**os.environ, "MELNB_ROOT": str(project_root())}
-    log = notebook.with_suffix(".log")
-    with log.open("w", encoding="utf-8") as said:
-        # A session of its own: Ctrl-C reaches us alone, and Voila once: it ends its kernels.
-        process = subprocess.Popen(
-            command, env=environment, stdout=said, stderr=said, start_new_session=True
+def _parameters(home: Path, run: str) -> dict[str, Any]:
+    """Return the parameters of an earlier choice for a report, if there is one, else the usual."""
+    outputs, stage = home.parents[1], Path(NOTEBOOK).stem
+    usual = outputs == outputs_root().resolve()
+    values = {"run": run, "report": home.name, "outputs": "" if usual else str(outputs)}
+    final = outputs / stage / run
+    if not (final / RECORD).is_file():
+        return values
+    before = read_run(final, stage=stage)["parameters"]
+    if before["report"] != home.name:
+        raise ValueError(
+            f"{final} is a choice for the report {before['report']!r}, which a page for "
+            f"{home.name!r} would replace: name another with --run"
         )
-    try:
-        while process.poll() is None:  # reading a pipe to its end would be deaf to Ctrl-C
-            time.sleep(0.2)
-    except KeyboardInterrupt:
-        return
-    finally:
-        _end(process)
-    text = log.read_text(encoding="utf-8", errors="replace").strip()
-    raise RuntimeError(f"Voila ended ({process.returncode}): {text[-2000:]}")
+    return before | values
+
+
+def _run(notebook: Path, *, port: int, open_browser: bool) -> None:
+    """Run the server until it ends or we are told to stop; it is gone when this returns."""
+    secret = secrets.token_urlsafe(24)
+    with notebook.with_suffix(".log").open("w+", encoding="utf-8", errors="replace") as said:
+        # A session of its own: Ctrl-C reaches us alone. The pipe ends with us, even if killed.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "melnb.voila_server"],
+            env={**os.environ, "MELNB_ROOT": str(project_root())},
+            stdin=subprocess.PIPE, stdout=said, stderr=said, bufsize=0, start_new_session=True,
+        )  # fmt: skip
+        try:
+            _tell(process, notebook=str(notebook), secret=secret, port=port)
+            if heard := _await_port(process, notebook.with_name(PORT_FILE)):
+                address = f"http://{HOST}:{heard}/{secret}/"
+                print(f"{address}  (Ctrl-C ends it)", flush=True)
+                if open_browser:
+                    _open(address, notebook.with_suffix(".html"))
+            while process.poll() is None:
+                time.sleep(_TICK)
+        except KeyboardInterrupt:
+            return
+        finally:
+            _end(process)
+        said.seek(0)
+        raise RuntimeError(f"Voila ended ({process.returncode}): {said.read().strip()[-2000:]}")
+
+
+def _await_port(process: subprocess.Popen[bytes], file: Path) -> str:
+    """Return where the server listens, once it does; empty if it has ended instead."""
+    while process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            return file.read_text(encoding="utf-8")
+        time.sleep(_TICK)
+    return ""
+
+
+def _tell(process: subprocess.Popen[bytes], **words: Any) -> None:
+    """Tell the server what to serve; a command line or its variables others could read."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has ended already, and its log says why
+        process.stdin.write(json.dumps(words).encode() + b"\n")
+
+
+def _open(address: str, page: Path) -> None:
+    """Open an address by a file that leads there: a browser's command line others could read."""
+    page.write_text(f'<meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
+    webbrowser.open(page.as_uri())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for stop in (_interrupt, subprocess.Popen.terminate, subprocess.Popen.kill):
-        if process.poll() is not None:
-            return
-        stop(process)
+    """Close the pipe, which tells the server to end, and see that it does."""
+    assert process.stdin is not None
+    process.stdin.close()
+    for stop in (subprocess.Popen.terminate, subprocess.Popen.kill):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
-
-
-def _interrupt(process: subprocess.Popen[bytes]) -> None:
-    if sys.platform == "win32":
-        process.terminate()
-    else:
-        process.send_signal(signal.SIGINT)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+            return
+        stop(process)
+    process.wait()

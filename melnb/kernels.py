@@ -13,7 +13,7 @@ from typing import Any
 from melnb import endings
 from melnb.imports import GRAMMAR, without
 
-_PATIENCE = 600  # seconds that a kernel may take to start where others work or a disk is cold
+PATIENCE = 600  # seconds that a kernel may take to start where others work or a disk is cold
 _SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
 _ARGUMENTS = [
     # In memory: kernels that start together would wait for one database.
@@ -52,7 +52,7 @@ def execute(
                 parameters=dict(values),
                 engine_name=engine.NAME,
                 kernel_name="python3",
-                start_timeout=_PATIENCE,
+                start_timeout=PATIENCE,
                 km=kernel,
                 ending=ending,
                 executed=executed,
@@ -63,6 +63,11 @@ def execute(
         finally:
             if half.exists():  # papermill writes last, with a mark where an error is
                 half.replace(executed)
+
+
+def takes_sockets(file: Path) -> bool:
+    """Tell whether the sockets of a kernel whose connection file has this stem can be files too."""
+    return sys.platform != "win32" and len(bytes(file)) + len("-ipc-5") < _SOCKET_PATH
 
 
 @contextmanager
@@ -76,7 +81,7 @@ def _booting_kernel(cwd: Path, log: Path) -> Iterator[tuple[Any, Callable[[Excep
 
     sockets = Path(tempfile.mkdtemp(prefix="melnb-"))
     own: dict[str, Any] = {}
-    if sys.platform != "win32" and len(bytes(sockets)) + len("/k-ipc-5") < _SOCKET_PATH:
+    if takes_sockets(sockets / "k"):
         # Kernels that start together may be given the same port; sockets in a folder are their own.
         own = {"transport": "ipc", "connection_file": str(sockets / "k.json")}
     kernel = AsyncKernelManager(kernel_name="python3", **own)

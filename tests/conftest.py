@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
 from melnb import kernels as launcher
-from melnb import params, runs
+from melnb import params, runs, tables
 
 HERE = Path(__file__).parent
 WARM = HERE / "warm"  # found by whatever a test starts, as a package is
@@ -302,6 +303,29 @@ def run_jobs() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def make_report() -> Callable[[Path], Path]:
+    """Make a finished report, `r`, of two files of predictions, both of nobody's pictures."""
+
+    def make(folder: Path) -> Path:
+        draw = np.random.default_rng(0)
+        truth = draw.random(300) < 0.3
+        names = np.where(truth, "melanoma", "other")
+        for run in ("one", "two"):
+            score = 1 / (1 + np.exp(1 - draw.normal(size=300) - 2 * truth))
+            table = tables.make_predictions(
+                [f"i{k}" for k in range(300)], np.arange(300) % 3, names,
+                np.column_stack([1 - score, score]), classes=("other", "melanoma"), run=run,
+            )  # fmt: skip
+            tables.write_predictions(table, folder / f"{run}.csv")
+        files = [str(folder / "one.csv"), str(folder / "two.csv")]
+        values = params.Report(run="r", predictions=files, dataset="").plain()
+        run = runs.open_run("06_report", "r", parameters=values, outputs=folder / "outputs")
+        return run.finish({"threshold": 0.4, "prevalence": 0.3})
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,8 @@ ARROWS = {
         "pipeline",
         "rawdata",
     },
-    "dashboard": {"runs", "folders"},
+    "dashboard": {"runs", "folders", "launch"},
+    "voila_server": {"dashboard", "files", "kernels"},
     "__main__": {"cli"},
     "cli": AGREEMENTS | {"launch", "board", "pipeline", "graph", "data", "evaluation", "dashboard"},
 }

@@ -1,41 +1,22 @@
 """The threshold explorer on a page of its own."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import numpy as np
 import pytest
 
-from melnb import dashboard, params, runs, tables
+from melnb import dashboard, runs
 
 HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def report(tmp_path: Path) -> Path:
-    """A finished report of two files of predictions, both of nobody's pictures."""
-    draw = np.random.default_rng(0)
-    truth = draw.random(300) < 0.3
-    for run in ("one", "two"):
-        score = 1 / (1 + np.exp(1 - draw.normal(size=300) - 2 * truth))
-        table = tables.make_predictions(
-            [f"i{k}" for k in range(300)], np.arange(300) % 3, np.where(truth, "melanoma", "other"),
-            np.column_stack([1 - score, score]), classes=("other", "melanoma"), run=run,
-        )  # fmt: skip
-        tables.write_predictions(table, tmp_path / f"{run}.csv")
-    files = [str(tmp_path / "one.csv"), str(tmp_path / "two.csv")]
-    values = params.Report(run="r", predictions=files, dataset="").plain()
-    run = runs.open_run("06_report", "r", parameters=values, outputs=tmp_path / "outputs")
-    return run.finish({"threshold": 0.4, "prevalence": 0.3})
+def report(make_report: Callable[[Path], Path], tmp_path: Path) -> Path:
+    return make_report(tmp_path)
 
 
 def melnb(*words: str) -> subprocess.CompletedProcess[str]:
@@ -70,10 +51,37 @@ def test_the_copy_has_the_reports_names_and_shows_the_explorer_alone(
     assert 'report = "r"' in injected
 
 
+def test_an_earlier_choice_keeps_its_parameters_and_another_reports_keeps_its_place(
+    report: Path, tmp_path: Path
+) -> None:
+    values = {"run": "r", "report": "r", "groups": ["sex"], "picture_size": 48}
+    where = {"outputs": report.parents[1]}
+    before = runs.open_run("06c_choose", "r", parameters=values, **where).finish({})
+    path = dashboard.write_notebook(report, tmp_path / "copy.ipynb")
+    injected = nbformat.read(path, as_version=4).cells[1].source
+    assert 'groups = ["sex"]\npicture_size = 48' in injected
+    runs.open_run("06c_choose", "r", parameters=values | {"report": "q"}, **where).finish({})
+    with pytest.raises(ValueError, match=r"06c_choose/r is a choice for the report 'q'.* --run"):
+        dashboard.write_notebook(report, tmp_path / "copy.ipynb")
+    path = dashboard.write_notebook(report, tmp_path / "copy.ipynb", run="mine")
+    assert 'run = "mine"' in nbformat.read(path, as_version=4).cells[1].source
+    assert runs.read_run(before)["parameters"]["report"] == "q", "it is as it was"
+
+
 def test_without_voila_the_extra_is_named(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"pip install 'melnb\[lab\]'"):
         dashboard.serve(report)
+
+
+def test_a_browser_is_told_the_address_by_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    dashboard._open("http://127.0.0.1:1/secret/", tmp_path / "page.html")
+    assert opened == [(tmp_path / "page.html").as_uri()], "its command line all can read"
+    assert "url=http://127.0.0.1:1/secret/" in (tmp_path / "page.html").read_text()
 
 
 def test_a_voila_that_ends_is_told(
@@ -103,52 +111,3 @@ def test_headless_the_reports_threshold_is_written_until_somebody_moves_it(repor
     assert "operating_point.json is changed" in again.stdout, again.stderr
     assert json.loads(file.read_text())["threshold"] == 0.7
     assert "is up to date" in melnb(*words).stdout
-
-
-@pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-def test_voila_serves_the_explorer_whose_button_writes(browser: Any, report: Path) -> None:
-    command = [sys.executable, "-u", "-m", "melnb", "explore", str(report), "--no-browser"]
-    server = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=HERE, env={**os.environ}
-    )
-    assert server.stdout is not None
-    try:
-        address = server.stdout.readline().split()[1]
-        assert address.startswith("http://127.0.0.1:")
-        wait_for(address)
-        page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        page.goto(address)
-        page.wait_for_selector(".melnb-threshold")
-        assert page.locator("pre, .dataframe").count() == 0, "neither code nor other outputs"
-        told = ".confusion td b, .facts dd, .pair td.difference"
-        before = page.locator(told).all_text_contents()
-        page.get_by_label("Threshold", exact=True).focus()
-        for _ in range(50):
-            page.keyboard.press("ArrowRight")
-        after = page.locator(told).all_text_contents()
-        assert sum(a != b for a, b in zip(after, before, strict=True)) > 12
-        page.get_by_role("button", name="Write this operating point").click()
-        page.wait_for_selector(".saving:has-text('Written to')")
-        typed = float(page.get_by_label("Threshold, typed").input_value())
-        page.close()
-    finally:
-        server.send_signal(signal.SIGINT)
-        assert server.wait(600) == 0
-        server.stdout.close()
-    file = report.parents[1] / "06c_choose" / "r" / "operating_point.json"
-    assert json.loads(file.read_text())["threshold"] == pytest.approx(typed) != 0.4
-    with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(address, timeout=5)
-
-
-def wait_for(address: str) -> None:
-    end = time.monotonic() + 600
-    while time.monotonic() < end:
-        try:
-            urllib.request.urlopen(f"{address}/voila/static/none", timeout=60).close()
-        except urllib.error.HTTPError:
-            return  # it answers, if only that there is no such thing
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail("Voila did not start")
