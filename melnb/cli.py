@@ -29,10 +29,14 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(130)
         except BrokenPipeError:  # `| head` has seen enough: click ends in silence
             raise
-        except (ValueError, OSError, RuntimeError, ImportError) as error:
+        except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
             if os.environ.get("MELNB_DEBUG"):
                 raise
-            raise click.ClickException(_seen(str(error) or type(error).__name__)) from error
+            from melnb.obstacles import describe
+
+            refused = describe(error)
+            told = f"{command.__name__}: {refused}" if refused else str(error)
+            raise click.ClickException(_seen(told or type(error).__name__)) from error
 
     return wrapped
 

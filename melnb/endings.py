@@ -6,10 +6,8 @@ import re
 import signal
 from pathlib import Path
 
-LESS = "use a smaller batch_size or image_size, or fewer rows or workers"
-_OF_MEMORY = re.compile(
-    "MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OUT_OF_MEMORY|bad_alloc|annot allocate memory"
-)
+from melnb.obstacles import LESS, remedy
+
 _LAST, _WIDTH = 3, 160  # lines of a log that are shown, and their characters
 _FATAL = "Fatal Python error"  # what Python says of a crash, and then where it was
 _CRASHED = "compiled code crashed, no cell's Python: run it again; if it dies there again, it is a"
@@ -52,11 +50,6 @@ def describe(code: int | None, *, log: Path, memory_kills: int = 0) -> str:
     return f"the kernel died {_cause(code, ' '.join(words), memory_kills)}{said}"
 
 
-def is_of_memory(text: str) -> bool:
-    """Tell whether an error is a want of memory."""
-    return bool(_OF_MEMORY.search(text))
-
-
 def last_words(log: Path) -> list[str]:
     """Return what matters of a log: its last; of a crash the words before it, and where."""
     if not log.is_file():
@@ -75,8 +68,8 @@ def _cause(code: int | None, said: str, memory_kills: int) -> str:
         return "and nothing is known of how: see the system's log"
     if code >= 0 and code <= 128:
         ended = f"of its own accord, with exit code {code}"
-        if is_of_memory(said):
-            return f"{ended}, out of memory: {LESS}"
+        if lacks := remedy(said):
+            return f"{ended}, {lacks}"
         return f"{ended}: a cell, or what it calls, ends the process (exit, os._exit)"
     number = -code if code < 0 else code - 128  # as a shell tells it
     try:
@@ -91,8 +84,8 @@ def _cause(code: int | None, said: str, memory_kills: int) -> str:
             f"{by}, perhaps out of memory, for which the system does so (its log would say): {LESS}"
             "; or somebody ended it: run it again to go on"
         )
-    if is_of_memory(said):
-        return f"{by}, out of memory: {LESS}"
+    if lacks := remedy(said):
+        return f"{by}, {lacks}"
     return f"{by}: {_CAUSES.get(name, _ASKED)}"
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from melnb.obstacles import naming
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 PICTURE_SUFFIXES = frozenset(
@@ -58,7 +61,7 @@ def safe_id(name: str) -> str:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, lasting: bool = False) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it to `path` at the end.
 
     If the block raises, or the process is killed, the file stays as it was. The temporary file is
@@ -67,12 +70,39 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: Of the file to write; its folder is made if need be.
+        lasting: Whether its content must lie on the disk before it has its name: it survives a
+            power cut too.
+
+    Raises:
+        RefusedError: The disk is full or read-only, rights lack, and their like.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming(path, temporary=temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            if lasting:
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def replace_folder(new: Path, final: Path) -> None:
+    """Put a folder in the place of another, which is there whole until it is gone whole.
+
+    Killed in the midst, `final` may be absent, and `old_folder(final)` be left to be removed.
+    """
+    old = old_folder(final)
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    new.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def old_folder(final: Path) -> Path:
+    """Return where a folder is while another takes its place."""
+    return final.with_name(f"{final.name}.old")

@@ -7,17 +7,18 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
+from melnb import holders
 from melnb.documents import OPENED_SHAPE, DamagedError, read_document
+from melnb.files import old_folder, replace_folder, replacing
+from melnb.obstacles import naming
 from melnb.provenance import RECORD as RECORD
 from melnb.provenance import identity
 
@@ -46,14 +47,17 @@ def hold(final: Path) -> FileLock:
     """
     lock = _HELD.get(final)
     if lock is None:
-        final.parent.mkdir(parents=True, exist_ok=True)
+        with naming(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_lock_file(final), timeout=_PATIENCE, thread_local=False)
     if not lock.is_locked:
         try:
-            lock.acquire()
+            with naming(final):
+                lock.acquire()
         except Timeout:
+            who = holder(final) or "another process"
             raise RunError(
-                f"{final} is being written by {holder(final)}: wait for it, or stop it first "
+                f"{final} is being written by {who}: wait for it, or stop it first "
                 "(a notebook open in JupyterLab: shut down its kernel)"
             ) from None
         _HELD[final] = lock
@@ -70,8 +74,10 @@ def holder(final: Path, *, patience: float = 0) -> str:
         with FileLock(_lock_file(final), timeout=patience):
             return ""
     except Timeout:
-        opened = read_opened(final)
-        return f"another process (pid {opened.get('pid', '?')} on {opened.get('host', '?')})"
+        return holders.describe(read_opened(final))
+    except OSError:  # another person's folder, say: its note alone can tell
+        who = holders.describe(read_opened(final))
+        return "" if who == holders.UNKNOWN else who
 
 
 def claim(final: Path, parameters: dict[str, Any]) -> bool:
@@ -79,7 +85,7 @@ def claim(final: Path, parameters: dict[str, Any]) -> bool:
 
     A partial folder of the same parameters is continued with all its files; any other is wiped.
     """
-    mend(final)
+    _settle(final)
     folder, before = partial(final), read_opened(final).get("parameters")
     if problem := damage(final):
         print(f"{problem}: nobody knows whose files lie there, and they are wiped")
@@ -90,8 +96,7 @@ def claim(final: Path, parameters: dict[str, Any]) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.rglob(".*.tmp"):  # by a write that was killed
         left.unlink()
-    who = {"pid": os.getpid(), "host": platform.node(), "opened": datetime.now(UTC).isoformat()}
-    write_json({"parameters": parameters} | who, folder / OPENED)
+    write_json({"parameters": parameters} | holders.note(), folder / OPENED)
     return any(path.name != OPENED for path in folder.iterdir())
 
 
@@ -122,34 +127,34 @@ def _opened(final: Path) -> dict[str, Any]:
 
 def replace(final: Path) -> None:
     """Put the partial folder, which is whole, in the place of the finished one."""
-    old = final.with_name(f"{final.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     (partial(final) / OPENED).unlink(missing_ok=True)
-    if final.exists():
-        final.rename(old)
-    partial(final).rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+    replace_folder(partial(final), final)
 
 
 def mend(final: Path) -> None:
-    """End a `replace` that was killed before its last rename."""
-    if final.exists() or not (partial(final) / RECORD).is_file():
+    """End a `replace` that was killed, unless it lives, or the folder is not ours to write."""
+    whole = (partial(final) / RECORD).is_file()
+    if not whole and not old_folder(final).is_dir():
         return
-    lock = _HELD.get(final) or FileLock(_lock_file(final), timeout=10)  # a live one takes ms
-    with lock:
-        if not final.exists() and (partial(final) / RECORD).is_file():
-            replace(final)
+    lock = _HELD.get(final) or FileLock(_lock_file(final), timeout=_PATIENCE if whole else 0)
+    with suppress(Timeout, OSError), lock:
+        _settle(final)
+
+
+def _settle(final: Path) -> None:
+    """Put a partial folder that has a record, and so is whole and newer, in its place."""
+    if (partial(final) / RECORD).is_file():
+        replace(final)
+    elif final.exists():
+        shutil.rmtree(old_folder(final), ignore_errors=True)
 
 
 def write_json(value: Any, path: Path) -> Path:
     """Write JSON under a temporary name, then rename it: whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary.replace(path)
+    text = json.dumps(value, indent=1, allow_nan=False)
+    with replacing(path, lasting=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
 
 
 def _lock_file(final: Path) -> Path:

@@ -25,10 +25,11 @@ from typing import IO
 
 import yaml
 
+from melnb import holders
 from melnb.board import Row, main_result, read_state
 from melnb.folders import write_json
 from melnb.freshness import look, notebook_of, run_folder, why_stale
-from melnb.launch import launch, terminable
+from melnb.launch import adopt, launch, terminable
 from melnb.params import Parameters
 from melnb.pipeline import Job, Pipeline
 from melnb.rawdata import Look
@@ -42,6 +43,7 @@ GPU_STAGES = (
     "04_predict",
     "06b_explain",
 )
+_NOTE = "lock.json"  # who holds the pipeline
 _TICK = 0.25  # seconds between looks at the jobs
 Show = Callable[[Sequence[Row]], None]
 
@@ -109,6 +111,9 @@ def run_pipeline(
         why = reasons(pipeline, force=force)
         rows = [_first_row(job, why[job.key]) for job in pipeline.jobs]
         show(rows)
+        for job in pipeline.jobs:
+            if not why[job.key]:
+                adopt(job.parameters)
         if not any(why.values()):
             return rows
         if importlib.util.find_spec("snakemake") is None:
@@ -212,6 +217,8 @@ def _follow(
                 start_new_session=True,  # so that a signal reaches all of it, once
                 pass_fds=() if lock is None else (lock,),  # an orphan still holds the pipeline
             )
+            heir = holders.note(process.pid)
+            write_json({**holders.note(), "heir": heir}, Path(log.name).with_name(_NOTE))
         try:
             while process.poll() is None:
                 tick()
@@ -280,13 +287,16 @@ def _alone(folder: Path) -> Iterator[int | None]:
     except ImportError:  # Windows: the runs' own locks must do
         yield None
         return
+    note = folder / _NOTE
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        write_json(holders.note(), note)
         yield lock
     except BlockingIOError:
         raise PipelineError(
-            f"the pipeline {folder.name} is running already: wait for it, or stop it first"
+            f"the pipeline {folder.name} is running already, by {holders.read(note)}: wait for it, "
+            "or stop it first"
         ) from None
     finally:
         os.close(lock)

@@ -42,13 +42,13 @@ def execute(
         DeadKernelError: The kernel died; how is told under the cell at which it did.
     """
     shown = sys.stderr.isatty()
-    half = executed.with_name(f".{executed.stem}.tmp.ipynb")  # being written
-    half.unlink(missing_ok=True)  # of a try that was killed
+    written = half(executed)
+    written.unlink(missing_ok=True)  # of a try that was killed
     with _booting_kernel(cwd, log or executed.with_suffix(".log")) as (kernel, ending):
         engine, papermill = _import_engine()
         try:
             papermill.execute_notebook(
-                *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, half)),
+                *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, written)),
                 parameters=dict(values),
                 engine_name=engine.NAME,
                 kernel_name="python3",
@@ -61,8 +61,13 @@ def execute(
                 stderr_file=None if shown else sys.stderr,
             )
         finally:
-            if half.exists():  # papermill writes last, with a mark where an error is
-                half.replace(executed)
+            if written.exists():  # papermill writes last, with a mark where an error is
+                written.replace(executed)
+
+
+def half(executed: Path) -> Path:
+    """Return where an executed notebook is while it is being written."""
+    return executed.with_name(f".{executed.stem}.tmp.ipynb")
 
 
 def takes_sockets(file: Path) -> bool:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -8,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from melnb import kernels as launcher
 from melnb import params, runs
 from melnb.board import read_board
 from melnb.launch import LaunchError, launch, read_failure
@@ -19,6 +22,7 @@ from melnb.launch import LaunchError, launch, read_failure
 Rewrite = Callable[[str, str, str], None]
 Kernels = Callable[[], list[str]]
 EXPLORE = params.Explore(dataset="d")
+END = "len(words)})"  # of the cell that finishes the run
 
 
 def test_a_notebook_runs_once(project: Path, kernels: Kernels) -> None:
@@ -233,6 +237,57 @@ def test_a_kernel_that_dies_says_how(
     assert (project / "outputs/01_explore/d.kernel.log").exists() == (
         "kill(os.getpid(), 11" in cell
     )
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [("os.kill(os.getpid(), 9)", 0), ("while Path('hold').exists(): time.sleep(0.05)", 130)],
+    ids=["kernel killed", "launcher told to end"],
+)
+def test_what_befalls_a_finished_run_does_not_undo_it(
+    project: Path, rewrite: Rewrite, cell: str, code: int
+) -> None:
+    rewrite("01_explore", END, f"{END}\\nimport os\\n{cell}")
+    (project / "hold").touch()
+    folder = project / "outputs/01_explore/d"
+    command = [sys.executable, "-m", "melnb", "run", "01_explore", "dataset=d"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        while not (folder / "run.json").exists():
+            assert child.poll() is None
+            time.sleep(0.05)
+        child.send_signal(signal.SIGTERM if code else 0)
+        said = child.communicate()[0]
+    assert child.returncode == code, said
+    assert "01_explore/d is finished, though then" in said
+    assert (folder / "notebook.ipynb").is_file()
+    assert [row.state for row in read_board(project / "outputs")] == ["done"]
+    again: list[str] = []
+    launch("01_explore", parameters=EXPLORE, say=again.append)
+    assert again == ["01_explore/d is up to date"]
+
+
+def test_a_disk_that_is_full_after_the_end_undoes_nothing(
+    project: Path, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = launcher.execute
+
+    def full(*given: Any, **named: Any) -> None:
+        whole(*given, **named)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    said: list[str] = []
+    monkeypatch.setattr(launcher, "execute", full)
+    folder = launch("01_explore", parameters=EXPLORE, say=said.append)
+    assert (folder / "notebook.ipynb").is_file()
+    assert "is finished, though then OSError" in said[1]
+    assert launch("01_explore", parameters=EXPLORE, say=said.append) == folder
+    assert kernels() == ["d"]
+
+
+def test_a_cell_that_fails_after_the_end_has_failed(project: Path, rewrite: Rewrite) -> None:
+    rewrite("01_explore", END, f"{END}\\nassert not done")
+    with pytest.raises(LaunchError, match=r"failed at In \[\d\], under 'The work': AssertionError"):
+        launch("01_explore", parameters=EXPLORE)
 
 
 def test_a_cell_that_exits_has_failed(project: Path, rewrite: Rewrite) -> None:

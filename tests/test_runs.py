@@ -309,12 +309,14 @@ for step, look in itertools.product(range(1, 1000), (True, False)):
     del left
     if not killed_at(step):
         break
+    ended = (folder / "demo.partial" / "run.json").is_file()
     if look:  # mended by who reads the run; else by who writes the next
         seen.append(whole(runs.find_run("02_prepare", "demo")))
     again = runs.open_run("02_prepare", "demo", parameters={"version": 2})
     assert len(list(again.folder.glob("part*"))) in (0, 4), "a half-wiped run was continued"
     del again
     assert look or whole(folder / "demo")
+    assert not ended or whole(folder / "demo") == 3, "a finished run was thrown away"
     assert whole(work(3)) == 3
     names = sorted(path.name for path in folder.iterdir())
     assert names == [".demo.lock", "demo"], names

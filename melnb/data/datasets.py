@@ -13,6 +13,7 @@ import pandas as pd
 from melnb.data.records import read_index
 from melnb.data.shards.examples import Shard
 from melnb.documents import DamagedError, read_as
+from melnb.files import replacing
 from melnb.tables import TEST, make_predictions
 
 FILE = "dataset.json"
@@ -211,9 +212,9 @@ def write_dataset(dataset: Dataset) -> Path:
         inside = path.is_relative_to(home)
         shard["path"] = path.relative_to(home).as_posix() if inside else str(path)
     path = dataset.folder / FILE
-    temporary = path.with_name(f".{FILE}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 def read_dataset(folder: str | Path) -> Dataset:

@@ -7,7 +7,6 @@ records/settings.json                how they were made
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +25,7 @@ from melnb.data.shards.examples import Shard, count_examples, file_crc, read_exa
 from melnb.data.shards.files import UNKNOWN, WORDS, Settings, ShardReport
 from melnb.data.shards.plans import COLUMNS, Place, plan_shards, settle, sweep, take_rows
 from melnb.data.shards.workers import count_workers, make_shards
+from melnb.obstacles import RefusedError, words_of
 from melnb.tables import TEST, check_folds, check_images, write_table
 
 UNREADABLE = "unreadable.csv"
@@ -33,7 +33,6 @@ SKIPPED = ["image_id", "path", "reason"]  # columns of what is left out
 
 _EMPTY_COUNT, _EMPTY_SHARE = 3, 0.05  # of masks: so many without a lesion are no chance
 _LISTED = 20  # unreadable pictures in an error's message; the file lists all
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NUMBERS = {"target": "target", "age": "age_approx", "width": "width", "height": "height"}
 
 
@@ -121,7 +120,7 @@ def make_records(
         RecordsError: Pictures cannot be read (all are listed), many masks hold no lesion, a
             target is none of the classes, or a worker died.
         FileExistsError: The folder holds shards that were not made here.
-        OSError: The disk is full. Finished shards stay, and the same call goes on.
+        RefusedError: The disk is full, say. Finished shards stay, and the same call goes on.
     """
     table = _join(images, folds, classes)
     if not image_sizes:
@@ -141,9 +140,10 @@ def make_records(
     except BrokenProcessPool as error:
         raise RecordsError(_died(folder, len(reports), len(places))) from error
     except OSError as error:
-        if error.errno not in _FULL:
+        if not (words := words_of(error)):
             raise
-        raise OSError(error.errno, _full(len(reports), len(places)), str(folder)) from error
+        words = f"{words}; {_stay(len(reports), len(places))}"
+        raise RefusedError(error.errno, words, str(folder)) from error
     masks = int(table["mask_path"].notna().sum()) if "mask_path" in table else 0
     return _gather(reports, folder, places, skip_unreadable, masks)
 
@@ -288,10 +288,6 @@ def _died(folder: Path, done: int, shards: int) -> str:
         f"{folder}: a worker process died (out of memory? use fewer workers; in a script, call "
         f'make_records under if __name__ == "__main__"); {_stay(done, shards)}'
     )
-
-
-def _full(done: int, shards: int) -> str:
-    return f"disk full while records were written: free some; {_stay(done, shards)}"
 
 
 def _stay(done: int, shards: int) -> str:

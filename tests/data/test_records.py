@@ -356,7 +356,7 @@ def test_a_full_disk_is_told_and_leaves_whole_shards_alone(cohort, tmp_path, mon
 
     monkeypatch.setattr("melnb.data.shards.files.ShardWriter", FullDisk)
     with pytest.raises(
-        OSError, match=r"disk full .* 3 of 8 shards are finished and stay"
+        OSError, match=r"the disk is full: free .* 3 of 8 shards are finished and stay"
     ) as caught:
         make(cohort, tmp_path / "records", shard_size=2)
     assert caught.value.errno == errno.ENOSPC

@@ -38,6 +38,7 @@ from melnb.data.pictures import (
 from melnb.data.shards.examples import Shard, ShardWriter, file_crc
 from melnb.data.shards.messages import Value
 from melnb.documents import read_as
+from melnb.files import replacing
 
 PARTS = ".parts"
 WORDS = {  # record key: column of the images table
@@ -140,10 +141,8 @@ def make_shard(
             {**asdict(s), "path": s.path.relative_to(folder).as_posix()} for s in made.shards
         ]
         content = {**asdict(made), "made_of": digest, "shards": entries}
-        certificate.parent.mkdir(exist_ok=True)
-        temporary = certificate.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        temporary.replace(certificate)
+        with replacing(certificate) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
     return made
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.shards.files import PARTS, WORDS, Row, ShardPlan
+from melnb.files import replacing
 from melnb.tables import TEST
 
 COLUMNS = (*WORDS.values(), "age", "target", "path")
@@ -78,11 +79,10 @@ def settle(folder: Path, settings: Mapping[str, Any]) -> None:
     wanted = json.dumps(dict(settings), indent=1) + "\n"
     if not file.exists() or file.read_text(encoding="utf-8") != wanted:
         sweep(folder, (), ())
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(wanted, encoding="utf-8")
-        temporary.replace(file)
-    for temporary in (*folder.glob("*px/.*.tmp"), *folder.glob(f"{PARTS}/*.tmp")):
-        temporary.unlink()
+        with replacing(file) as temporary:
+            temporary.write_text(wanted, encoding="utf-8")
+    for left in folder.rglob("*.tmp"):
+        left.unlink()
 
 
 def sweep(folder: Path, shards: Collection[Path], names: Collection[str]) -> None:

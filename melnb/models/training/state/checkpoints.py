@@ -10,7 +10,6 @@ backend, replica and precision.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from melnb.documents import shaped
+from melnb.files import replacing
 
 STATE = "state.npz"
 _KINDS = ("best", "snapshot", "swa")
@@ -140,13 +140,9 @@ def read_weights(folder: Path, kind: str, epoch: int) -> Arrays:
 
 
 def _write(path: Path, arrays: Mapping[str, Any], note: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with replacing(path, lasting=True) as temporary, temporary.open("wb") as file:
         np.savez(file, note=np.array(note), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary.replace(path)
+    return path
 
 
 def _check_size(path: Path) -> None:
