@@ -13,6 +13,7 @@ from filelock import FileLock
 from melnb import tables
 from melnb.data.synthetic.album import check_not_starting, write_pictures
 from melnb.data.synthetic.patients import make_cohort
+from melnb.files import old_folder, replace_folder
 
 _DRAWING = 1  # raise it when the same settings give other pictures: old sets are then made again
 _SETTINGS = "synthetic.json"
@@ -63,19 +64,19 @@ def make_dataset(
     sizes = {"images": images, "seed": seed, "image_size": image_size}
     settings = {"drawing": _DRAWING, **sizes, **switches}
     folder = Path(folder).absolute()
-    if _settings(folder) == settings:
+    if _settings(folder) == settings and not old_folder(folder).exists():
         return folder
     check_not_starting()
     cohort = make_cohort(images=images, seed=seed, **switches)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
+        shutil.rmtree(old_folder(folder), ignore_errors=True)  # of a call that was killed
         if _settings(folder) != settings:  # another process may have made it meanwhile
             _check_replaceable(folder)
             unfinished = folder.with_name(f"{folder.name}.partial")
             shutil.rmtree(unfinished, ignore_errors=True)
             _write(unfinished, cohort, settings, workers)
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
+            replace_folder(unfinished, folder)
     return folder
 
 
