@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import melnb_kills
+
 SOCKET, PARENT_LOG = "socket", "parent.log"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # What notebooks import later than in their import cells, and what every kernel does.
@@ -238,6 +240,7 @@ def become_kernel(request: dict[str, Any], outs: list[int], caller: socket.socke
     os.environ.clear()
     os.environ.update(request["env"])
     sys.modules["numpy"].random.seed()  # as Python's own is at any fork
+    melnb_kills.arm("kernel")
     sys.argv = [str(sys.modules["ipykernel_launcher"].__file__), *request["arguments"]]
     tell(caller, pid=os.getpid())
     caller.close()

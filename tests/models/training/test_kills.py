@@ -137,3 +137,18 @@ def test_a_technique_survives_a_kill_by_itself(
     ]
     assert run(train, tmp_path, orders) == [0, DIED, DIED, 0]
     check_equal(tmp_path, "whole", "killed")
+
+
+@pytest.mark.parametrize(
+    "every", [pytest.param(0, id="a few"), pytest.param(1, id="all", marks=pytest.mark.nightly)]
+)
+def test_a_state_that_is_killed_at_any_touch_of_the_disk_goes_on(
+    every: int, tmp_path: Path, train: Callable[..., list[int]]
+) -> None:
+    answer = tmp_path / "answer.json"
+    order = {"module": "state_run", "folder": "o", "answer": str(answer), "every": every}
+    assert run(train, tmp_path, [order]) == [0]
+    touches, kills, problems = json.loads(answer.read_text())
+    print(f"state: {kills} kills at {touches} touches of the disk, {len(problems)} differ")
+    assert not problems, "\n".join(problems)
+    assert kills >= (4 if not every else touches * 0.9)
