@@ -306,7 +306,8 @@ def test_a_polite_kill_stops_the_kernel_and_keeps_what_was_written(
     beat = '(run.folder / \\"pid\\").write_text(str(__import__(\\"os\\").getpid()))'
     rewrite("01_explore", "while p.seed", f"{beat}\\nwhile p.seed")
     (project / "hold").touch()
-    with subprocess.Popen([sys.executable, "-c", LAUNCH, "99"], stderr=subprocess.PIPE) as child:
+    heeding = f"import signal; signal.signal({number:d}, signal.SIG_DFL)\n{LAUNCH}"  # unlike nohup
+    with subprocess.Popen([sys.executable, "-c", heeding, "99"], stderr=subprocess.PIPE) as child:
         pid = project / "outputs/01_explore/d.partial/pid"
         while not (pid.exists() and pid.read_text()):
             assert child.poll() is None

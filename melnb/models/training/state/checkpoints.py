@@ -57,7 +57,7 @@ class State:
     done: bool = False
     averaged: int = 0
     snapshots: list[int] = field(default_factory=list)
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[dict[str, int | float]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
 
     @property
