@@ -139,7 +139,8 @@ def figure() -> Iterator[go.Figure]:
     pio.renderers.default, pio.templates.default = before
 
 
-def test_no_way_of_showing_a_figure_offers_to_send_it(figure: go.Figure) -> None:
+def test_no_way_of_showing_a_figure_offers_to_send_it(figure: go.Figure, tmp_path: Path) -> None:
+    write_figures(tmp_path, {"a": figure})
     for name in pio.renderers:
         renderer = pio.renderers[name]
         if hasattr(renderer, "config"):

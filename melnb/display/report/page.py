@@ -126,7 +126,8 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LIBRARY).write_text(get_plotlyjs(), encoding="utf-8")
     for name, figure in figures.items():
-        drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
+        # A copy, as plotly takes its server's address out of what it is given.
+        drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=dict(CONFIG))
         title = Markup(figure.layout.title.text or name).striptags()
         page = _template("figure.html.jinja").render(
             title=title, library=LIBRARY, figure=Markup(drawn)
