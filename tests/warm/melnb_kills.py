@@ -119,8 +119,8 @@ def _content(path: Path) -> Any:
 def _member(name: str, data: bytes) -> Any:
     if name == "metadata.json":  # of a model: Keras' version and the time
         return b""
-    if name == "config.json":  # Keras numbers layers by how many its process has made
-        return re.sub(rb"_[0-9]+", b"", data)
+    if name == "config.json":  # Keras numbers layers as its process made them, others by address
+        return re.sub(rb'_[0-9]+|"shared_object_id": [0-9]+', b"", data)
     if name == "model.weights.h5":
         return _arrays(data)
     if name != "note.npy":
