@@ -126,8 +126,10 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LIBRARY).write_text(get_plotlyjs(), encoding="utf-8")
     for name, figure in figures.items():
-        # A copy, as plotly takes its server's address out of what it is given.
-        drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=dict(CONFIG))
+        # A name of its own, not one that is drawn: the same figure is the same file. And a copy,
+        # as plotly takes its server's address out of what it is given.
+        options = {"div_id": name, "config": dict(CONFIG)}
+        drawn = figure.to_html(full_html=False, include_plotlyjs=False, **options)
         title = Markup(figure.layout.title.text or name).striptags()
         page = _template("figure.html.jinja").render(
             title=title, library=LIBRARY, figure=Markup(drawn)
