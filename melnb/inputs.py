@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from melnb.files import is_table
 from melnb.params import ParameterError, Parameters
 from melnb.runs import find_table, outputs_root, read_run, resolve, run_name
 
@@ -109,7 +110,7 @@ def there_already(name: str, outputs: str) -> bool:
 def _check_positive(positive: str, name: str, key: str, outputs: str) -> None:
     """Refuse a class that a run's predictions have no column of; anyone's file is read later."""
     run, table = name.partition("/")[2], ""
-    if positive and run and "*" not in name and not name.endswith(".csv"):
+    if positive and run and "*" not in name and not is_table(name):
         file = find_table(name, outputs, file="run.json").with_name("predictions.csv")
         if file.is_file():
             with file.open(encoding="utf-8") as lines:
@@ -124,7 +125,7 @@ def _check_positive(positive: str, name: str, key: str, outputs: str) -> None:
 
 def _runs(name: str, outputs: str) -> str:
     stage, _, run = name.partition("/")
-    if not run or name.endswith(".csv"):
+    if not run or is_table(name):
         return _files(resolve(name))
     home = outputs_root(outputs) / stage
     runs = [p.name for p in home.iterdir() if p.is_dir()] if home.is_dir() else []

@@ -220,11 +220,7 @@ class Run:
         return root
 
     def finish(
-        self,
-        results: Mapping[str, Any],
-        *,
-        device: str = "cpu",
-        folders: Iterable[str] = (),
+        self, results: Mapping[str, Any], *, device: str = "cpu", folders: Iterable[str] = ()
     ) -> Path:
         """Write `run.json` and give the folder its final name; return the finished folder.
 
@@ -245,14 +241,13 @@ class Run:
         apart = (RECORD, OPENED, "notebook.ipynb", rawdata.FILE)
         if self._raw:
             rawdata.write_files(self._raw, self.folder / rawdata.FILE)
-        files = list_files(self.folder, hashed=True, but=apart, folders=folders)
         record = {
             "stage": self.stage,
             "run": self.name,
             "parameters": self._parameters,
             "inputs": [{"path": p, "sha256": h} for p, h in sorted(self._inputs.items())],
             "results": plain(results),
-            "files": files,
+            "files": list_files(self.folder, hashed=True, but=apart, folders=folders),
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
             "resumed": self.resumed,

@@ -55,7 +55,7 @@ ARROWS = {
     "engine": set(),
     "endings": {"obstacles"},
     "kernels": {"imports", "engine", "endings"},
-    "inputs": {"params", "runs"},
+    "inputs": {"files", "params", "runs"},
     "launch": RUNNING | {"kernels", "inputs", "obstacles"},
     "board": {"runs", "folders", "documents", "freshness", "launch", "rawdata"},
     "pipeline": {"scalars", "params", "runs", "inputs"},

@@ -68,6 +68,21 @@ def test_what_is_there_passes(finished: Path) -> None:
         check_inputs(params.STAGES[stage].check(values))
 
 
+@pytest.mark.parametrize("name", ["scores.csv", "scores.TSV", "scores.txt"])
+def test_anyones_table_is_not_asked_for_the_classes_of_a_file_beside_it(
+    finished: Path, name: str
+) -> None:
+    (finished / "data").mkdir()
+    (finished / "data" / "predictions.csv").write_text("image_id,p_other,p_melanoma\n")
+    (finished / "data" / name).write_text("image_id\ttruth\tMEL\n")
+    values = {"predictions": [f"data/{name}"], "positive": "MEL"}
+    check_inputs(params.STAGES["06_report"].check(values))
+    with pytest.raises(ParameterError, match=f"is '{name}' meant"):
+        check_inputs(
+            params.STAGES["06_report"].check(values | {"predictions": [f"data/other-{name}"]})
+        )
+
+
 def test_folds_are_two_or_none() -> None:
     for values, said in (
         ({"n_folds": 1}, "n_folds is 1: give 2 or more, or 0"),
