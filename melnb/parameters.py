@@ -33,6 +33,7 @@ _WANTS_NAME = (
 )
 # Safe as a folder; file systems take 255 letters, of which endings and locks have their share.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=100)]
+Confidence = Annotated[float, Field(gt=0.5, lt=1, description="of every interval")]
 
 
 class Parameters(BaseModel):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from melnb.parameters import Name, Parameters
+from melnb.parameters import Confidence, Name, Parameters
 from melnb.stages.reporting import COLUMNS, ForeignColumns, Runs
 
 MOST_MEMBERS = 18  # of an exhaustive search: minutes
@@ -41,7 +41,7 @@ class Ensemble(Parameters):
     recipe: str = Field("", description="05_ensemble/<run>: blend with its frozen weights")
     positive: str = Field("melanoma", description="the class that scores are for")
     seed: int = Field(0, ge=0, description="of resampling")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")
@@ -98,5 +98,5 @@ class Ablation(Parameters):
         description="runs of 03_train without their -s<seed>; the first is the base",
     )
     positive: str = Field("melanoma", description="the class that is looked for")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from melnb.parameters import Name, Parameters
+from melnb.parameters import Confidence, Name, Parameters
 
 
 class SegmentApply(Parameters):
@@ -38,7 +38,7 @@ class SegmentApply(Parameters):
     n_looked: int = Field(12, ge=1, le=40, description="images of the explorer")
     seed: int = Field(0, ge=0, description="of the images shown, and of resampling")
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")

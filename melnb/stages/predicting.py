@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from melnb.parameters import Name, Parameters
+from melnb.parameters import Confidence, Name, Parameters
 
 
 class Predict(Parameters):
@@ -26,7 +26,7 @@ class Predict(Parameters):
     shift: float = Field(0.05, ge=0, le=0.5, description="random views: share of the side")
     brightness: float = Field(0.1, ge=0, le=1, description="random views: share of the range")
     contrast: float = Field(0.1, ge=0, le=1, description="random views: share either way")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
 

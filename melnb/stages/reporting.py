@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from melnb.parameters import Name, Parameters
+from melnb.parameters import Confidence, Name, Parameters
 
 
 def _check_wanted(choose: str, at: float) -> None:
@@ -72,7 +72,7 @@ class Report(Parameters):
         description="of non-inferiority, set before looking; 0: nothing is claimed",
     )
     # the rest
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
     error_rate: float = Field(0.1, gt=0, lt=0.5, description="of conformal prediction sets")
     n_errors: int = Field(12, ge=0, le=100, description="worst errors shown")
@@ -111,7 +111,7 @@ class Explain(Parameters):
     levels: int = Field(5, ge=2, le=20, description="of destruction, the first the head alone")
     masks: str = Field("", description="folder of lesion masks; empty: the dataset's own")
     # the rest
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     batch_size: int = Field(32, ge=1, description="pictures at a time")
     seed: int = Field(0, ge=0, description="of every random choice")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
@@ -162,7 +162,7 @@ class External(Parameters):
         0.0, ge=0, lt=1, description="where it will be used; 0: each source's"
     )
     # the rest
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")

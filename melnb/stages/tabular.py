@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from melnb.parameters import Name, Parameters
+from melnb.parameters import Confidence, Name, Parameters
 
 Estimator = Literal[
     "logistic", "forest", "naive_bayes", "boosting", "lightgbm", "xgboost", "catboost"
@@ -52,7 +52,7 @@ class Metadata(Parameters):
     seeds: int = Field(1, ge=1, le=100, description="models of so many seeds are averaged")
     seed: int = Field(0, ge=0, description="the first of them")
     repeats: int = Field(5, ge=1, le=100, description="shuffles for the importance of a feature")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")

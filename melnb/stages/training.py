@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from melnb.parameters import Name, Parameters
+from melnb.parameters import Confidence, Name, Parameters
 from melnb.stages.fits import Contradiction, fit_contradictions, refuse
 
 Column = Literal["sex", "age", "site", "images_per_patient"]
@@ -142,7 +142,7 @@ class Train(Parameters):
         "auto", description="by XLA; auto: what the machine gains by"
     )
     deterministic: bool = Field(True, description="bit for bit on a CPU; slower on a GPU")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @model_validator(mode="after")
