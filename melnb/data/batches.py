@@ -15,6 +15,7 @@ import tensorflow as tf
 from melnb.data.epochs.rows import Rows
 from melnb.data.epochs.sampling import NATURAL, Sampling
 from melnb.data.streams import (
+    as_written,
     check_shards,
     decode_jpeg,
     filled_batches,
@@ -109,11 +110,14 @@ def predict_batches(
     names = check_shards(paths, seed)
     images = count_images(paths)
     known = _known(metadata, images)
-    pictures = tf.data.TFRecordDataset(names).map(
-        lambda record: decode_jpeg(parse_record(record, {"image": tf.string})["image"], image_size),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
 
+    @as_written
+    def decode(record: tf.Tensor) -> tf.Tensor:
+        return decode_jpeg(parse_record(record, {"image": tf.string})["image"], image_size)
+
+    pictures = tf.data.TFRecordDataset(names).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+    @as_written
     def views_of(place: tf.Tensor, image: dict[str, tf.Tensor]) -> tf.data.Dataset:
         return tf.data.Dataset.range(n_views).map(
             lambda view: {

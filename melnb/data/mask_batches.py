@@ -16,6 +16,7 @@ import tensorflow as tf
 from melnb.data.epochs.rows import Rows, read_places
 from melnb.data.shards.examples import read_examples
 from melnb.data.streams import (
+    as_written,
     check_shards,
     count_images,
     decode_jpeg,
@@ -103,6 +104,7 @@ def predict_mask_batches(
     names = check_shards(paths)
     wanted = has_masks(paths) if masks is None else masks
 
+    @as_written
     def decode(place: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
         if wanted:
             return _decode_pair(record, image_size, place)
@@ -115,7 +117,7 @@ def predict_mask_batches(
         names, chosen = _choose(names, set(only))
         wanted_places, count = tf.constant(chosen), int(chosen.sum())
         records = tf.data.TFRecordDataset(names).enumerate()
-        records = records.filter(lambda place, _: wanted_places[place])
+        records = records.filter(as_written(lambda place, _: wanted_places[place]))
     images = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     return filled_batches(images, count, batch_size=batch_size)
 

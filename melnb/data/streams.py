@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,17 @@ from melnb.data.shards.examples import count_examples
 Decode = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
 """From a record (`message`, `row`, all that is known of it) and its draws to what is learnt."""
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _MOST_SEED = 2**31
+
+
+def as_written(function: _Function) -> _Function:
+    """Let TensorFlow trace a function as it stands.
+
+    No `if` of a stream hangs on a tensor, and to look for one takes a second of each training.
+    """
+    traced: _Function = tf.autograph.experimental.do_not_convert(function)
+    return traced
 
 
 def count_images(paths: Sequence[str | Path]) -> int:
@@ -82,6 +92,7 @@ def planned_batches(
         chosen = plan_epoch(rows, sampling=sampling, seed=seed, epoch=int(epoch))
         return chosen[: steps * batch_size].reshape(steps, batch_size)
 
+    @as_written
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         key = join_key(seed, epoch)
         # Both NumPy functions are pure, and say so: else op determinism would read in one thread.

@@ -36,6 +36,7 @@ class _Steered:
     global_clipnorm: float | None
     gradient_accumulation_steps: int | None
     iterations: Any
+    _momentum_now: Any = None
     assign: Callable[[Any, Any], None]
     assign_sub: Callable[[Any, Any], None]
 
@@ -73,6 +74,14 @@ class _Steered:
         self._factors = tuple(float(rate_of(v.path)) for v in var_list)
         self._births = tuple(self.born.get(v.path, 0) for v in var_list)
         self._averages = [self._average_of(v) for v in var_list] if self.ema else []
+
+    def _backend_update_step(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
+        """Move all weights, with a momentum found once: each would trace the schedule anew."""
+        schedule = self._learning_rate
+        momentum = schedule.momentum(self._place()) if isinstance(schedule, Schedule) else None
+        self._momentum_now = momentum
+        super()._backend_update_step(gradients, variables, learning_rate)  # type: ignore[misc]
+        self._momentum_now = None  # a tensor of a graph is nothing outside it
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Decay one weight, move it by its gradient, and take it into its average."""
@@ -130,10 +139,8 @@ class _Steered:
         return super()._get_current_learning_rate()  # type: ignore[misc]
 
     def _scheduled(self, fixed: float) -> Any:
-        """Return the schedule's momentum at this step, or the fixed one."""
-        schedule = self._learning_rate
-        moving = schedule.momentum(self._place()) if isinstance(schedule, Schedule) else None
-        return fixed if moving is None else moving
+        """Return the schedule's momentum while a step is taken, or the fixed one."""
+        return fixed if self._momentum_now is None else self._momentum_now
 
 
 class _Averaging(_Steered):
@@ -141,7 +148,7 @@ class _Averaging(_Steered):
 
     @property
     def beta_1(self) -> Any:
-        """Return the decay of the mean gradient at this step."""
+        """Return the decay of the mean gradient, at this step while one is taken."""
         return self._scheduled(self._fixed)
 
     @beta_1.setter
