@@ -171,9 +171,14 @@ REST = """
 stages:
   - 02c_segment_train: {file: params/02c_segment_train.demo.yaml, folds: 2}
   - 02d_segment_apply: {with: {dataset: demo, run: demo}}
-  - 03b_find_lr: params/03b_find_lr.demo.yaml
+  - 02d_segment_apply:
+      with: {dataset: demo, run: masked, masks_of: demo, output: crop_times_mask, features: false}
+  - 02_prepare:
+      file: params/02_prepare.demo.yaml
+      with: {dataset: masked, applied: masked, rows: 0, n_folds: 2, measure: false, fit: squash}
+  - 03b_find_lr: {file: params/03b_find_lr.demo.yaml, with: {steps: 12}}
   - 04b_pseudo_label: params/04b_pseudo_label.demo.yaml
-  - 06b_explain: params/06b_explain.demo.yaml
+  - 06b_explain: {file: params/06b_explain.demo.yaml, with: {n_scored: 8, n_checked: 2, levels: 2}}
 """
 
 
@@ -329,14 +334,27 @@ def make_report() -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
+def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Make a project with the real notebooks, for the tests of the xdist group of its name."""
+
+    def make(name: str) -> Path:
+        if "PYTEST_XDIST_WORKER" in os.environ and f"@{name} " not in os.environ[CURRENT]:
+            pytest.fail(f'one process looks at it: pytestmark = pytest.mark.xdist_group("{name}")')
+        root = tmp_path_factory.mktemp(name)
+        shutil.copytree(HERE.parent / "notebooks", root / "notebooks")
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def demo(
     run_jobs: Callable[..., "subprocess.CompletedProcess[str]"],
-    tmp_path_factory: pytest.TempPathFactory,
+    make_project: Callable[[str], Path],
 ) -> Path:
-    """A project where every file of the demo has run, on fewer lesions; of one xdist group."""
-    root = tmp_path_factory.mktemp("demo")
-    for name in ("notebooks", "params"):
-        shutil.copytree(HERE.parent / name, root / name)
+    """A project where every file of the demo has run, on fewer lesions, and the side of masks."""
+    root = make_project("demo")
+    shutil.copytree(HERE.parent / "params", root / "params")
     (root / "params" / "rest.pipeline.yaml").write_text(REST)
     few = ["rows=100", "n_folds=2"]
     for words in (["demo", *few, "epochs=1"], ["demo-external", *few], ["rest", "epochs=1"]):
@@ -346,35 +364,16 @@ def demo(
 
 
 @pytest.fixture(scope="session")
-def run_line(
+def root(
     melnb: Callable[..., "subprocess.CompletedProcess[str]"],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str], Path]:
-    """Run a pipeline of `tests/line/` with the real notebooks in a project of its own."""
-
-    def run(name: str) -> Path:
-        if "PYTEST_XDIST_WORKER" in os.environ and f"@{name} " not in os.environ[CURRENT]:
-            pytest.fail(f'one process looks at it: pytestmark = pytest.mark.xdist_group("{name}")')
-        root = tmp_path_factory.mktemp(name)
-        shutil.copytree(HERE.parent / "notebooks", root / "notebooks")
-        shutil.copytree(HERE / "line", root / "params")
-        done = melnb("pipeline", f"params/{name}.pipeline.yaml", root=root)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return root
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def root(run_line: Callable[[str], Path]) -> Path:
-    """A project where the line from images to report has run."""
-    return run_line("line")
-
-
-@pytest.fixture(scope="session")
-def masks_root(run_line: Callable[[str], Path]) -> Path:
-    """A project where the side line of masks has run."""
-    return run_line("masks")
+    make_project: Callable[[str], Path],
+) -> Path:
+    """A project where the line from images to report has run through Snakemake."""
+    root = make_project("line")
+    shutil.copytree(HERE / "line", root / "params")
+    done = melnb("pipeline", "params/line.pipeline.yaml", root=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
 
 
 @pytest.fixture(scope="session")

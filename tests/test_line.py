@@ -341,6 +341,7 @@ def test_a_cold_kernel_trains_on_jax(melnb: Run, root: Path, tmp_path: Path) -> 
     pytest.importorskip("jax")
     shutil.copytree(root / "outputs" / "02_prepare", tmp_path / "02_prepare")
     words = ["dataset=line", "run=on-jax", "epochs=1", "batch_size=16", "image_size=32"]
+    words += [f"{name}=0" for name in ("rotation", "shear", "zoom", "shift", "hue", "saturation")]
     done = melnb(
         *("run", "03_train", *words, f"outputs={tmp_path}"), root=root, KERAS_BACKEND="jax"
     )

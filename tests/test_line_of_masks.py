@@ -1,4 +1,4 @@
-"""The side line from masks to a set of crops, run once as its users run it, and then looked at."""
+"""The side line from masks to a set of crops, run once beside the demo, and then looked at."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,18 +8,12 @@ import pytest
 
 from melnb import runs, tables
 
-pytestmark = pytest.mark.xdist_group("masks")
+pytestmark = pytest.mark.xdist_group("demo")
 
 
 @pytest.fixture
-def outputs(masks_root: Path) -> Path:
-    return masks_root / "outputs"
-
-
-def test_every_stage_left_a_whole_run(
-    outputs: Path, check_whole: Callable[[Path], set[str]]
-) -> None:
-    assert check_whole(outputs) == {"02_prepare", "02c_segment_train", "02d_segment_apply"}
+def outputs(demo: Path) -> Path:
+    return demo / "outputs"
 
 
 def test_executed_notebooks_are_clean(outputs: Path, check_clean: Callable[[Path], None]) -> None:
@@ -28,15 +22,15 @@ def test_executed_notebooks_are_clean(outputs: Path, check_clean: Callable[[Path
 
 def test_lesions_are_cut_out_by_networks_that_never_saw_them(outputs: Path) -> None:
     applied = outputs / "02d_segment_apply"
-    folds = tables.read_folds(outputs / "02_prepare" / "line" / "folds.csv")
-    lesions = pd.read_csv(applied / "line" / "lesions.csv").merge(folds, on="image_id")
+    folds = tables.read_folds(outputs / "02_prepare" / "demo" / "folds.csv")
+    lesions = pd.read_csv(applied / "demo" / "lesions.csv").merge(folds, on="image_id")
     assert len(lesions) == len(folds)
     assert (lesions["fold_x"] == lesions["fold_y"]).all()  # whose network drew it; in which it is
     again = pd.read_csv(applied / "masked" / "lesions.csv")
     assert again["mask_path"].tolist() == lesions["mask_path"].tolist()
     assert runs.read_run(applied / "masked")["device"] == "no network"
-    scores = pd.read_csv(applied / "line" / "scores.csv")
-    held_out = pd.read_csv(outputs / "02c_segment_train" / "line" / "fold1" / "scores.csv")
+    scores = pd.read_csv(applied / "demo" / "scores.csv")
+    held_out = pd.read_csv(outputs / "02c_segment_train" / "demo" / "fold1" / "scores.csv")
     both = scores.merge(held_out, on="image_id", validate="1:1")
     assert len(both) == (folds["fold"] == 1).sum()
     assert both["jaccard_x"].to_numpy() == pytest.approx(both["jaccard_y"], abs=0.02)
@@ -44,7 +38,7 @@ def test_lesions_are_cut_out_by_networks_that_never_saw_them(outputs: Path) -> N
 
 def test_what_was_cut_out_is_prepared_in_the_same_folds(outputs: Path) -> None:
     prepared = outputs / "02_prepare"
-    whole, cut = (tables.read_folds(prepared / name / "folds.csv") for name in ("line", "masked"))
+    whole, cut = (tables.read_folds(prepared / name / "folds.csv") for name in ("demo", "masked"))
     assert (
         cut.sort_values("image_id")["fold"].tolist()
         == whole.sort_values("image_id")["fold"].tolist()

@@ -26,7 +26,7 @@ RUNS = [
     ("06_report", "line"), ("06b_explain", "line"), ("06c_choose", "line"),
     ("06d_external", "line"),
 ]  # fmt: skip
-OF_MASKS = [("02c_segment_train", "line/fold0"), ("02d_segment_apply", "line")]
+OF_MASKS = [("02c_segment_train", "demo/fold0"), ("02d_segment_apply", "demo")]
 MORE = [
     ("02_prepare", "elsewhere"), ("03_train", "b-s0/fold1"), ("03_train", "student/fold0"),
     ("04_predict", "b"), ("04_predict", "away"), ("05_ensemble", "line"),
@@ -37,7 +37,7 @@ MORE_OF_MASKS = [("02_prepare", "masked"), ("02d_segment_apply", "masked")]
 def cases(of_line: list[tuple[str, str]], of_masks: list[tuple[str, str]]) -> list[Any]:
     """Return what the fixture `hands` is made of, each with those that share its project."""
     named = [("root", "line", *job) for job in of_line]
-    named += [("masks_root", "masks", *job) for job in of_masks]
+    named += [("demo", "demo", *job) for job in of_masks]
     return [
         pytest.param((root, *job), marks=pytest.mark.xdist_group(group), id="/".join(job))
         for root, group, *job in named

@@ -71,9 +71,8 @@ def test_a_killed_run_ends_where_the_whole_one_ends_to_the_bit(
 MOMENTS = [("step", 1), ("between", 1), ("write", 2), ("between", 3), ("end", 0)]
 
 
-@pytest.mark.parametrize(
-    "kills", [MOMENTS[3:4], pytest.param(MOMENTS, marks=pytest.mark.nightly)], ids=["one", "all"]
-)
+@pytest.mark.nightly  # the engine is the classifier's, in `training/test_kills.py` at each push
+@pytest.mark.parametrize("kills", [MOMENTS[3:4], MOMENTS], ids=["one", "all"])
 def test_it_is_so_with_sizes_frozen_blocks_averages_and_snapshots(
     kills: list[tuple[str, int]], run: Callable[..., list[int]], tmp_path: Path
 ) -> None:

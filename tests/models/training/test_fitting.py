@@ -142,7 +142,6 @@ def test_without_a_gain_it_stops_and_keeps_the_first_of_equals(
     }
 
 
-@pytest.mark.backends
 def test_a_finished_run_is_not_trained_again(blobs: list[Path], tmp_path: Path) -> None:
     first = fit(blobs, tmp_path, make_parts(), epochs=2)
     again = make_parts()
@@ -154,7 +153,6 @@ def test_a_finished_run_is_not_trained_again(blobs: list[Path], tmp_path: Path) 
         np.testing.assert_array_equal(to_array(ours), to_array(theirs))
 
 
-@pytest.mark.backends
 def test_cells_that_fit_may_be_run_again(blobs: list[Path], tmp_path: Path) -> None:
     """What is finished is read back and drawn; a run that begins wants a network that does."""
     parts, drawn = make_parts(), list[int]()

@@ -202,7 +202,6 @@ def test_the_rate_falls_on_a_plateau(blobs: list[Path], tmp_path: Path) -> None:
     assert expected == [1e-6, 1e-6, 5e-7, 3e-7]
 
 
-@pytest.mark.backends
 def test_small_pictures_come_first(blobs: list[Path], tmp_path: Path) -> None:
     """The network of the small ones has other layers, and the same weights go through both."""
     model = make(image_size=SIDE)
