@@ -26,6 +26,16 @@ def restore(table: pd.DataFrame) -> pd.DataFrame:
     return _change(table, ("'",), lambda text: text[1:])
 
 
+def neutral(text: str) -> str:
+    """Return a text as `neutralise` writes it."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def restored(text: str) -> str:
+    """Return the text that `neutral` was given."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
 def is_written(data: bytes) -> bool:
     """Tell whether the bytes of a table may hold a cell that was neutralised."""
     return b"'" in data and _WRITTEN.search(data) is not None

@@ -204,13 +204,18 @@ def write_predictions(predictions: pd.DataFrame, path: str | Path) -> Path:
     return write_table(check_predictions(predictions), path)
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> Path:
+def write_table(table: pd.DataFrame, path: str | Path, *, header: bool = True) -> Path:
     """Write any table as CSV, whole or not at all; numbers read back bit for bit.
 
     A text that a spreadsheet would run (`=…`) gets an apostrophe, which `read_table` takes away.
+
+    Args:
+        table: Any.
+        path: Of the file.
+        header: Whether the first row names the columns.
     """
     with replacing(path) as temporary:
-        neutralise(table).to_csv(temporary, index=False, lineterminator="\n")
+        neutralise(table).to_csv(temporary, index=False, header=header, lineterminator="\n")
     return Path(path)
 
 

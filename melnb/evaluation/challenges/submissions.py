@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.diagnoses import MELANOMA, code
-from melnb.tables import TEST, TableError, check_predictions, class_names
+from melnb.tables import TEST, TableError, check_predictions, class_names, write_table
 
 _SEVEN = (
     "melanoma", "nevus", "basal_cell_carcinoma", "actinic_keratosis",
@@ -119,15 +119,7 @@ def write_submission(
     for column, name in columns.items():
         table[column] = predictions[f"p_{name}"] if name in known else 0.0
     _check(table, layout, challenge, None if ids is None else set(ids))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        table.to_csv(temporary, index=False, header=layout.header, lineterminator="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_table(table, path, header=layout.header)
 
 
 def submission_table(

@@ -23,6 +23,7 @@ from melnb.documents import read_as
 from melnb.files import replacing
 from melnb.models.optimization.averages import holding
 from melnb.models.optimization.curves import Schedule
+from melnb.tables import write_table
 
 COLUMNS = ("step", "learning_rate", "loss", "smoothed")
 SUGGESTIONS = ("valley", "steepest")
@@ -168,8 +169,7 @@ def write_rate(folder: str | Path, table: pd.DataFrame, *, rule: str) -> dict[st
     if rule not in found:
         raise ValueError(f"rule is {rule!r}; use one of {list(found)}")
     chosen = asdict(Suggestion(found[rule], rule, found))
-    with replacing(Path(folder) / "range_test.csv") as path:
-        table.to_csv(path, index=False)
+    write_table(table, Path(folder) / "range_test.csv")
     with replacing(Path(folder) / RATE_FILE) as path:
         path.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
     return chosen
