@@ -132,9 +132,13 @@ def read_state(file: Path, job: str) -> Row:
 
 def _keys(outputs: Path) -> Iterable[str]:
     """Find runs, whole or not, without looking into them."""
-    found = set()
-    for folder, folders, files in os.walk(outputs):
-        here = Path(folder)
+    found, seen = set(), set[str]()
+    for folder, folders, files in os.walk(outputs, followlinks=True):  # to another disk, say
+        here, real = Path(folder), os.path.realpath(folder)
+        if real in seen:  # of a link that leads back up
+            folders.clear()
+            continue
+        seen.add(real)
         stage = here != outputs
         names = [n for n in folders if stage and (here / n / RECORD).is_file()]
         tails = [n for n in (*folders, *files) if stage and n.endswith(tuple(_TAIL))]

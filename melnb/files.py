@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from melnb.obstacles import naming
 
@@ -27,6 +29,7 @@ MOST_PIXELS = 1 << 26  # of one picture, 8,192 x 8,192: an eighth of a GB for ea
 UNREAD_SUFFIXES = frozenset(
     {".dcm", ".npy", ".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"}
 )
+COMPANIONS = frozenset({"__MACOSX", "@eaDir"})  # folders that systems lay beside one's own
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -58,6 +61,63 @@ def safe_id(name: str) -> str:
     letters = unicodedata.normalize("NFKD", name.strip())
     seen = "".join(c for c in letters if unicodedata.category(c) not in ("Mn", "Cf"))
     return re.sub(r"^[.+-]|[^A-Za-z0-9_.+-]+", "_", seen) or "_"
+
+
+class Folder(NamedTuple):
+    """What lies in a folder, each in the order of names; what begins with a dot is nobody's.
+
+    Attributes:
+        prefix: Of the names below the folder that was given: empty, `a/` or `a/b/`.
+        files: All that is no folder.
+        lost: Names of links that lead nowhere, or in circles.
+    """
+
+    prefix: str
+    files: list[os.DirEntry[str]]
+    lost: list[str]
+
+
+def walk(root: str | Path) -> Iterator[Folder]:
+    """Go through a folder and all below it; links are followed, and no folder is met twice.
+
+    A data set may well lie on another disk, behind a link. What a folder and a link have in common
+    bears the folder's name: shallow folders come first, links to folders last. So two walks of the
+    same content say the same, whatever the order in which a disk tells it.
+
+    Raises:
+        OSError: A folder may not be listed.
+    """
+    places, links = [(str(root), "")], list[tuple[str, str]]()
+    seen = set[tuple[int, int]]()
+    while places or links:
+        place, prefix = (places or links).pop(0)
+        here = os.stat(place)  # noqa: PTH116 (with no object a folder)
+        if (here.st_dev, here.st_ino) in seen:  # of a link that leads back up, say
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        with os.scandir(place) as found:
+            entries = sorted((e for e in found if e.name[0] != "."), key=lambda e: e.name)
+        files, lost = [], []
+        for entry in entries:
+            folder = _is_folder(entry)
+            if folder is None:
+                lost.append(entry.name)
+            elif not folder:
+                files.append(entry)
+            elif entry.name not in COMPANIONS:
+                more = links if entry.is_symlink() else places
+                more.append((entry.path, f"{prefix}{entry.name}/"))
+        yield Folder(prefix, files, lost)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+    """Tell whether an entry is a folder or leads to one; None if it leads nowhere."""
+    if not entry.is_symlink():
+        return entry.is_dir()
+    try:
+        return stat.S_ISDIR(entry.stat().st_mode)
+    except OSError:
+        return None
 
 
 @contextmanager

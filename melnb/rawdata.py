@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from melnb.documents import DamagedError
-from melnb.files import PICTURE_SUFFIXES, TABLE_SUFFIXES, replacing
+from melnb.files import PICTURE_SUFFIXES, TABLE_SUFFIXES, replacing, walk
+from melnb.formulas import neutral, restored
 from melnb.provenance import hash_file
 
 FILE = "raw.csv.gz"
 LOOKED = 64 << 20  # bytes of pictures that a look reads to tell a swapped one from a copied one
 _TABLES = frozenset({*TABLE_SUFFIXES, ".xlsx"})
 _COUNTED = _TABLES | PICTURE_SUFFIXES | {".tfrec"}
-_PASSED = frozenset({"__MACOSX", "@eaDir"})  # beside one's own, by systems
 _MANY = 1000  # tables that are compared by content at each look; more are as pictures are
 _DIGITS = 32  # of a hash: enough to tell files apart, half as long
 _NAMED = 3  # files in a message
@@ -141,7 +141,7 @@ def write_files(trees: Mapping[str, Files], path: Path) -> Path:
     writer = csv.writer(text)
     for root, files in sorted(trees.items()):
         for name, file in sorted(files.items()):
-            writer.writerow((root, name, *file))
+            writer.writerow((neutral(root), neutral(name), *file))
     content = text.getvalue().encode(errors="surrogateescape")
     with replacing(path) as temporary:
         temporary.write_bytes(gzip.compress(content, 6, mtime=0))
@@ -161,8 +161,11 @@ def read_files(path: Path, root: str, sha256: str) -> dict[str, File]:
     """
     try:
         content = gzip.decompress(path.read_bytes()).decode(errors="surrogateescape")
-        rows = [row for row in csv.reader(io.StringIO(content, newline="")) if row[:1] == [root]]
-        files = {name: File(int(size), int(time), content) for _, name, size, time, content in rows}
+        lines, known = csv.reader(io.StringIO(content, newline="")), [neutral(root)]
+        files = {
+            restored(name): File(int(size), int(time), sha)
+            for _, name, size, time, sha in (line for line in lines if line[:1] == known)
+        }
     except FileNotFoundError:
         raise DamagedError(path, "it is gone", _REMEDY) from None
     except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
@@ -190,23 +193,11 @@ def _listed(root: Path) -> Iterator[tuple[str, File]]:
     alone = root.is_file()
     if alone:
         yield root.name, _of(root.stat())
-    stack, seen = [(root.parent if alone else root, "")], set()
-    while stack:
-        place, prefix = stack.pop()
-        here = os.stat(place)  # noqa: PTH116 (with no object a folder)
-        if (here.st_dev, here.st_ino) in seen:  # a link that leads back up
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if entry.name[0] == "." or entry.name in _PASSED:
-                    continue
-                suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
-                if suffix in _COUNTED and entry.is_file():
-                    if not (alone and suffix in _TABLES):
-                        yield f"{prefix}{entry.name}", _of(entry.stat())
-                elif entry.is_dir():
-                    stack.append((Path(entry.path), f"{prefix}{entry.name}/"))
+    for prefix, files, _ in walk(root.parent if alone else root):
+        for entry in files:
+            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+            if suffix in _COUNTED and not (alone and suffix in _TABLES) and entry.is_file():
+                yield f"{prefix}{entry.name}", _of(entry.stat())
 
 
 def _hashes(root: Path, names: list[str]) -> dict[str, str]:

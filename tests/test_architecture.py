@@ -43,7 +43,7 @@ ARROWS = {
     "params": {"parameters", "stages"},
     "documents": set(),
     "provenance": {"documents"},
-    "rawdata": {"documents", "files", "provenance"},
+    "rawdata": {"documents", "files", "formulas", "provenance"},
     "folders": {"documents", "provenance", "files", "obstacles", "holders"},
     "runs": {"params", "documents", "provenance", "rawdata", "folders", "files"},
     "archive": {"runs", "folders", "files", "tables"},

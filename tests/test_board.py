@@ -53,6 +53,15 @@ def test_every_run_is_shown_in_its_state(root: Path) -> None:
     begun.finish({})
 
 
+def test_runs_behind_a_link_are_shown_once(root: Path) -> None:
+    runs.open_run("03_train", "r/fold0", parameters={}).finish({"auc": 0.8})
+    (root / "disk").mkdir()
+    (root / "outputs/03_train").rename(root / "disk/03_train")
+    (root / "outputs/03_train").symlink_to(root / "disk/03_train")
+    (root / "disk/03_train/back").symlink_to(root / "outputs")
+    assert [row.job for row in read_board(root / "outputs")] == ["03_train/r/fold0"]
+
+
 def test_the_main_result_is_the_first_number() -> None:
     assert (
         main_result({"best": "x", "ok": True, "undefined": None, "auc": 0.5, "n": 3}) == "auc 0.5"

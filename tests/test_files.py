@@ -1,10 +1,12 @@
+import contextlib
+import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.files import PICTURE_SUFFIXES, is_safe, picture_id, safe_id
+from melnb.files import PICTURE_SUFFIXES, is_safe, picture_id, safe_id, walk
 from melnb.patients.overlap import keys
 
 
@@ -46,3 +48,32 @@ def test_a_newer_suffix_is_none_of_an_id_in_predictions_either(tmp_path: Path) -
     table = pd.DataFrame({"image": ["x/a.jfif", "x\\b.jp2"], "target": [0, 1], "pred": [0.2, 0.7]})
     table.to_csv(tmp_path / "theirs.csv", index=False)
     assert read_foreign(tmp_path / "theirs.csv")["image_id"].tolist() == ["a", "b"]
+
+
+def test_links_are_gone_through_but_not_in_circles_and_lost_ones_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, disk = tmp_path / "set", tmp_path / "disk"
+    for folder in (root / "train/deep", root / "__MACOSX", root / ".git", disk / "more"):
+        folder.mkdir(parents=True)
+        (folder / "x.jpg").write_text(str(folder))
+    (root / "all").symlink_to("train")  # before its folder by name
+    (root / "train/up").symlink_to(root)
+    (root / "other").symlink_to(disk)  # on another disk
+    (disk / "back").symlink_to(root / "train")
+    (root / "one.jpg").symlink_to(disk / "more/x.jpg")
+    (root / "lost").symlink_to(tmp_path / "nowhere")
+    (root / "round.jpg").symlink_to("round.jpg")
+
+    def seen() -> dict[str, tuple[list[str], list[str]]]:
+        return {p: ([e.name for e in files], lost) for p, files, lost in walk(root)}
+
+    found = seen()
+    assert found == {
+        "": (["one.jpg"], ["lost", "round.jpg"]), "train/": ([], []),
+        "train/deep/": (["x.jpg"], []), "other/": ([], []), "other/more/": (["x.jpg"], []),
+    }  # fmt: skip
+    told = os.scandir
+    turned = lambda place: contextlib.nullcontext([*told(place)][::-1])  # noqa: E731
+    monkeypatch.setattr(os, "scandir", turned)
+    assert list(seen().items()) == list(found.items()), "in whatever order a disk tells names"

@@ -26,6 +26,14 @@ def test_tables_and_pictures_are_listed_and_what_was_read_has_its_content(raw: P
         rawdata.read_raw(raw / "none")
 
 
+def test_a_link_in_circles_and_one_to_nowhere_are_no_files(raw: Path) -> None:
+    before = rawdata.read_raw(raw)
+    for name in ("round.jpg", "round.csv"):
+        (raw / name).symlink_to(name)
+        (raw / f"lost-{name}").symlink_to("nowhere")
+    assert rawdata.read_raw(raw) == before
+
+
 def test_of_more_pictures_than_are_to_be_read_names_sizes_and_times_are_kept(raw: Path) -> None:
     files = rawdata.read_raw(raw, [raw / "a.jpg", raw / "deep/b.PNG"], most=14)
     assert {name for name in files if files[name].content} == {"t.csv"}

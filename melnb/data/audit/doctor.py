@@ -15,12 +15,14 @@ from melnb.data.pictures import PictureError, decode_picture
 from melnb.data.shards.contents import count_fault, find_faults, is_shard, read_target
 from melnb.data.shards.examples import Shard, file_crc, read_frames
 from melnb.data.shards.messages import RecordError, decode_example
+from melnb.files import walk
 from melnb.tables import TEST
 
 COLUMNS = ("file", "record", "what", "advice")
 
 _AGAIN = "copy or download the file again, or make the records again"
 _MAKE = "make the records again"
+_NOWHERE = "a link that leads nowhere"
 _ONE = "keep it in one: a model would be tested on what it has learnt"
 _FOLD = re.compile(r"^(?:fold(\d+)|test)-")
 
@@ -47,13 +49,13 @@ class Seen(NamedTuple):
 def check_records(folder: str | Path, *, decode: bool = True) -> pd.DataFrame:
     """Look for everything that is wrong with the shards of a folder.
 
-    Found are: files cut off or damaged, records that lack a key, pictures that do not decode, a
-    count that is not the one in the file's name, an image in two shards; and, where folds are
-    known from the files' names or from dataset.json, an image, a patient or a lesion in two folds,
-    and files that are not as dataset.json lists them.
+    Found are: files cut off or damaged, links that lead nowhere, records that lack a key, pictures
+    that do not decode, a count that is not the one in the file's name, an image in two shards; and,
+    where folds are known from the files' names or from dataset.json, an image, a patient or a
+    lesion in two folds, and files that are not as dataset.json lists them.
 
     Args:
-        folder: Holds shards, at any depth; or a run of 02_prepare.
+        folder: Holds shards, at any depth or behind links; or a run of 02_prepare.
         decode: Whether to decode every picture, which takes most of the time.
 
     Returns:
@@ -64,13 +66,17 @@ def check_records(folder: str | Path, *, decode: bool = True) -> pd.DataFrame:
     """
     folder = Path(folder)
     listed = list(read_dataset(folder).shards) if (folder / FILE).exists() else []
-    found = [p for p in folder.rglob("*") if is_shard(p.name) and "__MACOSX" not in p.parts]
+    there = list(walk(folder))
+    files = [folder / part.prefix / entry.name for part in there for entry in part.files]
+    lost = [folder / part.prefix / name for part in there for name in part.lost if is_shard(name)]
+    found = [path for path in files if is_shard(path.name)]
     paths = sorted({*found, *(s.path for s in listed if s.path.exists())})
-    if not paths:
+    if not paths and not lost:
         raise FileNotFoundError(
-            f"no shards (.tfrec, .tfrecord) in {folder}{_packed(folder)}: run 02_prepare first"
+            f"no shards (.tfrec, .tfrecord) in {folder}{_packed(files)}: run 02_prepare first"
         )
-    findings, seen = [], []
+    findings = [Finding(str(path), None, _NOWHERE, "mend it, or remove it") for path in lost]
+    seen = []
     for path in paths:
         ailments, records = _check_shard(path, decode)
         findings += ailments
@@ -178,8 +184,8 @@ def _compare_with_list(listed: list[Shard], found: list[Path]) -> Iterator[Findi
             yield Finding(str(path), None, f"not listed in {FILE}", "remove it, or " + _MAKE)
 
 
-def _packed(folder: Path) -> str:
-    packed = [p.name for p in folder.rglob("*.tfrec*.gz")]
+def _packed(files: Iterable[Path]) -> str:
+    packed = [path.name for path in files if path.match("*.tfrec*.gz")]
     return f", but {len(packed)} packed ones, such as {packed[0]}: unpack them" if packed else ""
 
 

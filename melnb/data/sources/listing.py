@@ -14,10 +14,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from melnb.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
-from melnb.files import TABLE_SUFFIXES, UNREAD_SUFFIXES, is_table, picture_id, safe_id
+from melnb.files import TABLE_SUFFIXES, UNREAD_SUFFIXES, is_table, picture_id, safe_id, walk
 from melnb.signatures import HEAD, describe_file
 
-_COMPANIONS = frozenset({"__MACOSX", "@eaDir"})  # folders that systems lay beside one's own
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _COPY = re.compile(r" ?\(\d+\)(?=\.\w+$)")  # `a (1).csv`, as browsers name a second download
 
@@ -197,35 +196,16 @@ def list_folder(folder: str | Path, *, source: str, home: str) -> Listing:
             f"{source}: no folder {str(folder)!r}: give the folder of "
             f"{f'the files from {home}' if home else 'your pictures'}"
         )
-    names: dict[PurePosixPath, list[str]] = {}
+    found: list[tuple[PurePosixPath, list[str]]] = []
     broken: list[str] = []
-    places, seen = [str(root)], set[str]()
-    for place in places:  # it grows by the folders within: shallow ones come first
-        real = os.path.realpath(place)
-        if real in seen:  # a link that leads back up
-            continue
-        seen.add(real)
-        folders, own, lost = _entries(place, source)
-        places += [os.path.join(place, name) for name in folders]  # noqa: PTH118
-        names[PurePosixPath(Path(place).relative_to(root).as_posix())] = own
-        broken += [os.path.join(place, name) for name in lost]  # noqa: PTH118
-    return Listing(source, home, root, names, tuple(broken))
-
-
-def _entries(place: str, source: str) -> tuple[list[str], list[str], list[str]]:
-    """Return the names of a folder's folders, files and broken links, each in order.
-
-    What begins with a dot is nobody's: `._a.jpg` is a Mac's companion of `a.jpg`.
-    """
     try:
-        with os.scandir(place) as found:
-            entries = sorted((e for e in found if e.name[0] != "."), key=lambda e: e.name)
+        for prefix, files, lost in walk(root):
+            found.append((PurePosixPath(prefix), [entry.name for entry in files]))
+            broken += [os.path.join(root, prefix, name) for name in lost]  # noqa: PTH118
     except PermissionError as error:
         raise PermissionError(
-            f"{source}: {place} may not be listed ({error.strerror}): ask its owner for the right "
-            "to read it, or move it away"
+            f"{source}: {error.filename} may not be listed ({error.strerror}): ask its owner for "
+            "the right to read it, or move it away"
         ) from None
-    lost = [e.name for e in entries if e.is_symlink() and not os.path.exists(e.path)]  # noqa: PTH110
-    there = [e for e in entries if e.name not in lost]
-    folders = [e.name for e in there if e.is_dir() and e.name not in _COMPANIONS]
-    return folders, [e.name for e in there if not e.is_dir()], lost
+    names = dict(sorted(found, key=lambda each: len(each[0].parts)))
+    return Listing(source, home, root, names, tuple(broken))

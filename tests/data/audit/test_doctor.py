@@ -44,6 +44,22 @@ def test_a_folder_without_shards_is_refused(tmp_path):
         check_records(tmp_path)
 
 
+def test_shards_behind_links_are_looked_at_and_lost_links_named(healthy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("linked")
+    with pytest.raises(FileNotFoundError, match="no shards"):
+        check_records(folder)
+    (folder / "disk").symlink_to(healthy)
+    (healthy / "back").symlink_to(folder)
+    assert found(folder) == []
+    (healthy / "train00-3.tfrec").write_bytes(b"")
+    (folder / "lost.tfrec").symlink_to("nowhere")
+    (folder / "round.tfrec").symlink_to("round.tfrec")
+    names = {"train00-3.tfrec", "lost.tfrec", "round.tfrec"}
+    rows = found(folder)
+    assert {file for file, _, _ in rows} == names
+    assert [what for file, _, what in rows if file == "lost.tfrec"] == ["a link that leads nowhere"]
+
+
 def test_a_shard_cut_off_is_found(healthy):
     path = healthy / "train00-3.tfrec"
     path.write_bytes(path.read_bytes()[:-5])

@@ -93,8 +93,10 @@ def test_links_are_followed_but_not_in_circles(tmp_path, touch):
     touch("data/real", ["a"])
     (tmp_path / "data" / "real" / "up").symlink_to(tmp_path / "data")
     (tmp_path / "linked").symlink_to(tmp_path / "data" / "real")
-    found = listing(tmp_path).pictures("**")
-    assert set(found) == {"a"}
+    (tmp_path / "data" / "real" / "round").symlink_to("round")
+    found = listing(tmp_path)
+    assert set(found.pictures("**")) == set(found.pictures("real")) == {"a"}
+    assert found.broken == (str(tmp_path / "data/real/round"),)
 
 
 def test_rows_carry_the_lines_of_the_file(text):
