@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,10 @@ _PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml")
 _AGAIN = "copy or download it again"
 _OTHER = "Name a file that model.save wrote and nobody has changed since"
 _NAMES = 5  # of a file's parts, in a message
-_PARTS = {"config.json", "metadata.json", "model.weights.h5"}  # of a `.keras`
+_WEIGHTS = "model.weights.h5"
+_PARTS = {"config.json", "metadata.json", _WEIGHTS}  # of a `.keras`
+_MORE_WEIGHTS = 1 << 24  # that a network may have beyond one for each byte of its file's
+_MOST_VALUES = 1 << 28  # that a layer may make of one picture: 1 GB
 _MORE, _TIMES = 1 << 26, 20  # bytes that parts may unpack to: so many, and times the file's own
 # Where Keras has what networks are made of; it has a downloader and a reader of files, too.
 _KERAS = re.compile(
@@ -68,11 +73,14 @@ def read_network(path: str | Path, *, stage: str) -> keras.Model:
         raise FileNotFoundError(f"no {path.name} in {path.parent}: run {stage} first")
     check_kind(path)
     _check_recorded(path, stage)
-    config, version = _read_config(path)
+    config, version, held = _read_config(path)
     for entry in _entries({**config, "compile_config": None}):
         _check_layer(entry, path)
     try:
+        _check_size(config, path, held)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ModelFileError:
+        raise
     except Exception as error:  # of Keras, of zip and HDF5 files, of what a layer is made with
         said = str(error).strip().partition("\n")[0] or type(error).__name__
         other = f", saved by Keras {version}, read by {keras.__version__}" if version else ""
@@ -126,8 +134,8 @@ def _check_recorded(path: Path, stage: str) -> None:
         )
 
 
-def _read_config(path: Path) -> tuple[dict[str, Any], str]:
-    """Return how a network is made, and which Keras said so."""
+def _read_config(path: Path) -> tuple[dict[str, Any], str, int]:
+    """Return how a network is made, which Keras said so, and how many bytes its weights have."""
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as parts:
@@ -135,6 +143,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
                 _check_parts(parts, path)
                 told = json.loads(parts.read("metadata.json")) if "metadata.json" in names else {}
                 content, version = parts.read("config.json"), told.get("keras_version", "")
+                held = parts.getinfo(_WEIGHTS).file_size if _WEIGHTS in names else 0
         else:
             with h5py.File(path) as file:
                 check_own(file, path.stat().st_size)
@@ -143,6 +152,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
                         f"{path} holds weights alone: give it as `weights` of 03_train"
                     )
                 content, version = file.attrs["model_config"], file.attrs.get("keras_version", "")
+                held = path.stat().st_size
         config = json.loads(content)
     except ModelFileError:
         raise
@@ -153,7 +163,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
         raise ModelFileError(f"{path} is cut or damaged ({size}: {error}): {_AGAIN}") from error
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} is damaged (its config is no mapping): {_AGAIN}")
-    return config, str(version)
+    return config, str(version), held
 
 
 def _check_parts(parts: zipfile.ZipFile, path: Path) -> None:
@@ -174,6 +184,53 @@ def _check_parts(parts: zipfile.ZipFile, path: Path) -> None:
         raise ModelFileError(f"{path} holds more than a network ({shown}), and is not unpacked")
     if size > _MORE + _TIMES * path.stat().st_size:
         raise ModelFileError(f"{path} would unpack to {size:,} bytes, and is not. {_OTHER}")
+
+
+def _check_size(config: dict[str, Any], path: Path, held: int) -> None:
+    """Refuse a network that would take far more memory than its file holds weights.
+
+    It is made without weights first, in a thread of its own: what Keras remembers of variables
+    that are to be filled later is a thread's, and forgotten with it.
+
+    Args:
+        config: How it is made.
+        path: Of the file.
+        held: Bytes of the weights in it.
+
+    Raises:
+        ModelFileError: It is one.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        weights, maps = thread.submit(_measure, config, path).result()
+    if weights > _MORE_WEIGHTS + held:
+        raise ModelFileError(
+            f"{path} describes {weights:,} weights, and holds {held:,} bytes of them: it is not "
+            f"made. {_OTHER}"
+        )
+    values, layer = max(maps)
+    if values > _MOST_VALUES:
+        raise ModelFileError(
+            f"{path} would make {values:,} values of one picture ({layer!r}), more than "
+            f"{_MOST_VALUES:,}: it is not made. {_OTHER}"
+        )
+
+
+def _measure(config: dict[str, Any], path: Path) -> tuple[int, list[tuple[int, str]]]:
+    """Return how many weights a network has, and how many values each layer makes of a picture."""
+    with keras.StatelessScope(initialize_variables=False):
+        if path.suffix == ".keras":
+            plain = {**config, "compile_config": None}
+            network = keras.saving.deserialize_keras_object(plain, safe_mode=True)
+        else:  # whose weights are bounded by `check_own`
+            network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    maps, todo = [(0, "")], [network]
+    while todo:
+        part = todo.pop()
+        within: Any = getattr(part, "operations", None) or getattr(part, "layers", ())
+        todo += within
+        for tensor in () if within else keras.tree.flatten(getattr(part, "output", ())):
+            maps.append((math.prod(side or 1 for side in tensor.shape[1:]), part.name))
+    return sum(math.prod(variable.shape) for variable in network.variables), maps
 
 
 def _entries(config: Any) -> Iterator[dict[str, Any]]:

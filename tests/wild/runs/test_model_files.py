@@ -98,6 +98,21 @@ def with_layer(class_name: str, module: str, registered: str | None, **config: A
     return rewritten(change)
 
 
+def with_config(layer: int, **config: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what gives a layer of the network other arguments."""
+    return lambda told: told["config"]["layers"][layer]["config"].update(config)
+
+
+def with_input(size: int) -> Callable[[dict[str, Any]], None]:
+    """Return what gives the network an input of another size."""
+
+    def change(told: dict[str, Any]) -> None:
+        first, second = told["config"]["layers"]
+        first["config"]["batch_shape"] = second["build_config"]["input_shape"] = [None, size]
+
+    return change
+
+
 def with_function(name: str, module: str) -> Make:
     """Return what makes the layer's activation any function."""
     told = {"class_name": "function", "module": module, "config": name, "registered_name": name}
@@ -163,6 +178,17 @@ def with_h5_layer(class_name: str) -> Make:
         with h5py.File(folder / "model.h5", "r+") as file:
             told = json.loads(file.attrs["model_config"])
             told["config"]["layers"][1]["class_name"] = class_name
+            file.attrs["model_config"] = json.dumps(told)
+        return folder / "model.h5"
+
+    return make
+
+
+def with_h5_config(**config: Any) -> Make:
+    def make(folder: Path) -> Path:
+        with h5py.File(folder / "model.h5", "r+") as file:
+            told = json.loads(file.attrs["model_config"])
+            told["config"]["layers"][1]["config"] |= config
             file.attrs["model_config"] = json.dumps(told)
         return folder / "model.h5"
 
@@ -286,6 +312,21 @@ CASES: dict[str, tuple[Make, Callable[[Any], Any], Any]] = {
         with_part("config.json", b"{}"), read_classifier, ["a part of one name twice"],
     ),
     "100 MB in a description": (swollen, read_classifier, ["would unpack to 100,000,000 bytes"]),
+    "a trillion units": (
+        rewritten(with_config(1, units=10**12)), read_classifier,
+        [r"model\.keras describes 5,000,000,000,000 weights, and holds [\d,]+ bytes of them"],
+    ),
+    "a picture of a trillion numbers": (
+        rewritten(with_input(10**12)), read_segmenter,
+        ["describes 2,000,000,000,002 weights", "not made", r"model\.save wrote"],
+    ),
+    "a map of a trillion values without a weight": (
+        with_layer("RepeatVector", "keras.layers", None, n=10**12), read_classifier,
+        [r"would make 4,000,000,000,000 values of one picture \('backbone'\)"],
+    ),
+    "a trillion units in HDF5": (
+        with_h5_config(units=10**12), read_classifier, [r"model\.h5 cannot be read as a network"],
+    ),
     "HDF5 with a link to another file": (
         pointing("model.h5", link_out), read_classifier,
         [r"model\.h5 is not read: layers is a link to 'other\.h5', .*not followed.*model\.save"],
