@@ -115,11 +115,9 @@ def decode_levels(data: bytes, name: str) -> tuple[Image.Image, bool]:
         PictureError: As of `decode_picture`.
     """
     with reading(name, data), open_image(io.BytesIO(data)) as image:
-        turn = orientation(image)
+        turn, lossy = orientation(image), image.format in _LOSSY
         image.load()
-        plain = image.copy()
-        plain.info.update({k: v for k, v in image.info.items() if k == "transparency"})
-        return _turned(plain, turn), image.format in _LOSSY
+        return _turned(image, turn), lossy
 
 
 @contextmanager

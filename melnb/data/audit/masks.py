@@ -29,6 +29,7 @@ import pandas as pd
 from PIL import Image
 
 from melnb.data.decoding import decode_levels
+from melnb.data.lesions.masks import piece_sizes
 from melnb.data.levels import LevelError, Levels, find_lesion
 from melnb.data.pictures import PictureError, read_bytes, read_size
 from melnb.data.processes import count_cores, make_pool
@@ -131,7 +132,7 @@ def _measure(found: Levels) -> Row:
     near &= ~ndimage.binary_erosion(lesion, iterations=_EDGE, border_value=1)
     grey = found.between & ~near
     labels, parts = ndimage.label(lesion, np.ones((3, 3)))
-    pieces = np.bincount(labels.ravel())[1:]
+    pieces = piece_sizes(labels, parts)
     frame = np.concatenate([lesion[0], lesion[-1], lesion[1:-1, 0], lesion[1:-1, -1]])
     return {
         "area": lesion.mean(), "grey": grey.mean(), "parts": parts, "frame": frame.mean(),

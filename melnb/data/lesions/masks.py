@@ -21,6 +21,7 @@ Resampling = Literal["nearest", "threshold"]
 Verdict = Literal["ok", "empty", "tiny", "distrusted"]
 
 REFERENCE_SIDE = 224  # pixels: sigma and smoothing are given for a plane of this side
+_PART = 1 << 20  # pixels that are counted at a time
 _WHITE = 128  # of 255: from here on a pixel is lesion
 
 
@@ -111,8 +112,15 @@ def largest_component(mask: Mask) -> Mask:
     pieces, count = ndimage.label(mask)
     if count < 2:
         return np.array(mask, dtype=bool)
-    sizes = np.bincount(pieces.ravel())
-    return np.asarray(pieces == 1 + int(np.argmax(sizes[1:])))
+    return np.asarray(pieces == 1 + int(np.argmax(piece_sizes(pieces, count))))
+
+
+def piece_sizes(pieces: NDArray[np.int_], count: int) -> NDArray[np.int_]:
+    """Return the pixels of each piece, of `ndimage.label`; NumPy alone would copy all labels."""
+    sizes = np.zeros(count + 1, int)
+    for part in np.array_split(pieces, 1 + pieces.size // _PART):
+        sizes += np.bincount(part.ravel(), minlength=count + 1)
+    return sizes[1:]
 
 
 def fill_holes(mask: Mask) -> Mask:

@@ -83,6 +83,30 @@ def test_the_largest_picture_takes_less_than_a_gigabyte(made: str, tmp_path: Pat
     assert int(done.stdout) < 700_000
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "made", ["RGB:PNG", "RGB:JPEG", "RGBA:PNG", "L:PNG", "P:PNG", "1:TIFF", "I;16:PNG", "I:TIFF"]
+)
+def test_the_largest_mask_takes_less_than_a_gigabyte(made: str, tmp_path: Path) -> None:
+    mode, kind = made.split(":")
+    colours = {"RGB": ("black", "red"), "RGBA": ((0, 0, 0, 0), (0, 0, 255, 255))}
+    low, high = colours.get(mode, (0, 1))
+    mask = Image.new(mode, (8192, 8192), low)
+    mask.paste(high, (2000, 1000, 7000, 6000))
+    mask.save(tmp_path / "a.x", kind)
+    code = (
+        "import resource; import numpy as np; from melnb.data.pictures import read_mask\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "mask = np.asarray(read_mask('a.x', 0, width=8192, height=8192)) > 0\n"
+        "assert abs(mask.sum() - 25_000_000) < 200_000\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert int(done.stdout) < 700_000
+
+
 def test_ids_that_are_formulas_come_back_and_do_not_run(tmp_path: Path) -> None:
     ids = ["=cmd|' /C calc'!A0", "@SUM(1)", "+x", "-x", "-5", "<script>x</script>"]
     (tmp_path / "images.csv").write_text(

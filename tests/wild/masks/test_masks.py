@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
+from melnb.data import levels as levels_of
 from melnb.data.lesions.abcd import measure_lesion
 from melnb.data.lesions.reading import MaskFile, MaskFiles
 from melnb.data.pictures import read_mask
@@ -179,8 +180,10 @@ CASES: dict[str, tuple[Callable[[Path], str], Callable[[Image.Image], None] | li
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("part", [levels_of._PART, 1], ids=["whole", "by rows"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_mask(try_odd_file: Any, name: str) -> None:
+def test_a_mask(try_odd_file: Any, name: str, part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels_of, "_PART", part)
     make, outcome = CASES[name]
 
     def read(path: str) -> Image.Image:
