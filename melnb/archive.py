@@ -96,11 +96,18 @@ def find_seeds(run: str, outputs: str | Path = "") -> dict[int, list[Path]]:
     }
 
 
-def find_tables(names: Iterable[str], outputs: str | Path = "") -> dict[str, list[Path]]:
+def find_tables(
+    names: Iterable[str], outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> dict[str, list[Path]]:
     """Return the prediction files that texts name, by a label for each.
 
     A run (`04_predict/b3`) has its out-of-fold predictions, its test predictions, or both; a CSV
     file of anyone's is itself, labelled by its stem.
+
+    Args:
+        names: Runs and files.
+        outputs: Where runs are written.
+        reads: Told each file that is looked for, as `Run.seeks` of the run that asks.
 
     Raises:
         FileNotFoundError: A run is not finished or wrote no predictions, or a file is not there.
@@ -111,16 +118,19 @@ def find_tables(names: Iterable[str], outputs: str | Path = "") -> dict[str, lis
         label = Path(name).stem if is_table(name) else name
         if label in found:
             raise ValueError(f"{name!r} and another are both called {label!r}: rename a file")
-        found[label] = _files(name, outputs)
+        found[label] = _files(name, outputs, reads)
     return found
 
 
-def find_networks(name: str, outputs: str | Path = "") -> dict[int, Path]:
+def find_networks(
+    name: str, outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> dict[int, Path]:
     """Return, by fold, what each network alone said of the test rows of a run.
 
     Args:
         name: As of `find_tables`, or its label.
         outputs: Where runs are written.
+        reads: As of `find_tables`.
 
     Returns:
         Predictions files; none of a CSV file of anyone's, or of a run that kept none.
@@ -128,8 +138,8 @@ def find_networks(name: str, outputs: str | Path = "") -> dict[int, Path]:
     stage, _, run = name.partition("/")
     if is_table(name) or not run:  # a file's label is its stem
         return {}
-    home = find_run(stage, run, outputs) / "folds"
-    found = {int(m[1]): home / m[0] for m in map(_NETWORK.fullmatch, _names(home)) if m}
+    home = reads(find_run(stage, run, outputs) / "folds")
+    found = {int(m[1]): reads(home / m[0]) for m in map(_NETWORK.fullmatch, _names(home)) if m}
     return dict(sorted(found.items()))
 
 
@@ -193,15 +203,15 @@ def find_measures(
     Args:
         dataset: Of 02_prepare.
         outputs: Where runs are written.
-        reads: As of `find_images`.
+        reads: As of `find_tables`.
 
     Raises:
         FileNotFoundError: The dataset was not prepared.
     """
     if not dataset:
         return None
-    path = find_run("02_prepare", dataset, outputs) / "measures.csv"
-    table = read_table(reads(path), empty=True) if path.is_file() else pd.DataFrame()
+    path = reads(find_run("02_prepare", dataset, outputs) / "measures.csv")
+    table = read_table(path, empty=True) if path.is_file() else pd.DataFrame()
     return table if len(table) else None
 
 
@@ -231,12 +241,13 @@ def _trace(folder: Path, found: dict[Path, Record]) -> None:
     found[folder] = record
 
 
-def _files(name: str, outputs: str | Path) -> list[Path]:
+def _files(name: str, outputs: str | Path, reads: Callable[[Path], Path]) -> list[Path]:
     if is_table(name):
-        return [find_table(name, outputs)]
+        return [reads(find_table(name, outputs))]
     stage, _, run = name.partition("/")
     home = find_run(stage, run, outputs)
-    files = [home / file for file in ("predictions.csv", "test.csv") if (home / file).is_file()]
+    sought = [reads(home / file) for file in ("predictions.csv", "test.csv")]
+    files = [file for file in sought if file.is_file()]
     if not files:
         raise FileNotFoundError(f"no predictions.csv and no test.csv in {home}: name another run")
     return files

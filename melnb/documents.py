@@ -93,6 +93,7 @@ class Record(TypedDict):
     inputs: list[Input]
     results: dict[str, Any]
     files: list[Annotated[Entry, AfterValidator(_counted)]]
+    stamps: NotRequired[dict[str, str]]  # of the files, by path: see `provenance.stamps`
     started: Annotated[str, AfterValidator(_time)]
     seconds: Seconds
     resumed: bool

@@ -19,7 +19,7 @@ from melnb.documents import NOTEBOOK_SHAPE, Cell, DamagedError, Input, Record, r
 from melnb.folders import RECORD, mend, partial
 from melnb.inputs import needed
 from melnb.params import Parameters, stage_class
-from melnb.provenance import alteration, hash_path, identity
+from melnb.provenance import ABSENT, alteration, hash_path, identity
 from melnb.rawdata import Look
 from melnb.runs import outputs_root, project_root, read_run, run_name
 
@@ -171,6 +171,8 @@ def _look_at_input(entry: Input, final: Path, outputs: Path, *, whole: bool) -> 
     name, place = entry["path"], project_root() / entry["path"]
     kind, _, content = entry["sha256"].partition(":")
     try:
+        if entry["sha256"] == ABSENT:
+            return Look(f"{name} is new" if place.exists() else "")
         if kind == "raw":
             before = rawdata.read_files(final / rawdata.FILE, name, content)
             seen = rawdata.compare(before, place, whole=whole)

@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ import melnb
 from melnb.documents import RECORD_SHAPE, DamagedError, Entry, Record, read_document
 
 RECORD = "run.json"  # written last: a folder that has it is whole
+ABSENT = "none:"  # in place of a hash: nothing lay there
 ELSEWHERE = frozenset({"outputs"})  # parameters that say where a run is written, not what it is
 SMALL = 16 << 20  # bytes: a file up to this is compared by its hash always, 16 ms on one core
+_TICK = 2_000_000_000  # ns: of the slowest clock of a file system
 _COUNTED = ("melnb", "numpy", "pandas", "keras", "tensorflow", "jax")
 
 
@@ -118,8 +121,21 @@ def alteration(files: Iterable[Entry], folder: Path, *, whole: bool = False) -> 
     return ""
 
 
+def stamps(files: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]:
+    """Return of each file what tells, unread, that nobody has written to it since.
+
+    That is its size and times, of which nobody can set the last (`st_ctime`: on Windows it is
+    another, and size and time must do). A file that is no older than the clock can tell has none.
+    """
+    known = {entry["path"]: _stamp(folder / entry["path"]) for entry in files}
+    return {path: stamp for path, stamp in known.items() if stamp}
+
+
 def check_written(path: Path) -> None:
     """Refuse a finished run, or a file in one, that is not what the run wrote.
+
+    Read is what has another stamp than the run recorded, as it was copied, say; the rest, a disk
+    that fails alone can have changed, which `melnb status --check` finds.
 
     Raises:
         DamagedError: It is not; or the run's record is damaged.
@@ -128,17 +144,22 @@ def check_written(path: Path) -> None:
     if home is None:
         return
     try:
-        files = read_record(home)["files"]
+        record = read_record(home)
     except DamagedError:
         if path == home:
             raise
         return  # a file beside another program's run.json
-    name = path.relative_to(home).as_posix()
-    for entry in files:
-        mine = path == home or entry["path"] == name
-        if mine and (how := _alteration(entry, home / entry["path"], whole=True)):
+    before, name = record.get("stamps", {}), path.relative_to(home).as_posix()
+    for entry in record["files"]:
+        place = home / entry["path"]
+        if path != home and entry["path"] != name:
+            continue
+        stamp = before.get(entry["path"])
+        if stamp and stamp == _stamp(place):
+            continue
+        if how := _alteration(entry, place, whole=True):
             remedy = "remove it, and run its stage again, which makes it anew"
-            raise DamagedError(home / entry["path"], f"it is {how}", remedy)
+            raise DamagedError(place, f"it is {how}", remedy)
 
 
 def _alteration(entry: Entry, path: Path, *, whole: bool) -> str:
@@ -219,6 +240,19 @@ def _entry(path: Path, name: str, *, hashed: bool) -> dict[str, Any]:
         return entry | ({"sha256": _digest(inside)} if hashed else {})
     entry = {"path": name, "bytes": path.stat().st_size}
     return entry | ({"sha256": hash_file(path)} if hashed else {})
+
+
+def _stamp(path: Path) -> str:
+    """Return the stamp of a file, or of a folder and all in it; empty if there can be none."""
+    try:
+        if path.is_dir():
+            inside = {file["path"]: _stamp(path / file["path"]) for file in list_files(path)}
+            return _digest(inside) if all(inside.values()) else ""
+        seen = path.stat()
+    except OSError:
+        return ""
+    young = time.time_ns() - max(seen.st_mtime_ns, seen.st_ctime_ns) < _TICK
+    return "" if young else f"{seen.st_size}.{seen.st_mtime_ns}.{seen.st_ctime_ns}"
 
 
 def _digest(value: Any) -> str:

@@ -36,6 +36,7 @@ from melnb.folders import (
 )
 from melnb.params import ParameterError, Parameters
 from melnb.provenance import (
+    ABSENT,
     check_written,
     commit,
     hash_path,
@@ -43,6 +44,7 @@ from melnb.provenance import (
     list_files,
     plain,
     read_record,
+    stamps,
     versions,
 )
 
@@ -200,6 +202,20 @@ class Run:
         self._inputs[_in_project(path)] = hash_path(path)
         return path
 
+    def seeks(self, path: str | Path) -> Path:
+        """Record a file or folder as read if it is there, and that it is not if not.
+
+        One that comes later would have been read: it makes the run another. Return its path.
+
+        Raises:
+            DamagedError: It is of a run, and not what that run wrote.
+        """
+        path = resolve(path)
+        if path.exists():
+            return self.reads(path)
+        self._inputs[_in_project(path)] = ABSENT
+        return path
+
     def reads_raw(
         self, root: str | Path, used: Iterable[str | Path] = (), *, most: int | None = None
     ) -> Path:
@@ -241,13 +257,15 @@ class Run:
         apart = (RECORD, OPENED, "notebook.ipynb", rawdata.FILE)
         if self._raw:
             rawdata.write_files(self._raw, self.folder / rawdata.FILE)
+        files = list_files(self.folder, hashed=True, but=apart, folders=folders)
         record = {
             "stage": self.stage,
             "run": self.name,
             "parameters": self._parameters,
             "inputs": [{"path": p, "sha256": h} for p, h in sorted(self._inputs.items())],
             "results": plain(results),
-            "files": list_files(self.folder, hashed=True, but=apart, folders=folders),
+            "files": files,
+            "stamps": stamps(files, self.folder),
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
             "resumed": self.resumed,
@@ -255,7 +273,7 @@ class Run:
             "versions": versions(),
             "device": device,
         }
-        self._keep({file["path"] for file in record["files"]})
+        self._keep({file["path"] for file in files})
         write_json(record, self.folder / RECORD)
         if self.folder != self._final:
             replace(self._final)

@@ -60,6 +60,14 @@ def test_tables_are_found_by_run_and_by_path(tmp_path: Path) -> None:
     foreign.write_text("image_name,target\na,0.5\n")
     found = archive.find_tables(["04_predict/b", str(foreign)], tmp_path)
     assert found == {"04_predict/b": [home / "test.csv"], "theirs": [foreign]}
+    told: list[str] = []
+
+    def reads(path: Path) -> Path:
+        told.append(path.name)
+        return path
+
+    archive.find_tables(["04_predict/b", str(foreign)], tmp_path, reads=reads)
+    assert told == ["predictions.csv", "test.csv", "theirs.csv"], "what is not there, too"
     with pytest.raises(ValueError, match="both called 'theirs'"):
         archive.find_tables([str(foreign), str(foreign)], tmp_path)
     write_run("04_predict", "empty", tmp_path)

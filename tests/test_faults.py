@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from melnb import provenance, rawdata, runs
+from melnb import archive, provenance, rawdata, runs
 from melnb.board import read_board
 from melnb.cli import main
 from melnb.graph import planned
@@ -68,7 +68,9 @@ def write_runs(root: Path) -> None:
                 run.reads(outputs / TRAIN)
                 files = {"predictions.csv": 20}
             case "06_report":
-                run.reads(outputs / PREDICT / "predictions.csv")
+                archive.find_tables([PREDICT], reads=run.seeks)
+                archive.find_networks(PREDICT, reads=run.seeks)
+                archive.find_measures("d", reads=run.seeks)
                 run.reads(outputs / PREPARE / "images.csv")
                 files = {"report.html": 20}
         for name, size in files.items():
@@ -134,6 +136,29 @@ def gone(name: str) -> Fault:
     return lambda root: (root / name).unlink()
 
 
+def with_links(root: Path) -> None:
+    """Lay a picture's file elsewhere, and leave a link to it."""
+    (root / "raw/c.jpg").rename(root.parent / "disk/c.jpg")
+    (root / "raw/c.jpg").symlink_to(root.parent / "disk/c.jpg")
+
+
+def swapped_behind_a_link(root: Path) -> None:
+    with_links(root)
+    flip("disk/c.jpg")(root.parent)
+
+
+def another_behind_a_link(root: Path) -> None:
+    with_links(root)
+    (root.parent / "disk/d.jpg").write_bytes(b"d" * 50)
+    (root / "raw/c.jpg").unlink()
+    (root / "raw/c.jpg").symlink_to(root.parent / "disk/d.jpg")
+
+
+def lost_behind_a_link(root: Path) -> None:
+    with_links(root)
+    (root.parent / "disk/c.jpg").unlink()
+
+
 def relabel(root: Path) -> None:
     path = root / "raw/table.csv"
     path.write_text(path.read_text().replace("nevus", "navus", 1))
@@ -164,6 +189,13 @@ AT_A_LOOK: dict[str, tuple[Fault, str, str, tuple[str, ...]]] = {
     "a picture swapped": (flip("raw/c.jpg"), PREPARE, "raw: c.jpg changed", ALL),
     "a picture cut": (text("raw/c.jpg", "c"), PREPARE, "raw: c.jpg changed", ALL),
     "a picture added": (text("raw/deep/g.jpg", "g"), PREPARE, "raw: deep/g.jpg is new", ALL),
+    "a picture behind a link swapped": (
+        swapped_behind_a_link, PREPARE, "raw: c.jpg changed", ALL,
+    ),
+    "a link that leads to another picture": (
+        another_behind_a_link, PREPARE, "raw: c.jpg changed", ALL,
+    ),
+    "a link whose picture is gone": (lost_behind_a_link, PREPARE, "raw: c.jpg is gone", ALL),
     "a picture lost": (gone("raw/a.jpg"), PREPARE, "raw: a.jpg is gone", ALL),
     "a bit of the list of raw files": (
         flip(f"outputs/{PREPARE}/raw.csv.gz"), PREPARE, "raw.csv.gz: ", FROM_PREPARE,
@@ -185,6 +217,16 @@ AT_A_LOOK: dict[str, tuple[Fault, str, str, tuple[str, ...]]] = {
     "predictions altered": (
         flip(f"outputs/{PREDICT}/predictions.csv"), PREDICT,
         "its file predictions.csv is not what this run wrote", (PREDICT, REPORT),
+    ),
+    "test rows that are new": (
+        text(f"outputs/{PREDICT}/test.csv", "a"), REPORT, "04_predict/r/test.csv is new", (REPORT,),
+    ),
+    "networks' test rows that are new": (
+        text(f"outputs/{PREDICT}/folds/test-by-fold0.csv", "a"), REPORT,
+        "04_predict/r/folds is new", (REPORT,),
+    ),
+    "measures that are new": (
+        text(f"outputs/{PREPARE}/measures.csv", "a"), REPORT, "measures.csv is new", (REPORT,),
     ),
     "a model cut": (
         text(f"outputs/{TRAIN}/model.keras", "PK"), TRAIN,
@@ -243,10 +285,11 @@ def test_what_is_large_is_compared_when_all_is_read(name: str, root: Path) -> No
     assert words not in CliRunner().invoke(main, ["status"]).output
 
 
+@pytest.mark.parametrize("time", [True, False])
 @pytest.mark.parametrize("name", ["records/fold0.tfrec", "images.csv"])
-def test_an_altered_file_is_not_read_as_an_input(name: str, root: Path) -> None:
+def test_an_altered_file_is_not_read_as_an_input(name: str, time: bool, root: Path) -> None:
     home = root / "outputs" / PREPARE
-    flip(name)(home)
+    flip(name, time=time)(home)
     run = runs.open_run("04_predict", "x", parameters={})
     for path in (home, home / name):
         with pytest.raises(runs.DamagedError, match=rf"{name} is damaged \(it is not what .* anew"):
@@ -283,6 +326,8 @@ def in_circles(root: Path) -> None:
 NOTHING_RUNS: dict[str, tuple[Fault, str]] = {
     "a folder that was copied": (copied, ""),
     "a folder behind a link": (linked, ""),
+    "a picture behind a link": (with_links, ""),
+    "a link to itself": (lambda root: (root / "raw/z.jpg").symlink_to("z.jpg"), ""),
     "an unused picture touched": (flip("raw/unused.jpg"), ""),
     "a note beside the pictures": (text("raw/README.md", "mine"), ""),
     "a Mac's companion": (text("raw/._a.jpg", "x"), ""),

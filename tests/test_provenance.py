@@ -109,6 +109,42 @@ def test_a_commit_says_whether_it_was_changed_since(root: Path) -> None:
     assert provenance.commit(root) == clean + "+"
 
 
+def test_what_nobody_has_written_to_since_is_not_read_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "_TICK", 0)
+    run = runs.open_run("02_prepare", "demo", parameters={})
+    make_masks(run.folder)
+    home = run.finish({}, folders=["masks"])
+    again = runs.open_run("03_train", "r/fold0", parameters={})
+    read: list[str] = []
+    whole = provenance.hash_file
+    monkeypatch.setattr(provenance, "hash_file", lambda p: read.append(p.name) or whole(p))
+    again.reads(home)
+    assert read == []
+    table = home / "masks.csv"
+    before = table.stat()
+    table.write_text("Masks.csv")
+    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if nobody had
+    with pytest.raises(runs.DamagedError, match=r"masks\.csv is damaged"):
+        again.reads(home)
+    table.write_text("masks.csv")
+    for path in (home / "masks").rglob("*.png"):  # as a copy has other times
+        os.utime(path)
+    read.clear()
+    again.reads(home)
+    assert sorted(read) == ["a.png", "b.png", "masks.csv"]
+    (home / "masks/deep/b.png").write_text("12")
+    with pytest.raises(runs.DamagedError, match=r"masks is damaged"):
+        again.reads(home)
+
+
+def test_a_file_younger_than_a_clocks_tick_is_read_again(root: Path) -> None:
+    run = runs.open_run("02_prepare", "demo", parameters={})
+    (run.folder / "a.csv").write_text("a")
+    assert runs.read_run(run.finish({}))["stamps"] == {}
+
+
 def test_a_folder_of_many_is_compared_by_content_when_all_is_read(root: Path) -> None:
     folder = make_masks(root / "run")
     files = provenance.list_files(folder, hashed=True, folders=["masks"])

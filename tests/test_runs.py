@@ -228,6 +228,15 @@ def test_inputs_are_recorded_by_content(root: Path) -> None:
     assert inputs[0]["sha256"] == f"file:{abc}"
 
 
+def test_what_was_looked_for_and_not_there_is_recorded(root: Path) -> None:
+    run = runs.open_run("06_report", "r", parameters={})
+    assert run.seeks("test.csv") == root / "test.csv"
+    assert runs.read_run(run.finish({}))["inputs"] == [{"path": "test.csv", "sha256": "none:"}]
+    (root / "test.csv").write_text("abc")
+    run.seeks("test.csv")  # the cell is run again
+    assert runs.read_run(run.finish({}))["inputs"][0]["sha256"].startswith("file:ba7816bf")
+
+
 @pytest.mark.parametrize("name", ["demo.partial", "demo.old", "demo.lock", "demo.running"])
 def test_names_of_unfinished_runs_are_refused(name: str) -> None:
     with pytest.raises(RunError, match="may not be named"):

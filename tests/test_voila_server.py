@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from melnb_pages import Reader
 
 from melnb import dashboard
 
@@ -170,6 +171,7 @@ def test_with_the_key_no_file_and_no_other_service_is_there(page: Page) -> None:
             assert status in (400, 403, 404, 500), path
             assert b"root:" not in body, path
             assert b"cells" not in body, path
+            assert Reader(body.decode(errors="replace")).named == [], path
     assert not page.kernels()
 
 
@@ -263,6 +265,7 @@ def check_end(page: Page, number: int, *, server: bool = False) -> None:
     """Open the page, kill the command or its server, and look for what is left."""
     status, headers, body = page.ask(f"/{page.secret}/")
     assert (status, b"melnb" in body) == (200, True)
+    assert Reader(body.decode()).named == [], "the page names no other host"
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "http://" not in policy.replace("ws://", "")

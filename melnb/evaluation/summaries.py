@@ -86,16 +86,9 @@ def read_members(
     return read
 
 
-def read_networks(
-    paths: Mapping[int, Path], reads: Callable[[Path], Path] = Path
-) -> dict[int, pd.DataFrame]:
-    """Read what each fold's network alone said of test rows.
-
-    Args:
-        paths: `archive.find_networks`.
-        reads: What records that a file was read, and returns it.
-    """
-    return {fold: read_predictions(reads(path)) for fold, path in paths.items()}
+def read_networks(paths: Mapping[int, Path]) -> dict[int, pd.DataFrame]:
+    """Read what each fold's network alone said of test rows, from `archive.find_networks`."""
+    return {fold: read_predictions(path) for fold, path in paths.items()}
 
 
 def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.DataFrame:

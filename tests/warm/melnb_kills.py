@@ -104,7 +104,8 @@ def _content(path: Path) -> Any:
     if path.name == "run.json":
         record = json.loads(path.read_bytes())
         record["files"] = [file["path"] for file in record["files"]]  # each is compared itself
-        return {k: v for k, v in record.items() if k not in ("started", "seconds", "resumed")}
+        times = ("started", "seconds", "resumed", "stamps")
+        return {k: v for k, v in record.items() if k not in times}
     if path.suffix == ".ipynb":
         return [cell["source"] for cell in json.loads(path.read_bytes())["cells"]]
     if path.name == "history.csv":
