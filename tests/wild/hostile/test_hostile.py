@@ -104,7 +104,8 @@ def test_the_largest_mask_takes_less_than_a_gigabyte(made: str, tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert int(done.stdout) < 700_000
+    wide = 200_000 if mode == "I" else 0  # whose file has 268 MB
+    assert int(done.stdout) < 700_000 + wide
 
 
 def test_ids_that_are_formulas_come_back_and_do_not_run(tmp_path: Path) -> None:
