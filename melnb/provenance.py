@@ -24,7 +24,7 @@ RECORD = "run.json"  # written last: a folder that has it is whole
 ABSENT = "none:"  # in place of a hash: nothing lay there
 ELSEWHERE = frozenset({"outputs"})  # parameters that say where a run is written, not what it is
 SMALL = 16 << 20  # bytes: a file up to this is compared by its hash always, 16 ms on one core
-_TICK = 2_000_000_000  # ns: of the slowest clock of a file system
+_TICK, _SLOW = 20_000_000, 2_000_000_000  # ns: of a file system's clock, and of one of seconds
 _COUNTED = ("melnb", "numpy", "pandas", "keras", "tensorflow", "jax")
 
 
@@ -251,7 +251,8 @@ def _stamp(path: Path) -> str:
         seen = path.stat()
     except OSError:
         return ""
-    young = time.time_ns() - max(seen.st_mtime_ns, seen.st_ctime_ns) < _TICK
+    last = max(seen.st_mtime_ns, seen.st_ctime_ns)
+    young = time.time_ns() - last < (_TICK if last % 10**9 else _SLOW)
     return "" if young else f"{seen.st_size}.{seen.st_mtime_ns}.{seen.st_ctime_ns}"
 
 

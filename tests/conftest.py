@@ -51,6 +51,9 @@ STARTS = {melnb_starts.KERNEL: 3, melnb_starts.NETWORK: 36}
 melnb_starts.count()
 # A shell that starts us in the background has Ctrl-C ignored, by all that we start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So has `nohup` a closed terminal; a handler of ours is ignored here, and by none that we start.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 PATIENCE = 600  # seconds for what a busy machine may take its time for
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 # Threads of OpenMP spin while they wait: two processes of two took ten times as long as of one.

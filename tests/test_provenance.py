@@ -139,7 +139,10 @@ def test_what_nobody_has_written_to_since_is_not_read_again(
         again.reads(home)
 
 
-def test_a_file_younger_than_a_clocks_tick_is_read_again(root: Path) -> None:
+def test_a_file_younger_than_a_clocks_tick_is_read_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "_TICK", 10**12)
     run = runs.open_run("02_prepare", "demo", parameters={})
     (run.folder / "a.csv").write_text("a")
     assert runs.read_run(run.finish({}))["stamps"] == {}
