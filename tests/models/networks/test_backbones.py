@@ -1,7 +1,9 @@
 """The backbones: each one's scaling against its library's own, on random pixels."""
 
+import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from keras import ops
 
 from melnb.models.networks.backbones import BACKBONES, find_backbone, make_backbone, scale_pixels
+from melnb.models.networks.saved import _measure
 
 pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 PUBLISHED = [name for name, row in BACKBONES.items() if row.file]
@@ -96,6 +99,19 @@ def test_our_own_networks_are_as_small_as_they_say(
     assert backbone.output_shape == (None, *shape)
     assert backbone.count_params() == pytest.approx(weights, rel=0.05)
     assert np.all(np.isfinite(values(backbone(pixels(side=side)))))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tiny", *(pytest.param(n, marks=pytest.mark.nightly) for n in BACKBONES if n != "tiny")],
+)
+def test_a_backbone_is_measured_before_it_is_made(
+    name: str, published: Callable[[str], keras.Model]
+) -> None:
+    config = keras.saving.serialize_keras_object(published(name))
+    weights, maps = _measure(config, Path("a.keras"))
+    assert weights == sum(math.prod(variable.shape) for variable in published(name).variables)
+    assert max(maps)[0] > 0
 
 
 @pytest.mark.parametrize("name", ["tiny", pytest.param("small", marks=pytest.mark.nightly)])
