@@ -43,7 +43,7 @@ _NAMES = 5  # of a file's parts, in a message
 _WEIGHTS = "model.weights.h5"
 _PARTS = {"config.json", "metadata.json", _WEIGHTS}  # of a `.keras`
 _MORE_WEIGHTS = 1 << 24  # that a network may have beyond one for each byte of its file's
-_MOST_VALUES = 1 << 28  # that a layer may make of one picture: 1 GB
+_MOST_VALUES = 1 << 30  # that a layer may make of one picture: 4 GB, twice what ours can
 _MORE, _TIMES = 1 << 26, 20  # bytes that parts may unpack to: so many, and times the file's own
 # Where Keras has what networks are made of; it has a downloader and a reader of files, too.
 _KERAS = re.compile(
