@@ -32,7 +32,7 @@ _QUOTED = re.compile(rb'"(?:[^"\x00-\x20](?:[^"]*[^"\x00-\x20])?|([^"]*))"')
 _HEAD = 1_000_000  # bytes in which the header ends
 # Blanks beyond ASCII.
 _BLANKS = [c.encode() for c in map(chr, range(0x80, 0x3001)) if c.isspace()]
-_END = "\x01"  # the cell that is put behind each row, to see that rows are equally long
+_END, _BLANK = "\x01", "\x02"  # cells put behind each row, and behind a blank line
 
 
 class _Text(NamedTuple):
@@ -98,8 +98,8 @@ class _Text(NamedTuple):
 class _Rows:
     """The rows of a text as a file that pandas reads: each block is looked at on its way.
 
-    A cell is put behind each row. If all these come to lie in one column, no row was too long or
-    too short.
+    A cell is put behind each row; a blank line becomes a row as long as the others. If all these
+    come to lie in one column, no row was too long or too short.
 
     Attributes:
         lines: How many were read.
@@ -107,8 +107,11 @@ class _Rows:
         padded: Whether a cell may begin or end in a blank; to trim all would take far longer.
     """
 
-    def __init__(self, text: _Text, header: bytes) -> None:
+    def __init__(self, text: _Text, header: bytes, columns: int) -> None:
         self.lines, self.padded = 0, False
+        self._end = f"{text.delimiter}{_END}\n".encode()
+        self._blank = re.compile(rb"\n[ \t]*" + re.escape(self._end[:-1]) + rb"(?=\n)")
+        self._row = f"\n{text.delimiter * columns}{_BLANK}".encode()
         self.certain = header.count(b"\n") < 2  # of several lines it may lie in two blocks
         self._blocks, self._header, self._delimiter = text.blocks(), header, text.delimiter
 
@@ -119,10 +122,11 @@ class _Rows:
         """Return the next block with its further cells; empty at the end."""
         block = next(self._blocks, b"")
         again = self._header and (block.startswith(self._header) or b"\n" + self._header in block)
-        self.certain &= not again and _END.encode() not in block
+        self.certain &= not (again or any(mark.encode() in block for mark in (_END, _BLANK)))
         self.padded = self.padded or _is_padded(block, self._delimiter)
         self.lines += block.count(b"\n")
-        return block.replace(b"\n", f"{self._delimiter}{_END}\n".encode())
+        ended = b"\n" + block.replace(b"\n", self._end)
+        return self._blank.sub(self._row, ended)[1:]
 
 
 def read_delimited(
@@ -267,7 +271,7 @@ def _read_even(
     text: _Text, header: list[str], keep: list[int], first: bytes
 ) -> pd.DataFrame | None:
     """Read rows that are all as long as the header, a line each; None if they may not be."""
-    rows, last = _Rows(text, first), str(len(header))
+    rows, last = _Rows(text, first, len(header)), str(len(header))
     columns = [str(k) for k in keep]
     kinds: dict[str, Any] = dict.fromkeys(columns, str) | {last: "category"}
     try:
@@ -288,13 +292,18 @@ def _read_even(
     except ValueError:  # a row too long, or a quote that is not closed
         return None
     ends = table.pop(last)
-    if not rows.certain or len(table) != rows.lines or not ends.eq(_END).all():
+    blank = ends.eq(_BLANK).to_numpy()
+    if not rows.certain or len(table) != rows.lines or not (blank | ends.eq(_END)).all():
         return None
     table.index = pd.RangeIndex(text.number, text.number + len(table))
     if rows.padded:
         table = table.apply(lambda cells: cells.str.strip()).replace("", np.nan)
-    bare = table[table.iloc[:, 0].isna()] if table.shape[1] else table
-    return None if bare.isna().all(axis=1).any() else table  # a row without a cell is none
+    bare = table.iloc[:, :1].isna().all(axis=1).to_numpy(copy=True)
+    bare[bare] = table[bare].isna().all(axis=1)
+    # A row without a cell is none; columns that were left out may hold one.
+    if bare.all() or (len(keep) < len(header) and (bare != blank).any()):
+        return None
+    return table[~bare] if bare.any() else table
 
 
 def _is_padded(block: bytes, delimiter: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from melnb import encodings
+from melnb import delimited, encodings
 from melnb.checks import TableError
 from melnb.delimited import read_delimited, read_first_row
 from melnb.signatures import describe_file
@@ -93,6 +93,34 @@ def test_what_is_wrong_far_down_is_named(path: Path, line: str, words: str) -> N
 def test_a_blank_far_down_is_trimmed(path: Path, cell: str) -> None:
     path.write_text("id,n\n" + "a,y\n" * 38 + f"x,{cell}\n", encoding="utf-8")
     assert read_delimited(path)["n"].tolist() == ["y"] * 39
+
+
+BARE = ["", "  ", " \t", ",,", ' , "", ']
+
+
+@pytest.mark.parametrize("bare", [*([line] for line in BARE), ["", ""], BARE], ids=repr)
+@pytest.mark.parametrize("before", [0, 1, 30, 60])
+@pytest.mark.parametrize("only", [(), ("N",)])
+def test_a_row_without_a_cell_is_passed_over_at_once(
+    path: Path, bare: list[str], before: int, only: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"i{k},{k}," for k in range(60)]
+    path.write_text("\n".join(["id,n,m", *rows[:before], *bare, *rows[before:]]), encoding="utf-8")
+    if not only or not any("," in line for line in bare):  # else columns left out may hold a cell
+        monkeypatch.setattr(delimited, "_read_odd", None)
+    read = read_delimited(path, only=only)
+    assert read["n"].tolist() == [str(k) for k in range(60)]
+    lines = [*range(2, 2 + before), *range(2 + before + len(bare), 62 + len(bare))]
+    assert read.index.tolist() == lines
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";"])
+def test_a_blank_line_is_no_row_of_any_dialect(path: Path, delimiter: str) -> None:
+    text = f"a{delimiter}b\n\n1{delimiter}2\n{delimiter * 4}\n\n3{delimiter}\n\n"
+    path.write_text(text, encoding="utf-8")
+    read = read_delimited(path)
+    assert read.fillna("").to_numpy(dtype=object).tolist() == [["1", "2"], ["3", ""]]
+    assert read.index.tolist() == [3, 6]
 
 
 def test_columns_wanted_are_found_in_any_case(path: Path) -> None:
