@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from melnb.data.jpeg import strip_jpeg
+from melnb.data.jpeg import CutJpegError, find_only_scan, strip_jpeg
 from melnb.files import MOST_PIXELS, PICTURE_FORMATS
 from melnb.signatures import HEAD, describe_file
 
@@ -44,6 +44,8 @@ _LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
 _TWELVE_BITS, _FOURTEEN_BITS = 1 << 12, 1 << 14
 _DARK = 64  # of 256: the brightest colour of 14 bits in a file of 16
 _MOST_PAGES = 100  # of a TIFF: a pyramid has ten
+_ZEROS = bytes(32)  # in a JPEG's scan: a picture of one colour, or lost
+_AHEAD = bytes(16)  # libjpeg wants eight bytes behind those that it needs
 _ROWS = 256  # that are worked on at a time, so that memory is that of the picture alone
 
 _AGAIN = ": copy or download it again, or remove it"
@@ -93,7 +95,7 @@ def decode_picture(data: bytes, name: str, *, size: int = 0, fit: Fit = "crop") 
         PictureError: The bytes are truncated or no picture, several pictures, of levels that can
             be read in two ways, or more pixels than one may have (`MOST_PIXELS`).
     """
-    with reading(name, data), open_image(io.BytesIO(data)) as image:
+    with reading(name, data), open_image(_unended(data)) as image:
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # before it loads
         turn = orientation(image)
         width, height = upright_size(image)
@@ -114,7 +116,7 @@ def decode_levels(data: bytes, name: str) -> tuple[Image.Image, bool]:
     Raises:
         PictureError: As of `decode_picture`.
     """
-    with reading(name, data), open_image(io.BytesIO(data)) as image:
+    with reading(name, data), open_image(_unended(data)) as image:
         turn, lossy = orientation(image), image.format in _LOSSY
         image.load()
         return _turned(image, turn), lossy
@@ -138,6 +140,50 @@ def open_image(file: Path | io.BytesIO) -> Iterator[Image.Image]:
             _choose_page(image)
             _check_size(image.width * image.height)
             yield image
+
+
+def _unended(data: bytes) -> io.BytesIO:
+    """Return the file to decode; of a JPEG without its end, so that a scan cut short is refused.
+
+    Where libjpeg meets the end it makes up what is missing, in grey, and Pillow does not hear its
+    warning; where no byte is left it waits, and Pillow calls the file truncated.
+
+    Raises:
+        PictureError: A JPEG's pixels are filled up with zeros, or its last scans are missing.
+    """
+    try:
+        scan = find_only_scan(data)
+    except CutJpegError as error:
+        raise PictureError(f"cut off: {error}{_AGAIN}") from None
+    except (ValueError, IndexError):
+        scan = None  # no JPEG, or one of which libjpeg tells the fault, or forgives it
+    if scan is None:
+        return io.BytesIO(data)
+    if data.find(_ZEROS, scan.start, scan.stop) >= 0 and _is_filled(data, scan):
+        raise PictureError(f"cut off: zeros stand in the place of its pixels{_AGAIN}")
+    return io.BytesIO(data[: scan.stop] + _AHEAD)
+
+
+def _is_filled(data: bytes, scan: slice) -> bool:
+    """Tell whether a scan has more than its pixels need, which zeros read as codes leave over.
+
+    Zeros behind the last pixel are no harm, and a picture of one colour may be zeros by right.
+    """
+    end = scan.start + len(data[scan].rstrip(b"\0"))
+    if not _holds_all(data[:end] + _AHEAD):
+        end = scan.stop
+    return _holds_all(data[: end - len(_ZEROS)])
+
+
+def _holds_all(data: bytes) -> bool:
+    """Tell whether the bytes of a JPEG without its end suffice for every pixel."""
+    try:
+        with open_image(io.BytesIO(data)) as image:
+            image.draft("L", (1, 1))
+            image.load()
+    except OSError:
+        return False
+    return True
 
 
 def _check_size(pixels: int) -> None:

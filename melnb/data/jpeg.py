@@ -15,19 +15,27 @@ EOI, SOS, APP0, APP14, COM = 0xD9, 0xDA, 0xE0, 0xEE, 0xFE
 _SOI = b"\xff\xd8"
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # any number of 0xFF may stand before one
 _SCAN_END = re.compile(rb"\xff+[\xc0-\xcf\xd8-\xfe]")  # neither a stuffed zero nor a restart
+_IN_SEQUENCE = (0xC0, 0xC1)  # frames of Huffman's codes: baseline, extended
+_FRAMES = (*_IN_SEQUENCE, 0xC2, 0xC9, 0xCA)  # progressive, and both by arithmetic
+_COEFFICIENTS = 64
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a part
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _JFIF_SIZE, _ADOBE_SIZE = 14, 12  # bytes that libjpeg reads; a thumbnail may follow
 
 
 class Part(NamedTuple):
-    """A part of a JPEG: its marker, and its bytes behind marker and length.
+    """A part of a JPEG: its marker, its bytes behind marker and length, and where they begin.
 
     Of a scan the bytes are its header's length, header and coded pixels.
     """
 
     marker: int
     data: bytes
+    at: int = 0
+
+
+class CutJpegError(ValueError):
+    """What a JPEG begins is not all there, though it has an end."""
 
 
 def read_parts(data: bytes) -> Iterator[Part]:
@@ -53,10 +61,42 @@ def read_parts(data: bytes) -> Iterator[Part]:
         if marker == SOS:
             end = _SCAN_END.search(data, stop)
             at = end.start() if end else len(data)
-            yield Part(SOS, data[start:at])
+            yield Part(SOS, data[start:at], start)
         else:
             at = stop
-            yield Part(marker, data[start + 2 : stop])
+            yield Part(marker, data[start + 2 : stop], start + 2)
+
+
+def find_only_scan(data: bytes) -> slice | None:
+    """Return where the coded pixels lie, if one scan of Huffman's codes in sequence holds them all.
+
+    Raises:
+        CutJpegError: There are several scans, and the last of them are missing.
+        ValueError: It is no JPEG, or a part of it is cut.
+    """
+    parts = list(read_parts(data))
+    frames = [part for part in parts if part.marker in _FRAMES]
+    scans = [part for part in parts if part.marker == SOS]
+    if len(frames) != 1 or not scans:
+        return None
+    if len(scans) > 1 or frames[0].marker not in _IN_SEQUENCE:
+        _check_sent(frames[0].data, scans)
+        return None
+    header = int.from_bytes(scans[0].data[:2])
+    return slice(scans[0].at + header, scans[0].at + len(scans[0].data))
+
+
+def _check_sent(frame: bytes, scans: list[Part]) -> None:
+    """Refuse a picture of several scans of which one holds no last bit of a coefficient."""
+    lowest = {component: [1] * _COEFFICIENTS for component in frame[6 : 6 + 3 * frame[5] : 3]}
+    for scan in scans:
+        header = scan.data[2 : int.from_bytes(scan.data[:2])]
+        first, last, bits = header[-3:]  # of the coefficients; of the bits, the lowest
+        for component in header[1:-3:2]:
+            if component in lowest:
+                lowest[component][first : last + 1] = [bits & 15] * (last + 1 - first)
+    if any(any(bits) for bits in lowest.values()):
+        raise CutJpegError(f"its last scans are missing ({len(scans)} are there)")
 
 
 def strip_jpeg(data: bytes) -> bytes:

@@ -109,6 +109,15 @@ def pages(*images: Image.Image, kind: str = "TIFF") -> bytes:
     return saved(images[0], kind, save_all=True, append_images=list(images[1:]))
 
 
+GRAIN = np.random.default_rng(0).normal(0, 20, (200, 300, 3))
+GRAINY = Image.fromarray(np.uint8(np.clip(np.asarray(photograph(300, 200)) + GRAIN, 0, 255)))
+FINE = {"quality": 95, "subsampling": "4:4:4"}
+WHOLE, SCANS = (saved(GRAINY, "JPEG", progressive=scans, **FINE) for scans in (False, True))
+HALF = len(WHOLE) // 2
+BESIDE = pages(GRAINY, SMALL, kind="MPO")
+BLACK = Image.new("RGB", (600, 400), (3, 3, 3))
+
+
 PICTURES: dict[str, tuple[bytes, Outcome | list[str]]] = {
     **{
         f"TIFF of orientation {n}, {c or 'raw'}": (
@@ -162,6 +171,37 @@ PICTURES: dict[str, tuple[bytes, Outcome | list[str]]] = {
     "a JPEG cut short": (
         saved(photograph(300, 200), "JPEG")[:-400], [r"a\.x: .*truncated", "download it again"],
     ),
+    "a JPEG that ends early": (WHOLE[:HALF] + WHOLE[-2:], [r"a\.x: .*truncated", "download it"]),
+    "a JPEG that ends early, begun anew at each row": (
+        saved(GRAINY, "JPEG", restart_marker_rows=1, **FINE)[:HALF] + WHOLE[-2:],
+        [r"a\.x: .*truncated"],
+    ),
+    "a telephone's JPEG that ends early": (
+        BESIDE[: BESIDE.index(WHOLE[-2:]) // 2] + BESIDE[BESIDE.index(WHOLE[-2:]) :],
+        [r"a\.x: .*truncated"],
+    ),
+    "a JPEG filled with zeros": (
+        WHOLE[:HALF] + bytes(len(WHOLE) - HALF), [r"a\.x: .*(truncated|cut off)", "download it"],
+    ),
+    "a JPEG filled with many zeros": (
+        WHOLE[:HALF] + bytes(10**6), [r"a\.x: cut off: zeros stand in the place", "download it"],
+    ),
+    "a JPEG filled with many zeros, and ended": (
+        WHOLE[:HALF] + bytes(10**6) + WHOLE[-2:], [r"a\.x: cut off: zeros stand in the place"],
+    ),
+    "a JPEG with zeros put in its midst": (
+        WHOLE[:HALF] + bytes(10**6) + WHOLE[HALF:], [r"a\.x: cut off: zeros stand in the place"],
+    ),
+    "a progressive JPEG without its last scans": (
+        SCANS[: len(SCANS) // 2] + SCANS[-2:], [r"a\.x: cut off: its last scans are missing"],
+    ),
+    "a progressive JPEG": (SCANS, looks(GRAINY, 30)),
+    "a JPEG whose zeros are a colour": (saved(BLACK, "JPEG", optimize=True), looks(BLACK)),
+    "a progressive JPEG whose zeros are a colour": (
+        saved(BLACK, "JPEG", progressive=True), looks(BLACK),
+    ),
+    "a JPEG with zeros before its end": (WHOLE[:-2] + bytes(999) + WHOLE[-2:], looks(GRAINY, 30)),
+    "a JPEG with zeros in the place of its end": (WHOLE[:-2] + bytes(999), looks(GRAINY, 30)),
     "a PNG cut short": (
         saved(photograph(300, 200), "PNG")[:-400], [r"a\.x: .*truncated", "download it again"],
     ),
