@@ -246,9 +246,9 @@ def _place(
     beside = partial(_beside, file)
     if "mask_path" in table:
         table["mask_path"] = table["mask_path"].map(beside, na_action="ignore")
-    if "path" not in named:
-        pictures: dict[str, str] = _without_masks(listing, table).pictures("**")
-    else:
+    lying: dict[str, str] = _without_masks(listing, table).pictures("**")
+    pictures = lying
+    if "path" in named:
         there = set(listing.pictures("**").values())
         said = named["path"].map(beside, na_action="ignore")
         _check_paths(table["image_id"], said, file)
@@ -257,7 +257,7 @@ def _place(
             for i, p in zip(table["image_id"], said, strict=True)
             if isinstance(p, str) and (p in there or Path(p).is_file())
         }
-    return place_pictures(table, pictures, listing, file=file, missing=missing)
+    return place_pictures(table, pictures, listing, file=file, missing=missing, others=lying)
 
 
 def _beside(file: Path, path: str) -> str:

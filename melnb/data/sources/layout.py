@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from melnb.data.sources.listing import MASK_TAIL
 from melnb.data.sources.listing import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from melnb.data.sources.listing import Listing as Listing
 from melnb.data.sources.listing import Pictures
@@ -105,7 +106,13 @@ def safe_ids(ids: pd.Series, file: Path) -> tuple[pd.Series, list[str]]:
 
 
 def place_pictures(
-    table: pd.DataFrame, pictures: dict[str, str], listing: Listing, *, file: Path, missing: Missing
+    table: pd.DataFrame,
+    pictures: Mapping[str, str],
+    listing: Listing,
+    *,
+    file: Path,
+    missing: Missing,
+    others: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Give each row the `path` of its picture.
 
@@ -116,6 +123,8 @@ def place_pictures(
         file: The table's file, for the message.
         missing: What to do with rows whose picture is not there: refuse, leave them out (their
             ids are then in `attrs["missing"]`), or keep them with an empty path.
+        others: Further pictures that lie there; those of all that are in no row are
+            `attrs["unlisted"]`, for `make_images`.
 
     Raises:
         FileNotFoundError: Pictures are missing and `missing` is `error`; it is told how many of
@@ -134,10 +143,25 @@ def place_pictures(
             + _remedy(lost, listing, named.sought if named is not None else ())
         )
     table = table.assign(path=path)
+    table.attrs["unlisted"] = _in_no_row(pictures if others is None else others, table, file)
     if missing == "drop":
         table = table[path.notna()]
         table.attrs["missing"] = tuple(lost)
     return table
+
+
+def _in_no_row(
+    pictures: Mapping[str, str], table: pd.DataFrame, file: Path
+) -> dict[tuple[str, str], str]:
+    """Return ids and paths of the pictures that a part's table lacks, and its name."""
+    ids, paths = set(table["image_id"]), set(table["path"].dropna())
+    if not file.is_file():
+        return {}
+    return {
+        (name, path): file.name
+        for name, path in pictures.items()
+        if name not in ids and path not in paths
+    }
 
 
 def _remedy(lost: pd.Series, listing: Listing, sought: Sequence[str]) -> str:
@@ -157,11 +181,19 @@ def _remedy(lost: pd.Series, listing: Listing, sought: Sequence[str]) -> str:
     )
 
 
-def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def make_images(
+    source: str, tables: Sequence[pd.DataFrame], *, known: Collection[str] = ()
+) -> pd.DataFrame:
     """Join a source's parts into one checked images table.
 
     Columns that no part has are empty; further columns follow those of the agreement. The tables'
-    `attrs["missing"]` and `attrs["indeterminate"]` are joined.
+    `attrs["missing"]` and `attrs["indeterminate"]` are joined, and of `attrs["unlisted"]` the
+    pictures that are in no row of any.
+
+    Args:
+        source: Its name.
+        tables: Its parts.
+        known: Ids that a table holds and the parts do not: duplicates, say.
 
     Raises:
         FileNotFoundError: No row is left.
@@ -181,14 +213,43 @@ def make_images(source: str, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
             images[name] = images[name].astype(text)
     further = [c for c in images.columns if c not in IMAGE_COLUMNS]
     images = images[[*IMAGE_COLUMNS, *further]]
-    notes += _note_links(images["path"].dropna())
+    unlisted, said = _find_unlisted(tables, {*images["image_id"], *known}, images["path"].count())
+    notes += [*_note_links(images["path"].dropna()), *said]
     told = (
         "missing",
         *(["indeterminate"] if any("indeterminate" in t.attrs for t in tables) else []),
     )
     images.attrs = {name: tuple(i for t in tables for i in t.attrs.get(name, ())) for name in told}
+    images.attrs |= {"unlisted": unlisted} if unlisted else {}
     images.attrs |= {NOTES: tuple(notes)} if notes else {}
     return check_images(images)
+
+
+def _find_unlisted(
+    tables: Sequence[pd.DataFrame], ids: Collection[str], placed: int
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the ids of pictures that are in no row of any table, and a line that says so.
+
+    A mask of a picture is none: `a_mask.png`, and the superpixels of ISIC.
+    """
+    seen = {*ids, *(i for t in tables for i in t.attrs.get("missing", ()))}
+    lying = [(*one, table) for t in tables for one, table in t.attrs.get("unlisted", {}).items()]
+    every = seen.union(name for name, _, _ in lying)
+    loose = {name: path for name, path, _ in lying if name not in seen and _of_none(name, every)}
+    if not loose:
+        return (), []
+    files = " or ".join(dict.fromkeys(table for name, _, table in lying if name in loose))
+    line = (
+        f"{len(loose):,} of {placed + len(loose):,} pictures are in no row of {files}, for example "
+        f"{next(iter(loose.values()))}: left out"
+    )
+    return tuple(loose), [line]
+
+
+def _of_none(name: str, every: Collection[str]) -> bool:
+    """Tell whether a picture is no mask of another."""
+    bare = MASK_TAIL.sub("", name.removesuffix("_superpixels"))
+    return bare == name or bare not in every
 
 
 def _note_links(paths: pd.Series) -> list[str]:

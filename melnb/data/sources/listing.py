@@ -17,6 +17,8 @@ from melnb.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from melnb.files import TABLE_SUFFIXES, UNREAD_SUFFIXES, is_table, picture_id, safe_id, walk
 from melnb.signatures import HEAD, describe_file
 
+# What a mask's name has behind its picture's.
+MASK_TAIL = re.compile(r"[-_ .]*(?:segmentations?|lesions?|masks?|segs?)$", re.IGNORECASE)
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _COPY = re.compile(r" ?\(\d+\)(?=\.\w+$)")  # `a (1).csv`, as browsers name a second download
 

@@ -7,19 +7,18 @@ Published masks are named by the image id and a tail that differs from year to y
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from melnb.data.sources.layout import PICTURE_SUFFIXES, Missing, list_folder
+from melnb.data.sources.listing import MASK_TAIL
 
 TAILS = {
     "isic2016": "_Segmentation", "isic2017": "_segmentation", "isic2018": "_segmentation",
     "isic2018_task1": "_segmentation", "ham10000": "_segmentation", "ph2": "_lesion",
 }  # fmt: skip
-_TAIL = re.compile(r"[-_ .]*(?:segmentations?|lesions?|masks?|segs?)$", re.IGNORECASE)
 
 
 def keep_masked(
@@ -64,7 +63,7 @@ def find_near_masks(ids: Iterable[str], files: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files:
         stem, suffix = os.path.splitext(os.path.basename(file))  # noqa: PTH119, PTH122 (speed)
-        bare = _TAIL.sub("", stem)
+        bare = MASK_TAIL.sub("", stem)
         image = wanted.get(bare.lower())
         picture = bare == stem and suffix.lower() in (".jpg", ".jpeg")
         if image is not None and suffix.lower() in PICTURE_SUFFIXES and not picture:

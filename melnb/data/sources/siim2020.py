@@ -87,7 +87,7 @@ def read_siim2020(
         place_pictures(t, _fullest(listing, t, s), listing, file=files[s], missing=missing)
         for s, t in tables.items()
     ]
-    images = make_images("siim2020", placed)
+    images = make_images("siim2020", placed, known=doubled)
     images.attrs["duplicates"] = doubled
     return images
 

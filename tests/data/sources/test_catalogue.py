@@ -48,6 +48,75 @@ def test_what_was_left_out_and_what_was_read_by_a_rule_is_told():
     ]
 
 
+SIIM = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis,target"
+STEM = "ISIC-2017_Training"
+LAID = {  # source: tables, folders of pictures, and what is in no row
+    "csv": (
+        {"metadata.csv": ("image_id,target,mask_path", "a,nevus,masks/x.jpg", "b,melanoma,")},
+        {"train": "a b", "more": "X a_mask", "masks": "x"}, ("metadata.csv", "more/X.jpg"),
+    ),
+    "csv by paths": (
+        {"metadata.csv": ("image_id,path,target", "one,p/a.jpg,nevus", "two,p/b.jpg,melanoma")},
+        {"p": "a b X", "q": "one"}, ("metadata.csv", "p/X.jpg"),
+    ),
+    "ham10000": (
+        {"HAM10000_metadata.csv": (
+            "lesion_id,image_id,dx,dx_type,age,sex,localization", "L,a,nv,histo,50,male,back",
+        )},
+        {"HAM10000_images_part_1": "a", "HAM10000_images_part_2": "X", "masks": "a_segmentation"},
+        ("HAM10000_metadata.csv", "HAM10000_images_part_2/X.jpg"),
+    ),
+    "isic2017": (
+        {f"{STEM}_Part3_GroundTruth.csv": ("image_id,melanoma,seborrheic_keratosis", "a,1.0,0.0")},
+        {f"{STEM}_Data": "a a_superpixels X X_superpixels", "ISIC-2017_Test_v2_Data": "c"},
+        (f"{STEM}_Part3_GroundTruth.csv", f"{STEM}_Data/X.jpg"),
+    ),
+    "isic2018": (
+        {f"ISIC2018_Task3_{part}_GroundTruth.csv": (
+            "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC", f"{name},1,0,0,0,0,0,0",
+        ) for part, name in (("Training", "a"), ("Validation", "b"))},
+        {"images": "a b X"},
+        ("ISIC2018_Task3_Training_GroundTruth.csv or ISIC2018_Task3_Validation_GroundTruth.csv",
+         "images/X.jpg"),
+    ),
+    "siim2020": (
+        {"train.csv": (SIIM, "a,P,male,45,torso,nevus,0", "ISIC_5194874,P,male,45,torso,nevus,0"),
+         "test.csv": (SIIM.rsplit(",", 2)[0], "b,Q,male,45,torso")},
+        {"jpeg_full": "a b X ISIC_5194874"}, ("train.csv or test.csv", "jpeg_full/X.jpg"),
+    ),
+    "isic2024": (
+        {"train-metadata.csv": ("isic_id,patient_id,target,iddx_1", "a,P,0,Benign")},
+        {"train-image/image": "a X"}, ("train-metadata.csv", "train-image/image/X.jpg"),
+    ),
+    "ph2": (
+        {"PH2_dataset.txt": ("|| IMD003 || || 0 ||",)},
+        {"PH2/IMD003/IMD003_Dermoscopic_Image": "IMD003", "PH2/IMD003/IMD003_lesion": "IMD003_lesion",
+         "PH2/IMD004/IMD004_Dermoscopic_Image": "X"},
+        ("PH2_dataset.txt", "IMD004/IMD004_Dermoscopic_Image/X.jpg"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LAID)
+def test_a_picture_in_no_row_is_told(tmp_path, text, touch, kind):
+    files, folders, (table, place) = LAID[kind]
+    for name, lines in files.items():
+        text(name, *lines)
+    for folder, names in folders.items():
+        touch(folder, names.split())
+    found = read_source(kind.split()[0], tmp_path)
+    assert found.attrs["unlisted"] == ("X",)
+    said, there = describe_source(found), found["path"].notna().sum()
+    assert "'unlisted': 1" in said
+    assert f"1 of {there + 1} pictures are in no row of {table}, for example" in said
+    assert f"{place}: left out" in said
+    for path in tmp_path.rglob("X*"):
+        path.unlink()
+    whole = describe_source(read_source(kind.split()[0], tmp_path))
+    assert "unlisted" not in whole
+    assert "in no row" not in whole
+
+
 def test_without_a_target_there_are_no_classes():
     assert class_order(images(None, None)) == ()
 
