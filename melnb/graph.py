@@ -29,6 +29,7 @@ from melnb import holders
 from melnb.board import Row, main_result, read_state
 from melnb.folders import write_json
 from melnb.freshness import look, notebook_of, run_folder, why_stale
+from melnb.inputs import check_raw_data
 from melnb.launch import adopt, launch, terminable
 from melnb.params import Parameters
 from melnb.pipeline import Job, Pipeline
@@ -72,10 +73,16 @@ def _looks(pipeline: Pipeline, *, force: bool) -> dict[str, Look]:
 
 
 def planned(pipeline: Pipeline, *, force: bool = False) -> list[Row]:
-    """Return what would run, and why."""
+    """Return what would run, and why.
+
+    Raises:
+        ParameterError: Raw files of what would run are laid out otherwise than it says.
+    """
+    looks = _looks(pipeline, force=force)
+    _check_raw_data(pipeline, {key: seen.change for key, seen in looks.items()})
     return [
         Row(key, "would run" if seen.change else "up to date", note=seen.change or seen.doubt)
-        for key, seen in _looks(pipeline, force=force).items()
+        for key, seen in looks.items()
     ]
 
 
@@ -103,12 +110,14 @@ def run_pipeline(
         The rows as they ended.
 
     Raises:
+        ParameterError: Raw files of what would run are laid out otherwise than it says.
         PipelineError: Snakemake is missing or refuses, or the pipeline is running already.
     """
     folder = pipeline.folder
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder) as lock:
         why = reasons(pipeline, force=force)
+        _check_raw_data(pipeline, why)
         rows = [_first_row(job, why[job.key]) for job in pipeline.jobs]
         show(rows)
         for job in pipeline.jobs:
@@ -157,6 +166,12 @@ def run_job(parameters: Parameters, *, state: Path, force: bool = False) -> Path
     result = main_result(read_run(folder)["results"])
     write("done" if before or force else "up to date", result)
     return folder
+
+
+def _check_raw_data(pipeline: Pipeline, why: Mapping[str, str]) -> None:
+    for job in pipeline.jobs:
+        if why[job.key]:
+            check_raw_data(job.parameters)
 
 
 def write_snakefile(pipeline: Pipeline, *, force: bool = False) -> Path:

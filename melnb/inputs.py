@@ -1,4 +1,4 @@
-"""What a run reads, as its parameters name it: told before a kernel starts, if it is not there."""
+"""What a run reads, as its parameters name it: told before a kernel starts, if it will not do."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def needed(parameters: Parameters) -> list[str]:
 def check_inputs(parameters: Parameters) -> None:
     """Refuse parameters that name a run, a file, a folder or a class that is not there.
 
-    It takes a part of a second, where a kernel takes ten to find it out.
+    It takes a second, where a kernel takes ten to find it out.
 
     Raises:
-        ParameterError: They do; what is nearest is named.
+        ParameterError: They do; what is nearest is named. Or raw files are laid out otherwise.
     """
     values = parameters.plain()
     key, outputs = f"{parameters.stage}/{run_name(parameters)}", str(values.get("outputs", ""))
@@ -80,10 +80,31 @@ def check_inputs(parameters: Parameters) -> None:
                 raise ParameterError(
                     f"{key}: {field} is {text!r}: no {resolve(text)}{_files(resolve(text))}"
                 )
-    if values.get("source", "synthetic") != "synthetic" and not values.get("folder"):
+    check_raw_data(parameters)
+
+
+def check_raw_data(parameters: Parameters) -> None:
+    """Refuse a source and a folder whose files are not laid out as that source's are.
+
+    Raises:
+        ParameterError: They are not, in the words of the source's reader; or there is no folder.
+    """
+    values, key = parameters.plain(), f"{parameters.stage}/{run_name(parameters)}"
+    if values.get("source", "synthetic") == "synthetic":
+        return
+    if not values["folder"]:
         raise ParameterError(
             f"{key}: source is {values['source']!r}, but folder is empty: say where its files are"
         )
+    # Imported here, as most stages have no raw files, and pandas takes longer than all else.
+    from melnb.data.sources.catalogue import check_source
+
+    told = {name: values[name] for name in ("columns", "rows", "seed", "task", "missing")}
+    held_out = not values.get("n_folds", True)
+    try:
+        check_source(values["source"], resolve(values["folder"]), held_out=held_out, **told)
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{key}: {error}") from None
 
 
 def there_already(name: str, outputs: str) -> bool:

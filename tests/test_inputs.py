@@ -1,5 +1,7 @@
 """What a run reads is there, or is named before a kernel starts."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,11 +58,58 @@ def test_a_class_that_no_run_predicts_is_named_with_those_there(finished: Path) 
         check_inputs(params.STAGES[stage].check(values))
 
 
+CASES = {  # source, what lies in its folder, and what is said
+    "class folders in a mixture": (
+        "folders", ("benign/a.jpg", "melanoma/b.jpg", "c.jpg"), "c.jpg lies in no class folder",
+    ),
+    "no picture at all": ("folders", ("benign/notes.txt",), "folders: no picture in"),
+    "pictures without a table": ("csv", ("p/a.jpg",), "but pictures: give the table itself"),
+    "a table without its pictures": ("csv", ("t.csv",), "1 of the 1 images in t.csv"),
+    "another data set": ("ham10000", ("t.csv", "a.jpg"), "no HAM10000_metadata.csv or "),
+    "a challenge of another year": (
+        "isic2017", ("ISIC2018_Task3_Training_GroundTruth.csv",), "no ISIC-2017_Training_Part3_G",
+    ),
+    "no records": ("kaggle_tfrecords", ("t.csv",), "no *.tfrec or *.tfrecord in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ["01_explore", "02_prepare"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_layout_that_its_source_does_not_have_is_told(
+    project: Path, stage: str, case: str
+) -> None:
+    source, files, said = CASES[case]
+    for name in files:
+        (project / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "data" / name).write_text("image_id,target\na,melanoma\n")
+    told = refusal(stage, source=source, folder="data", task="native")
+    assert told.startswith(f"{stage}/demo: {source}: ")
+    assert said in told
+
+
+@pytest.mark.parametrize("run", [["run", "02_prepare"], ["pipeline", "p.yaml", "--dry-run"]])
+def test_a_wrong_layout_costs_no_kernel_and_no_tensorflow(project: Path, run: list[str]) -> None:
+    (project / "data").mkdir()
+    (project / "p.yaml").write_text("stages: [02_prepare]\n")
+    script = "import sys; from melnb.cli import main; main(sys.argv[1:], standalone_mode=False)"
+    script = f"try:\n    exec({script!r})\nfinally:\n    print(sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{script}", *run, "source=folders", "folder=data"],
+        cwd=project, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "02_prepare/demo: folders: no picture in" in done.stderr
+    for module in ("papermill", "tensorflow", "keras", "scipy", "plotly"):
+        assert f"'{module}'" not in done.stdout
+    assert not list(project.glob("outputs/**/*.ipynb"))
+
+
 def test_what_is_there_passes(finished: Path) -> None:
-    (finished / "data").mkdir()
+    (finished / "data" / "nevus").mkdir(parents=True)
+    for name in ("a", "b"):
+        (finished / "data" / "nevus" / f"{name}.jpg").touch()
     for stage, values in (
         ("02_prepare", {}),
-        ("02_prepare", {"source": "folders", "folder": "data"}),
+        ("02_prepare", {"source": "folders", "folder": "data", "task": "native"}),
         ("02_prepare", {"folder": "made/later"}),  # synthetic lesions are drawn there
         ("04_predict", {}),
         ("06d_external", {"external": ["04_predict/demo"]}),

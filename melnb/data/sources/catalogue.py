@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,12 @@ from melnb.data.sources.isic_challenges import (
     read_isic2018,
     read_isic2019,
 )
-from melnb.data.sources.kaggle_records import read_kaggle_records
+from melnb.data.sources.kaggle_records import find_shards, read_kaggle_records
 from melnb.data.sources.layout import NOTES, Missing
 from melnb.data.sources.masks import keep_masked
 from melnb.data.sources.ph2 import read_ph2
 from melnb.data.sources.siim2020 import read_siim2020
 from melnb.data.sources.tasks import DIAGNOSIS, MASK, set_task
-from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
 from melnb.diagnoses import MELANOMA, NAMES, OTHER
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
@@ -113,6 +113,22 @@ def read_source(
         note = f"{rows} of {len(images)} images, drawn by the seed: rows=0 takes all"
         images.attrs |= {NOTES: (*images.attrs.get(NOTES, ()), note)}
     return sample_rows(images, rows, seed) if rows else images
+
+
+def check_source(source: str, folder: str | Path, **options: Any) -> None:
+    """Refuse what `read_source` would, before a kernel is started for it; make nothing.
+
+    Of TFRecords only whether they are there: all that they hold would have to be read.
+
+    Args:
+        source: One of `SOURCES`.
+        folder: The raw files.
+        options: Of `read_source`, whose errors are raised.
+    """
+    if source == "kaggle_tfrecords":
+        find_shards(folder)
+    elif source != "synthetic":
+        read_source(source, folder, **options)
 
 
 def used_files(images: pd.DataFrame) -> list[str]:
@@ -204,6 +220,9 @@ def _read(
 
 
 def _read_synthetic(folder: str | Path, rows: int, seed: int) -> pd.DataFrame:
+    # Imported here, as what draws them doubles what this module costs to import.
+    from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
+
     if not str(folder):
         raise ValueError("folder is empty: say where the synthetic lesions are to be made")
     if not (Path(folder) / "metadata.csv").exists():

@@ -67,6 +67,20 @@ def read_kaggle_records(folder: str | Path) -> pd.DataFrame:
         TableError: A record has no image name, or an image stands in two shards.
         melnb.data.shards.examples.RecordError: A shard is damaged.
     """
+    listing, shards = find_shards(folder)
+    records = pd.DataFrame([_read_record(p, n, r) for p in shards for n, r in _records(p)])
+    records.index = pd.Index(records["path"])
+    check_ids(records["image_name"], listing.root)
+    table = _make_table(records, listing.root)
+    return make_images("kaggle_tfrecords", [_join_tables(table, listing)])
+
+
+def find_shards(folder: str | Path) -> tuple[Listing, list[str]]:
+    """Return a folder's files, and those that are shards.
+
+    Raises:
+        FileNotFoundError: The folder or the shards are missing.
+    """
     listing = list_folder(folder, source="kaggle_tfrecords", home=HOME)
     shards = [
         str(listing.root / place / name)
@@ -76,11 +90,7 @@ def read_kaggle_records(folder: str | Path) -> pd.DataFrame:
     ]
     if not shards:
         listing.need("*.tfrec", "*.tfrecord")
-    records = pd.DataFrame([_read_record(p, n, r) for p in shards for n, r in _records(p)])
-    records.index = pd.Index(records["path"])
-    check_ids(records["image_name"], listing.root)
-    table = _make_table(records, listing.root)
-    return make_images("kaggle_tfrecords", [_join_tables(table, listing)])
+    return listing, shards
 
 
 def _records(shard: str) -> Iterator[tuple[int, dict[str, Any]]]:
