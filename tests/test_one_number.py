@@ -78,6 +78,8 @@ def of_row(row: Mapping[str, Any]) -> Iterator[tuple[str, Number]]:
         yield name, number_of(row, "value", "low", "high")
     elif "measure" in row and "fixed_low" in row and row["measure"] in WIDE:
         yield row["measure"], number_of(row, "value", "fixed_low", "fixed_high")
+    elif row.get("version") == "as it came":
+        yield "Brier score", number_of(row, "brier", "brier_low", "brier_high")
     elif "metric" not in row:
         for name in WIDE:
             ends = f"{name}_fixed" if f"{name}_fixed_low" in row else name
@@ -109,6 +111,7 @@ def test_an_external_validation_says_one_number(run_cells: Run, tmp_path: Path) 
         assert {"external.csv", "subgroups.csv", "classes.csv"} <= {*found[source, "AUC"]}
         for measure in ("sensitivity", "specificity"):
             assert {"points.csv", "subgroups.csv"} <= {*found[source, measure]}
+        assert {"calibration.csv", "subgroups.csv"} <= {*found[source, "Brier score"]}
     assert {"summary.csv", "All sources together 1"} <= {*found["away", "AUC"]}
 
 
@@ -128,6 +131,7 @@ def test_a_report_says_one_number(run_cells: Run, tmp_path: Path) -> None:
     points = {"operating_point.csv", "referral.csv", "subgroups.csv", "Operating point 1"}
     for measure in ("sensitivity", "specificity"):
         assert points <= {*found[JUDGED, measure]}
+    assert {"calibration.csv", "subgroups.csv"} <= {*found[JUDGED, "Brier score"]}
     versus = pd.concat(
         [names["compared"], names["pairs"], names["as_good"].query("measure == 'AUC'")]
     )

@@ -198,7 +198,7 @@ def _scored(
     """Return the numbers of one method, as a row without its name."""
     scores, ece = proper_scores(*both), calibration_errors(*both)["ECE"]
     row: dict[str, object] = {}
-    named = {"log_loss": scores["log loss"], "brier": scores["Brier"], "ece": ece}
+    named = {"log_loss": scores["log loss"], "brier": scores["Brier score"], "ece": ece}
     for name, measured in named.items():
         row |= _limited(name, measured, confidence, reason)
     row["ece"] = ece.debiased().value

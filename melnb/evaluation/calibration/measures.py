@@ -130,7 +130,7 @@ def _parts(sums: Sums) -> dict[str, np.ndarray]:
     spread = sums.squares - (mean * sums.probability).sum(axis=1)
     shared = sums.found - (mean * sums.positive).sum(axis=1)
     return {
-        "Brier": brier,
+        "Brier score": brier,
         "reliability": (sums.count * _gap(sums) ** 2).sum(axis=1) / n,
         "resolution": (sums.count * _lift(sums) ** 2).sum(axis=1) / n,
         "uncertainty": uncertainty,

@@ -61,7 +61,7 @@ def calibration_scores(
 
     Returns:
         `rows.ESTIMATE_COLUMNS`: a row for each of `ECE, equal width`, `ECE, equal width, debiased`,
-        `MCE, equal width`, the same of equal mass, `Brier`, `reliability`, `resolution`,
+        `MCE, equal width`, the same of equal mass, `Brier score`, `reliability`, `resolution`,
         `uncertainty`, `within bins`, `Brier skill`, `log loss`, `observed / expected`, `slope`,
         `intercept`.
 

@@ -16,7 +16,7 @@ from melnb.tables import TEST, TableError
 
 AS_IS, AT_PREVALENCE, ANEW = "as it came", "at its prevalence", "recalibrated"
 _NAMES = {
-    "ECE, equal mass, debiased": "ece", "Brier": "brier", "log loss": "log_loss",
+    "ECE, equal mass, debiased": "ece", "Brier score": "brier", "log loss": "log_loss",
     "intercept": "intercept", "slope": "slope",
 }  # fmt: skip
 _COLUMNS = [

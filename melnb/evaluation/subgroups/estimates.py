@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from melnb.evaluation import bootstrap, rankings, rows
-from melnb.evaluation.intervals import auc_delong, auc_limits, normal_quantile, parts_covariance
+from melnb.evaluation.intervals import auc_delong, auc_limits
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.subgroups.levels import join_levels
 
@@ -74,8 +74,8 @@ def subgroup_metrics(
     """Return what the model does in each level of each column, and in all rows together.
 
     Intervals: Wilson's over clusters for proportions (Rao and Scott 1992), DeLong's for the AUC
-    (Obuchowski 1997), the bootstrap for average precision, the normal one for means. The AUC of a
-    level compares its rows with each other alone. Within one diagnosis there is no AUC: its rows
+    (Obuchowski 1997), the bootstrap for average precision and means. The AUC of a level compares
+    its rows with each other alone. Within one diagnosis there is no AUC: its rows
     are all positive or all negative, and `sensitivity` or `specificity` alone is left.
 
     Args:
@@ -88,7 +88,7 @@ def subgroup_metrics(
         cluster: A column, such as `patient_id`, whose images err together.
         smallest: Fewest positives, negatives and clusters (whichever a number needs) for which
             it is shown; 0: show all.
-        draws: Number of resamples, for average precision; 0: no interval.
+        draws: Number of resamples, for average precision and means; 0: no interval.
         seed: Of the resampling.
 
     Returns:
@@ -169,16 +169,6 @@ def too_few(arrays: Arrays, needs: str, *, positive: str, smallest: int, cluster
     return ""
 
 
-def mean_estimate(values: np.ndarray, clusters: np.ndarray | None, confidence: float) -> Estimate:
-    """Return a mean and its normal limits, whole clusters varying; limits NaN for one cluster."""
-    mean = float(values.mean())
-    codes = np.arange(len(values)) if clusters is None else clusters
-    parts = (values - mean) / len(values)
-    se = math.sqrt(parts_covariance(parts[None], codes)[0, 0])
-    half = normal_quantile(confidence) * se
-    return mean, mean - half, mean + half
-
-
 def _level_rows(
     arrays: Arrays,
     *,
@@ -217,15 +207,15 @@ def _measures(
     """Return of each metric the rows that it needs (see `too_few`), and how it is measured."""
     truth, score, flagged, clusters = arrays
     share = partial(clustered_wilson, clusters=clusters, confidence=confidence)
-    mean = partial(mean_estimate, clusters=clusters, confidence=confidence)
+    means = cache(partial(_means, arrays, confidence, draws, seed))
     return {
         "prevalence": ("any", partial(share, truth, np.ones_like(truth))),
         "AUC": ("both", partial(_auc, arrays, confidence)),
         "average precision": ("both", partial(_precision, arrays, confidence, draws, seed)),
         "sensitivity": ("positive", partial(share, flagged, truth)),
         "specificity": ("negative", partial(share, ~flagged, ~truth)),
-        "Brier score": ("any", partial(mean, (score - truth) ** 2)),
-        "observed − expected": ("any", partial(mean, truth - score)),
+        "Brier score": ("any", lambda: means()[0]),
+        "observed − expected": ("any", lambda: means()[1]),
     }
 
 
@@ -249,6 +239,15 @@ def _precision(arrays: Arrays, confidence: float, draws: int, seed: int) -> Esti
     return float(rankings.average_precisions(*counts)[0]), low, high
 
 
+def _means(arrays: Arrays, confidence: float, draws: int, seed: int) -> list[Estimate]:
+    """Return the Brier score and observed - expected, limits as `calibration_scores` has them."""
+    truth, score = arrays.truth, arrays.score
+    values = np.column_stack([(score - truth) ** 2, truth - score])
+    drawn = bootstrap.resampled_means(values, clusters=arrays.clusters, draws=draws, seed=seed)
+    _, low, high = bootstrap.percentile_interval(drawn, confidence=confidence)
+    return list(zip(*(v.tolist() for v in (values.mean(axis=0), low, high)), strict=True))
+
+
 def _no_interval(arrays: Arrays, needs: str, cluster: str) -> str:
     where = {"positive": arrays.truth, "negative": ~arrays.truth}.get(needs)
     if arrays.count_clusters(where) < 2:
@@ -257,6 +256,7 @@ def _no_interval(arrays: Arrays, needs: str, cluster: str) -> str:
 
 
 def _method(metric: str, cluster: str) -> str:
-    names = {"AUC": rows.DELONG, "average precision": "bootstrap"}
-    names |= dict.fromkeys(("Brier score", "observed − expected"), "normal")
+    names = {"AUC": rows.DELONG}
+    resampled = ("average precision", "Brier score", "observed − expected")
+    names |= dict.fromkeys(resampled, "bootstrap")
     return names.get(metric, "Wilson") + (f" by {cluster}" if cluster else "")

@@ -31,12 +31,12 @@ def test_values_against_scikit_learn_and_the_reliability_table(stretched: Make) 
     truth, score = table["truth"] == "melanoma", table["p_melanoma"]
     made = scores.calibration_scores(table, positive="melanoma", draws=50)
     value = read(made)
-    assert value["Brier"] == pytest.approx(brier_score_loss(truth, score), abs=1e-14)
+    assert value["Brier score"] == pytest.approx(brier_score_loss(truth, score), abs=1e-14)
     assert value["log loss"] == pytest.approx(log_loss(truth, score), abs=1e-12)
     assert value["observed / expected"] == pytest.approx(truth.sum() / score.sum())
     base = truth.mean()
     assert value["uncertainty"] == pytest.approx(base * (1 - base))
-    assert value["Brier skill"] == pytest.approx(1 - value["Brier"] / (base * (1 - base)))
+    assert value["Brier skill"] == pytest.approx(1 - value["Brier score"] / (base * (1 - base)))
     for spacing in ("width", "mass"):
         bins = reliability_table(table, positive="melanoma", spacing=spacing)
         gap = (bins["mean_probability"] - bins["observed"]).abs()
@@ -66,8 +66,8 @@ def test_the_parts_of_brier_add_up(binary: Make, rows: list[tuple[bool, float]],
     made = scores.calibration_scores(table, positive="melanoma", bins=bins, draws=3)
     value = read(made)
     parts = value["reliability"] - value["resolution"] + value["uncertainty"]
-    assert parts + value["within bins"] == pytest.approx(value["Brier"], abs=1e-12)
-    assert value["Brier"] == pytest.approx(np.mean((np.array(score) - truth) ** 2), abs=1e-12)
+    assert parts + value["within bins"] == pytest.approx(value["Brier score"], abs=1e-12)
+    assert value["Brier score"] == pytest.approx(np.mean((np.array(score) - truth) ** 2), abs=1e-12)
     assert made.loc[made["value"].isna(), "note"].str.contains("not estimable").all()
     assert made.loc[made["low"].isna(), "note"].str.contains("not estimable").all()
 
@@ -174,9 +174,9 @@ def test_patients_widen_the_intervals(stretched: Make) -> None:
     alone = scores.calibration_scores(table, **options)
     loose = scores.calibration_scores(copies, **options)
     bound = scores.calibration_scores(copies, cluster="lesion_id", **options)
-    assert read(loose)["Brier"] == pytest.approx(read(alone)["Brier"])
+    assert read(loose)["Brier score"] == pytest.approx(read(alone)["Brier score"])
     ratio = read(bound, "se") / read(loose, "se")
-    assert ratio[["Brier", "log loss", "slope", "intercept"]].between(1.75, 2.3).all()
+    assert ratio[["Brier score", "log loss", "slope", "intercept"]].between(1.75, 2.3).all()
     assert read(bound, "se")["slope"] == pytest.approx(read(alone, "se")["slope"], rel=0.1)
 
 
@@ -208,7 +208,7 @@ def test_many_classes(many: Make) -> None:
 def test_what_cannot_be_estimated_says_why(binary: Make) -> None:
     none = by_rows([False] * 30, list(np.linspace(0, 0.5, 30)), binary).set_index("metric")
     assert none.loc["slope", "note"] == "not estimable: no row is melanoma"
-    assert none.loc["Brier", "note"] == "interval not estimable: a class has 0 row(s)"
+    assert none.loc["Brier score", "note"] == "interval not estimable: a class has 0 row(s)"
     assert none.loc["Brier skill", "note"].startswith("not estimable: the rows are of one class")
     apart = by_rows([False, False, True, True], [0.1, 0.2, 0.8, 0.9], binary).set_index("metric")
     assert apart.loc["slope", "note"] == "not estimable: the scores part the classes wholly"

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss
 
 from melnb.evaluation import intervals, metrics, rows
+from melnb.evaluation.calibration.scores import calibration_scores
 from melnb.evaluation.subgroups.estimates import METRICS, subgroup_metrics
 from melnb.evaluation.subgroups.gaps import gap_tests
 from melnb.tables import TableError
@@ -68,8 +69,17 @@ def test_without_clusters_proportions_have_wilsons_limits(
     row = own.loc["sensitivity"]
     found = row["value"] * row["positives"]
     assert (row["low"], row["high"]) == intervals.wilson_interval(found, row["positives"])
-    row = own.loc["Brier score"]
-    assert (row["low"] + row["high"]) / 2 == pytest.approx(row["value"])
+
+
+@pytest.mark.parametrize("cluster", ["", "patient_id"])
+def test_means_have_the_limits_of_the_calibration(table: pd.DataFrame, cluster: str) -> None:
+    args = {"cluster": cluster, "confidence": 0.9, "seed": 3, **POSITIVE}
+    own = subgroup_metrics(table, table[["image_id"]], threshold=0.5, **args).set_index("metric")
+    score = calibration_scores(table, **args).set_index("metric")
+    columns = ["value", "low", "high"]
+    wanted = score.loc["Brier score", columns].astype(float)
+    assert own.loc["Brier score", columns].to_list() == pytest.approx(wanted.to_list())
+    assert own.loc["Brier score", "method"].startswith("bootstrap")
 
 
 def test_patients_that_err_together_widen_the_limits(binary: Make) -> None:
