@@ -92,23 +92,28 @@ def ablation_table(
 
 
 def seeds_table(
-    tables: Mapping[str, Mapping[str, pd.DataFrame]], *, positive: str, cluster: str = ""
+    tables: Mapping[str, Mapping[str, pd.DataFrame]],
+    *,
+    positive: str,
+    confidence: float = 0.95,
+    cluster: str = "",
 ) -> pd.DataFrame:
     """Return the out-of-fold AUC of every seed of every technique.
 
     Args:
         tables: Name of each technique; name of each of its runs, and its predictions.
         positive: The class looked for.
+        confidence: Of the intervals.
         cluster: A column whose images err together.
 
     Returns:
-        `technique`, `run`, `value`, `low`, `high` (95 %, of the images), `n`, `positives`, `note`.
+        `technique`, `run`, `value`, `low`, `high` (of the images), `n`, `positives`, `note`.
     """
     made = []
     for technique, members in tables.items():
         for name, table in members.items():
             own = table[table["fold"] != TEST]
-            area = metrics.auc(own, positive=positive, cluster=cluster)
+            area = metrics.auc(own, positive=positive, confidence=confidence, cluster=cluster)
             made.append(area.assign(technique=technique, run=name))
     columns = ["technique", "run", "value", "low", "high", "n", "positives", "note"]
     return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)

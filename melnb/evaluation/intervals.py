@@ -26,6 +26,11 @@ def normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
+def percent(confidence: float) -> str:
+    """Return a confidence as people write it: `95%`, `97.5%`."""
+    return f"{100 * confidence:g}%"
+
+
 def midranks(values: np.ndarray) -> np.ndarray:
     """Return the ranks from 1 to n, ties sharing their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from melnb.evaluation.challenges.foreign import read_foreign
+from melnb.evaluation.intervals import percent
 from melnb.tables import TEST, TableError, check_predictions, class_names, read_predictions
 
 _MEASURES = {
@@ -187,11 +188,13 @@ def cluster_column(predictions: pd.DataFrame) -> str:
     return ""
 
 
-def independence(cluster: str) -> str:
-    """Return in words what counts as independent in every interval."""
+def of_intervals(cluster: str, confidence: float) -> str:
+    """Return in words how wide every interval is, and what counts as independent in it."""
     if not cluster:
-        return "images count as independent: no patient and no lesion is known"
-    return f"the images of one {cluster.removesuffix('_id')} count as one: they err together"
+        counted = "images count as independent: no patient and no lesion is known"
+    else:
+        counted = f"the images of one {cluster.removesuffix('_id')} count as one: they err together"
+    return f"{percent(confidence)} intervals; {counted}"
 
 
 def of_known_patients(predictions: pd.DataFrame) -> pd.DataFrame:

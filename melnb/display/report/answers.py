@@ -14,6 +14,7 @@ import pandas as pd
 from melnb import diagnoses
 from melnb.display import cells
 from melnb.evaluation.subgroups.estimates import ALL
+from melnb.evaluation.summaries import of_intervals
 from melnb.tables import TEST
 
 Records = Sequence[Mapping[str, Any]]
@@ -116,7 +117,7 @@ def result_answers(
         "numbers": _counts(known, positive),
         "discrimination": "; ".join(_estimate(r, r["metric"]) for _, r in pooled.iterrows()),
         "by_fold": "; ".join(_estimate(r, f"AUC of {r['rows']}") for _, r in by_fold.iterrows()),
-        "uncertainty": _uncertainty(row, cluster),
+        "uncertainty": of_intervals(cluster, float(row["confidence"])),
         "clusters": _clusters(known, cluster),
         "threshold_choice": _threshold(row),
         "operating_point": _operating_point(row),
@@ -252,13 +253,6 @@ def _operating_point(row: Mapping[str, Any] | pd.Series) -> str:
         f"of resamples that choose the threshold anew; what the choice holds, {fixed}"
     )  # fmt: skip
     return f"{told}. PPV and NPV at a prevalence of {row['prevalence']:.3g}; intervals {how}"
-
-
-def _uncertainty(row: Mapping[str, Any] | pd.Series, cluster: str) -> str:
-    counted = "images count as independent: no patient and no lesion is known"
-    if cluster:
-        counted = f"images of one {cluster.removesuffix('_id')} count as one"
-    return f"{row['confidence']:.0%} intervals; {counted}"
 
 
 def _estimate(row: Mapping[str, Any] | pd.Series, name: str) -> str:

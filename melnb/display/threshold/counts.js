@@ -1,6 +1,5 @@
 // The numbers behind every part. An image is flagged when its score is at or above the threshold.
 
-const Z = 1.959963984540054; // of a 95 % interval
 const MOST_STEPS = 2000; // upwards, in a curve
 const ABOVE_ONE = 1 + Number.EPSILON;
 const LOGIT_TICKS = [1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
@@ -85,10 +84,10 @@ function rates({ tp, fp, fn, tn }, prevalence) {
   return { sensitivity, specificity, ppv, npv, flagged, found, missed, alarms, nnb: 1 / ppv };
 }
 
-/** Wilson's score interval (1927) of k out of n. */
-function wilson(k, n) {
-  const middle = (k + (Z * Z) / 2) / (n + Z * Z);
-  const half = (Z / (n + Z * Z)) * Math.sqrt((k * (n - k)) / n + (Z * Z) / 4);
+/** Wilson's score interval (1927) of k out of n; z is the normal quantile of the confidence. */
+function wilson(k, n, z) {
+  const middle = (k + (z * z) / 2) / (n + z * z);
+  const half = (z / (n + z * z)) * Math.sqrt((k * (n - k)) / n + (z * z) / 4);
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 

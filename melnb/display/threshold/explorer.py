@@ -26,6 +26,7 @@ from melnb.display.threshold.pairs import Counts, paired
 from melnb.display.threshold.saving import FILE, Replacement, write_choice
 from melnb.evaluation.decisions.chosen import KIND
 from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
+from melnb.evaluation.intervals import normal_quantile, percent
 from melnb.evaluation.rows import binary_rows, threshold_counts
 
 # Parts of one ECMAScript module, in the order in which they build on each other.
@@ -60,6 +61,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         pictures: From an image's id to its picture, asked for the worst errors alone; None: the
             errors are a table (`candidates.pictures_of`).
         kept: Worst images of each kind that are sent; more errors than these are counted only.
+        confidence: Of the intervals in the page.
         save_to: File that the button writes the chosen point to, asking before it replaces one;
             empty: it downloads it.
 
@@ -92,6 +94,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         other: pd.DataFrame | None = None,
         pictures: Pictures | None = None,
         kept: int = 60,
+        confidence: float = 0.95,
         save_to: str | Path = "",
     ) -> None:
         rows = _deciding_rows(predictions, positive)
@@ -100,6 +103,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         # A table of scores of no said kind is taken at its word, as `check_predictions` would.
         self._kind = str(predictions["kind"].iloc[0]) if "kind" in predictions else "probability"
         self._rows, self._pictures, self._kept = rows, pictures, kept
+        self._wide = {"z": normal_quantile(confidence), "said": percent(confidence)}
         self._scores, self._tp, self._fp = threshold_counts(rows)
         self._positives, self._others = int(self._tp[-1]), int(self._fp[-1])
         self._which = TEST_ROWS if (rows["fold"] == tables.TEST).all() else OUT_OF_FOLD
@@ -229,6 +233,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
             "positive": diagnoses.title(self.positive),
             "title": self.title,
             "kind": self._kind,
+            "confidence": self._wide,
             "scale": "logit" if self._median() < _MANY_LOW else "linear",
             "groups": [{"column": g.column, "levels": list(g.levels)} for g in self._groups],
             "other": self._pair and {"name": self._pair.name, "n": self._pair.n},
@@ -283,15 +288,18 @@ class NothingToExplore(str):
         return str(self)
 
 
-def explore(predictions: pd.DataFrame, **options: Any) -> ThresholdExplorer | NothingToExplore:
+def explore(
+    predictions: pd.DataFrame, *, confidence: float = 0.95, **options: Any
+) -> ThresholdExplorer | NothingToExplore:
     """Return `ThresholdExplorer`, or why there is none: rows of one class leave nothing to choose.
 
     Args:
         predictions: Predictions table.
+        confidence: Of the intervals in the page.
         options: Of `ThresholdExplorer`.
     """
     try:
-        return ThresholdExplorer(predictions, **options)
+        return ThresholdExplorer(predictions, confidence=confidence, **options)
     except tables.TableError as error:
         return NothingToExplore(f"nothing to explore: {error}")
 

@@ -31,7 +31,7 @@ function ranksByLevel(codes, levels, { tp, fp, n }) {
 }
 
 /** A place for a share with its interval, on a line from 0 to 1. */
-function makeTrack(shape) {
+function makeTrack(shape, z) {
   const [range, dot, mean] = [html("i", { class: "range" }), html("i", { class: `dot ${shape}` }),
     html("i", { class: "mean" })];
   const [value, more] = [html("b"), html("span")];
@@ -48,7 +48,7 @@ function makeTrack(shape) {
         more.textContent = n ? ` (${n})` : "";
         return;
       }
-      const [low, high] = wilson(k, n);
+      const [low, high] = wilson(k, n, z);
       dot.style.left = percents(k / n);
       range.style.left = percents(low);
       range.style.width = percents(high - low);
@@ -59,7 +59,7 @@ function makeTrack(shape) {
 }
 
 /** A table of a column's levels; a menu chooses the column. */
-function makeGroups(groups, follow) {
+function makeGroups(groups, confidence, follow) {
   const options = groups.map(({ column }, k) => html("option", { value: k }, column));
   const menu = html("select", { "aria-label": "Groups by" }, ...options);
   const body = html("tbody");
@@ -71,11 +71,11 @@ function makeGroups(groups, follow) {
       head("Sensitivity"), head("Specificity"))),
     body);
   const note = html("p", { class: "key" }, html("span", {}, html("i", { class: "dash dashes" }),
-    "all images"), html("span", {}, "Bars: Wilson 95% intervals"));
+    "all images"), html("span", {}, `Bars: Wilson ${confidence.said} intervals`));
   let rows = [];
   function choose() {
     rows = groups[Number(menu.value)].levels.map((level) => {
-      const tracks = [makeTrack("round"), makeTrack("square")];
+      const tracks = ["round", "square"].map((shape) => makeTrack(shape, confidence.z));
       const size = ` ${whole(level.positive.length)} / ${whole(level.other.length)}`;
       const name = html("th", { scope: "row" }, level.name,
         html("span", {}, size));

@@ -76,12 +76,12 @@ function makeCurves(counts, pair, act) {
 }
 
 /** Rates with their intervals, and the same in a sentence of whole images. */
-function makeNumbers(counts, word) {
+function makeNumbers(counts, word, z) {
   const facts = makeFacts("At this fixed threshold",
     ["Sensitivity", "Specificity", "PPV", "NPV", "Needed to biopsy", "Flagged"]);
   const sentence = html("p", { class: "sentence" });
   facts.node.append(sentence);
-  const interval = (k, n) => wilson(k, n).map(percent).join(" – ");
+  const interval = (k, n) => wilson(k, n, z).map(percent).join(" – ");
   return {
     node: facts.node,
     sentence,
@@ -115,7 +115,7 @@ function makeAxisMenu(kind, rescale) {
 /** Every part of the page, and what makes it show a threshold and a prevalence. */
 function makeParts(model, { counts, groups, pair }, act) {
   const words = model.get("words");
-  const { positive, title } = words;
+  const { positive, title, confidence } = words;
   const word = positive.toLowerCase();
   const n = counts.positives + counts.others;
   const name = pair && pair.name === words.choice.run ? "this run" : words.choice.run;
@@ -124,18 +124,18 @@ function makeParts(model, { counts, groups, pair }, act) {
   const label = "Histogram of scores by class with the threshold";
   const histogram = makeHistogram(counts, positive, label, (value) => act.cut(value));
   const confusion = makeConfusion(positive);
-  const numbers = makeNumbers(counts, word);
+  const numbers = makeNumbers(counts, word, confidence.z);
   const benefit = words.kind === "probability" ? makeBenefit(counts, act) : makeNoBenefit();
-  const byGroup = groups.length ? makeGroups(groups, () => act.follow()) : null;
+  const byGroup = groups.length ? makeGroups(groups, confidence, () => act.follow()) : null;
   const twoRuns = pair ? makePair(pair, name, word) : null;
   const errors = makeErrors(words.candidates, act.choose);
   const saving = makeSaving(model, () => choiceOf(words.choice, act.state()));
   histogram.node.firstChild.append(makeAxisMenu(words.scale, act.rescale));
 
   const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
-    + `(${percent(counts.positives / n)}). Wilson 95% intervals at this fixed threshold, each image `
-    + "by itself: the report's are wider where these images chose it, and count patients where they "
-    + "are known.";
+    + `(${percent(counts.positives / n)}). Wilson ${confidence.said} intervals at this fixed `
+    + "threshold, each image by itself: the report's are wider where these images chose it, and "
+    + "count patients where they are known.";
   const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
   const panels = [...curves.nodes.map((node) => panel({ node }, "curve-panel")),
     panel(confusion, "confusion-panel"), panel(histogram, "wide histogram-panel"),

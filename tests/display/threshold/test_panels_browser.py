@@ -109,6 +109,20 @@ def test_scores_that_are_no_probabilities_have_no_net_benefit(
     page.get_by_label("Threshold", exact=True).press("ArrowRight")
 
 
+def test_intervals_are_as_wide_as_the_report_says(
+    open_page: Open, predictions: pd.DataFrame, groups: pd.DataFrame
+) -> None:
+    how = {"threshold": 0.3, "groups": groups, "confidence": 0.8}
+    page = open_page(ThresholdExplorer(predictions, **how))
+    known = predictions["truth"] == "melanoma"
+    found = (known & (predictions["p_melanoma"] >= 0.3)).sum()
+    low, high = wilson_interval(found, known.sum(), confidence=0.8)
+    assert f"{low:.1%} – {high:.1%}" in page.locator(".numbers-panel").text_content()
+    assert "Wilson 80% intervals" in page.locator("header").last.text_content()
+    assert "Wilson 80% intervals" in page.locator(".groups-panel").text_content()
+    assert "95" not in page.locator(".melnb-threshold > header").text_content()
+
+
 @pytest.mark.parametrize("column", ["sex", "site"])
 def test_each_group_is_counted_as_python_counts(
     open_page: Open, full: ThresholdExplorer, predictions: pd.DataFrame, groups: pd.DataFrame,
