@@ -4,6 +4,7 @@ The cells of `06_report` run one after the other in this process, without a kern
 """
 
 import builtins
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from melnb import runs
+from melnb.evaluation.intervals import wilson_interval
 
 N = 120
 IDS = [f"i{k}" for k in range(N)]
@@ -69,12 +71,46 @@ def no_one_is_referred_blindly(home: Path) -> None:
     assert honest["rows"].tolist() == [*(f"part {k}" for k in range(5)), "all parts"]
     assert honest["sensitivity"].notna().all()
     page = (home / "report.html").read_text(encoding="utf-8")
-    for words in ("theirs.csv", "Images count as independent"):
+    for words in ("theirs.csv", "images count as independent", "90% intervals"):
         assert words in page
+    written = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # plotly's own
+    assert len(written) > 100_000
+    assert not re.findall(r".{30}95\s*(?:%|per cent)", written), "confidence is 0.9"
+    for figure in (home / "figures").glob("*.html"):
+        assert not re.findall(r"95\s*(?:%|per cent)", figure.read_text(encoding="utf-8")), figure
+
+
+def the_scores_alone_are_told(home: Path) -> None:
+    told = pd.read_csv(home / "unjudged.csv").set_index("measure")
+    assert told.loc["rows", "value"] == N
+    assert told.loc["flagged", "value"] == pytest.approx((P >= 0.4).mean())
+    wanted = wilson_interval((P >= 0.4).sum(), N)
+    assert tuple(told.loc["flagged", ["low", "high"]]) == pytest.approx(wanted)
+    odds = P / (1 - P) / (0.4 / 0.6)
+    near = np.abs(np.log(odds)) <= np.log(2)
+    assert told.loc["near the threshold", "value"] == pytest.approx(near.mean())
+    assert told.loc["mean probability", "value"] == pytest.approx(P.mean())
+    page = (home / "report.html").read_text(encoding="utf-8")
+    assert f"None of {N} rows has a truth" in page
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
+        "What was read", "Without a truth", "Intended use: research, not a medical device",
+    ]  # fmt: skip
+    assert "not estimable" not in page
+    says("metrics.csv", "no row has a truth")(home)
+
+
+def no_threshold_is_made_up(home: Path) -> None:
+    told = pd.read_csv(home / "unjudged.csv").set_index("measure")
+    assert np.isnan(told.loc["threshold", "value"])
+    assert told.loc["threshold", "note"].startswith("no threshold can be chosen without truths")
+    assert "flagged" not in told.index
+    assert "NaN" not in re.sub(
+        r"<script.*?</script>", "", (home / "report.html").read_text(encoding="utf-8"), flags=re.S
+    )
 
 
 ODD: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Path], None]]] = {
-    "three columns": (table(), {}, no_one_is_referred_blindly),
+    "three columns": (table(), {"confidence": 0.9}, no_one_is_referred_blindly),
     "melanoma for ISIC 2024": (
         table(fold=FOLD), {"submission": "isic2024"}, submitted("target"),
     ),
@@ -93,8 +129,9 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Path], None]]] = 
         table(target=np.ones(N, dtype=int)), {}, says("metrics.csv", "every row is melanoma"),
     ),
     "nobody knows": (
-        {"image": IDS, "target": P}, {}, says("metrics.csv", "no row has a truth"),
+        {"image": IDS, "target": P}, {"choose": "threshold", "at": 0.4}, the_scores_alone_are_told,
     ),
+    "nobody knows, and nobody chose": ({"image": IDS, "target": P}, {}, no_threshold_is_made_up),
     "one image": (
         {"image": ["a"], "target": [1], "pred": [0.5]}, {}, says("metrics.csv", "not estimable"),
     ),
@@ -108,7 +145,7 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Path], None]]] = 
         says("subgroups.csv", "scores are no probabilities"),
     ),
 }  # fmt: skip
-PUSH = ("three columns", "melanoma for ISIC 2024", "a PPV that nobody reaches", "nobody has it")
+PUSH = ("three columns", "melanoma for ISIC 2024", "a PPV that nobody reaches", "nobody has it", "nobody knows")
 
 
 @pytest.mark.parametrize(

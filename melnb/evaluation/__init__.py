@@ -15,6 +15,7 @@ No module here knows how a prediction was made: models are strangers.
     planning      how many images a validation needs
     means         any scores of images, by group
     summaries     short tables for a reader
+    unjudged      what can be said of rows without a truth
     intervals     closed forms: areas (DeLong), proportions (Wilson), means
     counts        what four counts say of a test
     proportions   shares of rows that come in clusters

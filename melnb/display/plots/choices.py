@@ -106,18 +106,55 @@ def score_histogram(
         figure.update_xaxes(**marks.LOG)
     tallest = 0.0
     for truth, name in ((False, "Other"), (True, diagnoses.title(positive))):
-        scores = rows.loc[rows["truth"] == truth, "score"].clip(edges[0], edges[-1])
-        counts, _ = np.histogram(scores, bins=edges)
-        shares = np.append(counts, counts[-1]) / max(1, len(scores))
-        tallest = max(tallest, float(shares.max()))
-        figure.add_scatter(
-            x=edges,
-            y=shares,
-            name=f"{name} (n = {len(scores):,})",
-            mode="lines",
-            line={"shape": "hv", "width": 1.5, "color": theme.TRUTHS[truth]},
-            fill="tozeroy",
-        )
+        scores = rows.loc[rows["truth"] == truth, "score"]
+        tallest = max(tallest, _add_heap(figure, scores, edges, name, theme.TRUTHS[truth]))
     if threshold is not None:
         marks.add_threshold(figure, threshold, tallest)
     return figure.update_yaxes(rangemode="tozero")
+
+
+def unjudged_scores(
+    predictions: pd.DataFrame,
+    *,
+    positive: str,
+    threshold: float | None = None,
+    bins: int = 60,
+    title: str = "Scores of rows without a truth",
+) -> go.Figure:
+    """Draw the scores of a class, of whatever rows.
+
+    Args:
+        predictions: Predictions table: `unjudged.without_truth`.
+        positive: The class looked for.
+        threshold: Marked when given, and known.
+        bins: Bars across; of equal width on the axis that is drawn.
+        title: Of the figure.
+    """
+    scores = predictions[f"p_{positive}"].reset_index(drop=True)
+    figure = go.Figure(layout=theme.layout(title, "Score", "Share of the rows"))
+    if scores.empty:
+        return figure
+    if marks.are_low(scores):
+        figure.update_xaxes(**marks.LOG)
+    edges = marks.score_edges(scores, bins)
+    tallest = _add_heap(figure, scores, edges, "No truth known", theme.GREY)
+    if threshold is not None:
+        marks.add_threshold(figure, threshold, tallest)
+    return figure.update_yaxes(rangemode="tozero").update_layout(showlegend=True)
+
+
+def _add_heap(
+    figure: go.Figure, scores: pd.Series, edges: np.ndarray, name: str, colour: str
+) -> float:
+    """Add a histogram as shares of its own, and return the tallest."""
+    counts, _ = np.histogram(scores.clip(edges[0], edges[-1]), bins=edges)
+    shares = np.append(counts, counts[-1]) / max(1, len(scores))
+    figure.add_scatter(
+        x=edges,
+        y=shares,
+        name=f"{name} (n = {len(scores):,})",
+        mode="lines",
+        line={"shape": "hv", "width": 1.5, "color": colour},
+        fill="tozeroy",
+    )
+    return float(shares.max())

@@ -175,7 +175,12 @@ def score_edges(scores: pd.Series, bins: int) -> np.ndarray:
 
 
 def add_threshold(figure: go.Figure, threshold: float, top: float) -> None:
-    """Mark a threshold by a trace: lines of the layout stand askew on logarithmic axes."""
+    """Mark a threshold by a trace: lines of the layout stand askew on logarithmic axes.
+
+    One that could not be chosen (NaN) is nowhere.
+    """
+    if threshold != threshold:
+        return
     figure.add_scatter(
         x=[threshold, threshold],
         y=[0, top],

@@ -44,7 +44,7 @@ def source_subgroups(
         columns: Wanted, where they are known.
         confidence: Of the intervals.
         smallest: Fewest positives, others and patients of a shown level.
-        draws: Resamples for average precision.
+        draws: Resamples for average precision and means.
         seed: Of the resamples.
 
     Returns:
@@ -53,11 +53,11 @@ def source_subgroups(
     """
     made = []
     how: dict[str, Any] = {"positive": positive, "threshold": threshold, "confidence": confidence}
-    how |= {"smallest": smallest, "seed": seed}
+    how |= {"smallest": smallest, "draws": draws, "seed": seed}
     for name, table in tables.items():
         known = groups.get(name, table[["image_id"]])
         kept = known[["image_id", *(c for c in columns if c in known)]]
-        ranked = subgroup_metrics(table, kept, cluster=cluster_column(table), draws=draws, **how)
+        ranked = subgroup_metrics(table, kept, cluster=cluster_column(table), **how)
         called = _called((cut or tables)[name], kept, **how)
         of_ranks = ranked["metric"].isin(_RANKED)
         # Counts are of images, however many networks judged each of them.
@@ -74,4 +74,4 @@ def _called(table: pd.DataFrame, known: pd.DataFrame, **how: Any) -> pd.DataFram
     groups = own.merge(known.rename(columns={"image_id": "image"}), on="image").drop(
         columns="image"
     )
-    return subgroup_metrics(table, groups, cluster=cluster_column(table), draws=0, **how)
+    return subgroup_metrics(table, groups, cluster=cluster_column(table), **how)

@@ -1,0 +1,145 @@
+"""Rows without a truth: all that can be said of them, which is not how good the model is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.context.neighbours import context_scores
+from melnb.evaluation.decisions.selective import certainties
+from melnb.evaluation.means import grouped_means
+from melnb.evaluation.proportions import clustered_wilson
+from melnb.evaluation.rows import row_clusters
+from melnb.evaluation.summaries import most_suspicious, of_known_patients
+
+NEAR = 2  # odds within this factor of the threshold's are the first to be shown to an expert
+COLUMNS = ("measure", "value", "low", "high", "meaning", "note")
+T = TypeVar("T")
+_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_IN_PATIENT = {
+    "pictures": "pictures_of_patient", "score_rank": "rank_in_patient", "score_z": "z_in_patient",
+}  # fmt: skip
+_UNCUT = (
+    "no threshold can be chosen without truths: give one that was chosen elsewhere "
+    "(chosen: an operating_point.json, or choose: threshold and at)"
+)
+
+
+def without_truth(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose truth is not known."""
+    return predictions[predictions["truth"].isna()]
+
+
+def why_unjudged(predictions: pd.DataFrame) -> str:
+    """Return in words what rows without a truth are left out of; empty if all have one."""
+    number, every = len(without_truth(predictions)), len(predictions)
+    if not number:
+        return ""
+    if number < every:
+        return f"{number:,} of {every:,} rows have no truth: they are in no number but these."
+    return (
+        f"None of {every:,} rows has a truth. How good the model is cannot be said from them: areas "
+        "and curves, sensitivity and specificity, predictive values, calibration, net benefit, "
+        "subgroups, comparisons and errors are left out of this page. To have them, give truths "
+        "(a column, as columns={truth: theirs}), or report rows of the same model that have some."
+    )
+
+
+def where_judged(predictions: pd.DataFrame, parts: Iterable[T]) -> list[T]:
+    """Return the parts of a page that need truths; none where no row has one."""
+    return list(parts) if predictions["truth"].notna().any() else []
+
+
+def unjudged_facts(
+    predictions: pd.DataFrame,
+    *,
+    positive: str,
+    threshold: float,
+    confidence: float = 0.95,
+    cluster: str = "",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what the scores of rows without a truth say by themselves.
+
+    Args:
+        predictions: Predictions table; rows with a truth are left out.
+        positive: The class looked for.
+        threshold: Chosen elsewhere; NaN: none is known.
+        confidence: Of the intervals: Wilson's of shares, the bootstrap's of the mean.
+        cluster: A column, such as `patient_id`, whose images err together: intervals widen.
+        seed: Of the resampling.
+
+    Returns:
+        `measure`, `value`, `low`, `high`, `meaning`, `note`: how many rows there are, how many are
+        flagged, how many lie near the threshold, the mean probability, and the scores below which
+        shares of the rows lie. No row if every truth is known.
+    """
+    own = without_truth(predictions)
+    score = own[f"p_{positive}"].to_numpy(dtype=float)
+    if own.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    rows: list[Mapping[Any, Any]] = [
+        {"measure": "rows", "value": len(own), "meaning": "without a truth"}
+    ]
+    if cluster:
+        words = f"{cluster.removesuffix('_id')}s"
+        rows.append({"measure": words, "value": own[cluster].nunique(), "meaning": "of these rows"})
+    cut = {"measure": "threshold", "value": threshold, "meaning": "flags at or above"}
+    rows.append(cut | {"note": _UNCUT if math.isnan(threshold) else ""})
+    if not math.isnan(threshold):
+        near = certainties(score, threshold) <= round(math.log(NEAR), 9)
+        ask = f"odds within a factor of {NEAR} of the threshold's, the first to show to an expert"
+        for name, where, words in (
+            ("flagged", score >= threshold, "lie at or above the threshold"),
+            ("near the threshold", near, f"have {ask}"),
+        ):
+            clusters = row_clusters(own, cluster)
+            limits = clustered_wilson(where, where | True, clusters, confidence=confidence)
+            share = dict(zip(("value", "low", "high"), limits, strict=True))
+            rows.append({"measure": name, **share, "meaning": f"{where.sum():,} rows {words}"})
+    if (own["kind"] == "probability").all():
+        mean = grouped_means(
+            own, [f"p_{positive}"], cluster=cluster, confidence=confidence, seed=seed
+        ).iloc[0]
+        told = f"would be the share of {positive}, if the probabilities could be believed here"
+        rows.append({"measure": "mean probability", **mean[["value", "low", "high"]], "meaning": told})
+    for share, value in zip(_SHARES, np.quantile(score, _SHARES), strict=True):
+        told = f"{share:.0%} of the rows lie at or below it"
+        rows.append({"measure": f"score at {share:.0%}", "value": value, "meaning": told})
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def unjudged_results(facts: pd.DataFrame) -> dict[str, object]:
+    """Return what `run.json` keeps of `unjudged_facts`; nothing where every truth is known."""
+    row = facts.set_index("measure")
+    results: dict[str, object] = {"without_truth": row.at["rows", "value"]} if len(row) else {}
+    if "flagged" in row.index:
+        ends = {"": "value", "_low": "low", "_high": "high"}
+        results |= {f"share_flagged{end}": row.at["flagged", of] for end, of in ends.items()}
+    return results
+
+
+def unjudged_context(predictions: pd.DataFrame, *, positive: str, n: int = 20) -> pd.DataFrame:
+    """Return the most suspicious rows without a truth, and how each stands among its patient's.
+
+    Args:
+        predictions: Predictions table; rows with a truth are left out.
+        positive: The class looked for.
+        n: How many.
+
+    Returns:
+        The ids and `p_<positive>`, the highest first; where patients are known, of
+        `context_scores`: `pictures_of_patient`, `rank_in_patient` (a share, 0.5 in the middle),
+        `z_in_patient` (standard deviations from the patient's mean).
+    """
+    own = without_truth(predictions)
+    worst = most_suspicious(own, positive=positive, n=n)
+    known = of_known_patients(own)
+    if known.empty:
+        return worst
+    told = context_scores(known, positive=positive).rename(columns=_IN_PATIENT)
+    return worst.merge(told[["image_id", *_IN_PATIENT.values()]], on="image_id", how="left")
