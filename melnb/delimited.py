@@ -275,7 +275,7 @@ def _read_even(
     columns = [str(k) for k in keep]
     kinds: dict[str, Any] = dict.fromkeys(columns, str) | {last: "category"}
     try:
-        table = pd.read_csv(  # type: ignore[call-overload]
+        table: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]
             rows,
             sep=text.delimiter,
             header=None,
@@ -303,7 +303,7 @@ def _read_even(
     # A row without a cell is none; columns that were left out may hold one.
     if bare.all() or (len(keep) < len(header) and (bare != blank).any()):
         return None
-    return table[~bare] if bare.any() else table
+    return table.loc[~bare] if bare.any() else table
 
 
 def _is_padded(block: bytes, delimiter: str) -> bool:

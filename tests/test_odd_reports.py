@@ -145,7 +145,13 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Path], None]]] = 
         says("subgroups.csv", "scores are no probabilities"),
     ),
 }  # fmt: skip
-PUSH = ("three columns", "melanoma for ISIC 2024", "a PPV that nobody reaches", "nobody has it", "nobody knows")
+PUSH = (
+    "three columns",
+    "melanoma for ISIC 2024",
+    "a PPV that nobody reaches",
+    "nobody has it",
+    "nobody knows",
+)
 
 
 @pytest.mark.parametrize(

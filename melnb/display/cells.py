@@ -12,6 +12,7 @@ NOTHING = "–"
 _WORDS = {
     "ap": "AP", "auc": "AUC", "ece": "ECE, debiased", "fn": "FN", "fp": "FP", "n": "n",
     "npv": "NPV", "p": "p", "ppv": "PPV", "sd": "SD", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
+    "fixed": "At this fixed threshold", "holm": "(Holm)",
 }  # fmt: skip
 _SHORT = 12  # letters that every row may repeat
 _WIDE = 8  # columns of a single row above which it reads better downwards
@@ -31,13 +32,14 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as text, to be read and not computed on.
 
     An estimate takes its limits (`ppv`, `ppv_low`, `ppv_high`, or the column before `low` and
-    `high`) into its own cell; empty columns go; one wide row becomes two columns.
+    `high`) into its own cell, and further limits (`fixed_low`, `fixed_high`) share one; empty
+    columns go; one wide row becomes two columns.
 
     Args:
         table: Any table; an index with a name or with labels becomes the first columns.
     """
     labelled = any(table.index.names) or not pd.api.types.is_integer_dtype(table.index)
-    shown = (table.reset_index() if labelled else table).rename(columns=str)
+    shown = _paired((table.reset_index() if labelled else table).rename(columns=str))
     cells = {}
     limits = _limits(list(shown.columns))
     spent = {name for pair in limits.values() for name in pair}
@@ -91,14 +93,32 @@ def _threshold(value: Any) -> str:
 def _decimal(value: float) -> str:
     if math.isnan(value):
         return NOTHING
+    if value < 0:
+        return f"−{_decimal(-value)}"
     if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    size = abs(value)
-    if value == 0 or (size >= 1000 and value.is_integer()):
+        return "∞"
+    if value == 0 or (value >= 1000 and value.is_integer()):
         return f"{value:,.0f}"
-    if size < 0.1:
+    if value < 0.1:
         return f"{value:#.3g}"
-    return f"{value:.3f}" if size < 10 else f"{value:,.1f}"
+    return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
+
+
+def _paired(shown: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a column for limits whose estimate stands elsewhere, as another's do."""
+    made: dict[str, Any] = {}
+    for column in shown.columns:
+        name = column.removesuffix("_low")
+        other = f"{name}_high"
+        if name == column or name in shown or other not in shown:
+            made[column] = shown[column]
+            continue
+        made[name] = [
+            NOTHING if pd.isna(a) or pd.isna(b) else f"{number(a)} – {number(b)}"
+            for a, b in zip(shown[column], shown[other], strict=True)
+        ]
+    spent = {f"{name}_high" for name in made.keys() - {*shown.columns}}
+    return pd.DataFrame({c: v for c, v in made.items() if c not in spent}, index=shown.index)
 
 
 def _limits(columns: list[str]) -> dict[str, tuple[str, str]]:

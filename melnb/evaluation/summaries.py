@@ -96,8 +96,8 @@ def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.D
     """Return what each member holds, and which column of its files was read as what.
 
     Returns:
-        `member`, `rows`, `out_of_fold`, `test`, `folds`, `positives` (missing where no truth is
-        known), `without_truth`; `file`,
+        `member`, `rows`, `out_of_fold`, `test`, `folds`, `patients`, `positive_patients`,
+        `positives` (missing where none or no truth is known), `without_truth`; `file`,
         `id_column`, `truth_column`, `prediction_column`, `fold_column`, as the files spell them;
         `classes`, `views`, `kind`, `note`.
 
@@ -115,6 +115,7 @@ def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.D
         row = {"member": name, "rows": len(table)}
         row |= {"out_of_fold": int((~test).sum()), "test": int(test.sum())}
         row |= {"folds": table.loc[~test, "fold"].nunique()}
+        row |= _patients(table, positive)
         known = table["truth"].notna().any()
         row |= {"positives": int((table["truth"] == positive).sum()) if known else pd.NA}
         row |= {"without_truth": int(table["truth"].isna().sum())}
@@ -122,7 +123,20 @@ def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.D
         row |= {"classes": ", ".join(class_names(table))}
         row |= {c: table[c].iloc[0] for c in ("views", "kind")}
         rows.append(row | {"note": row.pop("note")})
-    return pd.DataFrame(rows).astype({"positives": "Int64"} if rows else {})
+    whole = ("positives", "patients", "positive_patients")
+    return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64") if rows else {})
+
+
+def _patients(table: pd.DataFrame, positive: str) -> dict[str, object]:
+    """Return how many patients rows are of, and how many of these have a positive one."""
+    if "patient_id" not in table or table["patient_id"].isna().all():
+        return {"patients": pd.NA, "positive_patients": pd.NA}
+    positives = table.loc[table["truth"] == positive, "patient_id"].nunique()
+    known = table["truth"].notna().any()
+    return {
+        "patients": table["patient_id"].nunique(),
+        "positive_patients": positives if known else pd.NA,
+    }
 
 
 def out_of_fold(members: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -42,10 +42,11 @@ def why_unjudged(predictions: pd.DataFrame) -> str:
     if number < every:
         return f"{number:,} of {every:,} rows have no truth: they are in no number but these."
     return (
-        f"None of {every:,} rows has a truth. How good the model is cannot be said from them: areas "
-        "and curves, sensitivity and specificity, predictive values, calibration, net benefit, "
-        "subgroups, comparisons and errors are left out of this page. To have them, give truths "
-        "(a column, as columns={truth: theirs}), or report rows of the same model that have some."
+        f"None of {every:,} rows has a truth. How good the model is cannot be said from them: "
+        "areas and curves, sensitivity and specificity, predictive values, calibration, net "
+        "benefit, subgroups, comparisons and errors are left out of this page. To have them, give "
+        "truths (a column, as columns={truth: theirs}), or report rows of the same model that "
+        "have some."
     )
 
 
@@ -88,29 +89,37 @@ def unjudged_facts(
     if cluster:
         words = f"{cluster.removesuffix('_id')}s"
         rows.append({"measure": words, "value": own[cluster].nunique(), "meaning": "of these rows"})
-    cut = {"measure": "threshold", "value": threshold, "meaning": "flags at or above"}
-    rows.append(cut | {"note": _UNCUT if math.isnan(threshold) else ""})
-    if not math.isnan(threshold):
-        near = certainties(score, threshold) <= round(math.log(NEAR), 9)
-        ask = f"odds within a factor of {NEAR} of the threshold's, the first to show to an expert"
-        for name, where, words in (
-            ("flagged", score >= threshold, "lie at or above the threshold"),
-            ("near the threshold", near, f"have {ask}"),
-        ):
-            clusters = row_clusters(own, cluster)
-            limits = clustered_wilson(where, where | True, clusters, confidence=confidence)
-            share = dict(zip(("value", "low", "high"), limits, strict=True))
-            rows.append({"measure": name, **share, "meaning": f"{where.sum():,} rows {words}"})
+    rows += _cut(own, score, threshold, confidence, cluster)
     if (own["kind"] == "probability").all():
-        mean = grouped_means(
-            own, [f"p_{positive}"], cluster=cluster, confidence=confidence, seed=seed
-        ).iloc[0]
+        how: dict[str, Any] = {"cluster": cluster, "confidence": confidence, "seed": seed}
+        mean = grouped_means(own, [f"p_{positive}"], **how).iloc[0][["value", "low", "high"]]
         told = f"would be the share of {positive}, if the probabilities could be believed here"
-        rows.append({"measure": "mean probability", **mean[["value", "low", "high"]], "meaning": told})
-    for share, value in zip(_SHARES, np.quantile(score, _SHARES), strict=True):
-        told = f"{share:.0%} of the rows lie at or below it"
-        rows.append({"measure": f"score at {share:.0%}", "value": value, "meaning": told})
+        rows.append({"measure": "mean probability", **mean, "meaning": told})
+    for part, value in zip(_SHARES, np.quantile(score, _SHARES), strict=True):
+        told = f"{part:.0%} of the rows lie at or below it"
+        rows.append({"measure": f"score at {part:.0%}", "value": value, "meaning": told})
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def _cut(
+    own: pd.DataFrame, score: np.ndarray, threshold: float, confidence: float, cluster: str
+) -> list[Mapping[Any, Any]]:
+    """Return the threshold, and the shares of rows above and near it."""
+    cut = {"measure": "threshold", "value": threshold, "meaning": "flags at or above"}
+    if math.isnan(threshold):
+        return [cut | {"note": _UNCUT}]
+    near = certainties(score, threshold) <= round(math.log(NEAR), 9)
+    ask = f"odds within a factor of {NEAR} of the threshold's, the first to show to an expert"
+    made: list[Mapping[Any, Any]] = [cut]
+    for name, where, words in (
+        ("flagged", score >= threshold, "lie at or above the threshold"),
+        ("near the threshold", near, f"have {ask}"),
+    ):
+        clusters = row_clusters(own, cluster)
+        limits = clustered_wilson(where, where | True, clusters, confidence=confidence)
+        share = dict(zip(("value", "low", "high"), limits, strict=True))
+        made.append({"measure": name, **share, "meaning": f"{where.sum():,} rows {words}"})
+    return made
 
 
 def unjudged_results(facts: pd.DataFrame) -> dict[str, object]:

@@ -13,7 +13,7 @@ from melnb.display import cells
         (0.9, "0.900"),
         (0.004464, "0.00446"),
         (0.04, "0.0400"),
-        (-0.25, "-0.250"),
+        (-0.25, "−0.250"),
         (17.14, "17.1"),
         (1.0, "1.000"),
         (0.0, "0"),
@@ -63,6 +63,17 @@ def test_an_estimate_takes_its_limits_into_its_cell() -> None:
     assert list(tidied.columns) == ["Value", "SE", "PPV", "Note"]
     assert list(tidied["Value"]) == ["0.900 (0.860 – 0.940)", "0.500"]
     assert list(tidied["PPV"]) == ["0.250 (0.125 – 0.500)", "0.500 (0.250 – 0.750)"]
+
+
+def test_further_limits_share_a_cell() -> None:
+    table = pd.DataFrame(
+        {"measure": ["a", "b"], "value": [-0.1, 0.5], "low": [-0.2, 0.4], "high": [0.0, 0.6],
+         "fixed_low": [-0.15, np.nan], "fixed_high": [-0.05, np.nan], "p_holm": [0.5, 1.0]}
+    )  # fmt: skip
+    tidied = cells.tidy(table)
+    assert list(tidied.columns) == ["Measure", "Value", "At this fixed threshold", "p (Holm)"]
+    assert tidied.iloc[0].to_list()[1:] == ["−0.100 (−0.200 – 0)", "−0.150 – −0.0500", "0.500"]
+    assert tidied.iloc[1, 2] == "–"
 
 
 def test_a_wide_row_turns_and_labels_stay() -> None:

@@ -11,10 +11,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from melnb.data.sources.listing import MASK_TAIL
+from melnb.data.sources.listing import MASK_TAIL, Pictures
 from melnb.data.sources.listing import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from melnb.data.sources.listing import Listing as Listing
-from melnb.data.sources.listing import Pictures
 from melnb.data.sources.listing import list_folder as list_folder
 from melnb.delimited import read_delimited
 from melnb.files import safe_id

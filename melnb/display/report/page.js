@@ -9,9 +9,14 @@ const figures = [...document.querySelectorAll("script[data-figure]")].map((scrip
   ...data(script), node: document.getElementById(script.dataset.figure),
 }));
 
+/** Beside a drawing on a telephone a legend would leave it no room. */
+function besides(node, layout) {
+  if (node.clientWidth >= 560 || layout.legend?.x !== undefined) return layout;
+  return { ...layout, legend: { ...layout.legend, orientation: "h", x: 0, y: -0.25, yanchor: "top" } };
+}
 for (const { node, data: traces, layout } of figures) {
   const template = templates[isDark() ? "dark" : "light"];
-  Plotly.newPlot(node, traces, { ...layout, template }, config);
+  Plotly.newPlot(node, traces, { ...besides(node, layout), template }, config);
 }
 
 function paint(name) {

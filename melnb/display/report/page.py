@@ -35,7 +35,7 @@ Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | Explorer | Mapping[
 
 LIBRARY = "plotly.min.js"  # beside the figures
 MOST_ROWS = 200  # of a table in the page
-_PANEL, _LETTER = 180, 6  # pixels
+_PANEL, _LETTER, _HEAD = 180, 6, 9  # pixels of a panel, of a label's letter and of a heading's
 _NARROW = 620  # pixels: a figure no wider shares its line with the next
 _HERE = Path(__file__).parent
 _MODULES = {"explorer-module": explorer.MODULE, "masks-module": masks.MODULE}
@@ -226,7 +226,9 @@ def _least_width(figure: go.Figure) -> int:
         labels += rows.tolist() if rows.dtype.kind in "OU" and rows.ndim else []
     lines = [line for label in labels if isinstance(label, str) for line in label.split("<br>")]
     longest = max(map(len, lines), default=0)
-    return _PANEL * len(panels) + _LETTER * longest
+    heads = [str(a.text) for a in figure.layout.annotations if a.xref == "paper"]
+    panel = max([_PANEL, *(_HEAD * len(head) for head in heads if len(panels) > 1)])
+    return panel * len(panels) + _LETTER * longest
 
 
 def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:

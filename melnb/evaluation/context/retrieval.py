@@ -14,6 +14,7 @@ from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import absent_class, binary_rows
 
 WITHIN, THRESHOLD, RANDOM = "k of each patient", "one threshold for all", "k at random"
+MOST = 20
 STRATEGIES = (WITHIN, THRESHOLD, RANDOM)
 COLUMNS = (
     "k", "strategy", "unit", "value", "low", "high", "n", "found", "seen", "left_out", "method",
@@ -25,7 +26,7 @@ def top_k_sensitivity_curve(
     predictions: pd.DataFrame,
     *,
     positive: str,
-    ks: Sequence[int] = tuple(range(1, 21)),
+    ks: Sequence[int] | None = None,
     patient: str = "patient_id",
     confidence: float = 0.95,
 ) -> pd.DataFrame:
@@ -40,7 +41,8 @@ def top_k_sensitivity_curve(
     Args:
         predictions: Predictions table.
         positive: The class looked for.
-        ks: How many pictures of each patient are seen; all of those who have fewer.
+        ks: How many pictures of each patient are seen; all of those who have fewer. None: 1 to
+            `MOST`, or as many as a patient has.
         patient: The column of patients; rows of unknown patients are left out, and counted.
         confidence: Of the intervals: Wilson's, pictures clustered by patient.
 
@@ -53,6 +55,7 @@ def top_k_sensitivity_curve(
         TableError: There is no column `patient`.
         ValueError: A k is below 1.
     """
+    ks = range(1, 1 + _most_pictures(predictions, patient)) if ks is None else ks
     wrong = [k for k in ks if k < 1 or k != int(k)]
     if wrong or not len(ks):
         raise ValueError(f"ks is {list(ks)}: use whole numbers of 1 or more")
@@ -76,6 +79,13 @@ def top_k_sensitivity_curve(
     made["left_out"] = left_out
     made["note"] = [_note(*cells) for cells in zip(made["strategy"], made["low"], strict=True)]
     return made[list(COLUMNS)]
+
+
+def _most_pictures(predictions: pd.DataFrame, patient: str) -> int:
+    """Return how many pictures the patient of most has, from 1 to `MOST`."""
+    known = predictions[predictions["truth"].notna()]
+    counts = known[patient].value_counts() if patient in known else pd.Series(dtype=int)
+    return int(min(MOST, max(1, counts.max() if len(counts) else 1)))
 
 
 def _curve(

@@ -205,8 +205,8 @@ def _measures(
     arrays: Arrays, confidence: float, draws: int, seed: int
 ) -> dict[str, tuple[str, Callable[[], Estimate]]]:
     """Return of each metric the rows that it needs (see `too_few`), and how it is measured."""
-    truth, score, flagged, clusters = arrays
-    share = partial(clustered_wilson, clusters=clusters, confidence=confidence)
+    truth, flagged = arrays.truth, arrays.flagged
+    share = partial(clustered_wilson, clusters=arrays.clusters, confidence=confidence)
     means = cache(partial(_means, arrays, confidence, draws, seed))
     return {
         "prevalence": ("any", partial(share, truth, np.ones_like(truth))),

@@ -90,7 +90,8 @@ LAID = {  # source: tables, folders of pictures, and what is in no row
     ),
     "ph2": (
         {"PH2_dataset.txt": ("|| IMD003 || || 0 ||",)},
-        {"PH2/IMD003/IMD003_Dermoscopic_Image": "IMD003", "PH2/IMD003/IMD003_lesion": "IMD003_lesion",
+        {"PH2/IMD003/IMD003_Dermoscopic_Image": "IMD003",
+         "PH2/IMD003/IMD003_lesion": "IMD003_lesion",
          "PH2/IMD004/IMD004_Dermoscopic_Image": "X"},
         ("PH2_dataset.txt", "IMD004/IMD004_Dermoscopic_Image/X.jpg"),
     ),

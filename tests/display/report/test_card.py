@@ -73,7 +73,7 @@ def test_models_say_how_they_were_made() -> None:
     assert told["training"] == "loss focal, class weights balanced, epochs 5"
     assert "2 fits in 3.0 minutes" in told["software"]
     assert told["ensembling"] == "views: dihedral, averaged as logit"
-    assert told["robustness"].endswith("AUC 0.0100 (-0.0100 – 0.0300)")
+    assert told["robustness"].endswith("AUC 0.0100 (−0.0100 – 0.0300)")
     assert "commit abcdef012" in told["availability"]
 
 
