@@ -71,6 +71,8 @@ def no_one_is_referred_blindly(home: Path) -> None:
     assert honest["rows"].tolist() == [*(f"part {k}" for k in range(5)), "all parts"]
     assert honest["sensitivity"].notna().all()
     page = (home / "report.html").read_text(encoding="utf-8")
+    assert "Within folds, and pooled" not in page, "there is one fold"
+    assert "not estimable" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     for words in ("theirs.csv", "images count as independent", "90% intervals"):
         assert words in page
     written = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # plotly's own
@@ -96,6 +98,10 @@ def the_scores_alone_are_told(home: Path) -> None:
         "What was read", "Without a truth", "Intended use: research, not a medical device",
     ]  # fmt: skip
     assert "not estimable" not in page
+    card = (home / "report_card.md").read_text(encoding="utf-8")
+    assert f"{N} images without a truth: predicted, not judged" in card
+    assert "Discrimination" not in card
+    assert "nan" not in card
     says("metrics.csv", "no row has a truth")(home)
 
 

@@ -43,6 +43,16 @@ def test_members_are_read_with_their_test_rows(tmp_path: Path) -> None:
         summaries.members_table(read, positive="nevus")
 
 
+def test_members_say_how_many_patients_they_are_of() -> None:
+    table = predictions()
+    known = table.assign(patient_id=[f"p{k // 3}" for k in range(60)])
+    bare = known.assign(truth=pd.Series(np.nan, table.index, dtype=object))
+    rows = summaries.members_table({"a": known, "b": table, "c": bare}, positive="melanoma")
+    own = known.loc[known["truth"] == "melanoma", "patient_id"].nunique()
+    assert rows["patients"].fillna(-1).tolist() == [20, -1, 20]
+    assert rows["positive_patients"].fillna(-1).tolist() == [own, -1, -1]
+
+
 def test_of_images_without_a_truth_nothing_is_said_but_what_they_are_called() -> None:
     table = predictions().assign(fold=-1)
     called = (table["p_melanoma"] > 0.5).sum()

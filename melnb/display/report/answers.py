@@ -95,7 +95,7 @@ def result_answers(
     compared: pd.DataFrame | None = None,
     calibrator: str = "none",
 ) -> dict[str, str]:
-    """Return what was found, each number with its interval.
+    """Return what was found, each number with its interval; what could not be is no answer.
 
     Args:
         predictions: Predictions table that is reported.
@@ -111,12 +111,14 @@ def result_answers(
     row, name = point.iloc[0], diagnoses.title(positive).lower()
     pooled = _pooled(scores)
     known = predictions[predictions["truth"].notna()]
+    if known.empty:
+        return {"numbers": f"{len(predictions):,} images without a truth: predicted, not judged"}
     by_fold = scores[(scores["metric"] == "AUC") & scores["rows"].str.startswith("fold")]
     answers = {
         "outcome": f"{name} against the rest, as the source labels it",
         "numbers": _counts(known, positive),
-        "discrimination": "; ".join(_estimate(r, r["metric"]) for _, r in pooled.iterrows()),
-        "by_fold": "; ".join(_estimate(r, f"AUC of {r['rows']}") for _, r in by_fold.iterrows()),
+        "discrimination": _estimates((r, r["metric"]) for _, r in pooled.iterrows()),
+        "by_fold": _estimates((r, f"AUC of {r['rows']}") for _, r in by_fold.iterrows()),
         "uncertainty": of_intervals(cluster, float(row["confidence"])),
         "clusters": _clusters(known, cluster),
         "threshold_choice": _threshold(row),
@@ -238,21 +240,29 @@ def _threshold(row: Mapping[str, Any] | pd.Series) -> str:
     how = "the largest sensitivity + specificity" if row["choose"] == "youden" else (
         f"{row['choose']} {row['at']:g}"
     )  # fmt: skip
+    if pd.isna(row["threshold"]):
+        return ""
     if row["choose"] == "threshold":
         return f"{row['threshold']:.4g}, given"
     return f"{row['threshold']:.4g}, chosen by {how} on out-of-fold rows"
 
 
 def _operating_point(row: Mapping[str, Any] | pd.Series) -> str:
-    told = "; ".join(
-        _estimate({"value": row[m], "low": row[f"{m}_low"], "high": row[f"{m}_high"]}, m)
+    told = _estimates(
+        ({"value": row[m], "low": row[f"{m}_low"], "high": row[f"{m}_high"]}, m)
         for m in ("sensitivity", "specificity", "ppv", "npv")
     )
+    if not told:
+        return ""
     fixed = "at this fixed threshold"
     how = fixed if row["choose"] == "threshold" else (
         f"of resamples that choose the threshold anew; what the choice holds, {fixed}"
     )  # fmt: skip
     return f"{told}. PPV and NPV at a prevalence of {row['prevalence']:.3g}; intervals {how}"
+
+
+def _estimates(rows: Iterable[tuple[Mapping[str, Any] | pd.Series, str]]) -> str:
+    return "; ".join(_estimate(row, name) for row, name in rows if pd.notna(row["value"]))
 
 
 def _estimate(row: Mapping[str, Any] | pd.Series, name: str) -> str:

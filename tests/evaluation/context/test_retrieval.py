@@ -48,6 +48,13 @@ def test_it_is_the_official_measure(cohort: pd.DataFrame) -> None:
     assert len(made) == 20 * len(STRATEGIES) * 2
 
 
+def test_nobody_looks_at_more_pictures_than_a_patient_has(binary: Make) -> None:
+    few = binary([True, False] * 30, np.linspace(0, 1, 60)).assign(patient_id=np.arange(60) // 3)
+    made = top_k_sensitivity_curve(few, positive="melanoma")
+    assert sorted(made["k"].unique()) == [1, 2, 3]
+    assert made.loc[made["k"] == 3, "value"].to_numpy() == pytest.approx(1)
+
+
 def test_all_ways_spend_the_same_looks_and_end_at_all(cohort: pd.DataFrame) -> None:
     made = top_k_sensitivity_curve(cohort, positive="melanoma", ks=(1, 2, 25))
     pictures = cohort["patient_id"].value_counts()
