@@ -118,14 +118,15 @@ def pipeline(
     goes to Snakemake: melnb pipeline params/demo.pipeline.yaml -- --executor slurm
     """
     from melnb.board import Board, table
-    from melnb.graph import planned, run_pipeline
+    from melnb.graph import WOULD_FAIL, planned, run_pipeline
     from melnb.pipeline import read_pipeline
 
     cut = next((k for k, text in enumerate(rest) if text.startswith("-")), len(rest))
     plan = read_pipeline(file, rest[:cut])
     if dry_run:
-        click.echo("\n".join(table(planned(plan, force=force))))
-        return
+        plans = planned(plan, force=force)
+        click.echo("\n".join(table(plans)))
+        sys.exit(any(row.state == WOULD_FAIL for row in plans))
     rows = run_pipeline(
         plan, jobs=jobs, gpus=gpus, force=force, extra=rest[cut:], show=Board().show
     )

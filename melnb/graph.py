@@ -31,7 +31,7 @@ from melnb.folders import write_json
 from melnb.freshness import look, notebook_of, run_folder, why_stale
 from melnb.inputs import check_raw_data
 from melnb.launch import adopt, launch, terminable
-from melnb.params import Parameters
+from melnb.params import ParameterError, Parameters
 from melnb.pipeline import Job, Pipeline
 from melnb.rawdata import Look
 from melnb.runs import project_root, read_run
@@ -44,6 +44,7 @@ GPU_STAGES = (
     "04_predict",
     "06b_explain",
 )
+WOULD_FAIL = "would fail"
 _NOTE = "lock.json"  # who holds the pipeline
 _TICK = 0.25  # seconds between looks at the jobs
 Show = Callable[[Sequence[Row]], None]
@@ -73,17 +74,20 @@ def _looks(pipeline: Pipeline, *, force: bool) -> dict[str, Look]:
 
 
 def planned(pipeline: Pipeline, *, force: bool = False) -> list[Row]:
-    """Return what would run, and why.
-
-    Raises:
-        ParameterError: Raw files of what would run are laid out otherwise than it says.
-    """
+    """Return what would run, and why; or fail, as its raw files are laid out otherwise."""
     looks = _looks(pipeline, force=force)
-    _check_raw_data(pipeline, {key: seen.change for key, seen in looks.items()})
-    return [
-        Row(key, "would run" if seen.change else "up to date", note=seen.change or seen.doubt)
-        for key, seen in looks.items()
-    ]
+    return [_planned_row(job, looks[job.key]) for job in pipeline.jobs]
+
+
+def _planned_row(job: Job, seen: Look) -> Row:
+    if not seen.change:
+        return Row(job.key, "up to date", note=seen.doubt)
+    try:
+        check_raw_data(job.parameters)
+    except ParameterError as error:
+        said = str(error).removeprefix(f"{job.key}: ")
+        return Row(job.key, WOULD_FAIL, note=f"{seen.change}; {said}")
+    return Row(job.key, "would run", note=seen.change)
 
 
 def run_pipeline(
@@ -110,14 +114,12 @@ def run_pipeline(
         The rows as they ended.
 
     Raises:
-        ParameterError: Raw files of what would run are laid out otherwise than it says.
         PipelineError: Snakemake is missing or refuses, or the pipeline is running already.
     """
     folder = pipeline.folder
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder) as lock:
         why = reasons(pipeline, force=force)
-        _check_raw_data(pipeline, why)
         rows = [_first_row(job, why[job.key]) for job in pipeline.jobs]
         show(rows)
         for job in pipeline.jobs:
@@ -166,12 +168,6 @@ def run_job(parameters: Parameters, *, state: Path, force: bool = False) -> Path
     result = main_result(read_run(folder)["results"])
     write("done" if before or force else "up to date", result)
     return folder
-
-
-def _check_raw_data(pipeline: Pipeline, why: Mapping[str, str]) -> None:
-    for job in pipeline.jobs:
-        if why[job.key]:
-            check_raw_data(job.parameters)
 
 
 def write_snakefile(pipeline: Pipeline, *, force: bool = False) -> Path:

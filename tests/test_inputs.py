@@ -97,7 +97,9 @@ def test_a_wrong_layout_costs_no_kernel_and_no_tensorflow(project: Path, run: li
         [sys.executable, "-c", f"import sys\n{script}", *run, "source=folders", "folder=data"],
         cwd=project, capture_output=True, text=True,
     )  # fmt: skip
-    assert "02_prepare/demo: folders: no picture in" in done.stderr
+    assert done.returncode
+    assert "02_prepare/demo" in done.stdout + done.stderr
+    assert "folders: no picture in" in done.stdout + done.stderr
     for module in ("papermill", "tensorflow", "keras", "scipy", "plotly"):
         assert f"'{module}'" not in done.stdout
     assert not list(project.glob("outputs/**/*.ipynb"))
