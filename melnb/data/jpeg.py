@@ -16,6 +16,7 @@ _SOI = b"\xff\xd8"
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # any number of 0xFF may stand before one
 # Neither a stuffed zero nor a restart; looked for without more 0xFF before it, nine times as fast.
 _SCAN_END = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+_STRAY = re.compile(rb"\xff[\x01-\xbf]")  # no marker of a picture
 _IN_SEQUENCE = (0xC0, 0xC1)  # frames of Huffman's codes: baseline, extended
 _FRAMES = (*_IN_SEQUENCE, 0xC2, 0xC9, 0xCA)  # progressive, and both by arithmetic
 _COEFFICIENTS = 64
@@ -73,6 +74,8 @@ def read_parts(data: bytes) -> Iterator[Part]:
 def find_only_scan(data: bytes) -> slice | None:
     """Return where the coded pixels lie, if one scan of Huffman's codes in sequence holds them all.
 
+    They end at any marker, be it one that there is not: so libjpeg reads them.
+
     Raises:
         CutJpegError: There are several scans, and the last of them are missing.
         ValueError: It is no JPEG, or a part of it is cut.
@@ -85,8 +88,10 @@ def find_only_scan(data: bytes) -> slice | None:
     if len(scans) > 1 or frames[0].marker not in _IN_SEQUENCE:
         _check_sent(frames[0].data, scans)
         return None
-    header = int.from_bytes(scans[0].data[:2])
-    return slice(scans[0].at + header, scans[0].at + len(scans[0].data))
+    start = scans[0].at + int.from_bytes(scans[0].data[:2])
+    stop = scans[0].at + len(scans[0].data)
+    stray = _STRAY.search(data, start, stop)
+    return slice(start, stray.start() if stray else stop)
 
 
 def _check_sent(frame: bytes, scans: list[Part]) -> None:

@@ -192,6 +192,9 @@ PICTURES: dict[str, tuple[bytes, Outcome | list[str]]] = {
     "a JPEG with zeros put in its midst": (
         WHOLE[:HALF] + bytes(10**6) + WHOLE[HALF:], [r"a\.x: cut off: zeros stand in the place"],
     ),
+    "a JPEG part of which was erased": (
+        WHOLE[:HALF] + b"\xff" * 999 + b"\x17" + WHOLE[HALF + 1000 :], [r"a\.x: .*truncated"],
+    ),
     "a progressive JPEG without its last scans": (
         SCANS[: len(SCANS) // 2] + SCANS[-2:], [r"a\.x: cut off: its last scans are missing"],
     ),
