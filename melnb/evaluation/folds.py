@@ -21,6 +21,7 @@ from melnb.evaluation.rows import (
     estimate,
     row_clusters,
 )
+from melnb.patients.groups import without_gaps
 from melnb.tables import TEST, TableError
 
 T = TypeVar("T")
@@ -80,11 +81,11 @@ def influence_error(
     for k in np.unique(fold):
         own = fold == k
         value, parts = _influence(truth[own], score[own], truth.mean())
-        sums = np.bincount(np.unique(codes[own], return_inverse=True)[1], weights=parts)
+        sums = np.bincount(without_gaps(codes[own]), weights=parts)
         values.append(value)
         squares.append((sums**2).mean() * (1 if clusters is None else _unbiased(len(sums))))
     # A cluster's sum is over its rows, whose mean number turns it into the mean of one row.
-    number = len(np.unique(codes))
+    number = intervals.count_clusters(codes)
     error = math.sqrt(float(np.mean(squares)) / number) * number / len(truth)
     return float(np.mean(values)), error
 
@@ -191,14 +192,11 @@ def _within_folds(rows: pd.DataFrame, cluster: str) -> np.ndarray | None:
 def _influence(truth: np.ndarray, score: np.ndarray, share: float) -> tuple[float, np.ndarray]:
     """Return a fold's AUC and the influence of each of its rows on it, at a share of positives."""
     positives, negatives = int(truth.sum()), int((~truth).sum())
-    together = intervals.midranks(score)
-    wins = np.empty(len(score))
-    wins[truth] = (together[truth] - intervals.midranks(score[truth])) / negatives
-    wins[~truth] = 1 - (together[~truth] - intervals.midranks(score[~truth])) / positives
-    value = float(wins[truth].mean())
+    won = intervals.wins(truth, score)
+    value = float(won[truth].mean())
     factors = (math.sqrt(_unbiased(k)) for k in (positives, negatives))
     weight = np.where(truth, *(f / s for f, s in zip(factors, (share, 1 - share), strict=True)))
-    return value, (wins - value) * weight
+    return value, (won - value) * weight
 
 
 def _unbiased(number: int) -> float:

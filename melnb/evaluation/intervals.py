@@ -56,15 +56,26 @@ def auc_parts(truth: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
     parts = np.full(len(score), np.nan)
     if positives == 0 or negatives == 0:
         return math.nan, parts
-    together = midranks(score)
-    # The share of the other class that each row beats; half of a tie is won.
-    of_positives = (together[truth] - midranks(score[truth])) / negatives
-    of_negatives = 1 - (together[~truth] - midranks(score[~truth])) / positives
-    value = float(of_positives.mean())
+    won = wins(truth, score)
+    value = float(won[truth].mean())
     if positives > 1 and negatives > 1:
-        parts[truth] = (of_positives - value) / positives
-        parts[~truth] = (of_negatives - value) / negatives
+        parts[truth] = (won[truth] - value) / positives
+        parts[~truth] = (won[~truth] - value) / negatives
     return value, parts
+
+
+def wins(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return the share of the others that a positive row beats, of the positives that beat another.
+
+    Half of a tie is won. Arguments are those of `auc_parts`; both classes are there.
+    """
+    _, step = np.unique(score, return_inverse=True)
+    won = np.empty(len(score))
+    for own, others in ((truth, ~truth), (~truth, truth)):
+        counts = np.bincount(step[others], minlength=int(step.max()) + 1)
+        below = np.cumsum(counts) - counts / 2
+        won[own] = below[step[own]] / others.sum()
+    return np.where(truth, won, 1 - won)
 
 
 def auc_covariance(
@@ -98,6 +109,11 @@ def auc_covariance(
         sums, own = _cluster_sums(parts, whose & (groups == group), codes)
         found += (own * sums) @ (own * sums).T - (together * sums) @ (together * sums).T
     return np.asarray(found)
+
+
+def count_clusters(codes: np.ndarray) -> int:
+    """Return how many different whole numbers from 0 there are."""
+    return int(np.count_nonzero(np.bincount(codes)))
 
 
 def parts_covariance(parts: np.ndarray, clusters: np.ndarray | None = None) -> np.ndarray:
@@ -249,6 +265,6 @@ def _cluster_sums(
     number = int(codes.max(initial=-1)) + 1
     kept = np.where(rows, parts, 0.0)
     sums = np.stack([np.bincount(codes, weights=p, minlength=number) for p in kept])
-    held = np.array([[len(np.unique(codes[own]))] for own in rows], dtype=float)
+    held = np.array([[count_clusters(codes[own])] for own in rows], dtype=float)
     factor = np.divide(held, held - 1, out=np.full(held.shape, np.nan), where=held > 1)
     return sums, np.sqrt(factor)

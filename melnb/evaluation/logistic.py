@@ -8,6 +8,8 @@ import numpy as np
 
 from melnb.spread import LEAST
 
+_ROWS_AT_ONCE = 16_384  # what a step makes of them stays in a core's cache: a third of the time
+
 
 def expit(log_odds: np.ndarray) -> np.ndarray:
     """Return the probabilities of log-odds, without overflow."""
@@ -39,16 +41,17 @@ def fit_logistic(
     scale = np.where(scale > LEAST, scale, 1.0)
     scaled = design / scale
     penalty = np.broadcast_to(np.asarray(ridge, dtype=float), scale.shape) / len(target)
+    offsets = np.broadcast_to(np.asarray(offset, dtype=float), target.shape)
+    starts = range(0, len(target), _ROWS_AT_ONCE)
+    blocks = [[v[k : k + _ROWS_AT_ONCE] for v in (scaled, target, offsets)] for k in starts]
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
-        odds = scaled @ at + offset
-        cost = np.logaddexp(0, odds) - target * odds
-        slope = scaled.T @ (expit(odds) - target) / len(target) + penalty * at
-        return float(cost.mean() + (penalty * at**2).sum() / 2), slope
+        costs, slopes = zip(*(_loss(at, *rows) for rows in blocks), strict=True)
+        cost, slope = sum(costs) / len(target), sum(slopes) / len(target)
+        return float(cost + (penalty * at**2).sum() / 2), slope + penalty * at
 
     def curvature(at: np.ndarray) -> np.ndarray:
-        chance = expit(scaled @ at + offset)
-        spread = (scaled.T * (chance * (1 - chance))) @ scaled / len(target)
+        spread = sum(_curvature(at, *rows) for rows in blocks) / len(target)
         return np.asarray(spread + np.diag(penalty))
 
     start = np.zeros(design.shape[1])
@@ -90,3 +93,21 @@ def logistic_covariance(
     parts = (design * (target - chance)[:, None]).T
     sums = np.stack([np.bincount(clusters, weights=p, minlength=number) for p in parts])
     return np.asarray(inverse @ (sums @ sums.T) @ inverse * (number / (number - 1)))
+
+
+def _loss(
+    at: np.ndarray, design: np.ndarray, target: np.ndarray, offset: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return the sum of the losses of some rows, and its slope."""
+    odds = design @ at + offset
+    small = np.exp(-np.abs(odds))
+    cost = np.maximum(odds, 0) + np.log1p(small) - target * odds
+    return float(cost.sum()), design.T @ (expit(odds) - target)
+
+
+def _curvature(
+    at: np.ndarray, design: np.ndarray, target: np.ndarray, offset: np.ndarray
+) -> np.ndarray:
+    """Return the sum of the curvatures of some rows."""
+    chance = expit(design @ at + offset)
+    return np.asarray((design.T * (chance * (1 - chance))) @ design)

@@ -217,7 +217,7 @@ def _fewest_clusters(rows: pd.DataFrame, cluster: str) -> int:
     clusters = row_clusters(rows, cluster)
     truth = rows["truth"].to_numpy()
     codes = np.arange(len(rows)) if clusters is None else clusters
-    return min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])))
+    return min(intervals.count_clusters(codes[own]) for own in (truth, ~truth))
 
 
 def few_remark(rows: pd.DataFrame, cluster: str = "") -> str:

@@ -20,6 +20,15 @@ def group_codes(*columns: pd.Series | np.ndarray) -> np.ndarray:
     return np.asarray(pd.factorize(np.where(unknown, known + np.cumsum(unknown), codes))[0])
 
 
+def without_gaps(codes: np.ndarray) -> np.ndarray:
+    """Return whole numbers from 0 numbered anew, in their order, so that each is there.
+
+    `numpy.unique` would sort them: at a million rows it takes 20 times as long.
+    """
+    held = np.bincount(codes) > 0
+    return np.asarray((np.cumsum(held) - 1)[codes])
+
+
 def first_known(images: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
     """Return the first known of several ids of each row, told apart by the column's name.
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq
 
 from melnb.evaluation.calibration.probabilities import LEAST, logit
 from melnb.evaluation.logistic import expit, fit_logistic
@@ -18,6 +18,7 @@ from melnb.spread import mean_and_deviation
 Method = Literal["none", "temperature", "platt", "beta", "isotonic"]
 METHODS: tuple[Method, ...] = ("none", "temperature", "platt", "beta", "isotonic")
 Parameters = Mapping[str, tuple[float, ...]]
+_ROWS_AT_ONCE = 16_384  # what is made of them stays in a core's cache
 _COLDEST, _HOTTEST = 1e-2, 1e2  # of a temperature: classes that are wholly apart would ask for 0
 
 
@@ -68,17 +69,30 @@ def fit_temperature(values: np.ndarray, codes: np.ndarray) -> float:
         From 0.01 to 100; above 1 where the probabilities are too sure.
     """
     logs = np.log(np.maximum(values, LEAST))
-    true = logs[np.arange(len(logs)), codes]
+    wanted = float(logs[np.arange(len(logs)), codes].mean())
+    # A line for each class: the highest of a row is then found in many rows at once.
+    by_class = np.ascontiguousarray(logs.T)
+    starts = range(0, len(logs), _ROWS_AT_ONCE)
+    blocks = [by_class[:, k : k + _ROWS_AT_ONCE] for k in starts]
 
-    def loss(log_temperature: float) -> float:
-        cold = logs / np.exp(log_temperature)
-        top = cold.max(axis=1)
-        together = top + np.log(np.exp(cold - top[:, None]).sum(axis=1))
-        return float((together - true / np.exp(log_temperature)).mean())
+    def lacking(log_temperature: float) -> float:
+        """Return how far the true class's mean logarithm is above that stated: it rises."""
+        cold = np.exp(-log_temperature)
+        return wanted - sum(_stated(own, cold) for own in blocks) / len(logs)
 
-    bounds = (np.log(_COLDEST), np.log(_HOTTEST))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
-    return float(np.exp(found.x))
+    ends = (np.log(_COLDEST), np.log(_HOTTEST))
+    if lacking(ends[0]) >= 0:
+        return _COLDEST
+    if lacking(ends[1]) <= 0:
+        return _HOTTEST
+    return float(np.exp(brentq(lacking, *ends, xtol=1e-14)))
+
+
+def _stated(logs: np.ndarray, cold: float) -> float:
+    """Return the sum of the mean logarithms that rows at this 1 / temperature state themselves."""
+    odds = logs * cold
+    weights = np.exp(odds - odds.max(axis=0))
+    return float(((weights * logs).sum(axis=0) / weights.sum(axis=0)).sum())
 
 
 def at_temperature(values: np.ndarray, temperature: float) -> np.ndarray:

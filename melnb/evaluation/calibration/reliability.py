@@ -12,6 +12,7 @@ import pandas as pd
 from melnb.evaluation.calibration.probabilities import probability_rows
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.rows import row_clusters
+from melnb.patients.groups import without_gaps
 
 Spacing = Literal["width", "mass"]
 COLUMNS = (
@@ -99,8 +100,7 @@ def bin_codes(score: np.ndarray, *, bins: int, spacing: Spacing) -> np.ndarray:
     _, group, counts = np.unique(score, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - counts / 2
     place = (middle * bins / max(1, len(score))).astype(int)
-    _, dense = np.unique(place, return_inverse=True)
-    return np.asarray(dense[group])
+    return np.asarray(without_gaps(place)[group])
 
 
 def _members(codes: np.ndarray, bins: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -19,6 +19,8 @@ from melnb.evaluation.rows import row_clusters
 if TYPE_CHECKING:
     from scipy import sparse
 
+_DENSE = 0.2  # of the cells of a table
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -104,10 +106,12 @@ def resampled_parts(
         n = len(clusters)
         shape = (n, int(clusters.max()) + 1)
         parts = parts @ sparse.csr_array((np.ones(n), (np.arange(n), clusters)), shape=shape)
-        parts = parts.toarray()
+        # Where clusters lie in most bins, zeros cost less than the places of what is not zero.
+        if parts.nnz > _DENSE * np.prod(parts.shape):
+            parts = parts.toarray()
     whole = (parts @ np.ones((parts.shape[1], 1))).T
     made = [
-        (parts @ counts.T.astype(float)).T
+        (parts @ np.ascontiguousarray(counts.T, dtype=float)).T
         for counts in bootstrap.resample_counts(parts.shape[1], draws=draws, seed=seed)
     ]
     return whole, np.concatenate(made) if made else np.empty((0, parts.shape[0]))

@@ -187,7 +187,7 @@ def _fixed_rows(
     ]
     made = []
     for measure, among in (("sensitivity", truth), ("specificity", ~truth)):
-        own = None if clusters is None else np.unique(clusters[among], return_inverse=True)[1]
+        own = None if clusters is None else clusters[among]
         first, second = (r[among] for r in right)
         counts = paired_counts(first, second, own)
         known = not any(math.isnan(cut) for cut in cuts)

@@ -14,6 +14,7 @@ from melnb.evaluation.calibration.probabilities import logit
 from melnb.evaluation.multiplicity import with_holm
 from melnb.evaluation.rows import binary_rows, row_clusters
 from melnb.evaluation.summaries import cluster_column
+from melnb.patients.groups import without_gaps
 from melnb.spread import mean_and_deviation
 
 ALL = "all"  # rows of both classes
@@ -21,7 +22,7 @@ COLUMNS = (
     "source", "class", "median_internal", "median", "ks", "ks_p", "wasserstein", "wasserstein_p",
     "psi", "psi_p", "n_internal", "n", "note",
 )  # fmt: skip
-_CELLS = 500_000  # of a block of draws, so that memory stays bounded
+_ROWS_AT_ONCE, _CELLS = 16_384, 65_536  # of a block of rows, and of draws: in a core's cache
 _TAIL = 0.001  # of all scores, at each end, that a histogram's outer bins take in
 
 
@@ -105,32 +106,64 @@ def score_shift(
 
 
 @dataclass(frozen=True)
-class _Pooled:
-    """Scores of two sources in rising order.
+class _Block:
+    """Scores of two sources that follow each other in rising order.
 
     Attributes:
-        last: Of each row, whether it is the last of its value.
-        widths: From each distinct value to the next; 0 behind the last.
-        bins: n x bins, 1 where a row is in a bin.
+        clusters: Of each row, its cluster.
+        last: Places of the rows that are the last of their value.
+        ranks: Of these, how many rows of all blocks lie up to them.
+        widths: From their values to the next; 0 behind the very last.
+        ends: Places of the rows that are the last of their bin.
     """
 
+    clusters: np.ndarray
     last: np.ndarray
+    ranks: np.ndarray
     widths: np.ndarray
-    bins: np.ndarray
+    ends: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Scores of two sources, in blocks of which a deal's counts stay in a core's cache.
+
+    Attributes:
+        blocks: In rising order.
+        sizes: Rows of each cluster.
+        up_to: Rows up to the end of each bin.
+    """
+
+    blocks: list[_Block]
+    sizes: np.ndarray
+    up_to: np.ndarray
 
     def distances(self, external: np.ndarray) -> np.ndarray:
-        """Return KS, Wasserstein and the index of draws x n marks of external rows, draws x 3."""
-        sides = [external.astype(float), (~external).astype(float)]
-        totals = [side.sum(axis=1, keepdims=True) for side in sides]
-        steps = sides[0] / totals[0] - sides[1] / totals[1]
-        apart = np.abs(np.cumsum(steps, axis=1)[:, self.last])
-        number = self.bins.shape[1]
-        shares = [
-            (side @ self.bins + 0.5) / (total + 0.5 * number)
-            for side, total in zip(sides, totals, strict=True)
-        ]
-        index = ((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum(axis=1)
-        return np.stack([apart.max(axis=1), apart @ self.widths, index], axis=1)
+        """Return KS, Wasserstein and the index of draws x clusters marks of external ones."""
+        totals = external @ self.sizes[:, None]
+        rest = self.sizes.sum() - totals
+        before, ends = np.zeros_like(totals), []
+        largest, moved = np.zeros(len(totals)), np.zeros(len(totals))
+        for own in self.blocks:
+            marks = np.take(external, own.clusters, axis=1)
+            counts = np.cumsum(marks, axis=1, dtype=totals.dtype) + before
+            before = counts[:, -1:]
+            ends.append(counts[:, own.ends])
+            apart = np.take(counts, own.last, axis=1) * (1 / totals + 1 / rest)
+            apart = np.abs(apart - own.ranks * (1 / rest))
+            largest = np.maximum(largest, apart.max(axis=1, initial=0))
+            moved += apart @ own.widths
+        index = self._index(np.concatenate(ends, axis=1), totals, rest)
+        return np.stack([largest, moved, index], axis=1)
+
+    def _index(self, counts: np.ndarray, totals: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """Return the stability index from the external rows up to the end of each bin."""
+        both = ((counts, totals), (self.up_to - counts, rest))
+        first, second = (
+            (np.diff(own, axis=1, prepend=0) + 0.5) / (whole + 0.5 * len(self.up_to))
+            for own, whole in both
+        )
+        return np.asarray(((first - second) * np.log(first / second)).sum(axis=1))
 
 
 def _scores(table: pd.DataFrame, positive: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -146,7 +179,7 @@ def _of_class(
 ) -> tuple[np.ndarray, np.ndarray]:
     values, truth, codes = scores
     own = np.ones_like(truth) if label == ALL else truth == (label == positive)
-    return values[own], np.unique(codes[own], return_inverse=True)[1]
+    return values[own], without_gaps(codes[own])
 
 
 def _shifted(
@@ -163,35 +196,46 @@ def _shifted(
     number = int(own[1].max()) + 1
     values = np.concatenate([own[0], theirs[0]])
     codes = np.concatenate([own[1], theirs[1] + number])
-    order = np.argsort(values, kind="stable")
-    pooled = _pool(values[order], own[0], bins)
-    codes, of_cluster = codes[order], np.arange(int(codes.max()) + 1) >= number
-    found = pooled.distances(of_cluster[codes][None])[0]
+    order, of_cluster = np.argsort(values, kind="stable"), np.arange(int(codes.max()) + 1) >= number
+    pooled = _pool(values[order], codes[order], _cuts(own[0], bins))
+    found = pooled.distances(of_cluster[None])[0]
     row: dict[str, object] = {"median_internal": np.median(own[0]), "median": np.median(theirs[0])}
     row |= dict(zip(("ks", "wasserstein", "psi"), found, strict=True))
     if min(number, len(of_cluster) - number) < 2:
         return row | {"note": "p not estimable: a source has one patient or row of the class"}
     beyond = np.zeros(3)
     for marks in _dealt(of_cluster, draws, seed, len(values)):
-        beyond += (pooled.distances(marks[:, codes]) >= found - 1e-12).sum(axis=0)
+        beyond += (pooled.distances(marks) >= found - 1e-12).sum(axis=0)
     # The data themselves are one of the deals: Phipson and Smyth 2010, Statistical Applications
     # in Genetics and Molecular Biology 9:39.
     p = (beyond + 1) / (draws + 1) if draws else np.full(3, math.nan)
     return row | dict(zip(("ks_p", "wasserstein_p", "psi_p"), p, strict=True)) | {"note": ""}
 
 
-def _pool(values: np.ndarray, internal: np.ndarray, bins: int) -> _Pooled:
-    last = np.append(values[1:] != values[:-1], True)
+def _cuts(internal: np.ndarray, bins: int) -> np.ndarray:
+    return np.unique(np.quantile(internal, np.linspace(0, 1, bins + 1)[1:-1]))
+
+
+def _pool(values: np.ndarray, clusters: np.ndarray, cuts: np.ndarray) -> _Pooled:
+    """Return rising values and their clusters, cut into blocks and bins."""
+    n = len(values)
+    last = np.flatnonzero(np.append(values[1:] != values[:-1], True))
     widths = np.append(np.diff(values[last]), 0.0)
-    cuts = np.unique(np.quantile(internal, np.linspace(0, 1, bins + 1)[1:-1]))
-    places = np.searchsorted(cuts, values, side="left")
-    return _Pooled(last, widths, np.eye(len(cuts) + 1)[places])
+    up_to = np.append(np.searchsorted(values, cuts, side="right"), n)
+    blocks = []
+    for start in range(0, n, _ROWS_AT_ONCE):
+        stop = start + _ROWS_AT_ONCE
+        own = slice(*np.searchsorted(last, [start, stop]))
+        ends = up_to[(up_to > start) & (up_to <= stop)] - 1
+        part = clusters[start:stop], last[own] - start, last[own] + 1, widths[own], ends - start
+        blocks.append(_Block(*part))
+    return _Pooled(blocks, np.bincount(clusters), up_to)
 
 
 def _dealt(of_cluster: np.ndarray, draws: int, seed: int, rows: int) -> Iterator[np.ndarray]:
     """Yield blocks of deals of the sources to clusters, draws x clusters."""
     generator = np.random.default_rng(seed)
-    block = max(1, _CELLS // rows)
+    block = max(1, _CELLS // min(rows, _ROWS_AT_ONCE))
     for start in range(0, draws, block):
         size = min(block, draws - start)
         yield generator.permuted(np.tile(of_cluster, (size, 1)), axis=1)

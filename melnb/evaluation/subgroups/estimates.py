@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import bootstrap, rankings, rows
-from melnb.evaluation.intervals import auc_delong, auc_limits
+from melnb.evaluation.intervals import auc_delong, auc_limits, count_clusters
 from melnb.evaluation.proportions import clustered_wilson
 from melnb.evaluation.subgroups.levels import join_levels
+from melnb.patients.groups import without_gaps
 
 ALL = "all"  # the column and the level of the pooled rows
 METRICS = (
@@ -48,7 +49,7 @@ class Arrays(NamedTuple):
     def take(self, where: np.ndarray) -> Arrays:
         """Return some of the rows, their clusters numbered anew."""
         codes = self.clusters
-        own = None if codes is None else np.unique(codes[where], return_inverse=True)[1]
+        own = None if codes is None else without_gaps(codes[where])
         return Arrays(self.truth[where], self.score[where], self.flagged[where], own)
 
     def count_clusters(self, where: np.ndarray | None = None) -> int:
@@ -56,7 +57,7 @@ class Arrays(NamedTuple):
         truth = self.truth if where is None else self.truth[where]
         if self.clusters is None:
             return len(truth)
-        return len(np.unique(self.clusters if where is None else self.clusters[where]))
+        return count_clusters(self.clusters if where is None else self.clusters[where])
 
 
 def subgroup_metrics(
