@@ -106,9 +106,10 @@ def resampled_parts(
         n = len(clusters)
         shape = (n, int(clusters.max()) + 1)
         parts = parts @ sparse.csr_array((np.ones(n), (np.arange(n), clusters)), shape=shape)
-        # Where clusters lie in most bins, zeros cost less than the places of what is not zero.
-        if parts.nnz > _DENSE * np.prod(parts.shape):
-            parts = parts.toarray()
+        # Where clusters lie in most bins, zeros cost less than the places of what is not zero. Else
+        # by cluster: the sums that it adds to stay in a core's cache.
+        dense = parts.nnz > _DENSE * parts.shape[0] * parts.shape[1]
+        parts = parts.toarray() if dense else parts.tocsc()
     whole = (parts @ np.ones((parts.shape[1], 1))).T
     made = [
         (parts @ np.ascontiguousarray(counts.T, dtype=float)).T

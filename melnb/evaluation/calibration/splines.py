@@ -195,7 +195,8 @@ def spline_basis(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
 
 def _cube(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.maximum(values, 0) ** 3)
+    above = np.maximum(values, 0)
+    return np.asarray(above * above * above)  # a power costs six times as much
 
 
 def _fit(rows: pd.DataFrame, positive: str, knots: int, cluster: str) -> tuple[_Fit | None, str]:
