@@ -21,8 +21,9 @@ from melnb.evaluation.rankings import Statistic, quotient, ranking_steps
 _CELL_COST = 6  # a multinomial cell costs as much as drawing so many rows
 _CELLS_AT_ONCE = 160_000  # a block of draws stays in a core's cache
 # Of more things it does not, and what a block is multiplied by comes from memory each time, for two
-# draws as for sixteen: these are ten times as fast together.
-_FEWEST_DRAWS, _MOST_CELLS = 16, 2_000_000
+# draws as for eight. Memory stays bounded.
+_FEWEST_DRAWS, _MOST_CELLS = 8, 2_000_000
+_EXACT = 2**24  # float32 holds every whole number up to it, in half the memory
 
 
 def resample_counts(number: int, *, draws: int, seed: int, block: int = 0) -> Iterator[np.ndarray]:
@@ -230,18 +231,7 @@ def _count_draws(
     """
     cells = 2 * (int(cell.max()) // 2 + 1)
     if clusters is not None:
-        # Imported here, as it would double what this module costs to import.
-        from scipy import sparse
-
-        number = int(clusters.max()) + 1
-        ones = np.ones(len(cell))
-        held = sparse.coo_array((ones, (cell, clusters)), shape=(cells, number)).tocsr()
-        block = draws_at_once(max(number, cells))
-        for counts in resample_counts(number, draws=draws, seed=seed, block=block):
-            drawn = np.ascontiguousarray((held @ counts.T.astype(float)).T)
-            # Statistics read each draw many times, and so want few at a time.
-            few = max(1, _CELLS_AT_ONCE // cells)
-            yield from (drawn[k : k + few] for k in range(0, len(drawn), few))
+        yield from _cluster_draws(cell, cells, draws, seed, clusters)
         return
     generator = np.random.default_rng(seed)
     shares = np.bincount(cell, minlength=cells) / len(cell)
@@ -254,3 +244,22 @@ def _count_draws(
             rows = (generator.integers(len(cell), size=len(cell)) for _ in range(size))
             counts = np.stack([np.bincount(cell[r], minlength=cells) for r in rows])
         yield counts.astype(float)
+
+
+def _cluster_draws(
+    cell: np.ndarray, cells: int, draws: int, seed: int, clusters: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield `_count_draws` of whole clusters."""
+    # Imported here, as it would double what this module costs to import.
+    from scipy import sparse
+
+    number = int(clusters.max()) + 1
+    held = sparse.coo_array((np.ones(len(cell)), (cell, clusters)), shape=(cells, number)).tocsr()
+    kind = np.float32 if held.max() * number < _EXACT else np.float64
+    held, block = held.astype(kind), draws_at_once(max(number, cells))
+    few = max(1, _CELLS_AT_ONCE // cells)
+    for counts in resample_counts(number, draws=draws, seed=seed, block=block):
+        found = held @ np.ascontiguousarray(counts.T, dtype=kind)
+        drawn = np.ascontiguousarray(found.T, dtype=float)
+        # Statistics read each draw many times, and so want few of them at a time.
+        yield from (drawn[k : k + few] for k in range(0, len(drawn), few))

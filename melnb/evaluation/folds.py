@@ -185,8 +185,8 @@ def _within_folds(rows: pd.DataFrame, cluster: str) -> np.ndarray | None:
     clusters = row_clusters(rows, cluster)
     if clusters is None:
         return None
-    pairs = np.column_stack([rows["fold"].to_numpy(), clusters])
-    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
+    _, fold = np.unique(rows["fold"].to_numpy(), return_inverse=True)
+    return without_gaps(fold * (int(clusters.max(initial=-1)) + 1) + clusters)
 
 
 def _influence(truth: np.ndarray, score: np.ndarray, share: float) -> tuple[float, np.ndarray]:
