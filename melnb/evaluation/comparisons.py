@@ -21,6 +21,7 @@ from melnb.evaluation.rows import (
     absent_clusters,
     binary_rows,
     few_remark,
+    joined_rows,
     row_clusters,
 )
 from melnb.tables import TableError
@@ -255,7 +256,7 @@ def _shared_rows(
     rows = base.drop(columns="score")
     for k, (name, table) in enumerate(tables.items()):
         own = table[["image_id", "truth", "score"]].rename(columns={"score": f"score {k}"})
-        rows = rows.merge(own, on="image_id", suffixes=("", " of member"))
+        rows = joined_rows(rows, own, suffix=" of member")
         wrong = rows["truth"] != rows.pop("truth of member")
         if wrong.any():
             raise TableError(

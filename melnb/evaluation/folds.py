@@ -19,6 +19,7 @@ from melnb.evaluation.rows import (
     auc_remark,
     binary_rows,
     estimate,
+    joined_rows,
     row_clusters,
 )
 from melnb.patients.groups import without_gaps
@@ -209,7 +210,7 @@ def _paired(first: pd.DataFrame, second: pd.DataFrame, positive: str, name: str)
         binary_rows(t[t["fold"] != TEST], positive=positive)[["image_id", "fold", "truth", "score"]]
         for t in (first, second)
     )
-    rows = own.merge(theirs, on="image_id", suffixes=("", "_second"))
+    rows = joined_rows(own, theirs)
     wrong = rows["truth"] != rows["truth_second"]
     if wrong.any():
         raise TableError(

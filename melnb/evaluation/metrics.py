@@ -23,6 +23,7 @@ from melnb.evaluation.rows import (
     binary_rows,
     bootstrap_estimate,
     difference_row,
+    joined_rows,
     threshold_counts,
 )
 from melnb.tables import TEST
@@ -258,7 +259,7 @@ def auc_comparison(
     made = []
     for other, second in others:
         score = binary_rows(second, positive=positive)[["image_id", "truth", "score"]]
-        both = reference.merge(score, on="image_id", suffixes=("", "_second"))
+        both = joined_rows(reference, score)
         row = difference_row(both, positive=positive, confidence=confidence, cluster=cluster)
         made.append({"first": name, "second": other, **row})
     return with_holm(pd.DataFrame(made, columns=["first", "second", *DIFFERENCE_COLUMNS]))

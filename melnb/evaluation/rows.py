@@ -91,6 +91,31 @@ def _is_same(first: pd.Series, second: pd.Series) -> bool:
     return all(one[key] == other[key] for key in ("data", "shape", "strides", "typestr"))
 
 
+def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    """Return whether two tables are of the same images in the same order, as members' mostly are.
+
+    Then nothing need be looked up, which for a million names takes half a second.
+    """
+    return np.array_equal(*(t["image_id"].to_numpy(dtype=object) for t in (first, second)))
+
+
+def joined_rows(
+    rows: pd.DataFrame, others: pd.DataFrame, *, suffix: str = "_second"
+) -> pd.DataFrame:
+    """Return the rows of the images that both hold, by `image_id`, in the order of the first.
+
+    Args:
+        rows: A row for each image.
+        others: Likewise; columns that the first has too get the suffix.
+        suffix: Of their names.
+    """
+    if not same_images(rows, others):
+        return rows.merge(others, on="image_id", suffixes=("", suffix))
+    new = {str(c): f"{c}{suffix}" if c in rows else str(c) for c in others}
+    columns = others.rename(columns=new).drop(columns=new["image_id"])
+    return pd.concat([table.reset_index(drop=True) for table in (rows, columns)], axis=1)
+
+
 def threshold_counts(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the distinct scores, falling, and the true and false positives flagged at each."""
     threshold, group = np.unique(-rows["score"].to_numpy(), return_inverse=True)

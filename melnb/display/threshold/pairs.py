@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.rows import binary_rows, threshold_counts
+from melnb.evaluation.rows import binary_rows, joined_rows, threshold_counts
 from melnb.tables import TableError
 
 Counts = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -46,7 +46,7 @@ def paired(rows: pd.DataFrame, other: pd.DataFrame, *, positive: str) -> Pair:
         TableError: The two have too few images in common, or disagree about a truth.
     """
     theirs = binary_rows(other, positive=positive)[["image_id", "truth", "score"]]
-    both = rows.merge(theirs, on="image_id", suffixes=("", "_other"))
+    both = joined_rows(rows, theirs, suffix="_other")
     truth = both["truth"].to_numpy()
     if not truth.any() or truth.all():
         raise TableError(

@@ -19,7 +19,7 @@ import pandas as pd
 from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.parts import crossfit_parts
 from melnb.evaluation.proportions import clustered_wilson
-from melnb.evaluation.rows import row_clusters
+from melnb.evaluation.rows import joined_rows, row_clusters
 from melnb.tables import TEST, TableError, class_names
 
 REST = "rest"  # every class but the positive one
@@ -150,7 +150,7 @@ def coverage_by_group(
         twice = groups.loc[groups["image_id"].duplicated(), "image_id"].iloc[0]
         raise TableError(f"groups: image_id {twice} is there twice: keep one row for each image")
     own = sets.drop(columns=[by] if by in sets else [])
-    joined = own.merge(groups[["image_id", by]], on="image_id", how="inner")
+    joined = joined_rows(own, groups[["image_id", by]])
     return _coverage(dict(list(joined.groupby(by, observed=True))), confidence, cluster, by=by)
 
 

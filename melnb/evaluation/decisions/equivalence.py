@@ -22,7 +22,13 @@ from melnb.evaluation.intervals import NO_ERROR, one_sided_p
 from melnb.evaluation.multiplicity import holm_adjusted
 from melnb.evaluation.proportions import paired_counts, tango_interval, tango_score
 from melnb.evaluation.rankings import quotient
-from melnb.evaluation.rows import absent_class, binary_rows, difference_row, row_clusters
+from melnb.evaluation.rows import (
+    absent_class,
+    binary_rows,
+    difference_row,
+    joined_rows,
+    row_clusters,
+)
 
 COLUMNS = (
     "measure", "first", "second", "verdict", "difference", "low", "high", "margin",
@@ -82,7 +88,7 @@ def equivalence_table(
     made = []
     for other, second in others:
         theirs = binary_rows(second, positive=positive)[["image_id", "truth", "score"]]
-        rows = reference.merge(theirs, on="image_id", suffixes=("", "_second"))
+        rows = joined_rows(reference, theirs)
         area = difference_row(rows, positive=positive, confidence=confidence, cluster=cluster)
         found = [_area_row(area, margin, cluster)]
         if thresholds is None and choose != "threshold":

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from melnb.evaluation.rows import binary_rows
+from melnb.evaluation.rows import binary_rows, joined_rows
 
 
 def worst_errors(
@@ -21,7 +21,7 @@ def worst_errors(
     rows = binary_rows(predictions, positive=positive)
     rows = rows.head(0) if math.isnan(threshold) else rows
     rows = rows.rename(columns={"truth": "is_positive"})
-    rows = rows.merge(predictions[["image_id", "truth"]], on="image_id")
+    rows = joined_rows(rows, predictions[["image_id", "truth"]])
     flagged = rows["score"] >= threshold
     made = []
     for error, wrong, rising in (

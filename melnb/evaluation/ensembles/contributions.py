@@ -14,7 +14,7 @@ from melnb.evaluation.ensembles.blends import blend_aligned
 from melnb.evaluation.ensembles.crossfits import Keywords, needs_folds
 from melnb.evaluation.intervals import normal_quantile
 from melnb.evaluation.multiplicity import with_holm
-from melnb.evaluation.rows import auc_estimate, binary_rows, difference_row
+from melnb.evaluation.rows import auc_estimate, binary_rows, difference_row, joined_rows
 
 
 def member_correlation(
@@ -106,7 +106,7 @@ def _lost(
 ) -> dict[str, Any]:
     """Return what the blend of everyone has more than that of the others, on the same images."""
     without = others[["image_id", "truth", "score"]]
-    both = everyone.merge(without, on="image_id", suffixes=("", "_second"))
+    both = joined_rows(everyone, without)
     return difference_row(both, positive=positive, confidence=confidence, cluster=cluster)
 
 

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from melnb.evaluation.rows import same_images
 from melnb.tables import TableError
 
 UNKNOWN = "unknown"  # the level of what is missing
@@ -75,7 +76,10 @@ def join_levels(
         raise TableError(f"groups: no column {absent} among {[str(c) for c in groups]}")
     if not wanted:
         return {}
-    place = pd.Index(groups["image_id"]).get_indexer(pd.Index(rows["image_id"]))
+    if same_images(rows, groups):
+        place = np.arange(len(rows))
+    else:
+        place = pd.Index(groups["image_id"]).get_indexer(pd.Index(rows["image_id"]))
     if len(rows) and (place < 0).all():
         raise TableError(
             f"groups: holds none of the {len(rows)} images predicted "
