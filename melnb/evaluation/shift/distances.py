@@ -112,14 +112,14 @@ class _Block:
     Attributes:
         clusters: Of each row, its cluster.
         last: Places of the rows that are the last of their value.
-        ranks: Of these, how many rows of all blocks lie up to them.
+        shares: Of all rows, those up to them.
         widths: From their values to the next; 0 behind the very last.
         ends: Places of the rows that are the last of their bin.
     """
 
     clusters: np.ndarray
     last: np.ndarray
-    ranks: np.ndarray
+    shares: np.ndarray
     widths: np.ndarray
     ends: np.ndarray
 
@@ -140,21 +140,25 @@ class _Pooled:
 
     def distances(self, external: np.ndarray) -> np.ndarray:
         """Return KS, Wasserstein and the index of draws x clusters marks of external ones."""
-        totals = external @ self.sizes[:, None]
+        totals = (external @ self.sizes[:, None]).astype(float)
         rest = self.sizes.sum() - totals
         before, ends = np.zeros_like(totals), []
         largest, moved = np.zeros(len(totals)), np.zeros(len(totals))
         for own in self.blocks:
             marks = np.take(external, own.clusters, axis=1)
-            counts = np.cumsum(marks, axis=1, dtype=totals.dtype) + before
+            counts = np.cumsum(marks, axis=1, dtype=float)
+            counts += before
             before = counts[:, -1:]
             ends.append(counts[:, own.ends])
-            apart = np.take(counts, own.last, axis=1) * (1 / totals + 1 / rest)
-            apart = np.abs(apart - own.ranks * (1 / rest))
-            largest = np.maximum(largest, apart.max(axis=1, initial=0))
-            moved += apart @ own.widths
+            # By how many rows the external ones are ahead of their share of all up to there.
+            ahead = np.take(counts, own.last, axis=1)
+            ahead -= own.shares * totals
+            np.abs(ahead, out=ahead)
+            largest = np.maximum(largest, ahead.max(axis=1, initial=0))
+            moved += ahead @ own.widths
+        scale = (1 / totals + 1 / rest)[:, 0]
         index = self._index(np.concatenate(ends, axis=1), totals, rest)
-        return np.stack([largest, moved, index], axis=1)
+        return np.stack([largest * scale, moved * scale, index], axis=1)
 
     def _index(self, counts: np.ndarray, totals: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """Return the stability index from the external rows up to the end of each bin."""
@@ -227,7 +231,13 @@ def _pool(values: np.ndarray, clusters: np.ndarray, cuts: np.ndarray) -> _Pooled
         stop = start + _ROWS_AT_ONCE
         own = slice(*np.searchsorted(last, [start, stop]))
         ends = up_to[(up_to > start) & (up_to <= stop)] - 1
-        part = clusters[start:stop], last[own] - start, last[own] + 1, widths[own], ends - start
+        part = (
+            clusters[start:stop],
+            last[own] - start,
+            (last[own] + 1) / n,
+            widths[own],
+            ends - start,
+        )
         blocks.append(_Block(*part))
     return _Pooled(blocks, np.bincount(clusters), up_to)
 
