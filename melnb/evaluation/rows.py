@@ -116,6 +116,20 @@ def joined_rows(
     return pd.concat([table.reset_index(drop=True) for table in (rows, columns)], axis=1)
 
 
+def first_by_score(
+    rows: pd.DataFrame, n: int, *, rising: bool, score: str = "score"
+) -> pd.DataFrame:
+    """Return the n rows of the lowest scores (or of the highest), those that tie by their ids.
+
+    Only rows that may be among them are sorted: a million ids are slow to compare.
+    """
+    values = rows[score].to_numpy(dtype=float)
+    values = values if rising else -values
+    if 0 < n < len(rows):
+        rows = rows[values <= np.partition(values, n - 1)[n - 1]]
+    return rows.sort_values([score, "image_id"], ascending=[rising, True]).head(n)
+
+
 def threshold_counts(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the distinct scores, falling, and the true and false positives flagged at each."""
     threshold, group = np.unique(-rows["score"].to_numpy(), return_inverse=True)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from melnb.evaluation import bootstrap, rankings
-from melnb.evaluation.rows import joined_rows, row_clusters
+from melnb.evaluation.rows import first_by_score, joined_rows, row_clusters
 from melnb.patients.groups import without_gaps
 
 
@@ -59,3 +59,13 @@ def test_counts_of_clusters_are_exact_in_either_precision(
     for value, counts in zip(found[:, 0], np.concatenate([*drawn]), strict=True):
         rows = np.repeat(np.arange(400), counts[clusters])
         assert value == rankings.aucs(*rankings.step_counts(truth[rows], score[rows]))[0]
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_the_first_rows_are_those_of_all_sorted(rising: bool) -> None:
+    draw = np.random.default_rng(0)
+    ids = draw.permutation([f"i{k}" for k in range(50)])
+    rows = pd.DataFrame({"image_id": ids, "score": draw.integers(5, size=50) / 5})
+    wanted = rows.sort_values(["score", "image_id"], ascending=[rising, True])
+    for n in (0, 1, 7, 49, 50, 60):
+        pd.testing.assert_frame_equal(first_by_score(rows, n, rising=rising), wanted.head(n))

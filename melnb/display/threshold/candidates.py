@@ -15,6 +15,7 @@ import pandas as pd
 from melnb import diagnoses
 from melnb.display.gallery import OpenPicture, open_file, read_tile
 from melnb.display.threshold.levels import Grouping
+from melnb.evaluation.rows import first_by_score
 
 Picture: TypeAlias = bytes | str | None
 Pictures: TypeAlias = Mapping[str, Picture] | Callable[[str], Picture]
@@ -62,7 +63,7 @@ def candidates(
     """
     made = {}
     for name, part, rising in (("missed", rows["truth"], True), ("alarms", ~rows["truth"], False)):
-        order = rows[part].sort_values(["score", "image_id"], ascending=[rising, True]).head(kept)
+        order = first_by_score(rows[part], kept, rising=rising)
         made[name] = [_candidate(rows.loc[k], groups, k, pictures) for k in order.index]
     return made
 

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from melnb.evaluation.rows import binary_rows, joined_rows
+from melnb.evaluation.rows import binary_rows, first_by_score, joined_rows
 
 
 def worst_errors(
@@ -28,7 +28,7 @@ def worst_errors(
         ("false negative", rows["is_positive"] & ~flagged, True),
         ("false positive", ~rows["is_positive"] & flagged, False),
     ):
-        worst = rows[wrong].sort_values(["score", "image_id"], ascending=[rising, True]).head(n)
+        worst = first_by_score(rows[wrong], n, rising=rising)
         made.append(worst.assign(error=error))
     columns = ["error", "image_id", "fold", "truth", "score"]
     return pd.concat(made, ignore_index=True)[columns]
@@ -47,7 +47,7 @@ def surest_calls(
     names = {"false negative": "miss", "false positive": "false alarm"}
     rows = predictions.assign(score=predictions[f"p_{positive}"], call="hit")
     found = rows[(rows["truth"] == positive) & (rows["score"] >= threshold)]
-    hits = found.sort_values(["score", "image_id"], ascending=[False, True]).head(n)
+    hits = first_by_score(found, n, rising=False)
     errors = wrong.assign(call=wrong["error"].map(names))
     columns = ["call", "image_id", "fold", "truth", "score"]
     return pd.concat([hits[columns], errors[columns]], ignore_index=True)
