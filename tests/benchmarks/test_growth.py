@@ -5,8 +5,9 @@ some 16 a patient. The exponent of growth is fitted by least squares to the loga
 beside it stands that of the last two alone. Sorting makes 1.07 of the last, n log n.
 
 Seconds are of a processor, on one thread, the least of a few; peaks are what Python and NumPy have
-allocated beyond the cohort, in a second run, as tracing costs time. What is imported late, and
-memory for it, counts for no size.
+allocated beyond the cohort, in a run before, as tracing costs time. What is imported late, and
+memory for it, counts for no size; nor do the numbers of the patients, which are kept from that run
+as they are from function to function of a report (`rows.row_clusters`).
 
 No growth, though it looks like it: what fits a core's cache (2 MB here) at 100,000 rows, 0.8 MB a
 column, and does not at a million waits for memory, once and for all: up to twice as long a row,
