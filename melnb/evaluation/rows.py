@@ -70,7 +70,7 @@ def row_clusters(rows: pd.DataFrame, column: str) -> np.ndarray | None:
             "merge it from the images table, or leave cluster empty"
         )
     asked = rows[column]
-    if _KEPT and _is_same(asked, _KEPT[0][0]):
+    if _KEPT and asked.equals(_KEPT[0][0]):
         return _KEPT[0][1]
     # Of texts pandas numbers objects twice as fast as its own strings.
     texts = isinstance(asked.dtype, pd.StringDtype)
@@ -78,17 +78,8 @@ def row_clusters(rows: pd.DataFrame, column: str) -> np.ndarray | None:
     unknown = codes == -1
     made = np.where(unknown, len(names) + np.cumsum(unknown) - 1, codes)
     made.flags.writeable = False
-    _KEPT[:] = [(asked, made)]
+    _KEPT[:] = [(asked.copy(), made)]
     return made
-
-
-def _is_same(first: pd.Series, second: pd.Series) -> bool:
-    """Return whether two columns are one in memory.
-
-    While one is kept, whoever writes to the table of the other is given a copy (copy on write).
-    """
-    one, other = (column.to_numpy().__array_interface__ for column in (first, second))
-    return all(one[key] == other[key] for key in ("data", "shape", "strides", "typestr"))
 
 
 def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
