@@ -27,7 +27,8 @@ import pytest
 
 pytestmark = pytest.mark.benchmark
 
-STEEPEST = 1.15
+STEEPEST = 1.15  # of what is fitted to all sizes
+STEEPEST_LAST = 1.3  # from 100,000 to 1,000,000 rows: a square hidden under a constant would be 2
 HEAD = (
     "", "s at 10,000", "s at 100,000", "s at 1,000,000", "exponent", "of the last", "MiB at most",
     "exponent",
@@ -53,7 +54,7 @@ def test_time_and_memory_grow_as_the_rows_do(tmp_path: Path) -> None:
             print(line, end="", flush=True)
             name, *cells = (cell.strip() for cell in line.strip("| \n").split("|"))
             *_, fitted, last, _, memory = map(float, cells)
-            if max(fitted, last, memory) > STEEPEST:
+            if max(fitted, memory) > STEEPEST or last > STEEPEST_LAST:
                 steep[name] = {"seconds": (fitted, last), "memory": memory}
     assert works.returncode == 0
     assert steep == {}
