@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import unicodedata
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,10 +88,10 @@ def walk(root: str | Path) -> Iterator[Folder]:
     Raises:
         OSError: A folder may not be listed.
     """
-    places, links = [(str(root), "")], list[tuple[str, str]]()
+    places, links = deque([(str(root), "")]), deque[tuple[str, str]]()
     seen = set[tuple[int, int]]()
     while places or links:
-        place, prefix = (places or links).pop(0)
+        place, prefix = (places or links).popleft()
         here = os.stat(place)  # noqa: PTH116 (with no object a folder)
         if (here.st_dev, here.st_ino) in seen:  # of a link that leads back up, say
             continue

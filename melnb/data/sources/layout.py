@@ -145,22 +145,38 @@ def place_pictures(
     table.attrs["unlisted"] = _in_no_row(pictures if others is None else others, table, file)
     if missing == "drop":
         table = table[path.notna()]
-        table.attrs["missing"] = tuple(lost)
+        table.attrs["missing"] = _Ids(lost)
     return table
 
 
-def _in_no_row(
-    pictures: Mapping[str, str], table: pd.DataFrame, file: Path
-) -> dict[tuple[str, str], str]:
+class _Ids(tuple[str, ...]):
+    """Ids in a table's `attrs`, all of which pandas would copy at each step."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: object) -> _Ids:
+        return self
+
+
+class _Lying(dict[tuple[str, str], str]):
+    """Ids and paths of pictures in a table's `attrs`, likewise, and the table that lacks them."""
+
+    def __deepcopy__(self, memo: object) -> _Lying:
+        return self
+
+
+def _in_no_row(pictures: Mapping[str, str], table: pd.DataFrame, file: Path) -> _Lying:
     """Return ids and paths of the pictures that a part's table lacks, and its name."""
     ids, paths = set(table["image_id"]), set(table["path"].dropna())
     if not file.is_file():
-        return {}
-    return {
-        (name, path): file.name
-        for name, path in pictures.items()
-        if name not in ids and path not in paths
-    }
+        return _Lying()
+    return _Lying(
+        {
+            (name, path): file.name
+            for name, path in pictures.items()
+            if name not in ids and path not in paths
+        }
+    )
 
 
 def _remedy(lost: pd.Series, listing: Listing, sought: Sequence[str]) -> str:
@@ -218,8 +234,8 @@ def make_images(
         "missing",
         *(["indeterminate"] if any("indeterminate" in t.attrs for t in tables) else []),
     )
-    images.attrs = {name: tuple(i for t in tables for i in t.attrs.get(name, ())) for name in told}
-    images.attrs |= {"unlisted": unlisted} if unlisted else {}
+    images.attrs = {name: _Ids(i for t in tables for i in t.attrs.get(name, ())) for name in told}
+    images.attrs |= {"unlisted": _Ids(unlisted)} if unlisted else {}
     images.attrs |= {NOTES: tuple(notes)} if notes else {}
     return check_images(images)
 
@@ -240,9 +256,9 @@ def _find_unlisted(
     files = " or ".join(dict.fromkeys(table for name, _, table in lying if name in loose))
     line = (
         f"{len(loose):,} of {placed + len(loose):,} pictures are in no row of {files}, for example "
-        f"{next(iter(loose.values()))}: left out"
+        f"{min(loose.values())}: left out"
     )
-    return tuple(loose), [line]
+    return tuple(sorted(loose)), [line]
 
 
 def _of_none(name: str, every: Collection[str]) -> bool:

@@ -66,9 +66,12 @@ def fit_temperature(values: np.ndarray, codes: np.ndarray) -> float:
         codes: n, the position of the true class.
 
     Returns:
-        From 0.01 to 100; above 1 where the probabilities are too sure.
+        From 0.01 to 100; above 1 where the probabilities are too sure; 1 where each row has the
+        same of all classes, which no temperature changes.
     """
     logs = np.log(np.maximum(values, LEAST))
+    if not np.ptp(logs, axis=1).any():
+        return 1.0  # all classes alike in each row, and so at any temperature
     wanted = float(logs[np.arange(len(logs)), codes].mean())
     # A line for each class: the highest of a row is then found in many rows at once.
     by_class = np.ascontiguousarray(logs.T)

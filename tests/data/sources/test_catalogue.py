@@ -118,6 +118,18 @@ def test_a_picture_in_no_row_is_told(tmp_path, text, touch, kind):
     assert "in no row" not in whole
 
 
+def test_what_a_table_tells_of_many_is_in_order_and_not_copied_at_each_step(tmp_path, text, touch):
+    """Of 40,000 pictures and a table of 100, copies took 2.5 of 2.8 seconds."""
+    text("t.csv", "image_id,target", "a,nevus", "b,melanoma", "gone,nevus")
+    touch("p", [f"x{k}" for k in range(9)] + ["a", "b"])
+    found = read_source("csv", tmp_path, missing="drop")
+    assert found.attrs["unlisted"] == tuple(f"x{k}" for k in range(9))
+    assert found.attrs["missing"] == ("gone",)
+    assert "p/x0.jpg: left out" in describe_source(found)
+    for name in ("unlisted", "missing"):
+        assert found.copy().attrs[name] is found.attrs[name]
+
+
 def test_without_a_target_there_are_no_classes():
     assert class_order(images(None, None)) == ()
 

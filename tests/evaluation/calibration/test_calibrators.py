@@ -73,6 +73,10 @@ def test_temperature_has_the_least_log_loss(stretched: Make, many: Make) -> None
         )
 
 
+def test_no_temperature_is_told_by_classes_that_are_always_alike() -> None:
+    assert maps.fit_temperature(np.full((6, 3), 1 / 3), np.array([0, 1, 2] * 2)) == 1.0
+
+
 @pytest.mark.parametrize("method", maps.METHODS)
 def test_a_calibrated_table_keeps_its_rows(stretched: Make, many: Make, method: str) -> None:
     for table in (stretched(600), many(600)):
