@@ -127,10 +127,11 @@ class Listing:
                         stem, suffix = os.path.splitext(name)  # noqa: PTH122
                         if suffix.lower() in PICTURE_SUFFIXES and stem.endswith(tail):
                             paths[safe_id(stem.removesuffix(tail))].append(f"{place}{os.sep}{name}")
-            for stem in paths.keys() - found.keys():
-                found[stem] = paths[stem][0]
-                if len(paths[stem]) > 1:
-                    found.doubled[stem] = paths[stem]
+            for stem, places in paths.items():  # in the folders' order, each time
+                if stem not in found:
+                    found[stem] = places[0]
+                    if len(places) > 1:
+                        found.doubled[stem] = places
         return found
 
     def near(self, ids: Collection[str]) -> dict[str, str]:

@@ -31,6 +31,13 @@ def test_a_folder_that_is_not_there(tmp_path, folder, monkeypatch):
         listing(folder)
 
 
+def test_pictures_come_in_the_order_of_folders_and_names_each_time(tmp_path, touch):
+    touch("a", [f"x{k}" for k in range(10)])
+    touch("b", [f"w{k}" for k in range(10)])
+    found = list(listing(tmp_path).pictures("**"))
+    assert found == [*(f"x{k}" for k in range(10)), *(f"w{k}" for k in range(10))]
+
+
 def test_pictures_by_folder_and_tail(tmp_path, touch):
     touch("jpeg/train", ["a", "b"])
     touch("masks", ["a_mask", "c"], ".png")
