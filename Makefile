@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nightly test-lock benchmark test-lower-bounds lint format lab lock clean
+.PHONY: help demo test test-nightly test-lock benchmark test-lower-bounds lint format api lab lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -47,6 +47,9 @@ lint: $(VENV)/ready ## style, types, and notebooks without outputs
 format: $(VENV)/ready ## tidy code and strip notebooks
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 	$(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+
+api: $(VENV)/ready ## make docs/api.md, the public names, from the doors
+	$(BIN)/python docs/api.py > docs/api.md
 
 lab: $(VENV)/ready ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

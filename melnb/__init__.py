@@ -18,21 +18,19 @@ The main line is six notebooks; each reads only what an earlier one wrote:
       06c_choose  which threshold, by hand: operating_point.json
       06d_external  whether it holds elsewhere: external.csv  shift.csv
 
-The modules behind them, in the order in which they may import (a line imports only lines above it):
+Each notebook begins with `from melnb import data, models, evaluation, display` (and `params`,
+`runs`, `tables`): seven doors, each a list of public names (its `__init__.pyi`), of which nothing
+is imported before it is used. Behind them, a line imports only lines above it:
 
-    imports  threads  diagnoses  files       the agreements, without TensorFlow: what a class is
-    checks  tables                           called, what a table holds, what a stage takes,
-    parameters  stages/  params              where a run writes and what it records
-    provenance  folders  runs  archive
-    spread  patients/                        what hardly varies; how a value stands in its group
-    data/                                    from files to batches of tensors
-    models/                                  from batches to predictions
-    evaluation/                              from predictions to numbers (a stranger to models)
-    display/                                 from numbers to figures, widgets and the report
-    freshness  engine  kernels               is it up to date; a notebook in a kernel
-    launch  board                            running one stage, and what stands where
-    pipeline  graph  cli                     running many, the command
-    dashboard  voila_server                  the explorer's page, and who may see it
+    tables/      what is handed on: images, folds, predictions; diagnoses; the same patient?
+    params/      what a stage is told
+    runs/        where it is written and found again
+    data/        from files to batches of tensors
+    models/      from batches to predictions
+    evaluation/  from predictions to numbers (a stranger to models)
+    display/     from numbers to figures, widgets and the report
+    running/     one stage, many stages, what stands where
+    cli          the command
 
 Nothing is imported here, so that `import melnb` costs nothing.
 """

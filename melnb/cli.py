@@ -32,7 +32,7 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
         except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
             if os.environ.get("MELNB_DEBUG"):
                 raise
-            from melnb.obstacles import describe
+            from melnb.tables.files import describe
 
             refused = describe(error)
             told = f"{command.__name__}: {refused}" if refused else str(error)
@@ -82,10 +82,10 @@ def run(
 
     For example: melnb run 03_train -f params/03_train.demo.yaml fold=2 epochs=3
     """
-    from melnb.graph import run_job
-    from melnb.launch import launch
-    from melnb.params import read_parameters
-    from melnb.runs import located
+    from melnb.params.catalogue import read_parameters
+    from melnb.running.snakemake import run_job
+    from melnb.running.stage import launch
+    from melnb.runs.store import located
 
     parameters = read_parameters(stage, [located(file) for file in files], pairs)
     if state:
@@ -117,9 +117,9 @@ def pipeline(
     KEY=VALUE reaches every stage that has the parameter, STAGE.KEY=VALUE one stage. What follows --
     goes to Snakemake: melnb pipeline params/demo.pipeline.yaml -- --executor slurm
     """
-    from melnb.board import Board, table
-    from melnb.graph import WOULD_FAIL, planned, run_pipeline
-    from melnb.pipeline import read_pipeline
+    from melnb.running.pipeline import read_pipeline
+    from melnb.running.snakemake import WOULD_FAIL, planned, run_pipeline
+    from melnb.running.status import Board, table
 
     cut = next((k for k, text in enumerate(rest) if text.startswith("-")), len(rest))
     plan = read_pipeline(file, rest[:cut])
@@ -146,8 +146,8 @@ def status(outputs: str, check: bool) -> None:
 
     A run is `changed` if what it read or wrote is another now: the pipeline makes it anew.
     """
-    from melnb.board import read_board, table
-    from melnb.runs import outputs_root
+    from melnb.running.status import read_board, table
+    from melnb.runs.store import outputs_root
 
     root = outputs_root(outputs)
     _say("\n".join(table(read_board(root, whole=check))) or f"no runs in {root}")
@@ -159,7 +159,7 @@ def status(outputs: str, check: bool) -> None:
 @_told
 def results(name: str, outputs: str) -> None:
     """Print what a finished run found, and where it lies."""
-    from melnb.runs import find_run
+    from melnb.runs.store import find_run
 
     stage, _, run = name.partition("/")
     _show(find_run(stage, run, outputs))
@@ -178,7 +178,7 @@ def _text(value: Any, low: Any = None, high: Any = None) -> str:
 
 def _show(folder: Path) -> None:
     """Print what a finished run found, and its pages, or else its folder."""
-    from melnb.runs import read_run
+    from melnb.tables.documents import read_run
 
     results = read_run(folder)["results"]
     ends = {f"{key}{end}" for key in results for end in ("_low", "_high")}
@@ -203,7 +203,7 @@ def explore(report: str, run: str, port: int, browser: bool) -> None:
     For example: melnb explore outputs/06_report/demo. The address that is printed is the key: who
     knows it may open the page, from this machine alone.
     """
-    from melnb.dashboard import serve
+    from melnb.running.voila import serve
 
     serve(report, run=run, port=port, open_browser=browser)
 
@@ -271,7 +271,7 @@ def plan_sample(**wished: Any) -> None:
     For example: melnb plan-sample --prevalence 0.02 --auc 0.9 --images-per-patient 4
     --correlation 0.3
     """
-    from melnb.evaluation.planning import sample_plan
+    from melnb.evaluation.statistics.sample_size import sample_plan
 
     table = sample_plan(**wished)
     shown = dict.fromkeys(("images", "positives", "patients"), "{:,}".format)
@@ -284,7 +284,7 @@ def plan_sample(**wished: Any) -> None:
 @_told
 def stages(stage: str) -> None:
     """List the stages, or the parameters of STAGE with their defaults."""
-    from melnb.params import STAGES, stage_class
+    from melnb.params.catalogue import STAGES, stage_class
 
     for cls in [stage_class(stage)] if stage else STAGES.values():
         click.echo(click.style(str(cls.__doc__).splitlines()[0], bold=True))

@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from melnb import kernels as launcher
-from melnb import params, runs, tables
+from melnb.params import catalogue
+from melnb.running import kernels as launcher
+from melnb.runs import store
+from melnb.tables import documents, schema
 
 HERE = Path(__file__).parent
 WARM = HERE / "warm"  # found by whatever a test starts, as a package is
@@ -110,13 +112,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 BODY = """
 from pathlib import Path
 import time
-from melnb import inputs, params, runs
+from melnb.params.catalogue import STAGES
+from melnb.runs import store
+from melnb.running.up_to_date import needed
 # ---
-p = params.STAGES[STAGE].from_cell(globals())
-run = runs.open_run(STAGE, runs.run_name(p), parameters=p.plain(), outputs=p.outputs)
+p = STAGES[STAGE].from_cell(globals())
+run = store.open_run(STAGE, store.run_name(p), parameters=p.plain(), outputs=p.outputs)
 # ---
-root = runs.outputs_root(p.outputs)
-read = [run.reads(f.parent) for n in inputs.needed(p) for f in root.glob(n + "/run.json")]
+root = store.outputs_root(p.outputs)
+read = [run.reads(f.parent) for n in needed(p) for f in root.glob(n + "/run.json")]
 # ---
 while p.seed == 99 and Path("hold").exists(): time.sleep(0.05)
 assert p.seed != 13, "unlucky number"
@@ -132,7 +136,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from melnb import kernels
+from melnb.running import kernels
 
 def execute(source, executed, parameters, *, cwd, log=None):
     with open(Path(cwd) / "kernels.log", "a") as log:
@@ -164,8 +168,8 @@ kernels.execute = execute
 
 DRIVER = """
 import sys
-from melnb.launch import launch
-from melnb.pipeline import read_pipeline
+from melnb.running.stage import launch
+from melnb.running.pipeline import read_pipeline
 for job in read_pipeline(sys.argv[1], sys.argv[2:]).jobs:
     launch(job.stage, parameters=job.parameters)
 """
@@ -187,7 +191,7 @@ stages:
 
 def make_notebook(stage: str, body: str = BODY) -> dict[str, Any]:
     """Return a notebook with a stage's parameters cell and a body cut at `# ---`."""
-    fields = params.STAGES[stage].model_fields
+    fields = catalogue.STAGES[stage].model_fields
     defaults = "\n".join(f"{name} = {field.default!r}" for name, field in fields.items())
     cells = [_cell("code", defaults, "parameters"), _cell("markdown", f"# {stage}\n## The work")]
     cells += [_cell("code", code.strip()) for code in f"STAGE = {stage!r}{body}".split("# ---")]
@@ -234,7 +238,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "a {b} c"  # as a careless person names a folder
     (root / "params").mkdir(parents=True)
     (root / "notebooks").mkdir()
-    for stage in params.STAGES:
+    for stage in catalogue.STAGES:
         path = root / "notebooks" / f"{stage}.ipynb"
         path.write_text(json.dumps(make_notebook(stage)), encoding="utf-8")
     monkeypatch.delenv("MELNB_ROOT", raising=False)
@@ -323,14 +327,14 @@ def make_report() -> Callable[[Path], Path]:
         names = np.where(truth, "melanoma", "other")
         for run in ("one", "two"):
             score = 1 / (1 + np.exp(1 - draw.normal(size=300) - 2 * truth))
-            table = tables.make_predictions(
+            table = schema.make_predictions(
                 [f"i{k}" for k in range(300)], np.arange(300) % 3, names,
                 np.column_stack([1 - score, score]), classes=("other", "melanoma"), run=run,
             )  # fmt: skip
-            tables.write_predictions(table, folder / f"{run}.csv")
+            schema.write_predictions(table, folder / f"{run}.csv")
         files = [str(folder / "one.csv"), str(folder / "two.csv")]
-        values = params.Report(run="r", predictions=files, dataset="").plain()
-        run = runs.open_run("06_report", "r", parameters=values, outputs=folder / "outputs")
+        values = catalogue.Report(run="r", predictions=files, dataset="").plain()
+        run = store.open_run("06_report", "r", parameters=values, outputs=folder / "outputs")
         return run.finish({"threshold": 0.4, "prevalence": 0.3})
 
     return make
@@ -386,7 +390,7 @@ def check_whole() -> Callable[[Path], set[str]]:
     def check(outputs: Path) -> set[str]:
         assert not list(outputs.rglob("*.partial"))
         for path in outputs.rglob("run.json"):
-            record = runs.read_run(path.parent)
+            record = documents.read_run(path.parent)
             assert (path.parent / "notebook.ipynb").is_file()
             assert {"parameters", "inputs", "results", "versions", "device"} <= set(record)
             assert all((path.parent / file["path"]).exists() for file in record["files"])

@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import melnb
-from melnb import runs
 from melnb.cli import main
-from melnb.evaluation.planning import COLUMNS
+from melnb.evaluation.statistics.sample_size import COLUMNS
+from melnb.runs import store
+from melnb.tables import documents
 
 Kernels = Callable[[], list[str]]
 
@@ -29,7 +30,7 @@ def test_a_stage_is_run_with_files_and_pairs(project: Path, kernels: Kernels) ->
     result = call(*words)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == str(project / "outputs/01_explore/a")
-    values = runs.read_run(project / "outputs/01_explore/a")["parameters"]
+    values = documents.read_run(project / "outputs/01_explore/a")["parameters"]
     assert (values["seed"], values["rows"], values["per_class"]) == (2, 7, 3)
     assert "01_explore/a is up to date" in call(*words).output
     assert "forced" in call(*words, "--force").output
@@ -92,7 +93,7 @@ def test_a_pipeline_runs_shows_and_fails(project: Path, kernels: Kernels) -> Non
 
 def test_status_and_results(project: Path) -> None:
     assert call("status").output == f"no runs in {project}/outputs\n"
-    run = runs.open_run("06_report", "r", parameters={})
+    run = store.open_run("06_report", "r", parameters={})
     (run.folder / "report.html").write_text("<p>")
     run.finish(
         {

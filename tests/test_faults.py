@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from melnb import archive, provenance, rawdata, runs
-from melnb.board import read_board
 from melnb.cli import main
-from melnb.graph import planned
-from melnb.pipeline import read_pipeline
+from melnb.running.pipeline import read_pipeline
+from melnb.running.snakemake import planned
+from melnb.running.status import read_board
+from melnb.runs import lookup, provenance, raw_data, store
 
 EXPLORE, PREPARE, TRAIN = "01_explore/d", "02_prepare/d", "03_train/r/fold0"
 PREDICT, REPORT = "04_predict/r", "06_report/r"
@@ -51,8 +51,8 @@ def write_runs(root: Path) -> None:
     pictures = write_raw(root / "raw")
     outputs = root / "outputs"
     for job in read_pipeline(root / "plan.yaml").jobs:
-        run = runs.open_run(
-            job.stage, runs.run_name(job.parameters), parameters=job.parameters.plain()
+        run = store.open_run(
+            job.stage, store.run_name(job.parameters), parameters=job.parameters.plain()
         )
         files = {"summary.csv": 20}
         match job.stage:
@@ -68,9 +68,9 @@ def write_runs(root: Path) -> None:
                 run.reads(outputs / TRAIN)
                 files = {"predictions.csv": 20}
             case "06_report":
-                archive.find_tables([PREDICT], reads=run.seeks)
-                archive.find_networks(PREDICT, reads=run.seeks)
-                archive.find_measures("d", reads=run.seeks)
+                lookup.find_tables([PREDICT], reads=run.seeks)
+                lookup.find_networks(PREDICT, reads=run.seeks)
+                lookup.find_measures("d", reads=run.seeks)
                 run.reads(outputs / PREPARE / "images.csv")
                 files = {"report.html": 20}
         for name, size in files.items():
@@ -83,7 +83,7 @@ def write_runs(root: Path) -> None:
 @pytest.fixture
 def root(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(provenance, "SMALL", LARGE)
-    monkeypatch.setattr(runs, "commit", lambda folder: "")
+    monkeypatch.setattr(store, "commit", lambda folder: "")
     weights = tmp_path / "disk/w.weights.h5"
     weights.parent.mkdir()
     weights.write_bytes(b"w" * 30)
@@ -176,7 +176,7 @@ def edit(name: str, **values: object) -> Fault:
 
 
 def another_fold(root: Path) -> None:
-    run = runs.open_run("03_train", "r/fold1", parameters={})
+    run = store.open_run("03_train", "r/fold1", parameters={})
     run.finish({})
 
 
@@ -290,9 +290,11 @@ def test_what_is_large_is_compared_when_all_is_read(name: str, root: Path) -> No
 def test_an_altered_file_is_not_read_as_an_input(name: str, time: bool, root: Path) -> None:
     home = root / "outputs" / PREPARE
     flip(name, time=time)(home)
-    run = runs.open_run("04_predict", "x", parameters={})
+    run = store.open_run("04_predict", "x", parameters={})
     for path in (home, home / name):
-        with pytest.raises(runs.DamagedError, match=rf"{name} is damaged \(it is not what .* anew"):
+        with pytest.raises(
+            store.DamagedError, match=rf"{name} is damaged \(it is not what .* anew"
+        ):
             run.reads(path)
     run.reads(home / "images.csv" if name != "images.csv" else home / "records/fold0.tfrec")
 
@@ -356,7 +358,7 @@ def test_what_is_no_fault_throws_no_finished_run_away(name: str, root: Path) -> 
 def test_a_large_folder_that_was_copied_is_read_when_all_is(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rawdata, "LOOKED", 120)
+    monkeypatch.setattr(raw_data, "LOOKED", 120)
     copied(root)
     flip("raw/c.jpg")(root)
     assert in_plan(root) == {}
@@ -386,14 +388,14 @@ def test_a_damaged_executed_notebook_makes_its_own_run_anew(content: str, root: 
 
 def test_a_fold_that_was_trained_since_is_new(root: Path) -> None:
     another_fold(root)
-    run = runs.open_run("03_train", "r/foldness", parameters={})
+    run = store.open_run("03_train", "r/foldness", parameters={})
     run.finish({})
     assert in_plan(root) == {PREDICT: "03_train/r/fold1 is new", REPORT: f"after {PREDICT}"}
 
 
 def test_a_table_alone_that_is_gone_is_named(root: Path) -> None:
     (root / "table.csv").write_text("a")
-    run = runs.open_run("02_prepare", "alone", parameters={})
+    run = store.open_run("02_prepare", "alone", parameters={})
     run.reads_raw("table.csv")
     run.finish({})
     gone("table.csv")(root)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from melnb import params, runs
+from melnb.params import catalogue
+from melnb.tables import documents
 
 HERE = Path(__file__).parents[1]
 FINISHED = {
@@ -51,7 +52,7 @@ def test_notebooks_with_widgets_run_in_jupyterlab_and_the_widgets_move(
     for stage, check in WIDGETS.items():
         (project / "outputs" / stage / "demo" / "run.json").unlink()
         page = run_in_lab(browser, address, stage)
-        assert runs.read_run(project / "outputs" / stage / "demo")["stage"] == stage
+        assert documents.read_run(project / "outputs" / stage / "demo")["stage"] == stage
         check(page)
         page.close()
 
@@ -66,7 +67,7 @@ def test_every_notebook_runs_in_jupyterlab(
     address = serve_lab(project / "notebooks", MELNB_ROOT=str(project))
     for stage, run in FINISHED.items():
         page = run_in_lab(browser, address, stage)
-        record = runs.read_run(project / "outputs" / stage / run)
+        record = documents.read_run(project / "outputs" / stage / run)
         assert record["stage"] == stage
         if stage == "02c_segment_train":  # a network for each fold
             for fold in (1, 2):
@@ -82,7 +83,7 @@ def test_every_notebook_runs_in_jupyterlab(
                 subprocess.run(command, env={**os.environ, "MELNB_ROOT": str(project)}, check=True)
         WIDGETS.get(stage, lambda page: None)(page)
         page.close()
-    assert list(FINISHED) == list(params.STAGES)
+    assert list(FINISHED) == list(catalogue.STAGES)
 
 
 def run_in_lab(browser: Any, address: str, stage: str) -> Any:

@@ -18,9 +18,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from melnb import archive, params, rawdata, runs, tables
 from melnb.evaluation.calibration import prevalence as prior
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
+from melnb.params import catalogue
+from melnb.runs import lookup, raw_data
+from melnb.tables import checks, documents, schema
 
 COLD = {"JUPYTER_DEFAULT_PROVISIONER_NAME": "local-provisioner"}  # TensorFlow's one cold start
 TRAIN = ["dataset=line", "run=a-s0", "epochs=2", "batch_size=16"]
@@ -43,7 +45,10 @@ def test_the_line_is_run_by_one_process(request: pytest.FixtureRequest) -> None:
 def test_every_stage_left_a_whole_run(
     outputs: Path, check_whole: Callable[[Path], set[str]]
 ) -> None:
-    assert check_whole(outputs) == set(params.STAGES) - {"02c_segment_train", "02d_segment_apply"}
+    assert check_whole(outputs) == set(catalogue.STAGES) - {
+        "02c_segment_train",
+        "02d_segment_apply",
+    }
 
 
 def test_executed_notebooks_are_clean(outputs: Path, check_clean: Callable[[Path], None]) -> None:
@@ -52,22 +57,22 @@ def test_executed_notebooks_are_clean(outputs: Path, check_clean: Callable[[Path
 
 def test_tables_join_by_id_and_no_patient_is_on_both_sides(outputs: Path) -> None:
     prepared = outputs / "02_prepare" / "line"
-    images = tables.read_images(prepared / "images.csv")
-    folds = tables.read_folds(prepared / "folds.csv")
-    tables.check_folds(folds, images)
-    out_of_fold = tables.read_predictions(outputs / "04_predict" / "a" / "predictions.csv")
-    test = tables.read_predictions(outputs / "04_predict" / "a" / "test.csv")
+    images = schema.read_images(prepared / "images.csv")
+    folds = schema.read_folds(prepared / "folds.csv")
+    schema.check_folds(folds, images)
+    out_of_fold = schema.read_predictions(outputs / "04_predict" / "a" / "predictions.csv")
+    test = schema.read_predictions(outputs / "04_predict" / "a" / "test.csv")
     assert set(out_of_fold["image_id"]) == set(folds.loc[folds["fold"] >= 0, "image_id"])
-    assert set(test["image_id"]) == set(folds.loc[folds["fold"] == tables.TEST, "image_id"])
+    assert set(test["image_id"]) == set(folds.loc[folds["fold"] == checks.TEST, "image_id"])
     joined = out_of_fold.merge(images, on="image_id", suffixes=("", "_told"))
     assert (joined["truth"] == joined["target"]).all()
     assert test["truth"].isna().all()
 
 
 def test_out_of_fold_rows_come_from_the_network_that_never_saw_them(outputs: Path) -> None:
-    whole = tables.read_predictions(outputs / "04_predict" / "a" / "single.csv")
+    whole = schema.read_predictions(outputs / "04_predict" / "a" / "single.csv")
     for fold in (0, 1):
-        own = tables.read_predictions(outputs / "03_train" / "a-s0" / f"fold{fold}/predictions.csv")
+        own = schema.read_predictions(outputs / "03_train" / "a-s0" / f"fold{fold}/predictions.csv")
         both = own.merge(whole, on="image_id", suffixes=("", "_later"))
         assert len(both) == len(own) == (whole["fold"] == fold).sum()
         assert (both["p_melanoma"] - both["p_melanoma_later"]).abs().max() < 1e-6
@@ -75,7 +80,7 @@ def test_out_of_fold_rows_come_from_the_network_that_never_saw_them(outputs: Pat
 
 def test_a_technique_leaves_what_later_stages_need(outputs: Path) -> None:
     rate = json.loads((outputs / "03b_find_lr/line/learning_rate.json").read_text())
-    told = runs.read_run(outputs / "03_train/b-s0/fold0")["results"]
+    told = documents.read_run(outputs / "03_train/b-s0/fold0")["results"]
     assert told["learning_rate"] == rate["learning_rate"]
     assert (outputs / "03_train/b-s0/fold0/metadata.json").is_file()
     history = pd.read_csv(outputs / "03_train/b-s0/fold0/history.csv")
@@ -85,14 +90,14 @@ def test_a_technique_leaves_what_later_stages_need(outputs: Path) -> None:
 
 def test_a_student_is_told_by_teachers_that_never_saw_its_fold(outputs: Path) -> None:
     labels = pd.read_csv(outputs / "04b_pseudo_label/line/pseudo.csv")
-    test = tables.read_predictions(outputs / "04_predict/a/test.csv")
+    test = schema.read_predictions(outputs / "04_predict/a/test.csv")
     assert set(labels["image_id"]) == set(test["image_id"])
     assert set(labels["teacher_fold"]) == {0, 1}
-    own = runs.read_run(outputs / "03_train/a-s0/fold0")["results"]["images"]
-    student = runs.read_run(outputs / "03_train/student/fold0")
+    own = documents.read_run(outputs / "03_train/a-s0/fold0")["results"]["images"]
+    student = documents.read_run(outputs / "03_train/student/fold0")
     kept = labels[(labels["teacher_fold"] == 0) & labels["kept"]]
     assert student["results"]["images"] == own + len(kept)
-    held_out = tables.read_predictions(outputs / "03_train/student/fold0/predictions.csv")
+    held_out = schema.read_predictions(outputs / "03_train/student/fold0/predictions.csv")
     assert not set(held_out["image_id"]) & set(labels["image_id"])
 
 
@@ -111,8 +116,8 @@ def test_gains_and_explanations_have_intervals(outputs: Path) -> None:
 
 def test_metadata_are_learnt_in_the_networks_folds_and_stacked(outputs: Path) -> None:
     home = outputs / "03c_metadata" / "line"
-    told = tables.read_predictions(home / "predictions.csv")
-    folds = tables.read_folds(outputs / "02_prepare/line/folds.csv").set_index("image_id")["fold"]
+    told = schema.read_predictions(home / "predictions.csv")
+    folds = schema.read_folds(outputs / "02_prepare/line/folds.csv").set_index("image_id")["fold"]
     assert (told["fold"].to_numpy() == folds.loc[told["image_id"]].to_numpy()).all()
     assert set(told["image_id"]) == set(folds.index[folds >= 0])
     known = set(pd.read_csv(home / "features.csv")["feature"])
@@ -120,7 +125,7 @@ def test_metadata_are_learnt_in_the_networks_folds_and_stacked(outputs: Path) ->
     tried = pd.read_csv(home / "tuning" / "boosting.csv")
     assert tried.query("chosen")["fold"].tolist() == [0, 1]
     stacked = outputs / "05_ensemble" / "stacked"
-    assert len(tables.read_predictions(stacked / "test.csv")) == (folds == tables.TEST).sum()
+    assert len(schema.read_predictions(stacked / "test.csv")) == (folds == checks.TEST).sum()
     weights = pd.read_csv(stacked / "weights.csv")
     assert {"04_predict/a", "03c_metadata/line"} < set(weights["member"])
     assert json.loads((stacked / "recipe.json").read_text())["method"] == "logistic"
@@ -136,12 +141,12 @@ def test_members_are_selected_and_a_recipe_is_applied_again(
     home = outputs / "05_ensemble" / "chosen"
     luck = pd.read_csv(home / "optimism.csv")
     assert {"apparent", "honest"} <= set(luck.columns)
-    assert set(tables.read_predictions(home / "predictions.csv")["kind"]) == {"score"}
+    assert set(schema.read_predictions(home / "predictions.csv")["kind"]) == {"score"}
     words = ["run=again", "members=[03c_metadata/line, 04_predict/a]"]
     done = melnb("run", "05_ensemble", *words, "recipe=05_ensemble/stacked", root=root)
     assert done.returncode == 0, done.stderr
     first, again = (
-        tables.read_predictions(outputs / "05_ensemble" / name / "test.csv")
+        schema.read_predictions(outputs / "05_ensemble" / name / "test.csv")
         for name in ("stacked", "again")
     )
     both = first.merge(again, on="image_id", how="outer", suffixes=("", "_again"))
@@ -152,10 +157,10 @@ def test_other_patients_judge_the_networks(outputs: Path) -> None:
     home = outputs / "06d_external" / "line"
     areas = pd.read_csv(home / "external.csv").query("metric == 'AUC'").set_index("source")
     assert list(areas.index) == ["internal", "04_predict/away"]
-    own = tables.read_predictions(outputs / "04_predict/a/predictions.csv")
+    own = schema.read_predictions(outputs / "04_predict/a/predictions.csv")
     assert areas.loc["internal", "n"] == len(own)
-    away = tables.read_predictions(outputs / "04_predict/away/predictions.csv")
-    assert set(away["fold"]) == {tables.TEST}
+    away = schema.read_predictions(outputs / "04_predict/away/predictions.csv")
+    assert set(away["fold"]) == {checks.TEST}
     assert areas.loc["04_predict/away", "n"] == away["truth"].notna().sum() > 0
     assert pd.read_csv(home / "met.csv").empty, "nobody was met before"
     # A threshold that was locked for one network is judged network by network.
@@ -167,13 +172,13 @@ def test_other_patients_judge_the_networks(outputs: Path) -> None:
 
 def test_what_each_network_said_of_test_rows_is_kept(outputs: Path) -> None:
     for run in ("04_predict/a", "05_ensemble/line"):
-        paths = archive.find_networks(run, outputs)
+        paths = lookup.find_networks(run, outputs)
         assert [*paths] == [0, 1]
-        values = [tables.read_predictions(path)["p_melanoma"] for path in paths.values()]
-        mean = tables.read_predictions(outputs / run / "test.csv")["p_melanoma"]
+        values = [schema.read_predictions(path)["p_melanoma"] for path in paths.values()]
+        mean = schema.read_predictions(outputs / run / "test.csv")["p_melanoma"]
         assert (sum(values) / 2).to_numpy() == pytest.approx(mean.to_numpy())
-    assert archive.find_networks("anyone.csv", outputs) == {}
-    report = runs.read_run(outputs / "06_report" / "line")
+    assert lookup.find_networks("anyone.csv", outputs) == {}
+    report = documents.read_run(outputs / "06_report" / "line")
     assert any(item["path"].endswith("test-by-fold1.csv") for item in report["inputs"])
 
 
@@ -196,7 +201,7 @@ def test_the_pages_answer_for_all_classes(outputs: Path) -> None:
 def test_pictures_without_a_label_are_prepared_predicted_and_counted(
     melnb: Run, root: Path, outputs: Path, tmp_path: Path
 ) -> None:
-    paths = tables.read_images(outputs / "02_prepare/elsewhere/images.csv")["path"].head(9)
+    paths = schema.read_images(outputs / "02_prepare/elsewhere/images.csv")["path"].head(9)
     (tmp_path / "clinic").mkdir()
     for k, path in enumerate(paths):
         shutil.copy(path, tmp_path / "clinic" / f"photo {k}{Path(path).suffix}")
@@ -224,8 +229,8 @@ def test_pictures_without_a_label_are_prepared_predicted_and_counted(
             assert "external_auc" not in done.stdout  # of nothing
     counted = pd.read_csv(outputs / "06d_external/clinic/unjudged.csv")
     assert counted["images"].tolist() == [9]
-    told = tables.read_predictions(outputs / "04_predict/clinic/predictions.csv")
-    assert set(told["fold"]) == {tables.TEST}
+    told = schema.read_predictions(outputs / "04_predict/clinic/predictions.csv")
+    assert set(told["fold"]) == {checks.TEST}
     assert told["truth"].isna().all()
 
 
@@ -241,14 +246,14 @@ def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
         assert f">{heading}</h2>" in page
     scores = pd.read_csv(home / "metrics.csv")
     pooled = scores[(scores["rows"] == "out of fold") & (scores["metric"] == "AUC")].iloc[0]
-    assert runs.read_run(home)["results"]["auc"] == pytest.approx(pooled["value"])
+    assert documents.read_run(home)["results"]["auc"] == pytest.approx(pooled["value"])
     assert pooled["low"] < pooled["value"] < pooled["high"]
 
 
 def test_the_chosen_point_is_the_reports_until_somebody_moves_it(outputs: Path) -> None:
     home = outputs / "06c_choose" / "line"
     chosen = json.loads((home / "operating_point.json").read_text(encoding="utf-8"))
-    report = runs.read_run(outputs / "06_report" / "line")["results"]
+    report = documents.read_run(outputs / "06_report" / "line")["results"]
     for name in ("threshold", "sensitivity", "specificity"):
         assert chosen[name] == pytest.approx(report[name]), name
     page = (home / "notebook.ipynb").read_text(encoding="utf-8")
@@ -265,19 +270,19 @@ def test_a_report_calibrates_and_takes_a_chosen_threshold(
     done = melnb("run", "06_report", *words, f"chosen={choice}", root=root)
     assert done.returncode == 0, done.stderr
     home = outputs / "06_report" / "b"
-    told = tables.read_predictions(home / "predictions.csv")
-    raw = tables.read_predictions(outputs / "04_predict" / "a" / "predictions.csv")
+    told = schema.read_predictions(home / "predictions.csv")
+    raw = schema.read_predictions(outputs / "04_predict" / "a" / "predictions.csv")
     assert set(raw["image_id"]) < set(told["image_id"]), "test rows are calibrated too"
     both = raw.merge(told, on="image_id", suffixes=("", "_calibrated"))
     assert (both["p_melanoma"] != both["p_melanoma_calibrated"]).any()
     for _, part in both.groupby("fold"):  # a calibrator never turns a ranking round
         assert part["p_melanoma"].corr(part["p_melanoma_calibrated"], method="spearman") > 0.999
     assert json.loads((home / "calibrator.json").read_text())["method"] == "platt"
-    moved = tables.read_predictions(home / "at_prevalence.csv")
+    moved = schema.read_predictions(home / "at_prevalence.csv")
     rarer = moved.merge(told, on="image_id", suffixes=("", "_told"))
     assert (rarer["p_melanoma"] < rarer["p_melanoma_told"]).all()
-    own = told[told["fold"] != tables.TEST]
-    shifted = prior.shift(own, positive="melanoma", prevalence=0.05)
+    own = told[told["fold"] != checks.TEST]
+    shifted = prior.shift_prevalence(own, positive="melanoma", prevalence=0.05)
     curve = net_benefit_table(shifted, positive="melanoma", prevalence=0.05, draws=2)
     drawn = pd.read_csv(home / "net_benefit.csv")
     assert drawn["net_benefit"].to_numpy() == pytest.approx(curve["net_benefit"].to_numpy())
@@ -285,7 +290,7 @@ def test_a_report_calibrates_and_takes_a_chosen_threshold(
     assert official["metric"].tolist() == ["AUC"]
     assert list(pd.read_csv(home / "submission.csv").columns) == ["image_name", "target"]
     assert (pd.read_csv(home / "context.csv")["pictures"] >= 1).all()
-    record = runs.read_run(home)
+    record = documents.read_run(home)
     wanted = json.loads(choice.read_text())["threshold"]
     assert record["results"]["threshold"] == wanted
     assert any(item["path"].endswith("operating_point.json") for item in record["inputs"])
@@ -347,9 +352,9 @@ def test_a_cold_kernel_trains_on_jax(melnb: Run, root: Path, tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     home = tmp_path / "03_train" / "on-jax" / "fold0"
-    assert "on jax" in runs.read_run(home)["device"]
-    folds = tables.read_folds(tmp_path / "02_prepare" / "line" / "folds.csv")
-    held_out = tables.read_predictions(home / "predictions.csv")
+    assert "on jax" in documents.read_run(home)["device"]
+    folds = schema.read_folds(tmp_path / "02_prepare" / "line" / "folds.csv")
+    held_out = schema.read_predictions(home / "predictions.csv")
     assert len(held_out) == (folds["fold"] == 0).sum()
 
 
@@ -372,7 +377,7 @@ def test_a_training_killed_in_its_second_epoch_ends_where_the_other_ended(
     assert not psutil.wait_procs(family, timeout=600)[1], "the kernel outlives its launcher"
     again = melnb(*words, root=root)
     assert again.returncode == 0, again.stderr
-    record = runs.read_run(tmp_path / "03_train" / "a-s0" / "fold0")
+    record = documents.read_run(tmp_path / "03_train" / "a-s0" / "fold0")
     assert record["resumed"]
     own, other = (
         pd.read_csv(home / "03_train" / "a-s0" / "fold0" / "predictions.csv")
@@ -412,7 +417,7 @@ READ_BESIDE_RUNS = {
 
 @pytest.mark.parametrize("job", READ_BESIDE_RUNS)
 def test_what_a_notebook_reads_is_recorded(job: str, outputs: Path) -> None:
-    inputs = runs.read_run(outputs / job)["inputs"]
+    inputs = documents.read_run(outputs / job)["inputs"]
     names = {Path(entry["path"]).name for entry in inputs}
     names |= {entry["sha256"].partition(":")[0] for entry in inputs}
     assert {*READ_BESIDE_RUNS[job].split()} <= names
@@ -421,9 +426,9 @@ def test_what_a_notebook_reads_is_recorded(job: str, outputs: Path) -> None:
 def test_raw_pictures_are_recorded_with_their_content(outputs: Path) -> None:
     for stage in ("01_explore", "02_prepare"):
         home = outputs / stage / "line"
-        (entry,) = [e for e in runs.read_run(home)["inputs"] if e["sha256"].startswith("raw:")]
+        (entry,) = [e for e in documents.read_run(home)["inputs"] if e["sha256"].startswith("raw:")]
         sha256 = entry["sha256"].removeprefix("raw:")
-        files = rawdata.read_files(home / rawdata.FILE, entry["path"], sha256)
+        files = raw_data.read_files(home / raw_data.FILE, entry["path"], sha256)
         assert len(files) == 1 + 2 * 130, "a table, pictures and masks"
         assert all(file.content for file in files.values())
 

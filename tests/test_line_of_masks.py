@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from melnb import runs, tables
+from melnb.tables import documents, schema
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -22,13 +22,13 @@ def test_executed_notebooks_are_clean(outputs: Path, check_clean: Callable[[Path
 
 def test_lesions_are_cut_out_by_networks_that_never_saw_them(outputs: Path) -> None:
     applied = outputs / "02d_segment_apply"
-    folds = tables.read_folds(outputs / "02_prepare" / "demo" / "folds.csv")
+    folds = schema.read_folds(outputs / "02_prepare" / "demo" / "folds.csv")
     lesions = pd.read_csv(applied / "demo" / "lesions.csv").merge(folds, on="image_id")
     assert len(lesions) == len(folds)
     assert (lesions["fold_x"] == lesions["fold_y"]).all()  # whose network drew it; in which it is
     again = pd.read_csv(applied / "masked" / "lesions.csv")
     assert again["mask_path"].tolist() == lesions["mask_path"].tolist()
-    assert runs.read_run(applied / "masked")["device"] == "no network"
+    assert documents.read_run(applied / "masked")["device"] == "no network"
     scores = pd.read_csv(applied / "demo" / "scores.csv")
     held_out = pd.read_csv(outputs / "02c_segment_train" / "demo" / "fold1" / "scores.csv")
     both = scores.merge(held_out, on="image_id", validate="1:1")
@@ -38,12 +38,12 @@ def test_lesions_are_cut_out_by_networks_that_never_saw_them(outputs: Path) -> N
 
 def test_what_was_cut_out_is_prepared_in_the_same_folds(outputs: Path) -> None:
     prepared = outputs / "02_prepare"
-    whole, cut = (tables.read_folds(prepared / name / "folds.csv") for name in ("demo", "masked"))
+    whole, cut = (schema.read_folds(prepared / name / "folds.csv") for name in ("demo", "masked"))
     assert (
         cut.sort_values("image_id")["fold"].tolist()
         == whole.sort_values("image_id")["fold"].tolist()
     )
-    images = tables.read_images(prepared / "masked" / "images.csv")
+    images = schema.read_images(prepared / "masked" / "images.csv")
     lesions = pd.read_csv(outputs / "02d_segment_apply" / "masked" / "lesions.csv")
     cropped = set(lesions.loc[lesions["verdict"] == "ok", "image_id"])
     assert cropped

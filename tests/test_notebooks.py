@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from melnb import params
+from melnb.params import catalogue
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -31,7 +31,7 @@ def tagged(cell: dict[str, Any]) -> bool:
 
 
 def test_a_notebook_stands_for_every_stage() -> None:
-    assert [path.stem for path in NOTEBOOKS] == list(params.STAGES)
+    assert [path.stem for path in NOTEBOOKS] == list(catalogue.STAGES)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -51,7 +51,7 @@ def test_the_parameters_cell_is_the_parameter_class(path: Path) -> None:
     body = ast.parse("".join(cells[0]["source"])).body
     assert all(isinstance(node, ast.Assign) for node in body)
     values = {node.targets[0].id: ast.literal_eval(node.value) for node in body}  # type: ignore[attr-defined]
-    fields = params.STAGES[path.stem].model_fields
+    fields = catalogue.STAGES[path.stem].model_fields
     assert list(values) == list(fields)
     assert values == {name: field.default for name, field in fields.items()}
 
@@ -85,7 +85,7 @@ def bound_names(node: ast.AST) -> set[str]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_no_name_is_a_parameters(path: Path) -> None:
     """Else the settle cell, run again, would take for a parameter what has its name by then."""
-    fields = params.STAGES[path.stem].model_fields.keys()
+    fields = catalogue.STAGES[path.stem].model_fields.keys()
     for cell in code_cells(path):
         if not tagged(cell):
             for node in ast.walk(ast.parse("".join(cell["source"]))):

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import runs
-from melnb.evaluation.intervals import wilson_interval
+from melnb.evaluation.statistics.intervals import wilson_interval
+from melnb.runs import store
 
 N = 120
 IDS = [f"i{k}" for k in range(N)]
@@ -36,7 +36,7 @@ def report(
     pd.DataFrame(columns).to_csv(path, index=False)
     given = {"predictions": str(path), "outputs": str(folder / "out"), "run": "odd"} | parameters
     run_cells("06_report", **given)
-    return runs.find_run("06_report", "odd", folder / "out")
+    return store.find_run("06_report", "odd", folder / "out")
 
 
 @pytest.fixture(autouse=True)

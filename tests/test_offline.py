@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 
 import melnb
 from melnb.display import theme
-from melnb.display.report.page import LIBRARY, Section, write_figures, write_report
+from melnb.display.report.report_page import LIBRARY, Section, write_figures, write_report
 
 PLOTLY = get_plotlyjs()
 PACKAGE = Path(melnb.__file__).parent
@@ -98,7 +98,7 @@ def test_no_part_of_a_page_names_a_host(path: Path) -> None:
 @pytest.fixture
 def figure() -> Iterator[go.Figure]:
     before = pio.renderers.default, pio.templates.default
-    theme.apply()
+    theme.use_theme()
     yield go.Figure(go.Scatter(y=[1, 3, 2]), layout={"title": {"text": "A <b>figure</b>"}})
     pio.renderers.default, pio.templates.default = before
 

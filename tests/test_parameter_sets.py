@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from melnb import params, runs
 from melnb.data.shards.examples import write_shard
+from melnb.params import catalogue
+from melnb.tables import documents
 
 HERE = Path(__file__).parents[1]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -77,7 +78,7 @@ def write_set(folder: Path, text: str) -> str:
 
 @pytest.mark.xdist_group("demo")
 def test_every_file_of_the_demo_runs(demo: Path, check_whole: Callable[[Path], set[str]]) -> None:
-    assert check_whole(demo / "outputs") == set(params.STAGES) - {"05b_ablation"}
+    assert check_whole(demo / "outputs") == set(catalogue.STAGES) - {"05b_ablation"}
 
 
 @pytest.mark.xdist_group("demo")
@@ -108,7 +109,7 @@ def test_isic2017_trains_a_published_network_and_writes_its_submission(run_set: 
     outputs = run_set("isic2017", *SMALL, *SIXTY_FOUR, NO_FILE, small=(own,))
     table = pd.read_csv(outputs / "06_report" / "isic2017" / "submission.csv")
     assert list(table.columns) == ["image_id", "melanoma", "seborrheic_keratosis"]
-    predicted = runs.read_run(outputs / "04_predict" / "isic2017")["results"]["test_images"]
+    predicted = documents.read_run(outputs / "04_predict" / "isic2017")["results"]["test_images"]
     assert len(table) == predicted
 
 
@@ -126,7 +127,7 @@ def test_ham10000_blends_densenet201_and_inceptionv3(run_set: Set, small: Small)
 def test_ham10000_on_a_cpu(run_set: Set) -> None:
     words = [*SMALL, "rows=120", "03_train.image_size=64"]
     outputs = run_set("ham10000-cpu", *words, small=(TINY,))
-    record = runs.read_run(outputs / "06_report" / "ham10000-cpu")
+    record = documents.read_run(outputs / "06_report" / "ham10000-cpu")
     folds = pd.read_csv(outputs / "02_prepare" / "ham10000-cpu" / "folds.csv")["fold"]
     assert len(folds) == 120
     assert record["results"]["images"] == (folds == 0).sum()
@@ -159,7 +160,7 @@ def test_siim2020_without_its_pictures(run_set: Set, small: Small, tmp_path: Pat
     assert len(pd.read_csv(outputs / "03c_metadata" / "founding" / "test.csv")) == 10_982
     pairs = pd.read_csv(outputs / "06_report" / "siim2020-tabular" / "comparison.csv")
     assert len(pairs) == 6
-    record = runs.read_run(outputs / "05_ensemble" / "siim2020-tabular")
+    record = documents.read_run(outputs / "05_ensemble" / "siim2020-tabular")
     assert record["results"]["predictions"] == 32_692
 
 
@@ -269,7 +270,7 @@ def test_kaggle_shards_are_trained_on_as_they_are(
     words += [NO_FILE, "backbone=EfficientNetB0", f"folder={shards}"]
     eight = {} if small else JAX
     outputs = run_set("siim2020-tpu", *words, small=small, **eight)
-    record = runs.read_run(outputs / "03_train" / "siim2020-b6" / "fold0")
+    record = documents.read_run(outputs / "03_train" / "siim2020-b6" / "fold0")
     assert small or "8 x" in record["device"]
     assert small or "jax" in record["device"]
     assert {path: path.read_bytes() for path in shards.glob("*.tfrec")} == before

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import runs
 from melnb.data import folds
 from melnb.data.sources import catalogue
+from melnb.tables import documents
 
 HERE = Path(__file__).parents[1]
 DATA = os.environ.get("MELNB_DATA", "")
@@ -36,7 +36,7 @@ def test_out_of_fold_predictions_of_a_kaggle_solution(tmp_path: Path) -> None:
     words = ["run=b1", "predictions=[05_ensemble/b1]", "dataset=", f"outputs={tmp_path}"]
     run("06_report", *words)
     home = tmp_path / "06_report" / "b1"
-    results = runs.read_run(home)["results"]
+    results = documents.read_run(home)["results"]
     assert results["auc"] == pytest.approx(0.89978, abs=5e-6)
     assert results["average_precision"] == pytest.approx(0.2013, abs=5e-5)
     assert (results["images"], results["positives"]) == (33126, 584)

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from melnb import params
+from melnb.params import catalogue
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 # What imports no network; the others are looked at by night.
 JUDGING = ("05_ensemble", "05b_ablation", "06_report", "06c_choose", "06d_external")
-TRAINING = [stem for stem in params.STAGES if stem not in JUDGING]
+TRAINING = [stem for stem in catalogue.STAGES if stem not in JUDGING]
 EVERYWHERE = ("confidence", "positive", "seed")
 
 
@@ -63,7 +63,7 @@ def keys(node: ast.expr, named: dict[str, set[str]], fields: set[str]) -> set[st
 def calls(stem: str) -> Iterator[tuple[str, Callable[..., Any], set[str], int]]:
     """Yield each call of a function of melnb: its text, itself, what is passed by name, and how
     much by place."""
-    code, fields = code_of(stem), {*params.STAGES[stem].model_fields}
+    code, fields = code_of(stem), {*catalogue.STAGES[stem].model_fields}
     modules, named = imported(code), dict[str, set[str]]()
     nodes = [n for n in ast.walk(code) if isinstance(n, ast.Call | ast.Assign)]
     # A name holds what it was given once its statement has ended.
@@ -93,7 +93,7 @@ def calls(stem: str) -> Iterator[tuple[str, Callable[..., Any], set[str], int]]:
     "stem", [*JUDGING, *(pytest.param(stem, marks=pytest.mark.nightly) for stem in TRAINING)]
 )
 def test_confidence_positive_and_seed_reach_every_function_that_has_them(stem: str) -> None:
-    fields = params.STAGES[stem].model_fields
+    fields = catalogue.STAGES[stem].model_fields
     # An interval is nowhere one of 95 % by chance: who calls what makes one says how wide.
     told = [name for name in EVERYWHERE if name in fields or name == "confidence"]
     lost, looked = [], 0

@@ -16,7 +16,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
-from melnb import params, runs
+from melnb.params import catalogue
+from melnb.tables import documents
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 RUNS = [
@@ -57,7 +58,7 @@ class Hands:
         self.root, self.copy, self.job = root, copy, f"outputs/{stage}/{run}"
         shutil.copytree(root, copy, copy_function=os.link)
         shutil.rmtree(copy / self.job)
-        self.line = runs.read_run(root / self.job)
+        self.line = documents.read_run(root / self.job)
         book = load_notebook_node(str(NOTEBOOKS / f"{stage}.ipynb"))
         self.book = parameterize_notebook(book, self.line["parameters"])
         parts: list[list[int]] = [[]]
@@ -90,7 +91,7 @@ class Hands:
 
     def check(self) -> None:
         """Check that the run which is finished is the line's."""
-        record, folder = runs.read_run(self.copy / self.job), self.copy / self.job
+        record, folder = documents.read_run(self.copy / self.job), self.copy / self.job
         for name in ("parameters", "inputs", "results", "device"):
             assert record[name] == self.line[name], name
         files = [Path(file["path"]) for file in record["files"]]
@@ -119,7 +120,7 @@ def hands(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hands]:
 
 
 def test_every_notebook_is_run_again() -> None:
-    assert sorted(stage for stage, _ in RUNS + OF_MASKS) == sorted(params.STAGES)
+    assert sorted(stage for stage, _ in RUNS + OF_MASKS) == sorted(catalogue.STAGES)
 
 
 @pytest.mark.parametrize("hands", cases(RUNS, OF_MASKS), indirect=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from melnb.data.records import read_index
 from melnb.data.shards.examples import Shard
-from melnb.documents import DamagedError, read_as
-from melnb.files import replacing
-from melnb.tables import TEST, make_predictions
+from melnb.data.shards.records import read_index
+from melnb.tables.checks import TEST
+from melnb.tables.documents import DamagedError, read_as
+from melnb.tables.files import replacing
+from melnb.tables.schema import make_predictions
 
 FILE = "dataset.json"
 _REMEDY = "run 02_prepare again"

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from melnb.data.jpeg import CutJpegError, find_only_scan, strip_jpeg
-from melnb.files import MOST_PIXELS, PICTURE_FORMATS
-from melnb.signatures import HEAD, describe_file
+from melnb.tables.files import MOST_PIXELS, PICTURE_FORMATS
+from melnb.tables.signatures import HEAD, describe_file
 
 Fit = Literal["crop", "squash", "pad"]
 

@@ -1,4 +1,4 @@
-"""Folds: which images are learnt from, and which are asked about, together.
+"""Folds: patient-safe cross-validation: who is learnt from, and who is asked about, together.
 
 What belongs together stays together: images of one patient, of one lesion, and copies of one
 picture are linked, and a fold takes whole clusters of linked images.
@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold, StratifiedGroupKFold
 
-from melnb.delimited import read_delimited
-from melnb.missing import blank_missing
-from melnb.patients.overlap import make_groups, match
-from melnb.tables import ID_COLUMNS, TEST, check_folds, check_images
+from melnb.tables.checks import TEST
+from melnb.tables.delimited import read_delimited
+from melnb.tables.overlap import make_groups, match
+from melnb.tables.schema import ID_COLUMNS, check_folds, check_images
+from melnb.tables.values import blank_missing
 
 
 class FoldError(ValueError):

@@ -1,4 +1,4 @@
-"""Metadata: what is known of an image besides its pixels, as numbers for a network.
+"""Metadata: sex, age, site and the like as numbers for a network.
 
 A word becomes one cell for each category and one for missing; a number becomes its distance from
 the training mean, in deviations, and a cell that says missing. What is missing or was never met in
@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from melnb.documents import read_as
-from melnb.files import replacing
-from melnb.missing import blank_missing
-from melnb.numerals import read_numbers
-from melnb.spread import mean_and_deviation, standardised
+from melnb.tables.documents import read_as
+from melnb.tables.files import replacing
+from melnb.tables.spread import mean_and_deviation, standardised
+from melnb.tables.values import blank_missing, read_numbers
 
-FILE = "metadata.json"  # beside the model.keras that was trained with it
+METADATA_FILE = "metadata.json"  # beside the model.keras that was trained with it
 WORDS = ("sex", "site")
 NUMBERS = ("age", "images_per_patient")
 COLUMNS = ("sex", "age", "site", "images_per_patient")
@@ -96,7 +95,7 @@ class Encoder:
 
     @cached_property
     def cells(self) -> Cells:
-        """Describe the cells for `fusion.fuse`."""
+        """Describe the cells for `heads.fuse`."""
         column = [k for k, c in enumerate(self.columns) for _ in c.names]
         empty = pd.Series([np.nan], dtype=float)
         missing = np.concatenate([c.encode(empty)[0] for c in self.columns])

@@ -20,9 +20,9 @@ from melnb.data.decoding import PictureError as PictureError
 from melnb.data.decoding import decode_levels, open_image, reading, upright_size
 from melnb.data.decoding import decode_picture as decode_picture
 from melnb.data.hdf5 import open_hdf5, read_own
-from melnb.data.levels import InvertedError, LevelError, find_lesion
-from melnb.data.shards.contents import is_shard
+from melnb.data.mask_levels import InvertedError, LevelError, find_lesion
 from melnb.data.shards.examples import read_example
+from melnb.data.shards.messages import is_shard
 
 HDF5 = (".hdf5", ".h5")
 
@@ -54,7 +54,7 @@ def read_mask(
 ) -> Image.Image:
     """Read a mask as 0 and 255 (mode L), in the geometry its picture gets with the same `fit`.
 
-    Which of its levels is lesion is told by `levels.find_lesion`.
+    Which of its levels is lesion is told by `mask_levels.find_lesion`.
 
     Args:
         path: As for a picture.

@@ -18,11 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from melnb.data.augmentation.draws import DRAWS
-from melnb.data.epochs.rows import Rows
 from melnb.data.epochs.sampling import NATURAL, Sampling, count_steps, plan_epoch
-from melnb.data.shards.access import ShardFiles
-from melnb.data.shards.contents import check_count, told_count
-from melnb.data.shards.examples import count_examples
+from melnb.data.epochs.training_rows import Rows
+from melnb.data.shards.examples import ShardFiles, count_examples
+from melnb.data.shards.messages import check_count, told_count
 
 Decode = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
 """From a record (`message`, `row`, all that is known of it) and its draws to what is learnt."""

@@ -136,3 +136,10 @@ def _is_empty(values: pd.Series) -> bool:
     if values.name == "left_out":  # that nothing was is what a reader expects
         values = values.astype(object).where(values != 0, "")
     return bool((values.isna() | (values.astype(str) == "")).all())
+
+
+def show(*parts: Any) -> None:
+    """Show tables, figures and galleries one below the other, in the cell that calls."""
+    from IPython.display import display
+
+    display(*parts)

@@ -7,7 +7,6 @@ report show the same pictures without a file or a network.
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from melnb import diagnoses
-from melnb.files import PICTURE_FORMATS
+from melnb.tables import diagnoses
+from melnb.tables.files import PICTURE_FORMATS
 
 OpenPicture = Callable[[str, int], Image.Image]
 """From a path and a side in pixels to a square picture: `data.pictures.read_picture`, say."""
@@ -137,7 +136,7 @@ def worst_errors(
     size: int = 128,
     open_picture: OpenPicture = open_file,
 ) -> Gallery:
-    """Make a gallery of `errors.worst_errors`, joined to the images by id.
+    """Make a gallery of `flagged.worst_errors`, joined to the images by id.
 
     Args:
         errors: `error`, `image_id`, `truth`, `score`.
@@ -154,7 +153,7 @@ def worst_errors(
     return Gallery("", rows, size)
 
 
-def views(
+def augmented_views(
     rows: Mapping[str, Iterable[np.ndarray]], *, title: str = "Augmented views", size: int = 128
 ) -> Gallery:
     """Make a gallery of arrays: what augmentation or views make of a picture.
@@ -175,37 +174,6 @@ def views(
         },
         size,
     )
-
-
-def mean_colours(
-    images: pd.DataFrame,
-    *,
-    n: int = 500,
-    size: int = 32,
-    seed: int = 0,
-    open_picture: OpenPicture = open_file,
-) -> pd.DataFrame:
-    """Measure the mean colour of pictures drawn at random, for `census.mean_colours` to draw.
-
-    Args:
-        images: Images table; rows without a path are left out.
-        n: Pictures measured at most.
-        size: Pixels on a side at which they are measured.
-        seed: Of the draw.
-        open_picture: Opens a path as a square picture.
-
-    Returns:
-        `image_id`, `target`, `source` and the means `red`, `green`, `blue`, 0-255; NaN for a
-        picture that cannot be read.
-    """
-    known = images.dropna(subset=["path"])
-    drawn = known.sample(min(n, len(known)), random_state=seed)
-    colours = np.full((len(drawn), 3), np.nan)
-    for k, path in enumerate(drawn["path"]):
-        with contextlib.suppress(OSError, ValueError):
-            colours[k] = np.asarray(open_picture(str(path), size), float).mean(axis=(0, 1))
-    table = drawn[["image_id", "target", "source"]].reset_index(drop=True)
-    return table.assign(red=colours[:, 0], green=colours[:, 1], blue=colours[:, 2])
 
 
 def encode(picture: Image.Image, size: int, quality: int = 82) -> bytes:

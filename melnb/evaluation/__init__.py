@@ -6,20 +6,22 @@ a row whose `note` says why. Rows are joined by `image_id`; a row is flagged whe
 or above the threshold; whatever is chosen or fitted here is chosen on out-of-fold rows alone.
 No module here knows how a prediction was made: models are strangers.
 
-    rows          from a predictions table to the rows behind a number, and the row that carries it
-    metrics       curves, and the areas under them
-    classes       the same for many classes
-    comparisons   is one run, fold or leaderboard entry better than another?
-    folds         AUC within folds, and models over the same folds
-    ablations     what does each technique bring, beyond the noise of images and of training?
-    planning      how many images a validation needs
-    means         any scores of images, by group
-    summaries     short tables for a reader
-    unjudged      what can be said of rows without a truth
-    intervals     closed forms: areas (DeLong), proportions (Wilson), means
-    counts        what four counts say of a test
-    proportions   shares of rows that come in clusters
-    bootstrap     resamples, by clusters, of weighted sums and of rankings
-    logistic      logistic regression, and the covariance of its coefficients
-    rankings      statistics from the counts at the steps of a ranking
+    statistics/      intervals, bootstrap, logistic regression, proportions, sample size
+    rows             from a predictions table to the rows behind a number, and the row of a number
+    discrimination/  ROC and precision-recall curves, AUC, comparisons, many classes
+    calibration/     may a probability be believed?
+    decisions/       thresholds, operating points, net benefit, conformal sets
+    ensembles/       several members, one prediction; which members
+    subgroups/       does it work for everyone?
+    patient_context  the ugly duckling; the k most suspicious lesions of a patient
+    shift/           external validation
+    mask_scores      how well masks match: Jaccard, Dice, boundaries
+    mask_failures    could we have known that a mask fails?
+    challenges/      the files and measures of the ISIC challenges
+    summaries        short tables for a reader
+    unjudged         what can be said of rows without a truth
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.evaluation.intervals import percent
-from melnb.tables import TEST, TableError, check_predictions, class_names, read_predictions
+from melnb.evaluation.statistics.intervals import percent
+from melnb.tables.checks import TEST, TableError
+from melnb.tables.schema import check_predictions, class_names, read_predictions
 
 _MEASURES = {
     "sensitivity": "share of positives that are flagged",
@@ -88,7 +89,7 @@ def read_members(
 
 
 def read_networks(paths: Mapping[int, Path]) -> dict[int, pd.DataFrame]:
-    """Read what each fold's network alone said of test rows, from `archive.find_networks`."""
+    """Read what each fold's network alone said of test rows, from `lookup.find_networks`."""
     return {fold: read_predictions(path) for fold, path in paths.items()}
 
 
@@ -244,7 +245,7 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
     """Return an operating point as a table to read: a row for each measure, in words.
 
     Args:
-        point: `points.operating_point` or `chosen.locked_point`.
+        point: `operating_point.operating_point` or `locked_threshold.locked_point`.
 
     Returns:
         `measure`, `value`, `low`, `high`, `meaning`, `note` (the point's); before
@@ -283,8 +284,8 @@ def run_results(scores: pd.DataFrame, point: pd.DataFrame) -> dict[str, object]:
     """Return what `run.json` keeps of a report.
 
     Args:
-        scores: `metrics.metrics_by_fold`; its pooled row counts, or its only one.
-        point: `points.operating_point`.
+        scores: `ranking.metrics_by_fold`; its pooled row counts, or its only one.
+        point: `operating_point.operating_point`.
     """
     pooled = scores[scores["rows"] == "out of fold"]
     pooled = pooled if len(pooled) else scores

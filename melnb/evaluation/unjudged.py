@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.context.neighbours import context_scores
 from melnb.evaluation.decisions.selective import certainties
-from melnb.evaluation.means import grouped_means
-from melnb.evaluation.proportions import clustered_wilson
+from melnb.evaluation.patient_context import context_scores
 from melnb.evaluation.rows import row_clusters
+from melnb.evaluation.statistics.proportions import clustered_wilson, grouped_means
 from melnb.evaluation.summaries import most_suspicious, of_known_patients
 
 NEAR = 2  # odds within this factor of the threshold's are the first to be shown to an expert

@@ -2,10 +2,10 @@
 
     accelerator    the machine: device, precision, replicas
     networks/      pixels (and what is known of a patient) to probabilities
-    objectives/    probabilities and truth to what is to be made small
     optimization/  the rate of each step, the step itself, and what becomes of its weights
-    prediction/    one or many looks at every image
-    training/      one run, one fold
+    training/      one run, one fold: losses, phases, checkpoints
+    tta            test-time augmentation: a network and shards to probabilities
+    out_of_fold    each fold's network on images that it has not learnt from; other datasets
     segmentation/  from pixels to one logit of lesion for each
     saliency/      where in a picture a prediction comes from
     tabular/       what is known of an image, without the picture, to predictions
@@ -16,3 +16,7 @@ that it runs on TensorFlow and on JAX; TensorFlow itself is imported in `acceler
 of tables are scikit-learn's, and no tensor flows in `tabular/`. Nothing here knows what becomes of
 the predictions table that leaves the room.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

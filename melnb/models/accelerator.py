@@ -1,4 +1,4 @@
-"""The machine: which device, how many, which Keras backend, which precision.
+"""The accelerator: CPU, GPU, TPU, replicas, Keras backend, mixed precision.
 
 TensorFlow trains on CPUs and GPUs (JAX trains EfficientNet 20 times slower on a CPU). On a TPU it
 is Keras on JAX, for today's TensorFlow builds carry no TPU runtime; where one answers it is used.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from melnb.imports import without
+from melnb.tables.processes import without
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported, or in vain
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from melnb import tables
-from melnb.evaluation.subgroups.levels import subgroup_columns
+from melnb.evaluation.subgroups.subgroup_levels import subgroup_columns
+from melnb.tables import schema
 
 PER_PATIENT, FOLDS = 16, 5
 POSITIVE = "melanoma"
@@ -53,7 +53,7 @@ class Cohort:
     def file(self) -> Path:
         """The first run's predictions as a file."""
         path = self._folder / f"{self.name}-{self.n}.csv"
-        return tables.write_predictions(self.predictions, path)
+        return schema.write_predictions(self.predictions, path)
 
     @cached_property
     def elsewhere(self) -> Cohort:
@@ -95,7 +95,7 @@ class Cohort:
     def _table(
         self, truth: pd.Series | np.ndarray, values: np.ndarray, classes: tuple[str, ...], run: str
     ) -> pd.DataFrame:
-        made = tables.make_predictions(
+        made = schema.make_predictions(
             self.images["image_id"], self.fold, truth, values, classes=classes, run=run
         )
         return made.assign(**{c: self.images[c] for c in ("patient_id", "lesion_id")})

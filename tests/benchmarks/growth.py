@@ -17,37 +17,34 @@ from typing import Any
 import numpy as np
 from cohorts import FOLDS, POSITIVE, Cohort  # beside this file
 
-from melnb import tables
 from melnb.data import folds as dealt
 from melnb.data.sources import catalogue, tasks
-from melnb.display.plots import choices, curves
-from melnb.display.threshold.explorer import ThresholdExplorer
-from melnb.evaluation import classes, comparisons, folds, metrics, networks, summaries
-from melnb.evaluation.calibration import crossfits, prevalence, reliability, scores, splines
+from melnb.display.plots import decisions, discrimination
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
+from melnb.evaluation import patient_context, summaries
+from melnb.evaluation.calibration import (
+    calibration_scores,
+    cross_calibration,
+    flexible_curve,
+    prevalence,
+    reliability,
+)
 from melnb.evaluation.challenges import scoring, submissions
-from melnb.evaluation.context import gain, neighbours, retrieval
 from melnb.evaluation.decisions import (
-    chosen,
     conformal,
     equivalence,
-    errors,
+    flagged,
+    locked_threshold,
     net_benefit,
-    points,
-    referral,
+    operating_point,
     selective,
     thresholds,
 )
-from melnb.evaluation.shift import (
-    all_classes,
-    discrimination,
-    distances,
-    random_effects,
-    recalibrations,
-    sources,
-    strata,
-)
-from melnb.evaluation.shift import points as elsewhere
-from melnb.evaluation.subgroups import estimates, gaps, levels
+from melnb.evaluation.discrimination import classes, comparisons, ranking, within_folds
+from melnb.evaluation.shift import areas, at_threshold, other_sources, random_effects, score_shift
+from melnb.evaluation.shift import at_threshold as elsewhere
+from melnb.evaluation.subgroups import gaps, subgroup_levels, subgroup_metrics
+from melnb.tables import schema
 
 Work = Callable[[Cohort], object]
 SIZES = (10_000, 100_000, 1_000_000)
@@ -62,15 +59,15 @@ def _members(c: Cohort) -> dict[str, Any]:
 
 
 def _sources(c: Cohort) -> dict[str, Any]:
-    return sources.source_tables(
+    return other_sources.source_tables(
         c.predictions, {"there": c.elsewhere.predictions.assign(fold=-1)}, **ONE
     )
 
 
 def _met(c: Cohort) -> object:
     others = {"there": c.elsewhere.predictions}
-    met = sources.source_meetings(others, c.predictions)
-    return sources.meeting_counts(others, met), sources.strangers(others, met)
+    met = other_sources.source_meetings(others, c.predictions)
+    return other_sources.meeting_counts(others, met), other_sources.strangers(others, met)
 
 
 def _covered(c: Cohort) -> object:
@@ -83,7 +80,7 @@ def _covered(c: Cohort) -> object:
 
 def _prepare() -> dict[str, Work]:
     return {
-        "check_images": lambda c: tables.check_images(c.images),
+        "check_images": lambda c: schema.check_images(c.images),
         "merge_rare, class_order, describe_source": lambda c: (
             tasks.merge_rare(c.images, rarest=10),
             catalogue.class_order(c.images),
@@ -94,43 +91,47 @@ def _prepare() -> dict[str, Work]:
             dealt.fold_balance(c.images, c.folds),
             dealt.check_balance(c.images, c.folds),
         ),
-        "check_folds": lambda c: tables.check_folds(c.folds, c.images),
+        "check_folds": lambda c: schema.check_folds(c.folds, c.images),
     }
 
 
 def _reading() -> dict[str, Work]:
     return {
-        "check_predictions": lambda c: tables.check_predictions(c.predictions),
+        "check_predictions": lambda c: schema.check_predictions(c.predictions),
         "read_members": lambda c: summaries.read_members({"m": [c.file]}, **ONE),
         "members_table, out_of_fold, rival": lambda c: (
             summaries.members_table(_members(c), **ONE),
             summaries.out_of_fold(_members(c)),
             summaries.rival(_members(c)),
         ),
-        "cross_calibrate, isotonic": lambda c: crossfits.cross_calibrate(
+        "cross_calibrate, isotonic": lambda c: cross_calibration.cross_calibrate(
             c.predictions, method="isotonic", **ONE
         ),
-        "prevalence.shift": lambda c: prevalence.shift(c.predictions, prevalence=0.1, **ONE),
+        "prevalence.shift": lambda c: prevalence.shift_prevalence(
+            c.predictions, prevalence=0.1, **ONE
+        ),
     }
 
 
 def _ranking() -> dict[str, Work]:
     return {
-        "metrics_by_fold": lambda c: metrics.metrics_by_fold(c.predictions, **BY_PATIENT),
-        "average_precision, rows drawn": lambda c: metrics.average_precision(c.predictions, **ONE),
-        "cross_validated_auc": lambda c: folds.cross_validated_auc(c.predictions, **BY_PATIENT),
-        "roc_curve, drawn": lambda c: curves.roc_curve(
-            summaries.curves_by_fold(c.predictions, metrics.roc_curve, **ONE)
+        "metrics_by_fold": lambda c: ranking.metrics_by_fold(c.predictions, **BY_PATIENT),
+        "average_precision, rows drawn": lambda c: ranking.average_precision(c.predictions, **ONE),
+        "cross_validated_auc": lambda c: within_folds.cross_validated_auc(
+            c.predictions, **BY_PATIENT
         ),
-        "precision_recall_curve, drawn": lambda c: curves.precision_recall_curve(
-            summaries.curves_by_fold(c.predictions, metrics.precision_recall_curve, **ONE)
+        "roc_curve, drawn": lambda c: discrimination.roc_curve(
+            summaries.curves_by_fold(c.predictions, ranking.roc_curve, **ONE)
+        ),
+        "precision_recall_curve, drawn": lambda c: discrimination.precision_recall_curve(
+            summaries.curves_by_fold(c.predictions, ranking.precision_recall_curve, **ONE)
         ),
         "auc, lead_needed": lambda c: comparisons.lead_needed(
-            metrics.auc(c.predictions, **BY_PATIENT)
+            ranking.auc(c.predictions, **BY_PATIENT)
         ),
-        "auc_comparison": lambda c: metrics.auc_comparison(_members(c), **BY_PATIENT),
+        "auc_comparison": lambda c: ranking.auc_comparison(_members(c), **BY_PATIENT),
         "comparison_matrix": lambda c: comparisons.comparison_matrix(_members(c), **BY_PATIENT),
-        "fold_comparison": lambda c: folds.fold_comparison(_members(c), **ONE),
+        "fold_comparison": lambda c: within_folds.fold_comparison(_members(c), **ONE),
         "equivalence_table": lambda c: equivalence.equivalence_table(
             _members(c), margin=0.02, **BY_PATIENT
         ),
@@ -148,13 +149,19 @@ def _calibration() -> dict[str, Work]:
         "reliability_table": lambda c: reliability.reliability_table(
             c.predictions, spacing="mass", **BY_PATIENT
         ),
-        "calibration_scores": lambda c: scores.calibration_scores(c.predictions, **BY_PATIENT),
-        "multiclass_calibration_scores": lambda c: scores.multiclass_calibration_scores(
+        "calibration_scores": lambda c: calibration_scores.calibration_scores(
+            c.predictions, **BY_PATIENT
+        ),
+        "multiclass_calibration_scores": lambda c: calibration_scores.multiclass_calibration_scores(
             c.three, cluster="patient_id"
         ),
-        "calibration_curve": lambda c: splines.calibration_curve(c.predictions, **BY_PATIENT),
-        "calibration_indices": lambda c: splines.calibration_indices(c.predictions, **BY_PATIENT),
-        "calibrator_comparison": lambda c: crossfits.calibrator_comparison(
+        "calibration_curve": lambda c: flexible_curve.calibration_curve(
+            c.predictions, **BY_PATIENT
+        ),
+        "calibration_indices": lambda c: flexible_curve.calibration_indices(
+            c.predictions, **BY_PATIENT
+        ),
+        "calibrator_comparison": lambda c: cross_calibration.calibrator_comparison(
             c.predictions, **BY_PATIENT
         ),
     }
@@ -163,27 +170,29 @@ def _calibration() -> dict[str, Work]:
 def _decisions() -> dict[str, Work]:
     at = {**ONE, "threshold": THRESHOLD}
     return {
-        "operating_point, locked_point": lambda c: chosen.locked_point(
+        "operating_point, locked_point": lambda c: locked_threshold.locked_point(
             c.second,
-            locked=chosen.lock_threshold(points.operating_point(c.predictions, **BY_PATIENT)),
+            locked=locked_threshold.lock_threshold(
+                operating_point.operating_point(c.predictions, **BY_PATIENT)
+            ),
             cluster="patient_id",
         ),
-        "operating_point_by_fold": lambda c: points.operating_point_by_fold(
+        "operating_point_by_fold": lambda c: operating_point.operating_point_by_fold(
             c.predictions, **BY_PATIENT
         ),
         "threshold_table": lambda c: thresholds.threshold_table(c.predictions, points=400, **ONE),
-        "score_histogram, drawn": lambda c: choices.score_histogram(c.predictions, **at),
+        "score_histogram, drawn": lambda c: decisions.score_histogram(c.predictions, **at),
         "net_benefit_table": lambda c: net_benefit.net_benefit_table(c.predictions, **BY_PATIENT),
         "prediction_sets, coverage": _covered,
         "risk_coverage": lambda c: selective.risk_coverage(c.predictions, **at),
-        "referral_table": lambda c: referral.referral_table(
+        "referral_table": lambda c: selective.referral_table(
             c.predictions, cluster="patient_id", **at
         ),
-        "worst_errors": lambda c: errors.worst_errors(c.predictions, **at),
+        "worst_errors": lambda c: flagged.worst_errors(c.predictions, **at),
         "submission_table": lambda c: submissions.submission_table(
             c.predictions, c.file.with_name("submission.csv"), challenge="isic2024", **ONE
         ),
-        "write_table": lambda c: tables.write_table(c.predictions, c.file.with_name("table.csv")),
+        "write_table": lambda c: schema.write_table(c.predictions, c.file.with_name("table.csv")),
         "explorer's page": lambda c: ThresholdExplorer(
             c.predictions, groups=c.groups, other=c.second, **at
         ).page_state(),
@@ -193,30 +202,34 @@ def _decisions() -> dict[str, Work]:
 def _people() -> dict[str, Work]:
     limits = {**BY_PATIENT, "threshold": THRESHOLD}
     return {
-        "subgroup_columns": lambda c: levels.subgroup_columns(c.images),
-        "subgroup_metrics": lambda c: estimates.subgroup_metrics(c.predictions, c.groups, **limits),
+        "subgroup_columns": lambda c: subgroup_levels.subgroup_columns(c.images),
+        "subgroup_metrics": lambda c: subgroup_metrics.subgroup_metrics(
+            c.predictions, c.groups, **limits
+        ),
         "gap_tests": lambda c: gaps.gap_tests(c.predictions, c.groups, **limits),
-        "top_k_sensitivity_curve": lambda c: retrieval.top_k_sensitivity_curve(
+        "top_k_sensitivity_curve": lambda c: patient_context.top_k_sensitivity_curve(
             c.predictions, **ONE
         ),
-        "context_scores": lambda c: neighbours.context_scores(c.predictions, **ONE),
-        "ugly_duckling_gain": lambda c: gain.ugly_duckling_gain(c.predictions, **ONE),
+        "context_scores": lambda c: patient_context.context_scores(c.predictions, **ONE),
+        "ugly_duckling_gain": lambda c: patient_context.ugly_duckling_gain(c.predictions, **ONE),
     }
 
 
 def _shift() -> dict[str, Work]:
     return {
         "source_meetings, strangers": _met,
-        "source_tables, network_rows": lambda c: networks.network_rows(_sources(c)["there"], {}),
-        "external_metrics": lambda c: discrimination.external_metrics(_sources(c), **ONE),
-        "external_classes": lambda c: all_classes.external_classes(
+        "source_tables, network_rows": lambda c: within_folds.network_rows(
+            _sources(c)["there"], {}
+        ),
+        "external_metrics": lambda c: areas.external_metrics(_sources(c), **ONE),
+        "external_classes": lambda c: areas.external_classes(
             {"internal": c.three, "there": c.elsewhere.three}
         ),
         "external_summary": lambda c: random_effects.external_summary(_sources(c), **ONE),
-        "score_histogram": lambda c: distances.score_histogram(_sources(c), **ONE),
-        "score_shift": lambda c: distances.score_shift(_sources(c), **ONE),
-        "external_calibration": lambda c: recalibrations.external_calibration(
-            recalibrations.source_versions(_sources(c), **ONE), **ONE
+        "score_histogram": lambda c: score_shift.source_histogram(_sources(c), **ONE),
+        "score_shift": lambda c: score_shift.score_shift(_sources(c), **ONE),
+        "external_calibration": lambda c: score_shift.external_calibration(
+            score_shift.source_versions(_sources(c), **ONE), **ONE
         ),
         "external_points": lambda c: elsewhere.external_points(
             _sources(c), locked={**ONE, "threshold": THRESHOLD}
@@ -224,7 +237,7 @@ def _shift() -> dict[str, Work]:
         "flagged_shares": lambda c: elsewhere.flagged_shares(
             {"there": c.elsewhere.predictions.assign(truth=None)}, threshold=THRESHOLD, **ONE
         ),
-        "source_subgroups": lambda c: strata.source_subgroups(
+        "source_subgroups": lambda c: at_threshold.source_subgroups(
             _sources(c),
             {"internal": c.groups, "there": c.elsewhere.groups},
             threshold=THRESHOLD,

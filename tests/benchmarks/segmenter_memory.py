@@ -44,14 +44,14 @@ def run(folder: Path, n: int) -> None:
     from melnb.models import accelerator
 
     accelerator.setup(seed=0)
-    from melnb.data.epochs.masked import read_mask_rows
+    from melnb.data.epochs.training_rows import read_mask_rows
     from melnb.data.lesions.applying import apply_masks
     from melnb.models.optimization.optimizers import make_optimizer
-    from melnb.models.segmentation.fitting import MaskRecipe, fit_segmenter
-    from melnb.models.segmentation.losses import make_mask_loss
-    from melnb.models.segmentation.predicting import predict_masks
+    from melnb.models.segmentation.mask_fitting import MaskRecipe, fit_segmenter
+    from melnb.models.segmentation.mask_losses import make_mask_loss
+    from melnb.models.segmentation.mask_tta import predict_masks
     from melnb.models.segmentation.unet import make_segmenter
-    from melnb.models.training.phases import plan_phases
+    from melnb.models.training.recipe import plan_phases
 
     fitted = fit_segmenter(
         make_segmenter("unet-tiny", filters=4, finest=2),

@@ -8,13 +8,13 @@ import resource
 import sys
 import time
 
-from melnb import tables
-from melnb.delimited import read_delimited
+from melnb.tables import schema
+from melnb.tables.delimited import read_delimited
 
 READERS = {
     "delimited": read_delimited,
     "delimited, 2 columns": lambda file: read_delimited(file, only=("image_id", "fold")),
-    "predictions": tables.read_predictions,
+    "predictions": schema.read_predictions,
 }
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from melnb.evaluation import bootstrap, rankings
+from melnb.evaluation.statistics import bootstrap
 
 pytestmark = pytest.mark.benchmark
 
-BOTH = (rankings.aucs, rankings.average_precisions)
+BOTH = (bootstrap.aucs, bootstrap.average_precisions)
 LOOPED = 30  # resamples that the loop is timed on; its time for more is this, scaled
 
 

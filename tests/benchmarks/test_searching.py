@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from melnb.evaluation.searches import candidates, search
-from melnb.tables import make_predictions
+from melnb.evaluation.ensembles import candidates, search
+from melnb.tables.schema import make_predictions
 
 pytestmark = pytest.mark.benchmark
 

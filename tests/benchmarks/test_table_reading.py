@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from melnb.tables import make_predictions, write_predictions
+from melnb.tables.schema import make_predictions, write_predictions
 
 pytestmark = pytest.mark.benchmark
 

@@ -15,8 +15,8 @@ from melnb.data.datasets import (
     read_dataset,
     write_dataset,
 )
-from melnb.data.records import read_index
 from melnb.data.shards.examples import Shard, write_shard
+from melnb.data.shards.records import read_index
 
 
 def make(folder: Path, test: bool = True) -> Dataset:

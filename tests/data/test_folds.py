@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from melnb.data.folds import FoldError, check_balance, fold_balance, make_folds
-from melnb.patients.overlap import make_groups
-from melnb.tables import IMAGE_COLUMNS, TableError
+from melnb.tables.checks import TableError
+from melnb.tables.overlap import make_groups
+from melnb.tables.schema import IMAGE_COLUMNS
 
 real = pytest.mark.skipif("MELNB_DATA" not in os.environ, reason="MELNB_DATA names no real data")
 

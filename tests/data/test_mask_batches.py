@@ -10,16 +10,15 @@ import tensorflow as tf
 from PIL import Image
 
 from melnb.data.augmentation.draws import DRAWS
-from melnb.data.batches import train_batches
-from melnb.data.epochs.masked import read_mask_rows
-from melnb.data.epochs.rows import Rows
-from melnb.data.epochs.sampling import plan_epoch
-from melnb.data.mask_batches import (
+from melnb.data.batches import (
     has_masks,
     list_images,
     predict_mask_batches,
+    train_batches,
     train_mask_batches,
 )
+from melnb.data.epochs.sampling import plan_epoch
+from melnb.data.epochs.training_rows import Rows, read_mask_rows
 from melnb.data.shards.examples import write_shard
 
 SIZE = 16

@@ -123,13 +123,13 @@ def test_a_patients_images_are_counted_in_the_table_given() -> None:
 
 def test_an_encoder_reads_back_to_the_bit(tmp_path: Path) -> None:
     encoder = fit_encoder(people(), ALL)
-    path = write_encoder(encoder, tmp_path / metadata.FILE)
+    path = write_encoder(encoder, tmp_path / metadata.METADATA_FILE)
     assert read_encoder(path) == encoder
     np.testing.assert_array_equal(read_encoder(path).encode(people()), encoder.encode(people()))
 
 
 def test_a_damaged_or_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / metadata.FILE
+    path = tmp_path / metadata.METADATA_FILE
     with pytest.raises(FileNotFoundError, match=r"no metadata.json in .*run 03_train again"):
         read_encoder(path)
     for content in ("{", "[]", json.dumps({"columns": [{"name": "age", "mean": 1}]})):

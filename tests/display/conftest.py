@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from melnb import tables
+from melnb.tables import schema
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def make() -> Callable[..., pd.DataFrame]:
         draw = np.random.default_rng(seed)
         truth = draw.random(n) < 0.2
         score = np.round(1 / (1 + np.exp(2 - draw.normal(size=n) - shift * truth)), digits)
-        return tables.make_predictions(
+        return schema.make_predictions(
             [f"i{k:06d}" for k in range(n)],
             np.arange(n) % 3,
             np.where(truth, "melanoma", "other"),
@@ -62,7 +62,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
                 "height": 30,
             }
         )
-    return tables.check_images(pd.DataFrame(rows))
+    return schema.check_images(pd.DataFrame(rows))
 
 
 @pytest.fixture

@@ -77,19 +77,6 @@ def test_worst_errors_keep_their_order_and_are_joined_by_id(images: pd.DataFrame
 
 def test_views_show_arrays_in_their_own_range() -> None:
     white, black = np.full((8, 8, 3), 255.4, np.float32), np.full((8, 8, 3), -3.0, np.float32)
-    shown = gallery.views({"i0": [white, black]}, size=8)
+    shown = gallery.augmented_views({"i0": [white, black]}, size=8)
     pixels = [np.asarray(Image.open(io.BytesIO(t.jpeg))).mean() for t in shown.rows["i0"]]
     assert pixels == [255, 0]
-
-
-def test_mean_colours_are_of_the_pixels(tmp_path: Path, images: pd.DataFrame) -> None:
-    path = tmp_path / "red.png"
-    Image.new("RGB", (9, 9), (200, 100, 50)).save(path)
-    table = gallery.mean_colours(images.assign(path=str(path)), n=5)
-    assert len(table) == 5
-    assert table[["red", "green", "blue"]].drop_duplicates().to_numpy().tolist() == [[200, 100, 50]]
-
-
-def test_an_unreadable_picture_has_no_colour(images: pd.DataFrame) -> None:
-    table = gallery.mean_colours(images.assign(path="gone.jpg"))
-    assert table["red"].isna().all()

@@ -10,7 +10,7 @@ import pytest
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from melnb.display import renderer
+from melnb.display import theme
 
 
 def unpacked(page: str) -> str:
@@ -27,7 +27,7 @@ def drawn(page: str) -> Any:
 
 
 def test_the_library_is_plotlys_own_in_less_than_half_its_size() -> None:
-    page = renderer.library_html()
+    page = theme.library_html()
     assert unpacked(page) == get_plotlyjs()
     assert len(page) < len(get_plotlyjs()) / 2
     assert "http" not in re.sub(r">[^<>]*</script>", "", page, count=1)
@@ -36,7 +36,7 @@ def test_the_library_is_plotlys_own_in_less_than_half_its_size() -> None:
 def test_a_figure_asks_nobody_for_anything_and_its_names_are_no_html() -> None:
     name = "</script><img src=x onerror=alert(1)>"
     figure = go.Figure(go.Scatter(y=[1, 2], name=name), layout={"height": 321, "title": name})
-    bundle = renderer.OfflineRenderer().to_mimebundle(figure.to_dict())
+    bundle = theme.OfflineRenderer().to_mimebundle(figure.to_dict())
     page = bundle["text/html"]
     assert page.count("</script>") == page.count("<script") == 2
     assert "<img" not in page
@@ -49,7 +49,7 @@ def test_a_figure_asks_nobody_for_anything_and_its_names_are_no_html() -> None:
 
 
 def test_every_figure_has_a_place_of_its_own_and_a_height() -> None:
-    pages = [renderer.figure_html({"data": [], "layout": {}}) for _ in range(2)]
+    pages = [theme.figure_html({"data": [], "layout": {}}) for _ in range(2)]
     places = [re.findall(r'id="([^"]+)"', page) for page in pages]
     assert places[0] != places[1]
     assert all("height:450px" in page for page in pages)
@@ -57,17 +57,17 @@ def test_every_figure_has_a_place_of_its_own_and_a_height() -> None:
 
 def test_activation_shows_the_library_once(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(renderer, "display", lambda page: shown.append(page.data))
-    renderer.OfflineRenderer().activate()
-    assert shown == [renderer.library_html(go.Figure().to_dict()["layout"]["template"])]
+    monkeypatch.setattr(theme, "display", lambda page: shown.append(page.data))
+    theme.OfflineRenderer().activate()
+    assert shown == [theme.library_html(go.Figure().to_dict()["layout"]["template"])]
 
 
 def test_the_shared_look_is_said_once_and_another_stays_with_its_figure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(renderer, "display", lambda page: shown.append(page.data))
-    own = renderer.OfflineRenderer()
+    monkeypatch.setattr(theme, "display", lambda page: shown.append(page.data))
+    own = theme.OfflineRenderer()
     own.activate()
     plain, dark = (go.Figure(layout={"template": name}) for name in (None, "plotly_dark"))
     usual = json.loads(to_json_plotly(plain.to_dict()["layout"]["template"]))
@@ -88,7 +88,7 @@ def test_arrays_are_drawn_in_single_precision_and_others_as_they_are() -> None:
     values = np.array([[1 / 3, np.nan], [np.inf, 999_999.5]])
     trace = go.Scatter(y=values[:, 0], customdata=values, x=np.array([0, 1.7e12]), ids=["a", "b"])
     figure = go.Figure(trace).to_dict()
-    told = drawn(renderer.figure_html(figure))["data"][0]
+    told = drawn(theme.figure_html(figure))["data"][0]
     assert told["ids"] == ["a", "b"]
     assert told["x"] == figure["data"][0]["x"]
     for name, shape in (("y", (2,)), ("customdata", (2, 2))):

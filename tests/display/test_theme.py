@@ -2,8 +2,8 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 
-from melnb import diagnoses
 from melnb.display import theme
+from melnb.tables import diagnoses
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_every_diagnosis_has_a_colour_of_its_own() -> None:
 
 
 def test_apply_makes_every_figure_ours_and_visible_without_a_network() -> None:
-    theme.apply()
+    theme.use_theme()
     assert pio.templates.default == "melnb"
     assert pio.renderers.default == "melnb"
     assert go.Figure().layout.template.layout.colorway == theme.SERIES
@@ -61,9 +61,9 @@ def test_apply_makes_every_figure_ours_and_visible_without_a_network() -> None:
 
 def test_apply_leaves_a_host_its_own_renderer() -> None:
     pio.renderers.default = "kaggle"
-    theme.apply()
+    theme.use_theme()
     assert pio.renderers.default == "kaggle"
-    theme.apply("json")
+    theme.use_theme("json")
     assert pio.renderers.default == "json"
 
 

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 CELLS = (
     "import pandas as pd\nfrom melnb.display import theme\n"
-    "from melnb.display.plots import training\ntheme.apply()",
+    "from melnb.display.plots import training\ntheme.use_theme()",
     "table = pd.DataFrame({'epoch': [0, 1], 'learning_rate': [1.0, 2.0]})\n"
     "training.schedule_table(table, title='First')",
     "training.schedule_table(table, title='Second')",

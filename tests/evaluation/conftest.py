@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import tables
+from melnb.tables import schema
 
 Make = Callable[..., pd.DataFrame]
 
@@ -25,7 +25,7 @@ def make_binary(
         return make_binary([True], [0.5]).head(0)
     words = [None if t is None or t != t else ("melanoma" if t else "other") for t in truth]
     values = np.asarray(score, dtype=float)
-    return tables.make_predictions(
+    return schema.make_predictions(
         [f"i{k:05d}" for k in range(len(words))],
         pd.Series(fold, index=range(len(words)), dtype=int),
         words,
@@ -48,7 +48,7 @@ def many_classes() -> Make:
         truth: Sequence[str], values: Sequence[Sequence[float]], classes: Sequence[str]
     ) -> pd.DataFrame:
         rows = np.asarray(values, dtype=float).reshape(len(truth), len(classes))
-        return tables.make_predictions(
+        return schema.make_predictions(
             [f"i{k:05d}" for k in range(len(truth))],
             pd.Series(0, index=range(len(truth)), dtype=int),
             list(truth),

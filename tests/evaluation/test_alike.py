@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from melnb.evaluation.calibration.calibration_scores import recalibration
 from melnb.evaluation.calibration.calibrators import fit_calibrator
-from melnb.evaluation.calibration.recalibration import recalibration
-from melnb.evaluation.context.gain import ugly_duckling_gain
-from melnb.evaluation.ensembles.patients import standing_weights
+from melnb.evaluation.ensembles.patient_moves import standing_weights
 from melnb.evaluation.ensembles.stackers import fit_logistic_stacker
+from melnb.evaluation.patient_context import ugly_duckling_gain
 from melnb.evaluation.rows import binary_rows
-from melnb.evaluation.shift.distances import score_histogram
+from melnb.evaluation.shift.score_shift import source_histogram
 
 Make = Callable[..., pd.DataFrame]
 
@@ -61,7 +61,7 @@ def test_they_give_context_no_weight(alike: pd.DataFrame) -> None:
 
 
 def test_they_lie_in_the_middle_of_a_histogram(alike: pd.DataFrame) -> None:
-    table = score_histogram({"one": alike}, positive="melanoma", bins=2)
+    table = source_histogram({"one": alike}, positive="melanoma", bins=2)
     assert table["right"].iloc[1] - table["left"].iloc[0] == pytest.approx(1)
 
 

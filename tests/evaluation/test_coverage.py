@@ -17,9 +17,10 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from melnb.evaluation import bootstrap, intervals, rankings, rows
-from melnb.evaluation.decisions import measures, rechosen, thresholds
-from melnb.evaluation.proportions import clustered_wilson
+from melnb.evaluation import rows
+from melnb.evaluation.decisions import flagged, rechosen, thresholds
+from melnb.evaluation.statistics import bootstrap, intervals
+from melnb.evaluation.statistics.proportions import clustered_wilson
 
 SETS = 2_000
 SOUND = (0.93, 0.97)
@@ -191,7 +192,7 @@ def test_the_clustered_bootstrap_covers(
     report: Report, spread: bool, sets: int, sound: tuple[float, float]
 ) -> None:
     made = [
-        bootstrap.bootstrap_interval(t, s, statistic=rankings.aucs, clusters=c, seed=k)[1:]
+        bootstrap.bootstrap_interval(t, s, statistic=bootstrap.aucs, clusters=c, seed=k)[1:]
         for k, (t, s, c) in enumerate(
             cohorts(auc=0.8, patients=200, images=6, own=0.5, spread=spread, seed=5, sets=sets)
         )
@@ -291,7 +292,7 @@ def test_what_follows_from_a_choice_is_covered_or_noted(
         "youden": np.argmax(found / share - false / (1 - share)),
     }[choose]
     cells = np.stack([found, false, 1 - share - false, share - found], axis=1)[[cut]]
-    truths = {name: float(v[0]) for name, v in measures.measure_values(cells).items()}
+    truths = {name: float(v[0]) for name, v in flagged.measure_values(cells).items()}
     limits = {name: np.full((SETS // 4, 2), np.nan) for name in truths}
     remarks = []
     for k, (t, s, _) in enumerate(
@@ -299,7 +300,7 @@ def test_what_follows_from_a_choice_is_covered_or_noted(
     ):
         table = pd.DataFrame({"truth": t, "score": s})
         own, _ = thresholds.choose_threshold(table, positive="", choose=choose, at=at)
-        fixed = measures.measure_rows(t, s >= own, draws=100)
+        fixed = flagged.measure_rows(t, s >= own, draws=100)
         made, _, remark = rechosen.rechosen_measures(
             table, fixed, threshold=own, choose=choose, at=at, draws=500, seed=k
         )
@@ -339,7 +340,7 @@ def test_the_bootstrap_of_average_precision_covers(
     report: Report, auc: float, share: float, sets: int, sound: tuple[float, float]
 ) -> None:
     made = [
-        bootstrap.bootstrap_interval(t, s, statistic=rankings.average_precisions, seed=k)[1:]
+        bootstrap.bootstrap_interval(t, s, statistic=bootstrap.average_precisions, seed=k)[1:]
         for k, (t, s, _) in enumerate(
             cohorts(auc=auc, patients=1000, share=share, seed=11, sets=sets)
         )

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from melnb.evaluation import metrics
-from melnb.tables import make_predictions
+from melnb.evaluation.discrimination import ranking
+from melnb.tables.schema import make_predictions
 
 CLASSES = ("melanoma", "nevus", "benign_keratosis", "unknown")
 
@@ -34,7 +34,7 @@ def test_the_areas_are_those_of_melanoma_against_the_rest(
 ) -> None:
     is_melanoma = many["truth"] == "melanoma"
     for measure, reference in (
-        (metrics.auc, roc_auc_score), (metrics.average_precision, average_precision_score),
+        (ranking.auc, roc_auc_score), (ranking.average_precision, average_precision_score),
     ):  # fmt: skip
         found = measure(many, positive="melanoma").iloc[0]
         assert found["value"] == pytest.approx(reference(is_melanoma, many["p_melanoma"]))
@@ -43,7 +43,7 @@ def test_the_areas_are_those_of_melanoma_against_the_rest(
 
 
 def test_curves_are_the_same(many: pd.DataFrame, two: pd.DataFrame) -> None:
-    for curve in (metrics.roc_curve, metrics.precision_recall_curve):
+    for curve in (ranking.roc_curve, ranking.precision_recall_curve):
         pd.testing.assert_frame_equal(
             curve(many, positive="melanoma"), curve(two, positive="melanoma")
         )
@@ -52,9 +52,9 @@ def test_curves_are_the_same(many: pd.DataFrame, two: pd.DataFrame) -> None:
 def test_a_diagnosis_head_is_compared_with_a_melanoma_head(
     many: pd.DataFrame, two: pd.DataFrame
 ) -> None:
-    gain = metrics.auc_comparison({"many": many, "two": two}, positive="melanoma").iloc[0]
+    gain = ranking.auc_comparison({"many": many, "two": two}, positive="melanoma").iloc[0]
     assert gain["difference"] == 0
     shuffled = two.assign(p_melanoma=two["p_melanoma"].to_numpy()[::-1])
     shuffled["p_other"] = 1 - shuffled["p_melanoma"]
-    gain = metrics.auc_comparison({"many": many, "two": shuffled}, positive="melanoma").iloc[0]
+    gain = ranking.auc_comparison({"many": many, "two": shuffled}, positive="melanoma").iloc[0]
     assert gain["difference"] > 0.2

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation import bootstrap, rankings
 from melnb.evaluation.rows import first_by_score, joined_rows, row_clusters
-from melnb.patients.groups import without_gaps
+from melnb.evaluation.statistics import bootstrap
+from melnb.tables.within_patient import without_gaps
 
 
 @pytest.mark.parametrize("kind", ["str", "object", "category", "int64"])
@@ -53,12 +53,12 @@ def test_counts_of_clusters_are_exact_in_either_precision(
     clusters = without_gaps(draw.integers(60, size=400))
     monkeypatch.setattr(bootstrap, "_EXACT", exact)
     found = bootstrap.resampled_statistics(
-        truth, score, statistics=[rankings.aucs], draws=20, clusters=clusters
+        truth, score, statistics=[bootstrap.aucs], draws=20, clusters=clusters
     )
     drawn = bootstrap.resample_counts(int(clusters.max()) + 1, draws=20, seed=0, block=3)
     for value, counts in zip(found[:, 0], np.concatenate([*drawn]), strict=True):
         rows = np.repeat(np.arange(400), counts[clusters])
-        assert value == rankings.aucs(*rankings.step_counts(truth[rows], score[rows]))[0]
+        assert value == bootstrap.aucs(*bootstrap.step_counts(truth[rows], score[rows]))[0]
 
 
 @pytest.mark.parametrize("rising", [True, False])

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import tables
-from melnb.evaluation import metrics, summaries
-from melnb.evaluation.decisions import points
+from melnb.evaluation import summaries
+from melnb.evaluation.decisions import operating_point
+from melnb.evaluation.discrimination import ranking
+from melnb.tables import checks, schema
 
 CLASSES = ("other", "melanoma")
 
@@ -15,7 +16,7 @@ def predictions(n: int = 60, *, folds: int = 2, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     truth = rng.random(n) < 0.4
     p = np.clip(0.3 + 0.2 * truth + 0.2 * rng.standard_normal(n), 0, 1)
-    return tables.make_predictions(
+    return schema.make_predictions(
         [f"i{k}" for k in range(n)],
         np.arange(n) % folds,
         np.where(truth, "melanoma", "other"),
@@ -29,7 +30,7 @@ def test_members_are_read_with_their_test_rows(tmp_path: Path) -> None:
     table = predictions()
     test = table.head(3).assign(fold=-1, truth=np.nan, image_id=["x", "y", "z"])
     files = [
-        tables.write_predictions(t, tmp_path / f"{k}.csv") for k, t in enumerate([table, test])
+        schema.write_predictions(t, tmp_path / f"{k}.csv") for k, t in enumerate([table, test])
     ]
     read = summaries.read_members({"a": files}, positive="melanoma")
     row = summaries.members_table(read, positive="melanoma").iloc[0]
@@ -37,9 +38,9 @@ def test_members_are_read_with_their_test_rows(tmp_path: Path) -> None:
     assert row["positives"] == (table["truth"] == "melanoma").sum()
     assert len(summaries.out_of_fold(read)["a"]) == 60
     assert len(summaries.out_of_fold({"t": test})["t"]) == 3
-    with pytest.raises(tables.TableError, match=r"member a: .*stands in more than one row"):
+    with pytest.raises(checks.TableError, match=r"member a: .*stands in more than one row"):
         summaries.read_members({"a": [files[0], files[0]]}, positive="melanoma")
-    with pytest.raises(tables.TableError, match="member a has no class 'nevus'"):
+    with pytest.raises(checks.TableError, match="member a has no class 'nevus'"):
         summaries.members_table(read, positive="nevus")
 
 
@@ -77,18 +78,20 @@ def test_patients_are_preferred_to_lesions_and_unknown_ones_do_not_count() -> No
 
 def test_curves_are_of_the_pool_and_of_each_fold() -> None:
     table = predictions(folds=3)
-    curves = summaries.curves_by_fold(table, metrics.roc_curve, positive="melanoma")
+    curves = summaries.curves_by_fold(table, ranking.roc_curve, positive="melanoma")
     assert list(curves) == ["out of fold", "fold 0", "fold 1", "fold 2"]
     pd.testing.assert_frame_equal(
-        curves["fold 1"], metrics.roc_curve(table[table["fold"] == 1], positive="melanoma")
+        curves["fold 1"], ranking.roc_curve(table[table["fold"] == 1], positive="melanoma")
     )
-    one = summaries.curves_by_fold(table.assign(fold=-1), metrics.roc_curve, positive="melanoma")
+    one = summaries.curves_by_fold(table.assign(fold=-1), ranking.roc_curve, positive="melanoma")
     assert list(one) == ["test"]
 
 
 def test_the_facts_of_a_point_are_its_numbers() -> None:
     table = predictions()
-    point = points.operating_point(table, positive="melanoma", choose="sensitivity", at=0.8)
+    point = operating_point.operating_point(
+        table, positive="melanoma", choose="sensitivity", at=0.8
+    )
     facts = summaries.point_facts(point).set_index("measure")
     for words, name in (
         ("sensitivity", "sensitivity"),
@@ -107,7 +110,7 @@ def test_the_facts_of_a_point_are_its_numbers() -> None:
 
 
 def test_the_facts_of_a_cost_bring_the_threshold_of_theory() -> None:
-    point = points.operating_point(
+    point = operating_point.operating_point(
         predictions(), positive="melanoma", choose="cost", at=19, beta=0.5
     )
     facts = summaries.point_facts(point).set_index("measure")
@@ -117,14 +120,14 @@ def test_the_facts_of_a_cost_bring_the_threshold_of_theory() -> None:
 
 def test_results_are_those_of_the_pooled_rows() -> None:
     table = predictions()
-    scores = metrics.metrics_by_fold(table, positive="melanoma", draws=50)
-    point = points.operating_point(table, positive="melanoma")
+    scores = ranking.metrics_by_fold(table, positive="melanoma", draws=50)
+    point = operating_point.operating_point(table, positive="melanoma")
     results = summaries.run_results(scores, point)
-    assert results["auc"] == metrics.auc(table, positive="melanoma")["value"].iloc[0]
+    assert results["auc"] == ranking.auc(table, positive="melanoma")["value"].iloc[0]
     assert next(iter(results)) == "auc"
     assert results["sensitivity_low"] < results["sensitivity"] < results["sensitivity_high"]
     assert results["images"] == 60
-    single = metrics.metrics_by_fold(table.assign(fold=0), positive="melanoma", draws=50)
+    single = ranking.metrics_by_fold(table.assign(fold=0), positive="melanoma", draws=50)
     assert summaries.run_results(single, point)["auc"] == results["auc"]
 
 

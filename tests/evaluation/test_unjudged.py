@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from melnb.evaluation import unjudged
-from melnb.evaluation.context.neighbours import context_scores
-from melnb.evaluation.intervals import wilson_interval
-from melnb.tables import TEST, make_predictions
+from melnb.evaluation.patient_context import context_scores
+from melnb.evaluation.statistics.intervals import wilson_interval
+from melnb.tables.checks import TEST
+from melnb.tables.schema import make_predictions
 
 N = 300
 SCORE = np.round(np.random.default_rng(0).beta(1, 4, N), 3)

@@ -139,8 +139,8 @@ def jobs(folder: Path, root: Path) -> Sweep:
 
     Two of them were made before, with other parameters.
     """
-    from melnb.launch import launch
-    from melnb.pipeline import read_pipeline
+    from melnb.running.pipeline import read_pipeline
+    from melnb.running.stage import launch
 
     def work(*others: str, number: int = 4, to: Path = folder) -> None:
         words = [f"outputs={to}", *others]

@@ -20,11 +20,11 @@ import events  # beside this file
 import melnb_kills
 import papermill  # noqa: F401 - what a launcher imports, once for all its forks
 
-from melnb import engine  # noqa: F401
-from melnb.folders import holder
-from melnb.freshness import run_folder
-from melnb.launch import launch
-from melnb.pipeline import Job, read_pipeline
+from melnb.running import engine  # noqa: F401
+from melnb.running.pipeline import Job, read_pipeline
+from melnb.running.stage import launch
+from melnb.running.up_to_date import run_folder
+from melnb.runs.folders import holder
 
 SIGNALS = {"launcher": "9 9 15 2", "kernel": "9 9 15", "worker": "9 15"}
 PATIENCE = 600  # seconds for what a killed launcher's kernel takes to end on a busy machine

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from melnb.data.augmentation.augment import SHOWN, augment
+from melnb.data.augmentation.augment import AUGMENTATIONS, augment
 from melnb.data.augmentation.draws import DRAWS
 from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.segmentation.unet import make_segmenter, read_segmenter
@@ -49,8 +49,8 @@ def say(networks: Mapping[str, Callable[..., Any]]) -> Arrays:
             "fused": networks["fused"]({"image": images, "metadata": words}),
             "segmenter": networks["segmenter"](images[:, :, :21]),
         }
-        for name in sorted(set(SHOWN) - {"randaugment_magnitude"}):
-            strengths = {name: SHOWN[name], "randaugment_magnitude": 0.5}
+        for name in sorted(set(AUGMENTATIONS) - {"randaugment_magnitude"}):
+            strengths = {name: AUGMENTATIONS[name], "randaugment_magnitude": 0.5}
             said[f"augmented by {name}"] = augment(pictures, draws, **strengths)
         return said
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from melnb import runs
-from melnb.models.training import phases
+from melnb.models.training import recipe
+from melnb.models.training.checkpoints import Record
 from melnb.models.training.recipe import Recipe
-from melnb.models.training.state.record import Record
+from melnb.runs import store
 
 sys.path.append(str(Path(__file__).parents[1] / "kills"))
 EPOCHS = 4
@@ -21,10 +21,10 @@ AUCS = (0.6, 0.8, 0.7, 0.9)  # the second is the best for an epoch
 def keep_epochs(folder: Path) -> None:
     """Go on from the epoch that is kept to the last; each epoch's arrays follow from the last's."""
     with contextlib.suppress(FileNotFoundError):  # as a launcher looks first
-        runs.find_run("03_train", "a/fold0", folder)
+        store.find_run("03_train", "a/fold0", folder)
         return
-    run = runs.open_run("03_train", "a/fold0", parameters={}, outputs=folder)
-    plan = phases.plan_phases(epochs=EPOCHS, image_size=32, batch_size=16)
+    run = store.open_run("03_train", "a/fold0", parameters={}, outputs=folder)
+    plan = recipe.plan_phases(epochs=EPOCHS, image_size=32, batch_size=16)
     record = Record(run.folder, Recipe(plan, snapshots=True), {"kept": "all"})
     record.resume(0)
     for epoch in range(record.state.epoch + 1, EPOCHS + 1):

@@ -11,7 +11,8 @@ import pytest
 
 HERE = Path(__file__).parent
 FOLDERS = (
-    "networks", "objectives", "optimization", "saliency", "prediction", "segmentation", "training",
+    "networks", "optimization", "saliency", "segmentation", "training", "test_tta.py",
+    "test_out_of_fold.py", "test_foreign.py",
 )  # fmt: skip
 here_alone = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="runs on TensorFlow, and starts JAX"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from melnb import params
+from melnb.params import catalogue
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -24,4 +24,4 @@ def test_every_parameter_is_used(stage: str) -> None:
     used = set(re.findall(r"\bp\.(\w+)", code)) - {"keywords", "plain", "stage"}
     for call in re.findall(r"\bp\.keywords\(([\w.]+)\)", code):
         used |= set(inspect.signature(eval(call, names)).parameters)
-    assert set(params.STAGES[stage].model_fields) <= used
+    assert set(catalogue.STAGES[stage].model_fields) <= used

@@ -19,16 +19,14 @@ import tensorflow as tf
 from melnb.data.augmentation.augment import augment
 from melnb.data.augmentation.draws import DRAWS
 from melnb.data.epochs.sampling import Rows, Sampling, count_steps, read_rows
-from melnb.models import accelerator
+from melnb.models import accelerator, tta
 from melnb.models.networks.classifier import make_classifier
-from melnb.models.objectives.losses import make_loss
-from melnb.models.optimization.blocks import block_rates, blocks_of, find_backbone_of
+from melnb.models.optimization.freezing import block_rates, blocks_of, find_backbone_of
 from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.optimization.schedules import make_schedule
-from melnb.models.prediction import predicting
-from melnb.models.training import finishing, fitting, phases
+from melnb.models.training import checkpoints, fitting, recipe
+from melnb.models.training.losses import make_loss
 from melnb.models.training.recipe import Recipe
-from melnb.models.training.state import checkpoints, record
 
 SIDE, BATCH = 32, 16
 STRENGTHS = {"rotation": 180.0, "zoom": 0.1, "shift": 0.05, "flips": True, "contrast": 0.1}
@@ -92,7 +90,7 @@ class _KillAtStep(keras.callbacks.Callback):
 
 def set_trap(where: str, epoch: int) -> list[keras.callbacks.Callback]:
     """Have this process killed at a step, while or after the state is written, or at the end."""
-    savez, write_table = np.savez, record.write_table
+    savez, write_table = np.savez, checkpoints.write_table
 
     def half_written(file: Any, **arrays: Any) -> None:
         note = str(arrays["note"])
@@ -108,9 +106,9 @@ def set_trap(where: str, epoch: int) -> list[keras.callbacks.Callback]:
     if where == "write":
         checkpoints.np.savez = half_written
     if where == "between":
-        record.write_table = never_written
+        checkpoints.write_table = never_written
     if where == "end":
-        finishing.update_batch_norm = lambda *given: kill()
+        fitting.update_batch_norm = lambda *given: kill()
     return [_KillAtStep(epoch)] if where == "step" else []
 
 
@@ -150,7 +148,7 @@ def fit(order: dict[str, Any]) -> tuple[fitting.Fitted, np.ndarray | None]:
     remake = partial(make_classifier, classes=("other", "melanoma"), backbone="tiny", **network)
     model = make_plain() if order.get("plain") else remake(image_size=SIDE)
     blocks = 0 if order.get("plain") else len(blocks_of(find_backbone_of(model)))
-    plan = phases.plan_phases(
+    plan = recipe.plan_phases(
         epochs=epochs, image_size=SIDE, batch_size=BATCH, n_blocks=blocks,
         replicas=order.get("replicas", 1), **chosen.get("phases", {}),
     )  # fmt: skip
@@ -158,7 +156,7 @@ def fit(order: dict[str, Any]) -> tuple[fitting.Fitted, np.ndarray | None]:
     steps = [count_steps(rows, batch_size=p.batch_size, sampling=sampling) for p in plan]
     schedule = make_schedule(
         **{"name": "one_cycle", **chosen.get("schedule", {})}, steps_per_epoch=steps[-1],
-        epochs=epochs, learning_rate=3e-3, phases=phases.stretches(plan, steps),
+        epochs=epochs, learning_rate=3e-3, phases=recipe.stretches(plan, steps),
     )  # fmt: skip
     rates = block_rates(model, chosen["rates"]) if "rates" in chosen else None
     fitted = fitting.fit_classifier(
@@ -184,7 +182,7 @@ def run(order: dict[str, Any]) -> None:
         for k, w in enumerate(model.weights)
     }
     for views in order.get("views", ["random"]):
-        _, result[views] = predicting.predict_images(
+        _, result[views] = tta.predict_images(
             model, order["shards"][:1], image_size=SIDE, batch_size=BATCH, views=views, n_views=3,
             seed=1, augmentation=STRENGTHS, metadata=metadata,
         )  # fmt: skip

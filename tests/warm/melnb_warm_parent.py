@@ -6,10 +6,10 @@ differs from one that imported by itself is put right in the child. It ends with
 kernel with the process that asked for it, however they end.
 """
 
-import ast
 import builtins
 import contextlib
 import gc
+import importlib
 import json
 import os
 import select
@@ -26,8 +26,8 @@ from typing import Any
 import melnb_kills
 
 SOCKET, PARENT_LOG = "socket", "parent.log"
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-# What notebooks import later than in their import cells, and what every kernel does.
+DOORS = ("tables", "params", "runs", "data", "models", "evaluation", "display")
+# What lies behind no door, and what every kernel imports.
 MORE = (
     "melnb.models.accelerator",  # before TensorFlow, whose messages it settles
     *("ipykernel.ipkernel", "ipykernel.kernelapp", "ipykernel_launcher", "ipywidgets", "anywidget"),
@@ -76,20 +76,16 @@ class Late:
 
 
 def import_all() -> None:
-    """Import what the notebooks' import cells do, and `MORE`, and leave out what melnb does."""
-    from melnb.imports import GRAMMAR, without
+    """Import all that lies behind the doors, and `MORE`, and leave out what melnb does."""
+    from melnb.tables.processes import GRAMMAR, without
 
     with without("jax", GRAMMAR):
         for module in MORE:
             __import__(module)
-    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
-        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-            if cell["cell_type"] == "code":
-                lines = ast.parse("".join(cell["source"])).body
-                body: list[ast.stmt] = [
-                    n for n in lines if isinstance(n, ast.Import | ast.ImportFrom)
-                ]
-                exec(compile(ast.Module([*body], []), notebook.name, "exec"), {})
+    for room in DOORS:
+        door = importlib.import_module(f"melnb.{room}")
+        for name in dir(door):
+            getattr(door, name)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Audit: what is wrong with pictures and shards, found before anything learns from them.
 
-survey      how large pictures are
-duplicates  pictures that are there twice
-masks       what is odd about masks
+duplicates  pictures that are there twice; how large pictures are
+mask_audit  what is odd about masks
 doctor      what ails a shard
+sharing     what in a folder of outputs could tell a person
 """

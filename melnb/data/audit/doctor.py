@@ -12,11 +12,17 @@ import pandas as pd
 
 from melnb.data.datasets import FILE, read_dataset
 from melnb.data.pictures import PictureError, decode_picture
-from melnb.data.shards.contents import count_fault, find_faults, is_shard, read_target
 from melnb.data.shards.examples import Shard, file_crc, read_frames
-from melnb.data.shards.messages import RecordError, decode_example
-from melnb.files import walk
-from melnb.tables import TEST
+from melnb.data.shards.messages import (
+    RecordError,
+    count_fault,
+    decode_example,
+    find_faults,
+    is_shard,
+    read_target,
+)
+from melnb.tables.checks import TEST
+from melnb.tables.files import walk
 
 COLUMNS = ("file", "record", "what", "advice")
 

@@ -1,14 +1,12 @@
 """Augmentation: pictures as they might have been taken, as pure functions of uniform draws.
 
-    draws         where every random number comes from
-    augment       every operation in the order in which a picture comes about, masks beside it
-    artefacts/    what lies on the skin, and the dark rim: hairs, marks
-    geometry      what moves pixels: one map of coordinates, one resampling
-    distortions   how far a bent grid and an elastic sheet carry them
-    camera/       light, lens, program and file
-    holes         cutout
-    policies      RandAugment and AugMix
-    mixing        mixup and CutMix, of pictures, truths and metadata alike
+    draws      where every random number comes from
+    geometry   what moves pixels: one map of coordinates, one resampling; distortions, cutout
+    artefacts  what lies on the skin, and the dark rim: hairs, ruler, ink, bubbles, microscope
+    colour     light: brightness, contrast, saturation, hue; colour constancy
+    filters    lens, program and file: blur, noise, CLAHE, JPEG
+    augment    every operation in the order in which a picture comes about; RandAugment, AugMix
+    mixing     mixup and CutMix, of pictures, truths and metadata alike
 
 The room's law: nothing here draws a random number. An operation takes a batch of images and one
 uniform draw an image (or more), so that a picture can be made again from (seed, epoch, position);

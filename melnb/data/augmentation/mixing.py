@@ -38,7 +38,7 @@ class Mix(NamedTuple):
     box: Any
 
 
-def plan(
+def plan_mixing(
     draws: Any,
     *,
     height: int,
@@ -102,7 +102,7 @@ def mixup(
 ) -> tuple[Any, Any]:
     """Mix a share of the images, and their truth, by mixup alone: see `plan`."""
     height, width = images.shape[1:3]
-    mix = plan(draws, height=height, width=width, mixup=share, mixup_alpha=alpha)
+    mix = plan_mixing(draws, height=height, width=width, mixup=share, mixup_alpha=alpha)
     return mix_images(images, mix), blend(truth, mix)
 
 
@@ -111,7 +111,7 @@ def cutmix(
 ) -> tuple[Any, Any]:
     """Mix a share of the images, and their truth, by CutMix alone: see `plan`."""
     height, width = images.shape[1:3]
-    mix = plan(draws, height=height, width=width, cutmix=share, cutmix_alpha=alpha)
+    mix = plan_mixing(draws, height=height, width=width, cutmix=share, cutmix_alpha=alpha)
     return mix_images(images, mix), blend(truth, mix)
 
 

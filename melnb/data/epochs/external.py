@@ -16,12 +16,13 @@ import pandas as pd
 
 from melnb.data.audit.duplicates import find_identical
 from melnb.data.datasets import Dataset
-from melnb.data.epochs.rows import EXTERNAL, Rows, join_rows, read_rows
-from melnb.data.records import read_index
+from melnb.data.epochs.training_rows import EXTERNAL, Rows, join_rows, read_rows
 from melnb.data.shards.examples import read_examples
-from melnb.diagnoses import OTHER, find_diagnosis
-from melnb.patients import overlap
-from melnb.tables import TEST, read_images
+from melnb.data.shards.records import read_index
+from melnb.tables import overlap
+from melnb.tables.checks import TEST
+from melnb.tables.diagnoses import OTHER, find_diagnosis
+from melnb.tables.schema import read_images
 
 
 def add_external(

@@ -1,4 +1,4 @@
-"""Sampling: which images an epoch learns from, and in what order.
+"""Sampling: which images an epoch learns from: balanced sampling, oversampling.
 
 A plan is a pure function of (rows, sampling, seed, epoch): a run that was killed and is taken up
 at an epoch meets the very images that it would have met. It is made of row numbers alone; no
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from melnb.data.epochs.rows import EXTERNAL, PSEUDO
-from melnb.data.epochs.rows import Rows as Rows
-from melnb.data.epochs.rows import join_rows as join_rows
-from melnb.data.epochs.rows import read_rows as read_rows
+from melnb.data.epochs.training_rows import EXTERNAL, PSEUDO
+from melnb.data.epochs.training_rows import Rows as Rows
+from melnb.data.epochs.training_rows import join_rows as join_rows
+from melnb.data.epochs.training_rows import read_rows as read_rows
 
 SAMPLINGS = ("natural", "balanced", "oversample")
 

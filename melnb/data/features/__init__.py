@@ -9,9 +9,6 @@ The room's law:
   predictions on this dataset's own folds alone.
 - An image is compared with others of its fold and patient, and with no others.
 
-    columns    what may be a feature: numbers and words, never truths, names or places
-    tables     the images table to feature rows; further tables joined; the overview
-    files      anyone's CSV to feature columns
-    scores     out-of-fold predictions of another model to a column
-    relative   how an image stands among its patient's, or its patient's of one site
+    feature_rows   the images table to feature rows; what may be a feature; scores of other models
+    feature_files  anyone's CSV to feature columns; how an image stands among its patient's
 """

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from melnb.data.lesions.crops import Output
+from melnb.data.lesions.lesion_tables import LESION_COLUMNS, SETTINGS, masked_ids, picture_paths
 from melnb.data.lesions.masks import Resampling
-from melnb.data.lesions.tables import LESION_COLUMNS, SETTINGS, masked_ids, picture_paths
 from melnb.data.lesions.writing import (
     CROPPED_MASKS,
     MASKS,
@@ -31,9 +31,9 @@ from melnb.data.lesions.writing import (
     write_image,
 )
 from melnb.data.pictures import Fit
-from melnb.data.processes import count_cores, do_each
-from melnb.files import replacing
-from melnb.runs import read_json
+from melnb.tables.documents import read_json
+from melnb.tables.files import replacing
+from melnb.tables.processes import count_cores, do_each
 
 _AHEAD = 4  # images handed out for each worker: their planes are all the memory that is needed
 _FEW = 64  # images that one process writes before another has started
@@ -66,9 +66,9 @@ def apply_masks(
 ) -> int:
     """Write masks, boxes and pictures; what an earlier call wrote stays, and is not written again.
 
-    It may be called for some images at a time (fold by fold, say); `tables.write_tables` ends the
-    work. A script (not a notebook) has to make this call under `if __name__ == "__main__"`, unless
-    `workers` is 1.
+    It may be called for some images at a time (fold by fold, say); `lesion_tables.write_tables`
+    ends the work. A script (not a notebook) has to make this call under
+    `if __name__ == "__main__"`, unless `workers` is 1.
 
     Args:
         images: The images table: where the pictures are.

@@ -1,4 +1,4 @@
-"""Crops: the box of a lesion, and what is left of its picture.
+"""Crops: the bounding box of a lesion, and what is left of its picture.
 
 mask            the picture stays as it is; only the mask is made
 crop            the box

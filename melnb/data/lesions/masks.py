@@ -1,4 +1,4 @@
-"""Masks: a plane of probabilities becomes one lesion without holes, at the picture's own size.
+"""Masks: a plane of probabilities becomes one lesion without holes, at the picture's size.
 
 The founding recipe (Gaussian of 2 pixels at 224, above .5, largest component), with its holes
 filled, as the ISIC challenges say that a lesion has none, and its edge smoothed.

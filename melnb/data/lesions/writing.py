@@ -36,8 +36,8 @@ from melnb.data.pictures import (
     encode_png,
     read_bytes,
 )
-from melnb.documents import shaped
-from melnb.files import replacing
+from melnb.tables.documents import shaped
+from melnb.tables.files import replacing
 
 MASKS, CROPPED_MASKS, PICTURES = "masks", "cropped_masks", "pictures"
 DISAGREEMENT = "disagreement"  # of the numbers, the one by which a mask is trusted

@@ -9,8 +9,9 @@ The room's law:
 
 A line imports only lines above it:
 
-    layout  vocabulary                files and pictures; sexes, ages, sites, diagnoses
-    isic_challenges  isic2018_task1  siim2020  isic2024  ham10000  ph2  any_csv  kaggle_records
-    tasks  unknowns  masks            what is learnt of an image; masks that are not there
-    catalogue                         every source by name; the task; a sample of rows
+    listing  layout  vocabulary      files and pictures; sexes, ages, sites, diagnoses
+    isic_challenges  siim2020  isic2024  ham10000  ph2  folders  label_columns  any_csv
+    kaggle_records                   shards as others made them
+    tasks                            what is learnt of an image, and what a model can name
+    catalogue                        every source by name; the task; a sample of rows
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from melnb.data.sources.labels import (
+from melnb.data.sources.label_columns import (
     check_labels,
     check_no_labels,
     read_labels,
@@ -42,10 +42,10 @@ from melnb.data.sources.vocabulary import (
     read_sexes,
     read_sites,
 )
-from melnb.files import is_table, picture_id
-from melnb.missing import blank_missing, count_missing, whole_ids
-from melnb.numerals import read_numbers
-from melnb.tables import ID_COLUMNS, IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS, TableError
+from melnb.tables.checks import TableError
+from melnb.tables.files import is_table, picture_id
+from melnb.tables.schema import ID_COLUMNS, IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS
+from melnb.tables.values import blank_missing, count_missing, read_numbers, whole_ids
 
 COLUMNS = tuple(c for c in (*IMAGE_COLUMNS, *OPTIONAL_IMAGE_COLUMNS) if c != "source")
 _READERS = {

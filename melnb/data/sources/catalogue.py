@@ -12,21 +12,20 @@ import pandas as pd
 from melnb.data.sources.any_csv import read_any_csv
 from melnb.data.sources.folders import read_folders
 from melnb.data.sources.ham10000 import read_ham10000
-from melnb.data.sources.isic2018_task1 import read_isic2018_task1
 from melnb.data.sources.isic2024 import read_isic2024
 from melnb.data.sources.isic_challenges import (
     read_isic2016,
     read_isic2017,
     read_isic2018,
+    read_isic2018_task1,
     read_isic2019,
 )
 from melnb.data.sources.kaggle_records import find_shards, read_kaggle_records
-from melnb.data.sources.layout import NOTES, Missing
-from melnb.data.sources.masks import keep_masked
+from melnb.data.sources.layout import NOTES, Missing, keep_masked
 from melnb.data.sources.ph2 import read_ph2
 from melnb.data.sources.siim2020 import read_siim2020
 from melnb.data.sources.tasks import DIAGNOSIS, MASK, set_task
-from melnb.diagnoses import MELANOMA, NAMES, OTHER
+from melnb.tables.diagnoses import MELANOMA, NAMES, OTHER
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "isic2016": read_isic2016,
@@ -87,7 +86,7 @@ def read_source(
             other targets than the task's, or task mask finds no mask at all.
         FileNotFoundError: A folder, a table, a picture or a mask is missing; the message says
             where to get it.
-        melnb.tables.TableError: A file breaks its format; file, line and value are named.
+        melnb.tables.schema.TableError: A file breaks its format; file, line and value are named.
     """
     if source not in SOURCES:
         raise ValueError(f"no source {source!r} (sources: {list(SOURCES)})")

@@ -23,9 +23,9 @@ from melnb.data.sources.layout import (
     make_images,
 )
 from melnb.data.sources.vocabulary import GROUPS, UNKNOWN, find_split
-from melnb.diagnoses import find_diagnosis
-from melnb.files import is_table, safe_id
-from melnb.missing import is_missing
+from melnb.tables.diagnoses import find_diagnosis
+from melnb.tables.files import is_table, safe_id
+from melnb.tables.values import is_missing
 
 _PLACES = frozenset(  # folders that hold pictures, of whatever class
     {"images", "image", "imgs", "img", "pictures", "photos", "photographs", "jpeg", "jpg", "png"}

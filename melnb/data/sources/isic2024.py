@@ -19,7 +19,7 @@ from melnb.data.sources.layout import (
     read_rows,
 )
 from melnb.data.sources.vocabulary import read_hierarchy, read_malignancy, read_people
-from melnb.patients.overlap import match
+from melnb.tables.overlap import match
 
 HOME = "Kaggle, isic-2024-challenge (or challenge.isic-archive.com/data, 2024)"
 INSIDE = "::"  # `train-image.hdf5::ISIC_0015670` is that picture inside the file

@@ -16,10 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.data.shards.contents import KEYS as CONTENTS
-from melnb.data.shards.contents import check_count, check_pictures, is_shard, read_target
 from melnb.data.shards.examples import read_examples
-from melnb.data.shards.messages import RecordError
+from melnb.data.shards.messages import KEYS as CONTENTS
+from melnb.data.shards.messages import (
+    RecordError,
+    check_count,
+    check_pictures,
+    is_shard,
+    read_target,
+)
 from melnb.data.sources.layout import Listing, check_ids, list_folder, make_images
 from melnb.data.sources.siim2020 import TEST, TRAIN, read_siim_table
 from melnb.data.sources.vocabulary import (
@@ -29,8 +34,8 @@ from melnb.data.sources.vocabulary import (
     read_sexes,
     read_sites,
 )
-from melnb.diagnoses import MELANOMA
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
+from melnb.tables.diagnoses import MELANOMA
 
 HOME = "Kaggle (cdeotte/melanoma-512x512, for one)"
 INSIDE = "::"  # `train00-2071.tfrec::12` is the record of that number (from 0) in the shard

@@ -13,9 +13,16 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from melnb.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
-from melnb.files import TABLE_SUFFIXES, UNREAD_SUFFIXES, is_table, picture_id, safe_id, walk
-from melnb.signatures import HEAD, describe_file
+from melnb.tables.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from melnb.tables.files import (
+    TABLE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    is_table,
+    picture_id,
+    safe_id,
+    walk,
+)
+from melnb.tables.signatures import HEAD, describe_file
 
 # What a mask's name has behind its picture's.
 MASK_TAIL = re.compile(r"[-_ .]*(?:segmentations?|lesions?|masks?|segs?)$", re.IGNORECASE)

@@ -17,7 +17,7 @@ from melnb.data.sources.layout import (
     make_images,
     place_pictures,
 )
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 HOME = "www.fc.up.pt/addi/ph2%20database.html"
 CODES = {"0": "nevus", "1": "nevus", "2": "melanoma"}  # common nevus, atypical nevus, melanoma

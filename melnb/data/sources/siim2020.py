@@ -24,7 +24,7 @@ from melnb.data.sources.vocabulary import (
     read_flags,
     read_people,
 )
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 HOME = "challenge2020.isic-archive.com (or Kaggle, siim-isic-melanoma-classification)"
 TRAIN = ("train.csv", "ISIC_2020_Training_GroundTruth_v2.csv", "ISIC_2020_Training_GroundTruth.csv")

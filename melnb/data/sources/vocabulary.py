@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.sources.layout import optional_column
-from melnb.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis, find_in_hierarchy
-from melnb.missing import blank_missing, is_missing
-from melnb.numerals import read_numbers
-from melnb.tables import ID_COLUMNS, TableError
+from melnb.tables.checks import TableError
+from melnb.tables.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis, find_in_hierarchy
+from melnb.tables.schema import ID_COLUMNS
+from melnb.tables.values import blank_missing, is_missing, read_numbers
 
 UNKNOWN = "unknown"
 _MALIGNANCY = {

@@ -5,10 +5,8 @@ once, from its own random stream, as densities of pigment in its own frame; each
 then chooses, from a second stream, how to look at it. So pictures of one lesion agree, worker
 processes change nothing, and a switch that changes a label changes no pixel.
 
-    textures    clouds, honeycomb, furrows, dots, strokes
-    lesions     the pigment of one lesion, by the ABCD rule
-    skin        tone from the individual typology angle, creases, freckles
-    artefacts   hairs, ruler, ink, bubbles, dark corners
+    textures    clouds, honeycomb, furrows, dots, strokes; skin without a lesion
+    pigment     the pigment of one lesion, by the ABCD rule
     photograph  one view of skin, lesion and artefacts: picture and mask
     patients    who has which lesion: the table
     album       the rows of that table, drawn and written by many processes

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from melnb.data.processes import count_cores, make_pool
 from melnb.data.synthetic.photograph import draw_lesion
+from melnb.tables.processes import count_cores, make_pool
 
 _FEW = 128  # images that one process draws before another has started
 _QUALITY = 92  # of the JPEGs

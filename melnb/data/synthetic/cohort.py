@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from melnb import tables
 from melnb.data.synthetic.album import check_not_starting, write_pictures
 from melnb.data.synthetic.patients import make_cohort
-from melnb.files import old_folder, replace_folder
+from melnb.tables import schema
+from melnb.tables.files import old_folder, replace_folder
 
 _DRAWING = 1  # raise it when the same settings give other pictures: old sets are then made again
 _SETTINGS = "synthetic.json"
@@ -90,7 +90,7 @@ def read_dataset_images(folder: str | Path) -> pd.DataFrame:
     settings = _settings(folder)
     if not settings:
         raise FileNotFoundError(f"no {_SETTINGS} in {folder}: make_dataset makes a data set there")
-    table = tables.read_table(folder / "metadata.csv")
+    table = schema.read_table(folder / "metadata.csv")
     table = table.assign(
         path=[str(folder / "images" / f"{name}.jpg") for name in table["image_id"]],
         target=table["diagnosis"],
@@ -99,8 +99,8 @@ def read_dataset_images(folder: str | Path) -> pd.DataFrame:
         width=settings["image_size"],
         height=settings["image_size"],
     )
-    columns = [*tables.IMAGE_COLUMNS, "mask_path", "width", "height", "split"]
-    return tables.check_images(table[columns])
+    columns = [*schema.IMAGE_COLUMNS, "mask_path", "width", "height", "split"]
+    return schema.check_images(table[columns])
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -122,5 +122,5 @@ def _write(folder: Path, cohort: pd.DataFrame, settings: dict[str, Any], workers
     rows = cohort.to_dict("records")
     size = settings["image_size"]
     write_pictures(rows, folder, seed=settings["seed"], image_size=size, workers=workers)
-    tables.write_table(cohort, folder / "metadata.csv")
+    schema.write_table(cohort, folder / "metadata.csv")
     (folder / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from melnb.data.synthetic import skin
+from melnb.data.synthetic import textures
 
 DIAGNOSES = ("melanoma", "nevus", "benign_keratosis")
 _ATYPIA = {"melanoma": 1.6, "nevus": -1.1, "benign_keratosis": -0.9}  # means; deviation 1
@@ -132,12 +132,12 @@ def _add_looks(rng: np.random.Generator, table: pd.DataFrame, tone_gap: float) -
     number = lesion.max() + 1
     truths = table.drop_duplicates("lesion")["true_diagnosis"].to_numpy()
     anyone = rng.choice(truths, number)[lesion]
-    blurred = (table["ita"] <= skin.DARK_BELOW) & (rng.random(number)[lesion] < tone_gap)
+    blurred = (table["ita"] <= textures.DARK_BELOW) & (rng.random(number)[lesion] < tone_gap)
     looks = pd.Series(np.where(blurred, anyone, table["true_diagnosis"]))
     table["looks_like"] = looks
     table["atypia"] = (looks.map(_ATYPIA) + rng.standard_normal(number)[lesion]).round(4)
     table["keratotic"] = rng.random(number)[lesion] < looks.map(_KERATOTIC)
-    table["skin_tone"] = table["ita"].map(skin.skin_tone)
+    table["skin_tone"] = table["ita"].map(textures.skin_tone)
 
 
 def _add_things(rng: np.random.Generator, table: pd.DataFrame, shortcut: float) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from melnb import diagnoses
 from melnb.display import theme
-from melnb.evaluation.metrics import thin_curve
+from melnb.evaluation.discrimination.ranking import thin_curve
+from melnb.tables import diagnoses
 
 Tables = pd.DataFrame | Mapping[str, pd.DataFrame]
 POOLED = "out of fold"  # the label drawn thick when folds are drawn beside it

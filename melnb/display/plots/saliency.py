@@ -1,4 +1,4 @@
-"""Where a prediction comes from: maps over their pictures, and how the maps score."""
+"""Saliency maps over their pictures, and how the maps score."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import plotly.graph_objects as go
 from PIL import Image, ImageFilter
 from plotly.subplots import make_subplots
 
-from melnb import diagnoses
 from melnb.display import theme
 from melnb.display.plots import marks
+from melnb.tables import diagnoses
 
 # From nothing over orange and vermillion to brown: it darkens all the way, for any eye.
 RAMP = ((0.0, "#F7E9D0"), (0.35, theme.ORANGE), (0.7, theme.VERMILLION), (1.0, "#6E1A00"))
@@ -73,7 +73,7 @@ def overlays(
 
 
 def captions(calls: pd.DataFrame) -> list[str]:
-    """Return the captions of pictures: `image_id`, `truth` and `score` of `errors.surest_calls`."""
+    """Return the captions of pictures: id, truth and score of `flagged.surest_calls`."""
     rows = zip(calls["image_id"], calls["truth"], calls["score"], strict=True)
     return [f"{i}<br>{diagnoses.title(str(truth))}<br>p {p:.2f}" for i, truth, p in rows]
 

@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from melnb.display import theme
-from melnb.display.plots import curves, marks
-from melnb.evaluation.challenges.masks import LEAST_JACCARD
-from melnb.evaluation.metrics import thin_curve
+from melnb.display.plots import discrimination, marks
+from melnb.evaluation.challenges.jaccard import LEAST_JACCARD
+from melnb.evaluation.discrimination.ranking import thin_curve
 
 _BIN = 0.05  # so that .65 is an edge
 _FEWEST = 50  # masks: a mean of fewer jumps
@@ -30,7 +30,7 @@ def segmentation_summary(
     others: Mapping[str, float] | None = None,
     title: str = "",
 ) -> go.Figure:
-    """Draw one measure of `summaries.segmentation_summary`, a row each with its interval.
+    """Draw one measure of `mask_scores.segmentation_summary`, a row each with its interval.
 
     Args:
         table: The summary.
@@ -55,7 +55,7 @@ def mask_scores(scores: pd.DataFrame, *, title: str = "Jaccard index of each mas
     """Draw how many masks have which Jaccard index; those below the least one count as 0.
 
     Args:
-        scores: `challenges.masks.mask_scores` or `scores.segmentation_scores`.
+        scores: `challenges.masks.mask_scores` or `mask_scores.segmentation_scores`.
         title: Of the figure.
     """
     figure = go.Figure(layout=theme.layout(title, "Jaccard index", "Masks"))
@@ -92,7 +92,7 @@ def failure_roc(
     table: pd.DataFrame, *, title: str = "Failure foretold by disagreement"
 ) -> go.Figure:
     """Draw the ROC curve of each predictor of `failures.failure_roc`."""
-    return curves.roc_curve(_by_predictor(table), title=title)
+    return discrimination.roc_curve(_by_predictor(table), title=title)
 
 
 def jaccard_by_coverage(
@@ -134,7 +134,7 @@ def jaccard_by_coverage(
 def segmenter_comparison(
     table: pd.DataFrame, *, metric: str = "jaccard", title: str = ""
 ) -> go.Figure:
-    """Draw one measure of `summaries.segmenter_comparison`.
+    """Draw one measure of `mask_scores.segmenter_comparison`.
 
     Where an interval spans 0, neither segmenter is shown better.
 

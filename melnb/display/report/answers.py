@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from melnb import diagnoses
 from melnb.display import cells
-from melnb.evaluation.subgroups.estimates import ALL
+from melnb.evaluation.subgroups.subgroup_metrics import ALL
 from melnb.evaluation.summaries import of_intervals
-from melnb.tables import TEST
+from melnb.tables import diagnoses
+from melnb.tables.checks import TEST
 
 Records = Sequence[Mapping[str, Any]]
 _AUGMENTATION = (
@@ -32,7 +32,7 @@ def data_answers(records: Records, images: pd.DataFrame | None) -> dict[str, str
     """Return what is known of the data: its source, preparation, folds, people and gaps.
 
     Args:
-        records: Of the runs behind the predictions (`archive.lineage`).
+        records: Of the runs behind the predictions (`lookup.lineage`).
         images: Images table of those that were predicted; None when it is not known.
     """
     answers = {}
@@ -101,11 +101,11 @@ def result_answers(
         predictions: Predictions table that is reported.
         positive: The class looked for.
         cluster: Column whose images err together; empty: none.
-        scores: `metrics.metrics_by_fold`.
+        scores: `ranking.metrics_by_fold`.
         point: `decisions.points.operating_point`.
         calibration: `calibration_scores`: columns `metric`, `value`, `low`, `high`.
         groups: `subgroups.estimates.subgroup_metrics`.
-        compared: `metrics.auc_comparison`.
+        compared: `ranking.auc_comparison`.
         calibrator: The method that was applied, fitted on other folds.
     """
     row, name = point.iloc[0], diagnoses.title(positive).lower()

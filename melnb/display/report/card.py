@@ -6,14 +6,16 @@ not guessed: it is listed by name, guideline by guideline, for the authors to ad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
-from melnb.display.report import page
-from melnb.files import replacing
+from melnb.display import cells
+from melnb.display.report import report_page
+from melnb.tables.files import replacing
 
 LIMITS = (
     "The numbers hold for images like those described here. Labels are those of the source, some "
@@ -65,7 +67,7 @@ def report_card(answers: Mapping[str, str]) -> pd.DataFrame:
     unknown = sorted({*answers} - KEYS)
     if unknown:
         raise ValueError(f"the card has no item {unknown[0]!r} (items: {sorted(KEYS)})")
-    told = {"intended_use": page.INTENDED_USE[0], "limits": LIMITS, **answers}
+    told = {"intended_use": report_page.INTENDED_USE[0], "limits": LIMITS, **answers}
     rows = [
         (section, item, told[key])
         for section, items in _ITEMS.items()
@@ -118,10 +120,10 @@ def write_card(
     with replacing(folder / "report_card.md") as temporary:
         temporary.write_text(_markdown(card, items, title), encoding="utf-8")
     sections = [
-        page.Section(str(name), dict(zip(part["item"], part["answer"], strict=True)))
+        report_page.Section(str(name), dict(zip(part["item"], part["answer"], strict=True)))
         for name, part in card.groupby("section", sort=False)
     ]
-    html = page.write_report(
+    html = report_page.write_report(
         folder / "report_card.html",
         title=title,
         subtitle="Report card",
@@ -130,7 +132,7 @@ def write_card(
     return [folder / "report_card.md", html]
 
 
-def checklist_sections(items: pd.DataFrame) -> list[page.Section]:
+def checklist_sections(items: pd.DataFrame) -> list[report_page.Section]:
     """Return a section for each guideline: its answered items as a table, the missing by name."""
     made = []
     for guideline, part in items.groupby("guideline", sort=False):
@@ -138,7 +140,7 @@ def checklist_sections(items: pd.DataFrame) -> list[page.Section]:
         told = part[part["answered_by"] != ""][["number", "topic", "answered_by"]]
         heading = f"{guideline}: {len(told)} of {len(part)} items answered"
         source = f"{part['source'].iloc[0]}. Topics are in our words: read the original."
-        made.append(page.Section(heading, source, told, f"Missing: {_listed(missing)}."))
+        made.append(report_page.Section(heading, source, told, f"Missing: {_listed(missing)}."))
     return made
 
 
@@ -177,3 +179,79 @@ def _read_checklists() -> dict[str, dict[str, list[dict[str, str]]]]:
         _CHECKLISTS.read_text(encoding="utf-8")
     )
     return read
+
+
+# How a report came about: the runs behind it, a row each, a run of many folds in one.
+
+_OF_A_FOLD = ("fold", "outputs")  # what differs between the folds of one run, and where it lies
+
+
+def run_facts(
+    records: Sequence[Mapping[str, Any]], defaults: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Return how runs came about; folds that were set alike share a row.
+
+    Args:
+        records: Of `documents.read_run`, in the order to show.
+        defaults: Of `catalogue.defaults`: what is not set, by stage.
+
+    Returns:
+        `run`; `results`, the numbers that it recorded, fold by fold; `settings`, the parameters
+        that are not at their default; `device`, `seconds` of all folds, `started`, `commit`, and
+        the libraries' `versions`.
+    """
+    alike: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        name, _, fold = f"{record['stage']}/{record['run']}".partition("/fold")
+        alike.setdefault(
+            (
+                name,
+                _words(_settings(record, defaults.get(record["stage"], {}))),
+                "fold" if fold else "",
+            ),
+            [],
+        ).append(record)
+    return pd.DataFrame(
+        {
+            "run": name + _folds(group),
+            "results": _results(group),
+            "settings": settings,
+            "device": group[0]["device"],
+            "seconds": sum(record["seconds"] for record in group),
+            "started": group[0]["started"][:16].replace("T", " "),
+            "commit": str(group[0]["commit"] or "")[:9],
+            "versions": _words(group[0]["versions"]),
+        }
+        for (name, settings, _), group in alike.items()
+    )
+
+
+def _folds(group: Sequence[Mapping[str, Any]]) -> str:
+    folds = [
+        str(record["run"]).rpartition("/fold")[2] for record in group if "/fold" in record["run"]
+    ]
+    return f"/fold{', '.join(folds)}" if folds else ""
+
+
+def _results(group: Sequence[Mapping[str, Any]]) -> str:
+    names = dict.fromkeys(name for record in group for name in record["results"])
+    told = {
+        name: [_word(r["results"][name]) for r in group if name in r["results"]] for name in names
+    }
+    return ", ".join(f"{name} {' | '.join(dict.fromkeys(values))}" for name, values in told.items())
+
+
+def _settings(record: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in record["parameters"].items()
+        if name not in _OF_A_FOLD and (name not in defaults or defaults[name] != value)
+    }
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_word(value)}" for name, value in values.items())
+
+
+def _word(value: Any) -> str:
+    return cells.number(value) if isinstance(value, float) else str(value)

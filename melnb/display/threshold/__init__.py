@@ -4,12 +4,9 @@ The room's law: the page answers by itself. Everything is sent once; no kernel i
 slider moves; the same module serves JupyterLab, Voila and the offline report. Every number of the
 page comes from a lookup by the threshold's rank, never from a pass over the rows.
 
-    explorer     the state, readable back, and its widget
-    packing      scores and counts in a few bytes a row, bit for bit
-    levels       the groups whose sensitivity moves with the threshold
-    pairs        a second run on the same images
-    candidates   the images that can be among the worst errors, with their pictures
-    saving       the chosen point as a file
+    threshold_explorer  the state, readable back, and its widget
+    panels              what its panels are sent: groups, a second run, the worst errors, all in a
+                        few bytes a row; the chosen point as a file
 
 The page's module is made of packed.js, counts.js (numbers), drawings.js, panels.js, benefit.js,
 groups.js, pair.js, errors.js, saving.js (parts) and view.js (which joins them).

@@ -13,12 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation import bootstrap, metrics
 from melnb.evaluation.challenges.submissions import FORMATS, asked_class
-from melnb.evaluation.classes import auc_by_class, balanced_accuracy
-from melnb.evaluation.intervals import NO_ERROR
-from melnb.evaluation.proportions import clustered_wilson
-from melnb.evaluation.rankings import Statistic
+from melnb.evaluation.discrimination import ranking
+from melnb.evaluation.discrimination.classes import auc_by_class, balanced_accuracy
 from melnb.evaluation.rows import (
     ESTIMATE_COLUMNS,
     binary_rows,
@@ -26,7 +23,12 @@ from melnb.evaluation.rows import (
     estimate,
     row_clusters,
 )
-from melnb.tables import TableError, class_names
+from melnb.evaluation.statistics import bootstrap
+from melnb.evaluation.statistics.bootstrap import Statistic
+from melnb.evaluation.statistics.intervals import NO_ERROR
+from melnb.evaluation.statistics.proportions import clustered_wilson
+from melnb.tables.checks import TableError
+from melnb.tables.schema import class_names
 
 ALIKE = "interval not estimable: the patients are alike, so that no resample differs"
 CHALLENGES = ("isic2016", "isic2017", "isic2018", "isic2019", "siim2020", "isic2024")
@@ -45,7 +47,7 @@ def official_scores(
     """Return a challenge's measures, the one that ranked its entries first.
 
     2016: average precision. 2017: mean AUC of melanoma and of seborrheic keratosis against the
-    rest. 2018 (Task 3; Task 1 is `masks.mask_scores`) and 2019: balanced accuracy, a tie being
+    rest. 2018 (Task 3; Task 1 is `jaccard.mask_scores`) and 2019: balanced accuracy, a tie being
     wrong. 2020: AUC. 2024: partial AUC above 80 % sensitivity, and where there is a `patient_id`
     what the secondary prize was given for (`top_k_by_patient`) and the share of all positives.
 
@@ -75,9 +77,9 @@ def official_scores(
         return row.reindex(columns=["primary", *ESTIMATE_COLUMNS])
     by_delong: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
     resampled = {"positive": positive, **by_delong, "draws": draws, "seed": seed}
-    area = metrics.auc(predictions, positive=positive, **by_delong)
+    area = ranking.auc(predictions, positive=positive, **by_delong)
     if challenge == "isic2016":
-        tables = [metrics.average_precision(predictions, **resampled), area]
+        tables = [ranking.average_precision(predictions, **resampled), area]
     elif challenge == "isic2017":
         pair = (positive, "benign_keratosis")
         both = auc_by_class(predictions, classes=pair, **by_delong)
@@ -131,7 +133,7 @@ def auc_above_sensitivity(
         predictions: Predictions table.
         positive: The class looked for.
         min_sensitivity: Where the part begins.
-        options: `confidence`, `cluster`, `draws` and `seed`, as in `metrics.average_precision`.
+        options: `confidence`, `cluster`, `draws` and `seed`, as in `ranking.average_precision`.
     """
     areas = partial(areas_above, min_sensitivity=_share(min_sensitivity))
     name = f"AUC above sensitivity {min_sensitivity:g}"

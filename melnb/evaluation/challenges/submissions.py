@@ -1,6 +1,7 @@
 """Submission files, exactly as each challenge asks for them.
 
-https://challenge.isic-archive.com/data/ and https://www.kaggle.com/c/siim-isic-melanoma-classification
+https://challenge.isic-archive.com/data/ and
+https://www.kaggle.com/c/siim-isic-melanoma-classification
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from melnb.diagnoses import MELANOMA, code
-from melnb.tables import TEST, TableError, check_predictions, class_names, write_table
+from melnb.tables.checks import TEST, TableError
+from melnb.tables.diagnoses import MELANOMA, code
+from melnb.tables.schema import check_predictions, class_names, write_table
 
 _SEVEN = (
     "melanoma", "nevus", "basal_cell_carcinoma", "actinic_keratosis",

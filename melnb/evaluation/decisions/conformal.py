@@ -1,4 +1,4 @@
-"""Sets of classes that hold the truth at a chosen rate, in each class: Mondrian conformal sets.
+"""Conformal prediction: sets of classes that hold the truth at a chosen rate.
 
 A class is in the set of an image unless fewer than the error rate of that class's calibration rows
 are as strange as the image would be. Vovk, Gammerman and Shafer 2005, Algorithmic Learning in a
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
-from melnb.evaluation.parts import crossfit_parts
-from melnb.evaluation.proportions import clustered_wilson
-from melnb.evaluation.rows import joined_rows, row_clusters
-from melnb.tables import TEST, TableError, class_names
+from melnb.evaluation.decisions.operating_point import OUT_OF_FOLD, TEST_ROWS
+from melnb.evaluation.rows import crossfit_parts, joined_rows, row_clusters
+from melnb.evaluation.statistics.proportions import clustered_wilson
+from melnb.tables.checks import TEST, TableError
+from melnb.tables.schema import class_names
 
 REST = "rest"  # every class but the positive one
 _COVERAGE = (
@@ -39,12 +39,13 @@ def prediction_sets(
 
     Each fold is judged by thresholds of the other folds' rows, and test rows by those of all
     out-of-fold rows, so that no row helps to judge itself; a single fold is cut into parts by
-    patient first (`parts.crossfit_parts`). Two sets are uncertain: of more than one
+    patient first (`rows.crossfit_parts`). Two sets are uncertain: of more than one
     class, and of none (the image is strange to every class).
 
     Args:
         predictions: Predictions table; any scores will do. Test rows that are the mean of several
-            networks are covered more often than is promised: give `networks.network_rows` of them.
+            networks are covered more often than is promised: give `within_folds.network_rows` of
+            them.
         error_rate: The share of each class's images whose set may lack their class.
         positive: Set this class against the rest; empty: sets of all classes.
 

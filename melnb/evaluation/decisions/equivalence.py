@@ -1,4 +1,4 @@
-"""Is a model not worse than another by more than a margin, or as good? Paired, by patient.
+"""Non-inferiority and equivalence: not worse by more than a margin? Paired, by patient.
 
 That a difference is not significant shows no equivalence. A margin that is agreed on beforehand
 does: the first is not inferior when the interval of its lead lies above -margin, and equivalent
@@ -15,13 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.bootstrap import percentile_interval
 from melnb.evaluation.decisions.rechosen import rechosen_counts
 from melnb.evaluation.decisions.thresholds import Choice, choose_threshold
-from melnb.evaluation.intervals import NO_ERROR, one_sided_p
-from melnb.evaluation.multiplicity import holm_adjusted
-from melnb.evaluation.proportions import paired_counts, tango_interval, tango_score
-from melnb.evaluation.rankings import quotient
 from melnb.evaluation.rows import (
     absent_class,
     binary_rows,
@@ -29,6 +24,9 @@ from melnb.evaluation.rows import (
     joined_rows,
     row_clusters,
 )
+from melnb.evaluation.statistics.bootstrap import percentile_interval, quotient
+from melnb.evaluation.statistics.intervals import NO_ERROR, holm_adjusted, one_sided_p
+from melnb.evaluation.statistics.proportions import paired_counts, tango_interval, tango_score
 
 COLUMNS = (
     "measure", "first", "second", "verdict", "difference", "low", "high", "margin",
@@ -64,7 +62,7 @@ def equivalence_table(
         members: Name of each and its predictions; the first is compared with the others.
         positive: The class looked for.
         margin: By how much less is still as good; 0: none was set, and nothing is claimed.
-        choose: How each member's threshold is chosen: see `points.operating_point`.
+        choose: How each member's threshold is chosen: see `operating_point.operating_point`.
         at: The wanted value.
         prevalence: At which `ppv` and `cost` choose.
         thresholds: Of each member, chosen elsewhere: they win over `choose`.

@@ -1,4 +1,4 @@
-"""Is a model worth more than a biopsy for all, or for none? Decision curves.
+"""Decision curves: net benefit against a biopsy for all, or for none.
 
 At a threshold probability a needless biopsy is held to cost threshold / (1 - threshold) of what a
 found positive is worth. Vickers and Elkin 2006, Medical Decision Making 26:565.
@@ -11,12 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.bootstrap import percentile_interval, resampled_sums
-from melnb.evaluation.decisions.points import OUT_OF_FOLD, TEST_ROWS
+from melnb.evaluation.decisions.operating_point import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.decisions.thresholds import check_prevalence
-from melnb.evaluation.rankings import quotient
 from melnb.evaluation.rows import absent_class, binary_rows, row_clusters
-from melnb.tables import TEST, TableError
+from melnb.evaluation.statistics.bootstrap import percentile_interval, quotient, resampled_sums
+from melnb.tables.checks import TEST, TableError
 
 THRESHOLDS = tuple(k / 100 for k in range(1, 51))  # what anyone might ask of a biopsy
 _ESTIMATES = ("net_benefit", "standardised", "difference", "interventions_avoided")
@@ -50,8 +49,8 @@ def net_benefit_table(
         positive: The class looked for.
         thresholds: Threshold probabilities, between 0 and 1; empty: 1 % to 50 %.
         prevalence: Where the model will be used: positives and others are weighed by it. Scores
-            are taken as they are, so give those of `prevalence.shift` at the same prevalence, or a
-            useful model looks worse than biopsying nobody. 0: the data's.
+            are taken as they are, so give those of `prevalence.shift_prevalence` at the same
+            prevalence, or a useful model looks worse than biopsying nobody. 0: the data's.
         confidence: Of every interval.
         cluster: A column, such as `patient_id`, that is resampled whole.
         draws: Number of resamples.

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation import bootstrap
-from melnb.evaluation.counts import Estimate
-from melnb.evaluation.decisions.measures import measure_values
+from melnb.evaluation.decisions.flagged import measure_values
 from melnb.evaluation.decisions.thresholds import ABOVE, NO_STEP, Choice, chosen_steps
-from melnb.evaluation.intervals import NO_ERROR
-from melnb.evaluation.rankings import ranking_steps
 from melnb.evaluation.rows import absent_interval, few_remark, row_clusters, threshold_counts
+from melnb.evaluation.statistics import bootstrap
+from melnb.evaluation.statistics.bootstrap import ranking_steps
+from melnb.evaluation.statistics.intervals import NO_ERROR
+from melnb.evaluation.statistics.proportions import Estimate
 
 THRESHOLD = "threshold"
 # What a choice holds at the wanted value does not vary over resamples; in new patients it does.
@@ -60,9 +60,9 @@ def rechosen_measures(
 
     Args:
         rows: `rows.binary_rows` that chose it.
-        fixed: `measures.measure_rows` at it.
+        fixed: `flagged.measure_rows` at it.
         threshold: Itself.
-        choose: As in `points.operating_point`; any but `threshold`.
+        choose: As in `operating_point.operating_point`; any but `threshold`.
         at: The wanted value.
         cluster: A column, such as `patient_id`, that is resampled whole.
         confidence: Of the intervals.
@@ -114,7 +114,7 @@ def rechosen_limits(
         rows: `rows.binary_rows` of both classes.
         clusters: n whole numbers from 0: whole clusters are drawn, not rows.
 
-    The rest are those of `points.operating_point`; `choose` is any but `threshold`.
+    The rest are those of `operating_point.operating_point`; `choose` is any but `threshold`.
 
     A choice flatters what joins both classes, in a resample as in the rows. Limits are moved by
     what a resample's own choice is better on the resample than on the rows: the optimism of Efron
@@ -122,7 +122,7 @@ def rechosen_limits(
     is covered in 94 to 98 %, unless hardly a positive is missed.
 
     Returns:
-        By name, as `measures.measure_values`, and `threshold`: lower and upper limit, NaN where
+        By name, as `flagged.measure_values`, and `threshold`: lower and upper limit, NaN where
         half the resamples or more lack it. What no resample changes is absent.
     """
     thresholds, counts = rechosen_counts(

@@ -1,4 +1,4 @@
-"""Which threshold, and what each would do. A row is flagged when its score is at or above it."""
+"""Thresholds: by sensitivity, specificity, Youden or cost, and what each would do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.calibration.prevalence import shifted_probability
-from melnb.evaluation.metrics import thin_curve
-from melnb.evaluation.rankings import quotient
+from melnb.evaluation.discrimination.ranking import thin_curve
 from melnb.evaluation.rows import absent_class, binary_rows, threshold_counts
-from melnb.tables import class_names
+from melnb.evaluation.statistics.bootstrap import quotient
+from melnb.tables.schema import class_names
 
 Choice = Literal["sensitivity", "specificity", "ppv", "cost", "youden", "threshold"]
 REST = "rest"  # every class but the positive one
@@ -64,7 +64,7 @@ def choose_threshold(
     Args:
         rows: `rows.binary_rows`.
         positive: The class looked for.
-        choose: See `points.operating_point`.
+        choose: See `operating_point.operating_point`.
         at: The wanted value.
         prevalence: At which `ppv` must hold and `cost` is counted; 0: the data's.
 
@@ -96,7 +96,7 @@ def chosen_steps(
         found: draws x thresholds, true positives at each, the highest threshold first; the last
             flags every row, and each draw holds both classes.
         false: As found, false positives.
-        choose: See `points.operating_point`; any but `threshold`.
+        choose: See `operating_point.operating_point`; any but `threshold`.
         at: The wanted value.
         prevalence: At which `ppv` must hold and `cost` is counted; 0: each draw's own.
 

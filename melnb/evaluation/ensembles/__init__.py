@@ -3,13 +3,16 @@
 The room's law: members are joined by `image_id`; what is fitted is fitted on out-of-fold rows,
 and no patient teaches and is judged.
 
-    alignment      members joined by id, and which rows may teach which
-    pools          how values become one: linear, logarithmic, power
-    weights        equal, given, or of least log-loss
-    stackers       logistic regression and boosted trees on members
+    alignment      members joined by id, which rows may teach which; means, rank and power means
+    stackers       stacking: logistic regression and boosted trees on members
     recipes        a frozen blend: written, read, applied to new rows
-    crossfits      each fold blended as the others taught
-    blends         all of these: weigh and blend
-    patients       a score moved by its standing among the patient's
-    contributions  what each member brings
+    cross_fit      each fold blended as the others taught; the members' weights
+    blends         all of these: weigh and blend; what each member brings
+    patient_moves  a score moved by its standing among the patient's
+    candidates     members as whole numbers; pair counts by fold; what was selected
+    search         every subset (exhaustive), or one member at a time (greedy)
+    optimism       how much of the gain is luck
+
+A search is judged on rows that it has not seen: what was chosen for a fold was chosen on the
+others, and the gain that a search seems to bring stands beside the one it brings.
 """

@@ -12,12 +12,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from melnb.documents import DamagedError, read_json, shaped
-from melnb.evaluation.ensembles import pools
+from melnb.evaluation.discrimination.within_folds import Networks
+from melnb.evaluation.ensembles import alignment
 from melnb.evaluation.ensembles.alignment import Members, align
-from melnb.evaluation.networks import Networks
-from melnb.files import replacing
-from melnb.tables import TableError, class_names, make_predictions
+from melnb.tables.checks import TableError
+from melnb.tables.documents import DamagedError, read_json, shaped
+from melnb.tables.files import replacing
+from melnb.tables.schema import class_names, make_predictions
 
 Method = Literal["mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted"]
 METHODS = ("mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted")
@@ -51,19 +52,19 @@ class Recipe:
     rank_within_fold: bool
     positive: str
 
-    def apply(self, values: pools.Values, *, unit: int = 1) -> np.ndarray:
-        """Return the blend of members' values (`pools.member_values`), rows x classes.
+    def apply(self, values: alignment.Values, *, unit: int = 1) -> np.ndarray:
+        """Return the blend of members' values (`alignment.member_values`), rows x classes.
 
         Args:
             values: Of each member.
-            unit: Method rank: `pools.rank_unit` of the members.
+            unit: Method rank: `alignment.rank_unit` of the members.
         """
         if self.method in ("logit", "logistic"):
             bias = np.array([self.bias.get(name, 0.0) for name in self.classes])
-            return pools.logarithmic_pool(values, self.members, bias)
+            return alignment.logarithmic_pool(values, self.members, bias)
         if self.method == "power":
-            return pools.power_pool(values, self.members, self.exponent)
-        return pools.linear_pool(values, self.members, unit=unit)
+            return alignment.power_pool(values, self.members, self.exponent)
+        return alignment.linear_pool(values, self.members, unit=unit)
 
 
 def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> pd.DataFrame:
@@ -103,7 +104,7 @@ def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> 
             )
     ordered = {name: table[_columns(table, recipe.classes)] for name, table in tables.items()}
     values = blend_values(ordered, recipe.method, recipe.rank_within_fold)
-    unit = pools.rank_unit(ordered, within_fold=recipe.rank_within_fold)
+    unit = alignment.rank_unit(ordered, within_fold=recipe.rank_within_fold)
     made = recipe.apply(values, unit=unit)
     return blended_table(ordered, made, method=recipe.method, run=run)
 
@@ -132,9 +133,9 @@ def apply_to_networks(
 
 def blend_values(
     tables: Mapping[str, pd.DataFrame], method: str, rank_within_fold: bool
-) -> pools.Values:
+) -> alignment.Values:
     """Return what aligned members' rows count as in a method of blending."""
-    return pools.member_values(
+    return alignment.member_values(
         tables, ranks=method == "rank", within_fold=rank_within_fold, centred=method in STACKERS
     )
 

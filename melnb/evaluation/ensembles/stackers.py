@@ -1,4 +1,4 @@
-"""Members joined by a model that learnt from out-of-fold rows: logistic regression, or trees.
+"""Stacking: members joined by logistic regression or trees, learnt from out-of-fold rows.
 
 Stacking: Wolpert 1992, Neural Networks 5:241. The logistic stacker weighs each member once for all
 classes, for what a member says of one class is of little use for another, and learning it costs
@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from melnb.evaluation.ensembles.pools import Values, log_values, softmax
-from melnb.spread import negligible
-from melnb.tables import TableError
-from melnb.threads import one_thread
+from melnb.evaluation.ensembles.alignment import Values, log_values, softmax
+from melnb.tables.checks import TableError
+from melnb.tables.processes import one_thread
+from melnb.tables.spread import negligible
 
 
 def fit_logistic_stacker(

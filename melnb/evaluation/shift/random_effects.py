@@ -1,4 +1,4 @@
-"""All other sources together: the mean, how far they differ, and what the next one may give."""
+"""Random-effects meta-analysis over sources: the mean, the spread, and the next one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation import metrics
-from melnb.evaluation.intervals import NO_ERROR
+from melnb.evaluation.discrimination import ranking
+from melnb.evaluation.statistics.intervals import NO_ERROR
 from melnb.evaluation.summaries import cluster_column
 
 SUMMARY, NEXT = "mean of sources", "another source"
@@ -38,7 +38,8 @@ def external_summary(
     with images of their own (IntHout et al. 2016, BMJ Open 6:e010247; see `prediction_interval`).
 
     Args:
-        tables: `sources.source_tables`; the first is the internal one, which has no part in it.
+        tables: `other_sources.source_tables`; the first is the internal one, which has no part in
+            it.
         positive: The class looked for.
         confidence: Of the intervals.
         draws: Behind the prediction interval.
@@ -188,7 +189,7 @@ def _restricted_likelihood(between: float, values: np.ndarray, variances: np.nda
 def _source_row(name: str, table: pd.DataFrame, positive: str, confidence: float) -> dict[str, Any]:
     """Return a source's AUC, and the variance of its log odds (NaN where it has none)."""
     cluster = cluster_column(table)
-    found = metrics.auc(table, positive=positive, confidence=confidence, cluster=cluster)
+    found = ranking.auc(table, positive=positive, confidence=confidence, cluster=cluster)
     row: dict[str, Any] = {str(k): v for k, v in found.iloc[0].to_dict().items()}
     slope = row["value"] * (1 - row["value"])  # of the area over its log odds
     variance = (row["se"] / slope) ** 2 if row["se"] > NO_ERROR and slope > 0 else math.nan

@@ -1,4 +1,4 @@
-"""Do levels differ by more than chance, by how much, and which gap could have been seen?"""
+"""Fairness gaps: do subgroups differ by more than chance, and which gap could be seen?"""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation import rows
-from melnb.evaluation.intervals import (
+from melnb.evaluation.statistics.intervals import (
     NO_ERROR,
     auc_covariance,
     auc_parts,
+    holm_adjusted,
     normal_quantile,
     wilson_interval,
 )
-from melnb.evaluation.multiplicity import holm_adjusted
-from melnb.evaluation.proportions import design_effect
-from melnb.evaluation.subgroups.estimates import (
+from melnb.evaluation.statistics.proportions import design_effect
+from melnb.evaluation.subgroups.subgroup_levels import UNKNOWN, join_levels
+from melnb.evaluation.subgroups.subgroup_metrics import (
     CUT,
     Arrays,
     check_limits,
     row_arrays,
     too_few,
 )
-from melnb.evaluation.subgroups.levels import UNKNOWN, join_levels
 
 METRICS = {"AUC": "both", "sensitivity": "positive", "specificity": "negative"}
 COLUMNS = (

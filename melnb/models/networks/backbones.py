@@ -1,4 +1,4 @@
-"""The backbones: one table of networks, each from pixels to a map of features.
+"""Backbones: one table of networks, EfficientNet to our own, pixels to a map of features.
 
 Every one takes float32 pixels, 0-255; the scaling that its published weights were learnt with is
 inside, in layers of Keras. Feeding 0-1 ruins a published network without a word.
@@ -14,7 +14,53 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from melnb.models.networks.own import small, tiny
+# Two networks of our own, to be trained from nothing on a CPU: `tiny` and `small`.
+#
+# Ordinary 3 x 3 convolutions and an early stride: on a CPU they are several times faster than the
+# depthwise convolutions of EfficientNet at the same number of multiplications.
+
+
+def tiny(pixels: Any) -> Any:
+    """Return 64 features an eighth of the side apart: 60 thousand weights, for tests and demos."""
+    x = pixels
+    for filters in (16, 32, 64):
+        x = layers.ReLU()(_convolution(x, filters, stride=2))
+    return layers.ReLU()(_convolution(x, 64))
+
+
+def small(pixels: Any) -> Any:
+    """Return 192 features a sixteenth of the side apart: 1.6 million weights, for 64-96 pixels.
+
+    A residual network (He et al. 2016) with the averaging shortcut of ResNet-D (He et al. 2019);
+    57 million multiplications at 64 pixels. Squeeze and excitation was tried: it cost 9 % of the
+    time and gained nothing.
+    """
+    x = layers.ReLU()(_convolution(pixels, 24, stride=2))
+    for filters in (48, 96, 192):
+        x = _residual(x, filters, stride=2)
+        x = _residual(x, filters)
+    return x
+
+
+def _residual(x: Any, filters: int, *, stride: int = 1) -> Any:
+    y = layers.ReLU()(_convolution(x, filters, stride=stride))
+    y = _convolution(y, filters, gamma="zeros")
+    if stride > 1:
+        x = layers.AveragePooling2D(stride, padding="same")(x)
+    if x.shape[-1] != filters:
+        x = _convolution(x, filters, kernel=1)
+    return layers.ReLU()(layers.Add()([x, y]))
+
+
+def _convolution(
+    x: Any, filters: int, *, kernel: int = 3, stride: int = 1, gamma: str = "ones"
+) -> Any:
+    """A convolution and its normalisation, whose running means keep up with a short training."""
+    x = layers.Conv2D(
+        filters, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal"
+    )(x)
+    return layers.BatchNormalization(momentum=0.9, gamma_initializer=gamma)(x)
+
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green and blue, 0-1
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)

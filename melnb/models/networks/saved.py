@@ -21,18 +21,18 @@ import h5py
 import keras
 
 from melnb.data.hdf5 import ForeignError, check_own
-from melnb.runs import read_run
+from melnb.tables.documents import read_run
 
 # Our layers, by the names that they are saved under, and where each is made known to Keras.
 OURS = {
     "melnb>ArcFace": "melnb.models.networks.heads",
     "melnb>MultiSampleDropout": "melnb.models.networks.heads",
-    "melnb>MetadataDropout": "melnb.models.networks.fusion",
-    "melnb>GeM": "melnb.models.networks.pooling",
-    "melnb>PadToStride": "melnb.models.segmentation.resampling",
-    "melnb>CutBorder": "melnb.models.segmentation.resampling",
-    "melnb>Finer": "melnb.models.segmentation.resampling",
-    "melnb>Spread": "melnb.models.segmentation.resampling",
+    "melnb>MetadataDropout": "melnb.models.networks.heads",
+    "melnb>GeM": "melnb.models.networks.classifier",
+    "melnb>PadToStride": "melnb.models.segmentation.unet",
+    "melnb>CutBorder": "melnb.models.segmentation.unet",
+    "melnb>Finer": "melnb.models.segmentation.unet",
+    "melnb>Spread": "melnb.models.segmentation.unet",
 }
 CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")  # what they hold runs
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"

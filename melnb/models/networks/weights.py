@@ -1,4 +1,4 @@
-"""Weights: what a backbone knows before it starts, and where its file comes from.
+"""Pretrained weights: what a backbone knows before it starts, and where its file comes from.
 
 Every tensor is matched by the name of its layer and by its shape: a file that fits only in part
 stops with the names of all tensors that do not, for Keras' `load_weights(by_name=True)` takes such
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import keras
@@ -28,9 +29,139 @@ from melnb.models.networks.backbones import (
     find_backbone,
     set_normalization,
 )
-from melnb.models.networks.layouts import WeightsError as WeightsError
-from melnb.models.networks.layouts import assign_layers, compare_tensors, misfit, read_layers
 from melnb.models.networks.saved import ModelFileError, check_kind, read_network
+
+# Layouts: the tensors of a weights file, by layer, and how they come into a network.
+#
+# Published files are HDF5 as Keras 1 and 2 wrote it: for each layer in order its name and tensors.
+# Keras 3 reads them by order alone, or by name and then skips what it does not know. Here a tensor
+# comes to its place by the name of its layer, its position there and its shape, or all that do not
+# are named.
+
+TOPS = frozenset({"probs", "predictions", "fc1", "fc2", "fc1000", "logits", "conv_2"})
+_NUMBERED = re.compile(
+    r"(conv2d|separable_conv2d|depthwise_conv2d|batch_normalization|layer_normalization|dense"
+    r"|normalization|layer_scale)(_\d+)?"
+)
+
+
+class WeightsError(ValueError):
+    """Weights are not published, not there, not whole or not for this backbone."""
+
+
+class Tensor(NamedTuple):
+    """A tensor of a file: its own name in its layer, and its values."""
+
+    name: str
+    values: np.ndarray
+
+
+Layers = dict[str, list[Tensor]]
+
+
+def read_layers(path: str | Path) -> Layers:
+    """Read the tensors of each layer of an HDF5 file as Keras 1 and 2 wrote it, less the top.
+
+    Returns:
+        Key of each layer (see `layer_keys`) and its tensors, in the file's order.
+
+    Raises:
+        WeightsError: It is no such file.
+    """
+    try:
+        with h5py.File(path) as file:
+            check_own(file, Path(path).stat().st_size)
+            group = file.get("model_weights", file)
+            found = {name: _tensors(group[name]) for name in _names(group, "layer_names")}
+    except (OSError, KeyError, ForeignError) as error:
+        raise WeightsError(f"{path} does not read as a Keras weights file: {error}") from error
+    held = {name: tensors for name, tensors in found.items() if tensors}
+    keys = zip(layer_keys(held), held.values(), strict=True)
+    return {key: tensors for key, tensors in keys if key not in TOPS}
+
+
+def layer_keys(names: Iterable[str]) -> list[str]:
+    """Return what a layer goes by in files of every age.
+
+    Keras 3 allows no `/` in names, so that DenseNet's `conv1/bn` is `conv1_bn` now, and
+    MobileNetV3's `Conv/BatchNorm` is `conv_bn`. Layers without a name of their own were numbered
+    from 1, later from 0, and go on counting from one network to the next: they go by their order
+    among their kind, `conv2d number 3`.
+    """
+    counts: dict[str, int] = {}
+    keys = []
+    for name in names:
+        plain = name.lower().replace("/", "_").replace("_batchnorm", "_bn")
+        if numbered := _NUMBERED.fullmatch(plain):
+            kind = numbered[1]
+            counts[kind] = counts.get(kind, 0) + 1
+            plain = f"{kind} number {counts[kind]}"
+        keys.append(plain)
+    return keys
+
+
+def assign_layers(layers: Sequence[keras.layers.Layer], source: Layers, path: str | Path) -> None:
+    """Set the tensors of layers to those of a file: all, or none.
+
+    Args:
+        layers: All layers of a network that have weights, in its order.
+        source: Of `read_layers`.
+        path: Of the file, for errors.
+
+    Raises:
+        WeightsError: A tensor is not in the file, only in the file, or of another shape; every one
+            is named.
+    """
+    keyed = dict(zip(layer_keys(layer.name for layer in layers), layers, strict=True))
+    problems = []
+    for key in [*keyed, *(key for key in source if key not in keyed)]:
+        wanted = [(w.name, tuple(w.shape)) for w in keyed[key].weights] if key in keyed else []
+        given = [(t.name, t.values.shape) for t in source.get(key, [])]
+        problems += compare_tensors(key, wanted, given)
+    if problems:
+        raise WeightsError(misfit(path, problems))
+    for key, layer in keyed.items():
+        layer.set_weights([tensor.values for tensor in source[key]])
+
+
+def compare_tensors(
+    layer: str, wanted: Sequence[tuple[str, Any]], given: Sequence[tuple[str, Any]]
+) -> list[str]:
+    """Name the tensors, by name and shape in order, that a layer and a file do not share."""
+    both = min(len(wanted), len(given))
+    told = [f"{layer}/{name}: not in the file" for name, _ in wanted[both:]]
+    told += [f"{layer}/{name}: only in the file" for name, _ in given[both:]]
+    pairs = zip(wanted, given, strict=False)
+    return told + [
+        f"{layer}/{name}: {found} in the file, {shape} in the network"
+        for (name, shape), (_, found) in pairs
+        if shape != found
+    ]
+
+
+def misfit(path: str | Path, problems: Iterable[str]) -> str:
+    """Return the message of a file that does not fit, a line for each tensor."""
+    return f"{path} does not fit this backbone:\n" + "\n".join(sorted(problems))
+
+
+def _tensors(group: h5py.Group) -> list[Tensor]:
+    return [
+        Tensor(name.rpartition("/")[2].partition(":")[0], np.asarray(group[name]))
+        for name in _names(group, "weight_names")
+    ]
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """Return a list of names; Keras cut a list too long for one attribute in numbered ones."""
+    if attribute in group.attrs:
+        parts = [group.attrs[attribute]]
+    else:
+        count = sum(bool(re.fullmatch(rf"{attribute}\d+", key)) for key in group.attrs)
+        if not count:
+            raise KeyError(f"no {attribute} in {group.name}")
+        parts = [group.attrs[f"{attribute}{k}"] for k in range(count)]
+    return [n.decode() if isinstance(n, bytes) else str(n) for part in parts for n in part]
+
 
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 

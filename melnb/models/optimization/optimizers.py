@@ -1,4 +1,4 @@
-"""The optimizers: Keras' steps, steered.
+"""Optimizers: Keras' steps with gradient accumulation, clipping and scheduled momentum.
 
 What moves with the run is computed from the optimizer's own counter, inside the compiled step: a
 callback that sets `beta_1` does nothing there, for the number was baked in when the step was
@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from melnb.models.optimization.plateau import Plateau
+from melnb.models.optimization.curves import Plateau
 from melnb.models.optimization.schedules import Schedule
 
 OPTIMIZERS = ("adam", "adamw", "nadam", "lion", "rmsprop", "sgd")
@@ -261,7 +261,7 @@ def make_optimizer(
             At move t, from 0, it is min(ema, t / (t + 9)), so that the average soon forgets where
             the weights began (as TensorFlow's ExponentialMovingAverage with its counter).
         rate_of: Factor of the learning rate of a variable (its decay's too) by the variable's path,
-            as `blocks.block_rates` gives it; None: 1.
+            as `freezing.block_rates` gives it; None: 1.
 
     Raises:
         ValueError: The name is unknown, or a number is out of bounds.

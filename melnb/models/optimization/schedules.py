@@ -21,12 +21,12 @@ from melnb.models.optimization.curves import (
     Cosine,
     CosineRestarts,
     OneCycle,
+    Plateau,
     RampDecay,
     Stairs,
     piece,
 )
 from melnb.models.optimization.curves import Schedule as Schedule
-from melnb.models.optimization.plateau import Plateau
 
 SCHEDULES = (
     "ramp_decay", "one_cycle", "cosine", "cosine_restarts", "step", "plateau", "constant",

@@ -1,4 +1,4 @@
-"""Randomization: an explanation of what was learnt must change when that is destroyed.
+"""Sanity checks of saliency: an explanation must change when weights are randomized.
 
 The cascading check of Adebayo et al. 2018, "Sanity checks for saliency maps", from the head to the
 first layer. They initialise layers anew; here the values of each tensor are shuffled among
@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage, stats
 
-from melnb.models.saliency.anatomy import HEAD, Anatomy
 from melnb.models.saliency.explanations import Explanation, explain
+from melnb.models.saliency.feature_map import HEAD, Anatomy
 from melnb.models.saliency.samples import Sample
 
 _SIGMA, _TRUNCATE = 1.5, 3.5  # of SSIM's Gaussian window: 11 x 11 pixels

@@ -1,14 +1,15 @@
 """Training: one run, one fold, which a kill at any moment costs one epoch at most.
 
-phases      stretches of a run, of one size of picture and one set of blocks that learn
-recipe      how a classifier is fitted, apart from its loss and its optimizer
-trainer     one step: augment, mix, look, compare
-validation  what a model is worth after an epoch
-state/      what a run needs to go on to the bit
-failures    which images were in the batch at which the loss ceased to be a number
-course      what each phase is trained with
-recorder    what happens besides learning, after every step and epoch
-snapshots   the networks of several cycles as one
-finishing   what a run ends with
-fitting     one run, one fold
+    losses         the losses by name, class weights: cross-entropy, focal, margin focal, AUC, F1
+    hard_examples  hard-example mining: learn from the hardest images of a batch alone
+    recipe         how a network is fitted, in phases of one size of picture; progressive resizing
+    trainer        one step: augment, mix, look, compare
+    validation     what a model is worth after an epoch
+    state          every number of a run, by a name that lasts
+    checkpoints    where a run stands, in memory and on the disk
+    plan           what each phase is trained with
+    callback       what happens besides learning, after every step and epoch
+    fitting        one run, one fold, and what it ends with: early stopping, snapshots
+
+Whatever is done to a loss is done image by image, before anything is averaged.
 """

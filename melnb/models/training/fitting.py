@@ -1,4 +1,4 @@
-"""Fitting: one run, one fold, which a kill at any moment costs one epoch at most.
+"""Fitting: one run, one fold; early stopping, snapshots; a kill costs one epoch at most.
 
 After every epoch the validation rows are measured, the best weights and the whole state are
 written, and the history is there to be drawn. The same call on the same folder goes on where the
@@ -8,7 +8,7 @@ phases is crossed in the same way: the state is read out of the one and written 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,18 +19,120 @@ import keras
 import numpy as np
 import pandas as pd
 
-from melnb.data.epochs.rows import Rows
 from melnb.data.epochs.sampling import NATURAL, Sampling
+from melnb.data.epochs.training_rows import Rows
 from melnb.models.accelerator import scope_of
 from melnb.models.optimization.curves import Schedule
-from melnb.models.training.course import Course
-from melnb.models.training.finishing import finish
-from melnb.models.training.phases import Phase
-from melnb.models.training.recipe import Recipe
-from melnb.models.training.recorder import Recorder
-from melnb.models.training.state.record import Record
-from melnb.models.training.state.tensors import Tensors, name_weights, to_array
+from melnb.models.optimization.freezing import freeze
+from melnb.models.optimization.weight_averaging import update_batch_norm
+from melnb.models.training.callback import Recorder
+from melnb.models.training.checkpoints import Record, read_weights, write_weights
+from melnb.models.training.plan import Course
+from melnb.models.training.recipe import Phase, Recipe
+from melnb.models.training.state import (
+    Arrays,
+    Tensors,
+    assign_weights,
+    mean_weights,
+    name_weights,
+    select_mean,
+    to_array,
+)
 from melnb.models.training.validation import Judge, Validation
+
+# Snapshots: the networks that a schedule with restarts leaves at the end of each cycle, as one.
+#
+# Each cycle ends in another minimum, and the mean of their probabilities errs less than each (Huang
+# et al. 2017). The ensemble is one model with the inputs of one classifier: it is saved, read back
+# and predicted with as any other.
+
+
+def make_ensemble(
+    classifier: keras.Model, members: Sequence[Mapping[str, np.ndarray]]
+) -> keras.Model:
+    """Make one model of a network and several sets of its weights.
+
+    Args:
+        classifier: The network; it is left alone.
+        members: Weights by name, as `state.name_weights` names them.
+
+    Returns:
+        A model of the classifier's inputs to the mean of the members' probabilities. Its layers
+        `snapshot_1` and on are the members; it has no single `features` to be explained.
+    """
+    inputs = {
+        t.name: keras.Input(t.shape[1:], dtype=t.dtype, name=t.name) for t in classifier.inputs
+    }
+    given = inputs if isinstance(classifier.input, dict) else next(iter(inputs.values()))
+    copies = []
+    for number, weights in enumerate(members, start=1):
+        config = {**classifier.get_config(), "name": f"snapshot_{number}"}
+        copies.append(type(classifier).from_config(config))
+        assign_weights(copies[-1], weights)
+    said = [copy(given) for copy in copies]
+    mean = keras.layers.Average(dtype="float32", name="mean")(said) if said[1:] else said[0]
+    return keras.Model(given, mean, name=classifier.name)
+
+
+# Finishing: what a run ends with once its last epoch is over.
+
+
+def finish(course: Course, record: Record, validation: Judge) -> keras.Model:
+    """Measure every choice of weights, and return the model with those that are kept.
+
+    What it costs to find them is spent once: a later call reads them back. Where the run stopped
+    before the weights that the recipe keeps came to be, those of the best epoch are kept.
+    """
+    state = record.state
+    if not state.done:
+        found = [_measure_best(record)]
+        if state.averaged:
+            found.append(_measure_mean(course, record, validation))
+        if state.snapshots:
+            found.append(_measure_snapshots(course, record, validation))
+        wanted = course.recipe.keep in {row["weights"] for row in found}
+        keep = course.recipe.keep if wanted else "best"
+        state.results = [{**row, "kept": row["weights"] == keep} for row in found]
+        state.done = True
+        record.write()
+    if any(phase.frozen for phase in course.recipe.phases):
+        freeze(course.model, 0)
+    keep = next(row["weights"] for row in state.results if row["kept"])
+    if keep == "snapshots":
+        return make_ensemble(course.model, _read_snapshots(record))
+    epoch = state.epoch if keep == "swa" else state.best_epoch
+    assign_weights(course.model, read_weights(record.checkpoint, keep, epoch))
+    return course.model
+
+
+def _measure_best(record: Record) -> dict[str, Any]:
+    row = record.state.rows[record.state.best_epoch - 1]
+    found = {name: row[name] for name in record.measures}
+    return {"weights": "best", "epochs": 1, **found}
+
+
+def _measure_mean(course: Course, record: Record, validation: Judge) -> dict[str, Any]:
+    """Give the mean of the weights the statistics that belong to it, measure and write it."""
+    state, phase = record.state, course.recipe.phases[-1]
+    classifier, trainer = course.prepare(phase)
+    Tensors(classifier, trainer).write(record.arrays)  # whose seeds it begins with
+    assign_weights(classifier, mean_weights(select_mean(record.arrays)))
+    batches = course.batches(phase, first_epoch=state.epoch, epochs=state.epoch + 1)
+    update_batch_norm(trainer, batches.as_numpy_iterator(), course.steps(phase))
+    weights = {name: to_array(v) for name, v in name_weights(classifier.weights).items()}
+    write_weights(record.checkpoint, "swa", state.epoch, weights)
+    return {"weights": "swa", "epochs": state.averaged, **validation.measure(course.loss)}
+
+
+def _measure_snapshots(course: Course, record: Record, validation: Judge) -> dict[str, Any]:
+    members = _read_snapshots(record)
+    found = validation.measure_mean(members, course.loss)
+    return {"weights": "snapshots", "epochs": len(members), **found}
+
+
+def _read_snapshots(record: Record) -> list[Arrays]:
+    return [read_weights(record.checkpoint, "snapshot", k) for k in record.state.snapshots]
+
 
 _TRAINED: WeakSet[Any] = WeakSet()  # networks and optimizers that have learnt in this process
 

@@ -1,4 +1,4 @@
-"""The trainer: one step of learning, from a batch as it is read to a loss.
+"""The training step: augment, mix, predict, compare.
 
 A batch is one dictionary with its truth inside, because mixing changes the truth with the picture;
 so there is no `y`, and the loss is computed here of what the step made of the truth.
@@ -14,7 +14,7 @@ import keras
 from melnb.data.augmentation import mixing
 from melnb.data.augmentation.augment import Augmentation
 from melnb.models.accelerator import choose_jit
-from melnb.models.objectives.mining import mined, share_at
+from melnb.models.training.hard_examples import mined, share_at
 
 JITS: dict[str, Any] = {"true": True, "false": False}  # and auto
 
@@ -28,7 +28,7 @@ class Trainer(keras.Model):  # type: ignore[misc]
         loss: Its `call` gives one number an image.
         augmentation: Strengths of `augment`.
         mix: What `mixing.plan` takes besides the size; empty: nothing is mixed.
-        mine: What `mining.share_at` takes besides the progress; empty: every image counts.
+        mine: What `hard_examples.share_at` takes besides the progress; empty: every image counts.
         steps: Of the whole run, by which progress is known.
     """
 
@@ -95,7 +95,7 @@ class Trainer(keras.Model):  # type: ignore[misc]
 
     def _mixed(self, seen: dict[str, Any], draws: Any) -> dict[str, Any]:
         height, width = seen["image"].shape[1:3]
-        plan = mixing.plan(draws, height=height, width=width, **self.mix)
+        plan = mixing.plan_mixing(draws, height=height, width=width, **self.mix)
         mixed = {name: mixing.blend(seen[name], plan) for name in seen if name != "image"}
         return {**mixed, "image": mixing.mix_images(seen["image"], plan)}
 

@@ -1,4 +1,4 @@
-"""Validation: what a model is worth on the rows that it does not learn from, exactly.
+"""Validation: what a model is worth on held-out rows, exactly.
 
 The AUC is the area under the whole ROC curve over every row at once; Keras' own metric cuts the
 scores into bins and averages over batches.
@@ -15,9 +15,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from melnb.data.batches import predict_batches
-from melnb.data.records import read_index
-from melnb.models.prediction.predicting import make_viewer, predict_rows
-from melnb.models.training.state.tensors import assign_weights
+from melnb.data.shards.records import read_index
+from melnb.models.training.state import assign_weights
+from melnb.models.tta import make_viewer, predict_rows
 
 
 class Judge(Protocol):

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from melnb.data.audit.owners import find_owner
-from melnb.data.audit.sharing import ADVICE, find_persons
+from melnb.data.audit.sharing import ADVICE, find_owner, find_persons
 from melnb.data.pictures import encode_jpeg, encode_png
 from melnb.data.shards.examples import write_shard
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from melnb.data.audit.survey import picture_sizes
+from melnb.data.audit.duplicates import picture_sizes
 from melnb.data.shards.examples import write_shard
 
 

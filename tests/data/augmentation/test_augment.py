@@ -17,7 +17,7 @@ from melnb.data.augmentation.augment import (
     Augmentation,
     augment,
     dihedral,
-    sample_pairs,
+    sample_mask_views,
     sample_views,
     undo_dihedral,
 )
@@ -227,11 +227,11 @@ def test_a_sample_moves_masks_as_it_moves_pictures() -> None:
     picture[2:9, 4:14] = 255
     mask = picture[..., 0] > 0
     strengths = {"rotation": 90.0, "flips": True, "zoom": 0.2, "shift": 0.1}
-    shown = sample_pairs(picture, mask, strengths, n=5, seed=1)
+    shown = sample_mask_views(picture, mask, strengths, n=5, seed=1)
     assert len(shown) == 5
     for pixels, moved in shown:
         assert pixels.dtype == np.uint8
         assert np.array_equal(moved, pixels[..., 0] > 127.5)
     assert len({moved.tobytes() for _, moved in shown}) > 1
-    again = sample_pairs(picture, mask, strengths, n=5, seed=1)
+    again = sample_mask_views(picture, mask, strengths, n=5, seed=1)
     assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(shown, again, strict=True))

@@ -17,7 +17,7 @@ from melnb.data.augmentation.mixing import (
     cutmix,
     mix_images,
     mixup,
-    plan,
+    plan_mixing,
     sample_mixes,
 )
 
@@ -29,7 +29,7 @@ def rows(batch: int, seed: int = 0) -> np.ndarray:
 
 
 def planned(draws: np.ndarray, *, height: int = 20, width: int = 14, **choices: float) -> Mix:
-    found = plan(draws, height=height, width=width, **choices)
+    found = plan_mixing(draws, height=height, width=width, **choices)
     return Mix(*(to_numpy(value) for value in found))
 
 
@@ -137,7 +137,7 @@ def test_mixing_is_the_same_in_a_graph_and_jitted() -> None:
     images = images.astype("float32")
 
     def mixed(images: object, draws: object) -> tuple[object, object]:
-        mix = plan(draws, height=12, width=12, mixup=0.5, cutmix=0.5)
+        mix = plan_mixing(draws, height=12, width=12, mixup=0.5, cutmix=0.5)
         return mix_images(images, mix), blend(draws, mix)
 
     if keras.backend.backend() == "jax":
@@ -172,4 +172,4 @@ def test_samples_show_both_ways_of_mixing() -> None:
 )
 def test_bad_choices_are_refused(choices: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        plan(rows(2), height=4, width=4, **choices)
+        plan_mixing(rows(2), height=4, width=4, **choices)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from melnb.data.augmentation.augment import (
-    SHOWN,
+    AUGMENTATIONS,
     Augmentation,
     augment,
     augment_pair,
@@ -20,7 +20,7 @@ from melnb.data.augmentation.augment import (
 from melnb.data.augmentation.draws import DRAWS
 
 SETTINGS = {"randaugment_magnitude"}
-OPERATIONS = sorted(set(SHOWN) - SETTINGS)
+OPERATIONS = sorted(set(AUGMENTATIONS) - SETTINGS)
 MOVES = {
     "rotation", "shear", "zoom", "shift", "flips", "transpose", "grid_distortion", "elastic",
     "randaugment",
@@ -28,7 +28,7 @@ MOVES = {
 
 
 def alone(name: str) -> dict[str, Any]:
-    return {name: SHOWN[name], "randaugment_magnitude": 0.5}
+    return {name: AUGMENTATIONS[name], "randaugment_magnitude": 0.5}
 
 
 def pictures(batch: int = 3, side: int = 24, seed: int = 0) -> np.ndarray:
@@ -66,7 +66,7 @@ def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
 def test_a_gallery_strength_is_there_for_every_operation() -> None:
     parameters = inspect.signature(augment).parameters
     named = {name for name, it in parameters.items() if it.kind is it.KEYWORD_ONLY}
-    assert set(SHOWN) == named
+    assert set(AUGMENTATIONS) == named
     assert all(not parameters[name].default for name in named - SETTINGS)
 
 
@@ -79,7 +79,7 @@ def test_an_operation_works_keeps_shape_type_and_range_and_is_off_at_zero(name: 
     assert changed.min() >= 0
     assert changed.max() <= 255
     assert np.abs(changed - images).max() > 1
-    assert augment(images, draws, **{name: type(SHOWN[name])(0)}) is images
+    assert augment(images, draws, **{name: type(AUGMENTATIONS[name])(0)}) is images
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -93,7 +93,7 @@ def test_all_operations_together_are_the_same_in_a_graph_of_any_batch_and_in_tf_
     tf = pytest.importorskip("tensorflow")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("a graph of TensorFlow")
-    whole = {**SHOWN, "clahe": 0.0, "jpeg": 0.0, "augmix": 0.0, "hairs": 3}
+    whole = {**AUGMENTATIONS, "clahe": 0.0, "jpeg": 0.0, "augmix": 0.0, "hairs": 3}
     images, draws = pictures(4), rows(4)
     expected = run(images, draws, **whole)
     shapes = [tf.TensorSpec([None, *images.shape[1:]]), tf.TensorSpec([None, DRAWS])]
@@ -125,7 +125,7 @@ def test_an_operation_is_the_same_compiled_by_xla_alone(name: str) -> None:
 @settings(max_examples=settings.default.max_examples // 2)
 @given(name=st.sampled_from(OPERATIONS), seed=st.integers(0, 2**16), share=st.floats(0.05, 1))
 def test_rows_do_not_touch_each_other_and_stay_in_range(name: str, seed: int, share: float) -> None:
-    value = SHOWN[name]
+    value = AUGMENTATIONS[name]
     strengths = {name: value * share if isinstance(value, float) else value}
     images, draws = pictures(seed=seed), rows(seed=seed)
     seen = run(images, draws, **strengths)
@@ -153,9 +153,9 @@ def test_masks_follow_what_moves_and_nothing_else(name: str) -> None:
 
 def test_masks_follow_all_moves_together_whatever_else_is_done() -> None:
     draws, masks = rows(seed=5), (pictures(seed=6)[..., :1] > 128).astype("float32")
-    moves = {name: SHOWN[name] for name in MOVES} | {"randaugment": 3}
+    moves = {name: AUGMENTATIONS[name] for name in MOVES} | {"randaugment": 3}
     pictured = np.repeat(masks, 3, axis=-1) * 255
-    whole = {**SHOWN, **moves, "augmix": 0.0}
+    whole = {**AUGMENTATIONS, **moves, "augmix": 0.0}
     _, moved = augment_pair(pictured, masks, draws, **whole)
     plain = {name: value for name, value in moves.items() if name != "randaugment"}
     seen, without = augment_pair(pictured, masks, draws, **plain)
@@ -185,13 +185,13 @@ def test_no_mask_follows_augmix() -> None:
 
 
 def test_the_layer_does_everything_and_reads_back() -> None:
-    layer = Augmentation.from_config(Augmentation(dict(SHOWN)).get_config())
+    layer = Augmentation.from_config(Augmentation(dict(AUGMENTATIONS)).get_config())
     images, draws = pictures(), rows()
     seen = keras.ops.convert_to_numpy(layer(images, draws, training=True))
-    assert_alike(seen, run(images, draws, **SHOWN))
+    assert_alike(seen, run(images, draws, **AUGMENTATIONS))
 
 
 def test_the_gallery_shows_every_operation_alone() -> None:
-    shown = sample_views(pictures(1)[0], SHOWN, n=3, together=False)
-    assert list(shown) == [name for name in SHOWN if name not in SETTINGS]
+    shown = sample_views(pictures(1)[0], AUGMENTATIONS, n=3, together=False)
+    assert list(shown) == [name for name in AUGMENTATIONS if name not in SETTINGS]
     assert len({view.tobytes() for views in shown.values() for view in views}) > 3 * len(shown) - 12

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from melnb.data.augmentation import policies
-from melnb.data.augmentation.augment import augment
-from melnb.data.augmentation.draws import DRAWS, NAMES
-from melnb.data.augmentation.geometry import transform
-from melnb.data.augmentation.policies import (
+from melnb.data.augmentation import augment as policies
+from melnb.data.augmentation.augment import (
     OPERATIONS,
     affine_of,
     aug_mix,
+    augment,
     rand_augment,
     recolour_by,
 )
+from melnb.data.augmentation.draws import DRAWS, NAMES
+from melnb.data.augmentation.geometry import transform
 
 to_numpy = keras.ops.convert_to_numpy
 MANY = np.random.default_rng(0).random(6000).astype("float32")

@@ -11,9 +11,9 @@ from PIL import Image
 
 from melnb.data.datasets import Dataset
 from melnb.data.epochs.external import add_external, external_rows, match_classes
-from melnb.data.epochs.rows import read_rows
-from melnb.data.records import make_records
-from melnb.tables import IMAGE_COLUMNS, write_images
+from melnb.data.epochs.training_rows import read_rows
+from melnb.data.shards.records import make_records
+from melnb.tables.schema import IMAGE_COLUMNS, write_images
 
 TWO = ("other", "melanoma")
 ISIC = (

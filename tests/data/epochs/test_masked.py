@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melnb.data.epochs.masked import read_mask_rows, sample_pairs
-from melnb.data.epochs.rows import read_rows
 from melnb.data.epochs.sampling import count_steps, plan_epoch
+from melnb.data.epochs.training_rows import read_mask_rows, read_rows, sample_mask_pairs
 from melnb.data.pictures import encode_png
-from melnb.data.shards.access import ShardFiles
-from melnb.data.shards.examples import write_shard
+from melnb.data.shards.examples import ShardFiles, write_shard
 from melnb.data.shards.messages import decode_example
 
 
@@ -77,7 +75,7 @@ def test_a_sample_shows_pictures_with_their_own_masks(tmp_path: Path) -> None:
         examples.append({"image_name": f"i{n}".encode(), **pair})
     del examples[1]["mask"]
     write_shard(tmp_path / "a.tfrec", examples)
-    pixels, masks = sample_pairs([tmp_path / "a.tfrec"], image_size=12, n=2)
+    pixels, masks = sample_mask_pairs([tmp_path / "a.tfrec"], image_size=12, n=2)
     assert list(pixels) == list(masks) == ["i0", "i2"]
     assert pixels["i2"].shape == (12, 12, 3)
     assert pixels["i2"].mean() == pytest.approx(80, abs=1)

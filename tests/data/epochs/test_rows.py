@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from melnb.data.epochs.rows import EXTERNAL, Rows, join_rows, read_rows
-from melnb.data.records import read_index
-from melnb.data.shards.access import ShardFiles
-from melnb.data.shards.examples import read_examples, write_shard
+from melnb.data.epochs.training_rows import EXTERNAL, Rows, join_rows, read_rows
+from melnb.data.shards.examples import ShardFiles, read_examples, write_shard
 from melnb.data.shards.messages import RecordError, decode_example
+from melnb.data.shards.records import read_index
 
 JPEG = b"\xff\xd8\xff"  # as its beginning says
 

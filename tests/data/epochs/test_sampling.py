@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from melnb.data.epochs.rows import Rows
 from melnb.data.epochs.sampling import (
     NATURAL,
     SAMPLINGS,
@@ -19,6 +18,7 @@ from melnb.data.epochs.sampling import (
     make_sampling,
     plan_epoch,
 )
+from melnb.data.epochs.training_rows import Rows
 
 
 def make_rows(counts: tuple[int, ...], groups: tuple[int, ...] = (0,), seed: int = 0) -> Rows:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.tables import TEST
+from melnb.tables.checks import TEST
 
 
 @pytest.fixture

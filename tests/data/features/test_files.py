@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.features.files import read_features
-from melnb.tables import TableError
+from melnb.data.features.feature_files import read_features
+from melnb.tables.checks import TableError
 
 
 def write(folder: Path, table: pd.DataFrame) -> Path:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import LocalOutlierFactor
 
-from melnb.data.features.relative import STATISTICS, relative_features
-from melnb.tables import TableError
+from melnb.data.features.feature_files import STATISTICS, relative_features
+from melnb.tables.checks import TableError
 
 COLUMNS = ["size", "redness"]
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]

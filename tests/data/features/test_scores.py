@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.features.scores import score_features
-from melnb.tables import TEST, TableError, make_predictions
+from melnb.data.features.feature_rows import score_features
+from melnb.tables.checks import TEST, TableError
+from melnb.tables.schema import make_predictions
 
 
 def predict(images: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:

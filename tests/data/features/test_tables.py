@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.features import tables
-from melnb.tables import TableError
+from melnb.data.features import feature_rows
+from melnb.tables.checks import TableError
 
 ALL = ["sex", "age", "site", "images_per_patient", "width"]
 
@@ -13,7 +13,7 @@ ALL = ["sex", "age", "site", "images_per_patient", "width"]
 def test_rows_hold_what_the_images_table_says(images: pd.DataFrame) -> None:
     images.loc[0, "patient_id"] = np.nan
     images.loc[1, "width"] = pd.NA
-    rows = tables.image_features(images, ALL)
+    rows = feature_rows.image_features(images, ALL)
     assert [*rows.columns] == ["image_id", *ALL]
     assert rows["image_id"].tolist() == images["image_id"].tolist()
     assert [str(kind) for kind in rows.dtypes[1:]] == [
@@ -28,7 +28,7 @@ def test_rows_hold_what_the_images_table_says(images: pd.DataFrame) -> None:
     for patient, own in images.groupby("patient_id"):
         counted = rows.loc[own.index, "images_per_patient"]
         assert (counted == len(own)).all(), patient
-    assert [*tables.image_features(images, []).columns] == ["image_id"]
+    assert [*feature_rows.image_features(images, []).columns] == ["image_id"]
 
 
 def test_a_feature_is_no_truth_no_name_and_says_something(images: pd.DataFrame) -> None:
@@ -47,25 +47,25 @@ def test_a_feature_is_no_truth_no_name_and_says_something(images: pd.DataFrame) 
         "widht": "rename 'width'",
     }.items():  # fmt: skip
         with pytest.raises(TableError, match=reason):
-            tables.image_features(more, ["sex", name])
+            feature_rows.image_features(more, ["sex", name])
     with pytest.raises(TableError, match="each once"):
-        tables.image_features(images, ["sex", "sex"])
+        feature_rows.image_features(images, ["sex", "sex"])
     with pytest.raises(TableError, match="infinite in 1 rows"):
-        tables.image_features(images.assign(x=np.r_[np.inf, np.zeros(119)]), ["x"])
+        feature_rows.image_features(images.assign(x=np.r_[np.inf, np.zeros(119)]), ["x"])
     with pytest.raises(TableError, match="is empty"):
-        tables.image_features(images.assign(patient_id=np.nan), ["images_per_patient"])
+        feature_rows.image_features(images.assign(patient_id=np.nan), ["images_per_patient"])
     # One value for each class is chance among few: 9 melanomas.
     few = pd.concat([more[more["target"] == c].head(9) for c in ("melanoma", "other")])
-    assert "finding" in tables.image_features(few, ["finding"])
+    assert "finding" in feature_rows.image_features(few, ["finding"])
 
 
 def test_tables_are_joined_by_id_alone(images: pd.DataFrame) -> None:
-    rows = tables.image_features(images, ["age"])
+    rows = feature_rows.image_features(images, ["age"])
     other = images[["image_id"]].assign(contrast=np.arange(120.0)).sample(frac=0.5, random_state=1)
     other = pd.concat([other, pd.DataFrame({"image_id": ["stranger"], "contrast": [7.0]})])
     words = images[["image_id"]].tail(3).assign(skin="light")
     other.attrs["left_out"] = {"m.csv: truth": "tells the truth"}
-    made = tables.join_features(rows, [other, words])
+    made = feature_rows.join_features(rows, [other, words])
     assert [*made.columns] == ["image_id", "age", "contrast", "skin"]
     assert made["age"].equals(rows["age"])
     own = other.set_index("image_id")["contrast"]
@@ -76,9 +76,9 @@ def test_tables_are_joined_by_id_alone(images: pd.DataFrame) -> None:
     assert (made["contrast"].dtype, made["skin"].dtype) == (np.float64, object)
     assert made.attrs == {"left_out": {"m.csv: truth": "tells the truth"}}
     with pytest.raises(TableError, match="'contrast' stands in two tables"):
-        tables.join_features(made, [other])
+        feature_rows.join_features(made, [other])
     with pytest.raises(TableError, match="more than one row"):
-        tables.join_features(rows, [pd.concat([words, words])])
+        feature_rows.join_features(rows, [pd.concat([words, words])])
 
 
 def test_the_overview_tells_what_there_is_and_what_is_not() -> None:
@@ -92,8 +92,8 @@ def test_the_overview_tells_what_there_is_and_what_is_not() -> None:
         }
     )
     rows.attrs["left_out"] = {"m.csv: dx": "tells the truth"}
-    table = tables.feature_overview(rows)
-    assert tuple(table.columns) == tables.OVERVIEW_COLUMNS
+    table = feature_rows.feature_overview(rows)
+    assert tuple(table.columns) == feature_rows.OVERVIEW_COLUMNS
     own = table.set_index("feature")
     assert own["kind"].tolist() == ["number", "word", "number", "number", "left out"]
     assert own["missing"][:4].tolist() == [0.25, 0.25, 0, 1]
@@ -106,4 +106,4 @@ def test_the_overview_tells_what_there_is_and_what_is_not() -> None:
         "",
         "tells the truth",
     ]
-    assert tables.feature_overview(pd.DataFrame({"image_id": []})).empty
+    assert feature_rows.feature_overview(pd.DataFrame({"image_id": []})).empty

@@ -17,16 +17,17 @@ from PIL import Image
 import melnb
 from melnb.data.lesions import writing
 from melnb.data.lesions.applying import Prediction, apply_masks
-from melnb.data.lesions.masks import make_mask
-from melnb.data.lesions.tables import (
+from melnb.data.lesions.lesion_tables import (
     list_fallbacks,
     missing_images,
     read_lesions,
     write_tables,
 )
+from melnb.data.lesions.masks import make_mask
 from melnb.data.pictures import PictureError, read_picture
 from melnb.data.sources.any_csv import read_any_csv
-from melnb.tables import IMAGE_COLUMNS, TableError
+from melnb.tables.checks import TableError
+from melnb.tables.schema import IMAGE_COLUMNS
 
 SIDE = 16
 PLACES = {"here": str(Path(__file__).parent), "root": str(Path(melnb.__file__).parents[1])}
@@ -212,7 +213,7 @@ from pathlib import Path
 import pandas as pd
 sys.path[:0] = [{here!r}, {root!r}]
 import test_applying as t
-from melnb import files
+from melnb.tables import files
 from melnb.data.lesions import applying, writing
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
-from melnb.data.lesions.colours import SIX, measure_colours, six_shares, skin_around
+from melnb.data.lesions.abcd import SIX, measure_colours, six_shares, skin_around
 
 SKIN = (215, 170, 150)
 FEW = settings(max_examples=settings.default.max_examples // 7)

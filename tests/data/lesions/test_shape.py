@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import ellipe
 from skimage.draw import polygon2mask
 
-from melnb.data.lesions.shape import Shape, measure_shape
+from melnb.data.lesions.abcd import Shape, measure_shape
 
 FEW = settings(max_examples=settings.default.max_examples // 12)
 ANGLES = st.floats(0, 180)

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from melnb.data.shards.plans import COLUMNS, Place, plan_shards, take_rows
+from melnb.data.shards.records import COLUMNS, Place, plan_shards, take_rows
 
 
 def table(folds: list[int]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 import pytest
 
 from melnb.data.sources.any_csv import read_any_csv
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 COLUMNS = {"image_id": "name", "diagnosis": "dx", "patient_id": "person"}
 

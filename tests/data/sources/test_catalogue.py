@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
-from melnb import diagnoses
 from melnb.data.sources import catalogue
 from melnb.data.sources.catalogue import class_order, describe_source, read_source, sample_rows
-from melnb.stages import preparing
+from melnb.params import prepare
+from melnb.tables import diagnoses
 
 
 def images(*targets, diagnosis=None, split=None):
@@ -19,7 +19,7 @@ def images(*targets, diagnosis=None, split=None):
 
 
 def test_the_parameter_class_knows_the_same_sources():
-    assert set(get_args(preparing.Source)) == set(catalogue.SOURCES)
+    assert set(get_args(prepare.Source)) == set(catalogue.SOURCES)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from melnb.data.sources.ham10000 import read_ham10000
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 HEADER = "lesion_id,image_id,dx,dx_type,age,sex,localization"
 

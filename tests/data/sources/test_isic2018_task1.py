@@ -1,7 +1,7 @@
 import pytest
 
 from melnb.data.sources.catalogue import class_order, read_source
-from melnb.data.sources.isic2018_task1 import read_isic2018_task1
+from melnb.data.sources.isic_challenges import read_isic2018_task1
 
 PICTURES = "ISIC2018_Task1-2_{}_Input"
 MASKS = "ISIC2018_Task1_{}_GroundTruth"

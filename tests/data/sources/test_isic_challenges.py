@@ -7,7 +7,8 @@ from melnb.data.sources.isic_challenges import (
     read_isic2018,
     read_isic2019,
 )
-from melnb.tables import TableError, read_images, write_images
+from melnb.tables.checks import TableError
+from melnb.tables.schema import read_images, write_images
 
 CODES_2019 = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 CODES_2018 = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")

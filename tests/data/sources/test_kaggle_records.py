@@ -7,7 +7,7 @@ from PIL import Image
 from melnb.data.pictures import read_picture
 from melnb.data.shards.examples import RecordError, write_shard
 from melnb.data.sources.kaggle_records import read_kaggle_records
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 
 def jpeg(level=0):

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from melnb.data.sources import layout
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 
 def listing(folder, source="test"):

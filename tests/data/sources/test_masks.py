@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from melnb.data import folds
-from melnb.data.records import RecordsError, make_records
 from melnb.data.shards.examples import read_examples
+from melnb.data.shards.records import RecordsError, make_records
 from melnb.data.sources.catalogue import class_order, read_source
-from melnb.data.sources.masks import find_near_masks
+from melnb.data.sources.layout import find_near_masks
 from melnb.data.sources.tasks import set_task
 
 PART1 = "ISBI2016_ISIC_Part1_{}"

@@ -3,7 +3,7 @@ import zipfile
 import pytest
 
 from melnb.data.sources.ph2 import read_ph2
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 LINES = (
     "|| Name   ||   Histological Diagnosis   || Clinical Diagnosis || Asymmetry | ... || Colors ||",

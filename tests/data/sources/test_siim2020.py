@@ -1,7 +1,7 @@
 import pytest
 
 from melnb.data.sources.siim2020 import FURTHER_DUPLICATES, read_siim2020
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 HEADER = (
     "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,"

@@ -10,7 +10,7 @@ from hypothesis import given
 from melnb.data import folds
 from melnb.data.sources.catalogue import class_order, read_source
 from melnb.data.sources.tasks import merge_rare, set_task
-from melnb.diagnoses import NAMES
+from melnb.tables.diagnoses import NAMES
 
 
 def images(*targets, diagnosis=None, split=None):

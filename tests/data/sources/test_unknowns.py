@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
-from melnb.data.sources.unknowns import relabel_unknown
-from melnb.tables import make_predictions
+from melnb.data.sources.tasks import relabel_unknown
+from melnb.tables.schema import make_predictions
 
 
 def images(diagnoses, **more):

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from melnb.data.sources import vocabulary
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 FILE = Path("t.csv")
 

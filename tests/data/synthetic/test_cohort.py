@@ -18,11 +18,11 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from melnb import tables
 from melnb.data.synthetic import album, cohort
 from melnb.data.synthetic.album import draw_row
 from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
 from melnb.data.synthetic.patients import make_cohort
+from melnb.tables import schema
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -51,7 +51,7 @@ def test_the_folder_holds_pictures_masks_and_table(made: Path) -> None:
 
 def test_the_images_table_follows_the_agreement_and_withholds_test_labels(made: Path) -> None:
     images = read_dataset_images(made)
-    assert tuple(images.columns[: len(tables.IMAGE_COLUMNS)]) == tables.IMAGE_COLUMNS
+    assert tuple(images.columns[: len(schema.IMAGE_COLUMNS)]) == schema.IMAGE_COLUMNS
     assert images["path"].map(lambda p: Path(p).is_file()).all()
     assert images["mask_path"].map(lambda p: Path(p).is_file()).all()
     assert set(images["split"]) == {"train", "test"}

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melnb.data.synthetic import skin
+from melnb.data.synthetic import textures
 
 
 def typology_angle(rgb: np.ndarray) -> float:
@@ -22,7 +22,7 @@ def typology_angle(rgb: np.ndarray) -> float:
 
 @given(st.floats(-50, 65))
 def test_the_colour_of_skin_has_the_angle_it_was_made_for(ita: float) -> None:
-    assert typology_angle(skin.skin_colour(ita)) == pytest.approx(ita, abs=0.5)
+    assert typology_angle(textures.skin_colour(ita)) == pytest.approx(ita, abs=0.5)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_the_colour_of_skin_has_the_angle_it_was_made_for(ita: float) -> None:
 def test_lab_to_rgb_gives_published_values(
     lab: tuple[float, float, float], rgb: tuple[int, int, int]
 ) -> None:
-    assert 255 * skin.lab_to_rgb(np.array(lab)) == pytest.approx(np.array(rgb), abs=0.6)
+    assert 255 * textures.lab_to_rgb(np.array(lab)) == pytest.approx(np.array(rgb), abs=0.6)
 
 
 def test_skin_tones_have_the_published_borders() -> None:
     angles = (60, 55, 48, 41, 35, 28, 20, 10, 0, -30, -31)
-    names = [skin.skin_tone(angle) for angle in angles]
+    names = [textures.skin_tone(angle) for angle in angles]
     assert names == [
         "very light", "light", "light", "intermediate", "intermediate", "tan", "tan", "brown",
         "brown", "dark", "dark",
@@ -53,8 +53,8 @@ def test_skin_tones_have_the_published_borders() -> None:
 
 def test_drawn_skin_keeps_to_its_colour() -> None:
     for ita in (60.0, 30.0, -40.0):
-        drawn = skin.draw_skin(np.random.default_rng(2), ita=ita, size=96)
+        drawn = textures.draw_skin(np.random.default_rng(2), ita=ita, size=96)
         assert drawn.shape == (3, 96, 96)
         assert 0 < drawn.min() < drawn.max() < 1.1
-        wanted = skin.skin_colour(ita)
+        wanted = textures.skin_colour(ita)
         assert drawn.mean(axis=(1, 2)) == pytest.approx(wanted, rel=0.2)

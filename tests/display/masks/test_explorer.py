@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import traitlets
 
-from melnb.display.masks.explorer import MODULE, MaskExplorer
-from melnb.display.masks.outlines import OutlineGallery
-from melnb.display.report.page import Section, write_report
-from melnb.evaluation.challenges.masks import MEASURES, mask_scores
-from melnb.evaluation.segmentation.boundaries import boundary_distances
-from melnb.evaluation.segmentation.cleaning import cleaned_mask
-from melnb.tables import TableError
+from melnb.display.masks.mask_explorer import MODULE, MaskExplorer, OutlineGallery
+from melnb.display.report.report_page import Section, write_report
+from melnb.evaluation.challenges.jaccard import MEASURES, mask_scores
+from melnb.evaluation.mask_scores import boundary_distances, cleaned_mask
+from melnb.tables.checks import TableError
 
 Planes = dict[str, np.ndarray]
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from melnb.display.masks.explorer import MaskExplorer
-from melnb.display.report.page import Section, write_report
-from melnb.display.threshold.explorer import ThresholdExplorer
+from melnb.display.masks.mask_explorer import MaskExplorer
+from melnb.display.report.report_page import Section, write_report
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 Planes = dict[str, np.ndarray]

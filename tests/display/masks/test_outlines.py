@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from melnb.display.masks.outlines import (
+from melnb.display.masks.mask_explorer import (
     OutlineGallery,
     outlined_tile,
     overlay,

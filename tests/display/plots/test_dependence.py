@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import pytest
 
 from melnb.display import theme
-from melnb.display.plots.dependence import partial_dependence
+from melnb.display.plots.features import partial_dependence
 
 
 def table() -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from melnb.data.features.tables import feature_overview
+from melnb.data.features.feature_rows import feature_overview
 from melnb.display.plots import features
 
 

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from melnb import tables
 from melnb.display import theme
-from melnb.display.plots import choices, curves, forests, grids, marks
-from melnb.evaluation import classes, metrics
-from melnb.evaluation.decisions import points, thresholds
+from melnb.display.plots import decisions, discrimination, marks
+from melnb.evaluation.decisions import operating_point, thresholds
+from melnb.evaluation.discrimination import classes, ranking
+from melnb.tables import schema
 
 Make = Callable[..., pd.DataFrame]
 
@@ -35,7 +35,7 @@ def many() -> pd.DataFrame:
     truth = draw.integers(0, 3, 300)
     values = draw.random((300, 3)) + 0.8 * np.eye(3)[truth]
     found = ("melanoma", "nevus", "benign_keratosis")
-    return tables.make_predictions(
+    return schema.make_predictions(
         [f"i{k}" for k in range(300)],
         0,
         np.array(found)[truth],
@@ -47,12 +47,12 @@ def many() -> pd.DataFrame:
 
 def test_roc_curve_of_folds_and_all(predictions: pd.DataFrame) -> None:
     lines = {
-        f"fold {k}": metrics.roc_curve(part, positive="melanoma")
+        f"fold {k}": ranking.roc_curve(part, positive="melanoma")
         for k, part in predictions.groupby("fold")
     }
-    lines[marks.POOLED] = metrics.roc_curve(predictions, positive="melanoma")
-    point = points.operating_point(predictions, positive="melanoma")
-    figure = curves.roc_curve(lines, point=point)
+    lines[marks.POOLED] = ranking.roc_curve(predictions, positive="melanoma")
+    point = operating_point.operating_point(predictions, positive="melanoma")
+    figure = discrimination.roc_curve(lines, point=point)
     assert title(figure) == "ROC curve"
     assert axes(figure) == ("1 − specificity", "Sensitivity")
     threshold = f"threshold {point['threshold'].iloc[0]:.4g}"
@@ -67,7 +67,7 @@ def test_roc_curve_of_folds_and_all(predictions: pd.DataFrame) -> None:
 
 def test_a_drawn_curve_is_thin_and_has_the_area_of_all_rows(make: Make) -> None:
     predictions = make(20_000, digits=8)
-    figure = curves.roc_curve(metrics.roc_curve(predictions, positive="melanoma"))
+    figure = discrimination.roc_curve(ranking.roc_curve(predictions, positive="melanoma"))
     curve = figure.data[1]
     assert len(curve.x) <= theme.DRAWN_POINTS
     assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (0, 0, 1, 1)
@@ -78,36 +78,36 @@ def test_a_drawn_curve_is_thin_and_has_the_area_of_all_rows(make: Make) -> None:
 
 def test_a_curve_that_is_not_estimable_says_so(predictions: pd.DataFrame) -> None:
     lonely = predictions[predictions["truth"] == "other"]
-    figure = curves.roc_curve(metrics.roc_curve(lonely, positive="melanoma"))
+    figure = discrimination.roc_curve(ranking.roc_curve(lonely, positive="melanoma"))
     assert "not estimable" in names(figure)[-1]
     assert figure.data[-1].showlegend
 
 
 def test_precision_recall_curve(predictions: pd.DataFrame) -> None:
-    table = metrics.precision_recall_curve(predictions, positive="melanoma")
-    figure = curves.precision_recall_curve(table, prevalence=0.2)
+    table = ranking.precision_recall_curve(predictions, positive="melanoma")
+    figure = discrimination.precision_recall_curve(table, prevalence=0.2)
     assert axes(figure) == ("Recall (sensitivity)", "Precision (PPV)")
     assert names(figure) == ["chance: prevalence 0.2", "curve"]
     assert figure.data[0].y == (0.2, 0.2)
 
 
 def test_a_point_for_another_prevalence_still_lies_on_the_curve(predictions: pd.DataFrame) -> None:
-    table = metrics.precision_recall_curve(predictions, positive="melanoma")
-    point = points.operating_point(predictions, positive="melanoma", prevalence=0.001)
-    marked = curves.precision_recall_curve(table, point=point).data[-1]
+    table = ranking.precision_recall_curve(predictions, positive="melanoma")
+    point = operating_point.operating_point(predictions, positive="melanoma", prevalence=0.001)
+    marked = discrimination.precision_recall_curve(table, point=point).data[-1]
     row = table[table["threshold"] == point["threshold"].iloc[0]].iloc[0]
     assert (marked.x[0], marked.y[0]) == pytest.approx((row["recall"], row["precision"]))
-    moved = metrics.precision_recall_curve(predictions, positive="melanoma", prevalence=0.001)
-    marked = curves.precision_recall_curve({"run": moved}, point=point).data[-1]
+    moved = ranking.precision_recall_curve(predictions, positive="melanoma", prevalence=0.001)
+    marked = discrimination.precision_recall_curve({"run": moved}, point=point).data[-1]
     assert marked.y[0] == pytest.approx(point["ppv"].iloc[0])
 
 
 def test_operating_point_shows_two_curves_and_four_counts(predictions: pd.DataFrame) -> None:
-    point = points.operating_point(predictions, positive="melanoma")
-    figure = choices.operating_point(
+    point = operating_point.operating_point(predictions, positive="melanoma")
+    figure = decisions.operating_point(
         point,
-        roc=metrics.roc_curve(predictions, positive="melanoma"),
-        precision_recall=metrics.precision_recall_curve(predictions, positive="melanoma"),
+        roc=ranking.roc_curve(predictions, positive="melanoma"),
+        precision_recall=ranking.precision_recall_curve(predictions, positive="melanoma"),
         positive="melanoma",
     )
     assert title(figure).startswith("Operating point: threshold ")
@@ -121,18 +121,18 @@ def test_operating_point_shows_two_curves_and_four_counts(predictions: pd.DataFr
 
 def test_confusion_tints_by_row(many: pd.DataFrame) -> None:
     counts = classes.confusion_by_class(many)
-    figure = grids.confusion_by_class(counts)
+    figure = discrimination.confusion_by_class(counts)
     assert title(figure) == "Confusion by class"
     assert axes(figure) == ("Called", "Truth")
     assert list(figure.data[0].y) == ["Melanoma", "Nevus", "Benign keratosis"]
     np.testing.assert_allclose(figure.data[0].z.sum(axis=1), 1)
-    two = grids.confusion(thresholds.confusion(many, positive="melanoma", threshold=0.4))
+    two = discrimination.confusion(thresholds.confusion(many, positive="melanoma", threshold=0.4))
     assert list(two.data[0].x) == ["Melanoma", "Rest"]
 
 
 def test_threshold_table(make: Make) -> None:
     table = thresholds.threshold_table(make(5000, digits=6), positive="melanoma")
-    figure = choices.threshold_table(table, threshold=0.3)
+    figure = decisions.threshold_table(table, threshold=0.3)
     assert axes(figure) == ("Threshold", "Share")
     expected = ["Sensitivity", "Specificity", "PPV", "NPV", "Flagged", "threshold 0.3"]
     assert names(figure) == expected
@@ -145,13 +145,13 @@ def test_low_scores_get_a_logarithmic_axis(make: Make) -> None:
     low["p_melanoma"] /= 1000
     low["kind"] = "score"
     table = thresholds.threshold_table(low, positive="melanoma")
-    assert choices.threshold_table(table).layout.xaxis.type == "log"
-    assert choices.score_histogram(low, positive="melanoma").layout.xaxis.type == "log"
-    assert choices.score_histogram(make(), positive="melanoma").layout.xaxis.type is None
+    assert decisions.threshold_table(table).layout.xaxis.type == "log"
+    assert decisions.score_histogram(low, positive="melanoma").layout.xaxis.type == "log"
+    assert decisions.score_histogram(make(), positive="melanoma").layout.xaxis.type is None
 
 
 def test_score_histogram_counts_each_class_by_itself(predictions: pd.DataFrame) -> None:
-    figure = choices.score_histogram(predictions, positive="melanoma", threshold=0.5, bins=20)
+    figure = decisions.score_histogram(predictions, positive="melanoma", threshold=0.5, bins=20)
     assert title(figure) == "Scores by class"
     assert axes(figure) == ("Score", "Share of the class")
     n = predictions["truth"].value_counts()
@@ -165,8 +165,8 @@ def test_score_histogram_counts_each_class_by_itself(predictions: pd.DataFrame) 
 
 
 def test_intervals_are_drawn_as_they_stand_in_the_table(predictions: pd.DataFrame) -> None:
-    table = metrics.metrics_by_fold(predictions, positive="melanoma", draws=20)
-    figure = forests.metrics_by_fold(table, metric="AUC")
+    table = ranking.metrics_by_fold(predictions, positive="melanoma", draws=20)
+    figure = discrimination.metrics_by_fold(table, metric="AUC")
     rows = table[table["metric"] == "AUC"]
     (trace,) = figure.data
     assert list(trace.y) == ["fold 0", "fold 1", "fold 2", "out of fold"]
@@ -175,20 +175,22 @@ def test_intervals_are_drawn_as_they_stand_in_the_table(predictions: pd.DataFram
 
 
 def test_class_figures_name_every_class(many: pd.DataFrame) -> None:
-    by_class = forests.auc_by_class(classes.auc_by_class(many))
+    by_class = discrimination.auc_by_class(classes.auc_by_class(many))
     assert list(by_class.data[0].y) == ["Melanoma", "Nevus", "Benign keratosis", "Macro"]
-    sensitivity = forests.sensitivity_by_class(classes.sensitivity_by_class(many))
+    sensitivity = discrimination.sensitivity_by_class(classes.sensitivity_by_class(many))
     assert axes(sensitivity)[0] == "Sensitivity"
 
 
 def test_a_run_alone_has_nothing_to_compare(make: Make) -> None:
-    figure = forests.auc_comparison(metrics.auc_comparison({"b0": make()}, positive="melanoma"))
+    figure = discrimination.auc_comparison(
+        ranking.auc_comparison({"b0": make()}, positive="melanoma")
+    )
     assert len(figure.data[0].x) == 0
 
 
 def test_auc_comparison_marks_no_difference(make: Make) -> None:
     runs = {"first": make(), "second": make(shift=1.0)}
-    figure = forests.auc_comparison(metrics.auc_comparison(runs, positive="melanoma"))
+    figure = discrimination.auc_comparison(ranking.auc_comparison(runs, positive="melanoma"))
     assert list(figure.data[0].y) == ["first − second"]
     assert figure.layout.shapes[0].x0 == 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from melnb.display import theme
 from melnb.display.plots import segmentation
-from melnb.evaluation.segmentation import failures, summaries
+from melnb.evaluation import mask_failures, mask_scores
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def disagreement(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_measure_by_fold_with_what_others_reached(scores: pd.DataFrame) -> None:
-    table = summaries.segmentation_summary(scores, draws=50)
+    table = mask_scores.segmentation_summary(scores, draws=50)
     figure = segmentation.segmentation_summary(
         table, metric="threshold jaccard", others={"founding system": 0.749}
     )
@@ -70,19 +70,19 @@ def test_the_distribution_parts_at_the_least_index(scores: pd.DataFrame) -> None
 
 
 def test_predictors_of_failure(scores: pd.DataFrame, disagreement: pd.DataFrame) -> None:
-    table = failures.failure_prediction(scores, disagreement)
+    table = mask_failures.failure_prediction(scores, disagreement)
     figure = segmentation.failure_prediction(table)
     assert list(figure.data[0].x) == table["value"].tolist()
     assert figure.layout.shapes[0].x0 == 0.5
-    curves = segmentation.failure_roc(failures.failure_roc(scores, disagreement))
+    curves = segmentation.failure_roc(mask_failures.failure_roc(scores, disagreement))
     assert curves.layout.title.text == "Failure foretold by disagreement"
     assert [t.name for t in curves.data] == ["chance", "views", "folds"]
     assert (curves.data[1].x[-1], curves.data[1].y[-1]) == (1, 1)
 
 
 def test_the_most_agreed_masks(scores: pd.DataFrame, disagreement: pd.DataFrame) -> None:
-    table = failures.jaccard_by_coverage(scores, disagreement)
-    chosen = failures.jaccard_at_coverage(scores, disagreement, draws=50)
+    table = mask_failures.jaccard_by_coverage(scores, disagreement)
+    chosen = mask_failures.jaccard_at_coverage(scores, disagreement, draws=50)
     figure = segmentation.jaccard_by_coverage(table, chosen=chosen)
     assert [t.name for t in figure.data] == ["views", "with interval", "folds", "with interval"]
     assert figure.layout.yaxis.title.text == "Mean Jaccard index"
@@ -98,7 +98,7 @@ def test_the_most_agreed_masks(scores: pd.DataFrame, disagreement: pd.DataFrame)
 
 def test_one_segmenter_less_another(scores: pd.DataFrame) -> None:
     worse = scores.assign(jaccard=scores["jaccard"] ** 2)
-    table = summaries.segmenter_comparison({"five": scores, "one": worse}, draws=50)
+    table = mask_scores.segmenter_comparison({"five": scores, "one": worse}, draws=50)
     figure = segmentation.segmenter_comparison(table)
     assert figure.layout.title.text == "Difference of Jaccard index"
     assert figure.layout.xaxis.title.text == "Mean Jaccard index of the first − of the second"

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from melnb.display.report import answers, card
-from melnb.evaluation import metrics
-from melnb.evaluation.decisions import points
+from melnb.evaluation.decisions import operating_point
+from melnb.evaluation.discrimination import ranking
 
 PREPARE = {
     "source": "isic2016", "dataset": "d", "task": "melanoma", "fit": "crop",
@@ -48,8 +48,8 @@ def found(predictions: pd.DataFrame) -> dict[str, str]:
         predictions,
         positive="melanoma",
         cluster="",
-        scores=metrics.metrics_by_fold(predictions, positive="melanoma", draws=50),
-        point=points.operating_point(predictions, positive="melanoma"),
+        scores=ranking.metrics_by_fold(predictions, positive="melanoma", draws=50),
+        point=operating_point.operating_point(predictions, positive="melanoma"),
     )
 
 
@@ -107,7 +107,7 @@ def test_data_say_where_they_are_from_and_what_is_missing() -> None:
 def test_numbers_come_with_their_intervals(
     found: dict[str, str], predictions: pd.DataFrame
 ) -> None:
-    area = metrics.auc(predictions, positive="melanoma").iloc[0]
+    area = ranking.auc(predictions, positive="melanoma").iloc[0]
     assert (
         f"AUC {area['value']:.3f} ({area['low']:.3f} – {area['high']:.3f})"
         in found["discrimination"]

@@ -1,6 +1,7 @@
 from typing import Any
 
-from melnb.display.report.lineage import run_facts
+from melnb.display.report.card import run_facts
+from melnb.params.catalogue import defaults
 
 
 def record(fold: int, **more: Any) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def record(fold: int, **more: Any) -> dict[str, Any]:
 
 
 def test_run_facts_say_what_was_set_and_found() -> None:
-    facts = run_facts([record(0), record(0, stage="04_predict", run="b0", commit=None)])
+    facts = run_facts([record(0), record(0, stage="04_predict", run="b0", commit=None)], defaults())
     assert facts["run"].tolist() == ["03_train/b0/fold0", "04_predict/b0"]
     assert facts["settings"].tolist() == ["epochs 99"] * 2
     assert facts["results"][0] == "auc 0.912, positive melanoma"
@@ -24,7 +25,7 @@ def test_run_facts_say_what_was_set_and_found() -> None:
 
 def test_folds_that_were_set_alike_share_a_row() -> None:
     other = record(2, parameters={"epochs": 5, "fold": 2, "outputs": ""})
-    facts = run_facts([record(0), record(1), other])
+    facts = run_facts([record(0), record(1), other], defaults())
     assert facts["run"].tolist() == ["03_train/b0/fold0, 1", "03_train/b0/fold2"]
     assert facts["results"][0] == "auc 0.912 | 0.812, positive melanoma"
     assert facts["seconds"].tolist() == [5.0, 2.5]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.display.report.page import Section, write_report
-from melnb.display.threshold.explorer import ThresholdExplorer
+from melnb.display.report.report_page import Section, write_report
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from melnb.display.threshold.candidates import data_address, pictures_of
-from melnb.display.threshold.explorer import ThresholdExplorer
-from melnb.evaluation.decisions.errors import worst_errors
+from melnb.display.threshold.panels import data_address, pictures_of
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
+from melnb.evaluation.decisions.flagged import worst_errors
 
 
 def sent(explorer: ThresholdExplorer) -> dict[str, list[dict[str, Any]]]:

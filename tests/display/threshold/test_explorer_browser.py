@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.display.plots import curves
-from melnb.display.report.page import Section, write_report
-from melnb.display.threshold.explorer import ThresholdExplorer
-from melnb.evaluation import metrics
-from melnb.evaluation.decisions import points
+from melnb.display.plots import discrimination
+from melnb.display.report.report_page import Section, write_report
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
+from melnb.evaluation.decisions import operating_point
+from melnb.evaluation.discrimination import ranking
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 Make = Callable[..., pd.DataFrame]
@@ -113,7 +113,9 @@ def test_wanted_rates_choose_the_threshold_that_python_chooses(
     for k, choose in ((1, "sensitivity"), (2, "specificity")):
         seen = page.evaluate(TYPE, [k, [100 * share for share in wanted]])
         for share, (tp, fn, fp, tn, threshold) in zip(wanted, seen, strict=True):
-            point = points.operating_point(made, positive="melanoma", choose=choose, at=share)
+            point = operating_point.operating_point(
+                made, positive="melanoma", choose=choose, at=share
+            )
             assert [tp, fp, tn, fn] == [point[c].iloc[0] for c in ("tp", "fp", "tn", "fn")]
             assert [tp, fp, tn, fn] == counts(explorer, threshold), "the number shown can be typed"
 
@@ -138,7 +140,7 @@ def test_a_specificity_of_one_flags_nothing_even_where_a_score_is_one(
     (seen,) = open_page(explorer).evaluate(TYPE, [2, [100]])
     assert seen[0] == seen[2] == 0
     assert counts(explorer, seen[-1])[:2] == [0, 0]
-    point = points.operating_point(made, positive="melanoma", choose="specificity", at=1.0)
+    point = operating_point.operating_point(made, positive="melanoma", choose="specificity", at=1.0)
     threshold = float(point["threshold"].iloc[0])
     assert ThresholdExplorer(made, threshold=threshold).at()["flagged"].iloc[0] == 0
 
@@ -170,9 +172,9 @@ def test_what_is_written_agrees_with_the_metrics(
     open_page: Callable[..., Any], predictions: pd.DataFrame
 ) -> None:
     page = open_page(ThresholdExplorer(predictions, threshold=0.3))
-    auc = metrics.auc(predictions, positive="melanoma")["value"].iloc[0]
+    auc = ranking.auc(predictions, positive="melanoma")["value"].iloc[0]
     assert page.get_by_text(f"AUC {auc:.3f}").count() == 1
-    point = points.operating_point(
+    point = operating_point.operating_point(
         predictions, positive="melanoma", choose="threshold", at=0.3
     ).iloc[0]
     interval = page.locator(".facts .small").first.text_content()
@@ -199,7 +201,7 @@ def test_everything_can_be_reached_and_is_named(
 def test_figures_are_drawn_and_follow_light_and_dark(
     page: Any, tmp_path: Path, predictions: pd.DataFrame
 ) -> None:
-    figure = curves.roc_curve(metrics.roc_curve(predictions, positive="melanoma"))
+    figure = discrimination.roc_curve(ranking.roc_curve(predictions, positive="melanoma"))
     path = tmp_path / "report.html"
     explorer = ThresholdExplorer(predictions)
     write_report(path, title="R", sections=[Section("S", figure, explorer, explorer)])

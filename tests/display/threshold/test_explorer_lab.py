@@ -14,7 +14,7 @@ MAKE = """
 import numpy as np
 import ipywidgets
 from melnb import tables
-from melnb.display.threshold.explorer import ThresholdExplorer
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 score = np.arange(200) / 200
 truth = np.where(np.arange(200) % 7 > 4, "melanoma", "other")
 values = np.column_stack([1 - score, score])

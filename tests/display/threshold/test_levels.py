@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from melnb.display.threshold.levels import groupings
-from melnb.evaluation.subgroups.levels import subgroup_columns
-from melnb.tables import TableError
+from melnb.display.threshold.panels import groupings
+from melnb.evaluation.subgroups.subgroup_levels import subgroup_columns
+from melnb.tables.checks import TableError
 
 
 def rows(ids: str) -> pd.DataFrame:

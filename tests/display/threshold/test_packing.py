@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melnb.display.threshold.packing import deflated, packed
+from melnb.display.threshold.panels import deflated, packed
 
 
 def unpacked(code: bytes, kind: str) -> np.ndarray:

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melnb.display.threshold.pairs import paired
+from melnb.display.threshold.panels import paired
 from melnb.evaluation.rows import binary_rows
-from melnb.tables import TableError, make_predictions
+from melnb.tables.checks import TableError
+from melnb.tables.schema import make_predictions
 
 
 def table(truth: list[bool], score: list[int], run: str) -> pd.DataFrame:

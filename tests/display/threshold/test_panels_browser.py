@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.display.threshold.explorer import ThresholdExplorer
-from melnb.evaluation.calibration.prevalence import shift, shifted_probability
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
+from melnb.evaluation.calibration.prevalence import shift_prevalence, shifted_probability
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
-from melnb.evaluation.intervals import wilson_interval
+from melnb.evaluation.statistics.intervals import wilson_interval
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 Make = Callable[..., pd.DataFrame]
@@ -73,7 +73,7 @@ def test_net_benefit_is_that_of_the_probabilities_moved_to_the_prevalence(
     full.prevalence = prevalence
     page = open_page(full)
     own = (predictions["truth"] == "melanoma").mean()
-    moved = shift(predictions, positive="melanoma", prevalence=prevalence)
+    moved = shift_prevalence(predictions, positive="melanoma", prevalence=prevalence)
     for t in (0.02, 0.1, 0.4):
         risk = float(shifted_probability(t, prevalence=prevalence, training_prevalence=own))
         # A threshold that is the moved score itself: rounding must not part the two.

@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from melnb.display.threshold.explorer import ThresholdExplorer
-from melnb.display.threshold.saving import FILE, choice_before, write_choice
-from melnb.evaluation.decisions import points
-from melnb.evaluation.decisions.chosen import read_threshold
-from melnb.tables import TableError
+from melnb.display.threshold.panels import CHOICE_FILE, choice_before, write_choice
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
+from melnb.evaluation.decisions import operating_point
+from melnb.evaluation.decisions.locked_threshold import read_threshold
+from melnb.tables.checks import TableError
 
 
 def test_the_chosen_point_is_written_with_what_it_does(
@@ -20,7 +20,7 @@ def test_the_chosen_point_is_written_with_what_it_does(
     path = explorer.save()
     assert path == tmp_path / "a" / "b.json"
     written = json.loads(path.read_text())
-    point = points.operating_point(
+    point = operating_point.operating_point(
         predictions, positive="melanoma", choose=written["choose"], at=written["at"]
     ).iloc[0]
     assert written == {
@@ -30,31 +30,33 @@ def test_the_chosen_point_is_written_with_what_it_does(
         "specificity": point["specificity"],
     }  # fmt: skip
     assert written == read_threshold(path)
-    assert explorer.save(tmp_path) == tmp_path / FILE, "a folder gets the usual name"
+    assert explorer.save(tmp_path) == tmp_path / CHOICE_FILE, "a folder gets the usual name"
     assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_the_button_writes_what_the_page_shows(predictions: pd.DataFrame, tmp_path: Path) -> None:
-    explorer = ThresholdExplorer(predictions, save_to=tmp_path / FILE)
+    explorer = ThresholdExplorer(predictions, save_to=tmp_path / CHOICE_FILE)
     view = explorer.view()
     # As one message of the page: the click may be heard before the move.
     view.set_state({"asked": 1, "threshold": 0.25, "prevalence": 0.1})
-    written = json.loads((tmp_path / FILE).read_text())
+    written = json.loads((tmp_path / CHOICE_FILE).read_text())
     assert (written["threshold"], written["prevalence"]) == (0.25, 0.1)
-    assert view.saved == f"Written to {tmp_path / FILE}"
+    assert view.saved == f"Written to {tmp_path / CHOICE_FILE}"
 
 
 def test_a_page_says_yes_or_no_and_has_no_say_in_where(
     predictions: pd.DataFrame, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
-    explorer = ThresholdExplorer(predictions, save_to=tmp_path / "run" / FILE)
+    explorer = ThresholdExplorer(predictions, save_to=tmp_path / "run" / CHOICE_FILE)
     view = explorer.view()
     elsewhere = str(tmp_path / "elsewhere.json")
     view.set_state({"asked": 1, "save_to": elsewhere, "saved": elsewhere, "question": elsewhere})
     view.set_state({"asked": 2, "writes": False, "words": {"choice": {"run": "../../x"}}})
-    assert [p.relative_to(tmp_path) for p in tmp_path.rglob("*.json")] == [Path("run") / FILE]
-    assert json.loads((tmp_path / "run" / FILE).read_text())["run"] == "b0"
+    assert [p.relative_to(tmp_path) for p in tmp_path.rglob("*.json")] == [
+        Path("run") / CHOICE_FILE
+    ]
+    assert json.loads((tmp_path / "run" / CHOICE_FILE).read_text())["run"] == "b0"
 
 
 def test_without_a_place_no_page_writes(
@@ -69,12 +71,14 @@ def test_without_a_place_no_page_writes(
 def test_what_another_wrote_is_replaced_after_a_yes_alone(
     predictions: pd.DataFrame, tmp_path: Path
 ) -> None:
-    path = write_choice(ThresholdExplorer(predictions, threshold=0.7).choice(), tmp_path / FILE)
+    path = write_choice(
+        ThresholdExplorer(predictions, threshold=0.7).choice(), tmp_path / CHOICE_FILE
+    )
     explorer = ThresholdExplorer(predictions, threshold=0.3, save_to=path)
     recorded: list[Any] = []
     explorer.recorder, view = recorded.append, explorer.view()
     view.set_state({"asked": 1})
-    asked = f"{FILE} holds the threshold 0.7 of b0. Replace it by the threshold 0.3 of b0?"
+    asked = f"{CHOICE_FILE} holds the threshold 0.7 of b0. Replace it by the threshold 0.3 of b0?"
     assert (view.question, view.saved, recorded) == (asked, "", [])
     assert read_threshold(path)["threshold"] == 0.7
     write_choice(ThresholdExplorer(predictions, threshold=0.6).choice(), path)
@@ -88,7 +92,7 @@ def test_what_another_wrote_is_replaced_after_a_yes_alone(
     assert read_threshold(path)["threshold"] == 0.2, "its own it may replace"
     path.write_text("by hand")
     view.set_state({"asked": 5})
-    assert view.question.startswith(f"{FILE} holds something else. Replace it")
+    assert view.question.startswith(f"{CHOICE_FILE} holds something else. Replace it")
     assert path.read_text() == "by hand"
 
 
@@ -102,7 +106,7 @@ def test_a_place_that_cannot_be_written_is_told(predictions: pd.DataFrame, tmp_p
 
 def test_a_choice_for_another_run_does_not_count(predictions: pd.DataFrame, tmp_path: Path) -> None:
     choice = ThresholdExplorer(predictions, threshold=0.4).choice()
-    path = write_choice(choice, tmp_path / FILE)
+    path = write_choice(choice, tmp_path / CHOICE_FILE)
     assert choice_before(path, run="b0", positive="melanoma")["threshold"] == 0.4
     assert choice_before(path, run="b1", positive="melanoma") == {}
     assert choice_before(path, run="b0", positive="nevus") == {}
@@ -111,5 +115,5 @@ def test_a_choice_for_another_run_does_not_count(predictions: pd.DataFrame, tmp_
 
 def test_what_is_not_a_threshold_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="threshold is nan, not a number from 0 to 1"):
-        write_choice({"threshold": float("nan")}, tmp_path / FILE)
+        write_choice({"threshold": float("nan")}, tmp_path / CHOICE_FILE)
     assert list(tmp_path.iterdir()) == []

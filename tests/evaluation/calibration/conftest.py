@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import tables
+from melnb.tables import schema
 
 Make = Callable[..., pd.DataFrame]
 SEVEN = ("melanoma", "nevus", "bcc", "ak", "bkl", "df", "vasc")
@@ -20,7 +20,7 @@ def make_stretched(
     true = draw.normal(-1.5, 1.5, n)
     truth = draw.random(n) < 1 / (1 + np.exp(-true))
     stated = 1 / (1 + np.exp(-scale * true - shift))
-    made = tables.make_predictions(
+    made = schema.make_predictions(
         [f"i{k:05d}" for k in range(n)],
         (np.arange(n) // 4) % folds,
         np.where(truth, "melanoma", "other"),
@@ -40,7 +40,7 @@ def make_many(
     weight = np.exp(true) / np.exp(true).sum(axis=1, keepdims=True)
     code = (draw.random((n, 1)) > np.cumsum(weight, axis=1)).sum(axis=1)
     stated = np.exp(scale * true)
-    return tables.make_predictions(
+    return schema.make_predictions(
         [f"i{k:05d}" for k in range(n)],
         np.arange(n) % 3,
         np.array(classes)[np.minimum(code, len(classes) - 1)],

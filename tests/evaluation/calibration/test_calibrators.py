@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
-from melnb import tables
-from melnb.evaluation.calibration import maps
+from melnb.evaluation.calibration import calibrators
 from melnb.evaluation.calibration.calibrators import (
     calibrate,
     fit_calibrator,
     read_calibrator,
     write_calibrator,
 )
-from melnb.evaluation.calibration.probabilities import class_values, logit, truth_codes, unsmooth
-from melnb.tables import TableError
+from melnb.evaluation.calibration.prevalence import class_values, logit, truth_codes, unsmooth
+from melnb.tables import schema
+from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
 FITTED = ("temperature", "platt", "beta", "isotonic")
@@ -65,19 +65,20 @@ def test_temperature_has_the_least_log_loss(stretched: Make, many: Make) -> None
         assert temperature == pytest.approx(2, abs=0.12)
         values, codes = class_values(table), truth_codes(table)
         losses = [
-            log_loss(codes, maps.at_temperature(values, temperature * f)) for f in (0.99, 1, 1.01)
+            log_loss(codes, calibrators.at_temperature(values, temperature * f))
+            for f in (0.99, 1, 1.01)
         ]
         assert np.argmin(losses) == 1
         assert class_values(calibrate(table, fitted)) == pytest.approx(
-            maps.at_temperature(values, temperature)
+            calibrators.at_temperature(values, temperature)
         )
 
 
 def test_no_temperature_is_told_by_classes_that_are_always_alike() -> None:
-    assert maps.fit_temperature(np.full((6, 3), 1 / 3), np.array([0, 1, 2] * 2)) == 1.0
+    assert calibrators.fit_temperature(np.full((6, 3), 1 / 3), np.array([0, 1, 2] * 2)) == 1.0
 
 
-@pytest.mark.parametrize("method", maps.METHODS)
+@pytest.mark.parametrize("method", calibrators.METHODS)
 def test_a_calibrated_table_keeps_its_rows(stretched: Make, many: Make, method: str) -> None:
     for table in (stretched(600), many(600)):
         shuffled = table.sample(frac=1, random_state=0).assign(views="dihedral")
@@ -108,7 +109,7 @@ def test_any_fit_is_finite_and_rises(
 ) -> None:
     """Classes wholly apart, all tied, probabilities of 0 and 1: none is beyond a method."""
     table = binary([r[0] for r in rows], [r[1] for r in rows])
-    made = tables.check_predictions(calibrate(table, fit_calibrator(table, method=method)))
+    made = schema.check_predictions(calibrate(table, fit_calibrator(table, method=method)))
     order = np.argsort(table["p_melanoma"].to_numpy(), kind="stable")
     assert (np.diff(made["p_melanoma"].to_numpy()[order]) >= -1e-12).all()
 
@@ -180,7 +181,7 @@ def test_smoothing_is_undone(stretched: Make, many: Make) -> None:
         unsmooth(table.assign(kind="score"), 0.1)
 
 
-@pytest.mark.parametrize("method", maps.METHODS)
+@pytest.mark.parametrize("method", calibrators.METHODS)
 def test_a_calibrator_reads_back_bit_for_bit(many: Make, tmp_path: Path, method: str) -> None:
     table = many(300)
     fitted = fit_calibrator(table, method=method, smoothing=0.05)

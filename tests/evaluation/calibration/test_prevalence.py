@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from melnb.evaluation.calibration.prevalence import (
+    class_values,
     estimated_prevalence,
-    shift,
+    shift_prevalence,
     shifted_probability,
 )
-from melnb.evaluation.calibration.probabilities import class_values
 from melnb.evaluation.rows import binary_rows
-from melnb.tables import TEST, TableError
+from melnb.tables.checks import TEST, TableError
 
 Make = Callable[..., pd.DataFrame]
 MANY = {"melanoma": 0.2, "nevus": 0.3, "bcc": 0.1, "ak": 0.1, "bkl": 0.1, "df": 0.1, "vasc": 0.1}
@@ -27,10 +27,12 @@ def test_the_shift_by_hand(stretched: Make) -> None:
     p, old, new = table["p_melanoma"], (table["truth"] == "melanoma").mean(), 0.02
     above = p * new / old
     wanted = above / (above + (1 - p) * (1 - new) / (1 - old))
-    made = shift(table, positive="melanoma", prevalence=new)
+    made = shift_prevalence(table, positive="melanoma", prevalence=new)
     assert made["p_melanoma"].to_numpy() == pytest.approx(wanted.to_numpy(), abs=1e-15)
     assert made["image_id"].equals(table["image_id"])
-    given_old = shift(table, positive="melanoma", prevalence=new, training_prevalence=float(old))
+    given_old = shift_prevalence(
+        table, positive="melanoma", prevalence=new, training_prevalence=float(old)
+    )
     assert given_old.equals(made)
 
 
@@ -43,10 +45,12 @@ def test_there_and_back_is_nothing(
     binary: Make, score: list[float], first: float, second: float
 ) -> None:
     table = binary([True] * len(score), score)
-    there = shift(
+    there = shift_prevalence(
         table, positive="melanoma", prevalence=second, training_prevalence=first, run="there"
     )
-    back = shift(there, positive="melanoma", prevalence=first, training_prevalence=second)
+    back = shift_prevalence(
+        there, positive="melanoma", prevalence=first, training_prevalence=second
+    )
     assert back["p_melanoma"].to_numpy() == pytest.approx(np.array(score), abs=1e-9)
     order = np.argsort(score, kind="stable")
     assert (np.diff(there["p_melanoma"].to_numpy()[order]) >= 0).all()
@@ -55,7 +59,9 @@ def test_there_and_back_is_nothing(
 def test_a_threshold_moves_as_the_probabilities_do(many: Make, stretched: Make) -> None:
     for table in (many(600), stretched(600)):
         own = float((table["truth"] == "melanoma").mean())
-        moved = shift(table, positive="melanoma", prevalence=0.02)["p_melanoma"].to_numpy()
+        moved = shift_prevalence(table, positive="melanoma", prevalence=0.02)[
+            "p_melanoma"
+        ].to_numpy()
         alone = shifted_probability(
             table["p_melanoma"].to_numpy(), prevalence=0.02, training_prevalence=own
         )
@@ -69,16 +75,16 @@ def test_a_threshold_moves_as_the_probabilities_do(many: Make, stretched: Make) 
 
 def test_many_classes(many: Make) -> None:
     table = many(600)
-    made = shift(table, prevalence=MANY)
+    made = shift_prevalence(table, prevalence=MANY)
     shares = table["truth"].value_counts(normalize=True)
     weights = np.array([MANY[c] / shares[c] for c in MANY])
     wanted = class_values(table) * weights
     assert class_values(made) == pytest.approx(wanted / wanted.sum(axis=1, keepdims=True))
     # One prevalence leaves the others in proportion.
-    one = shift(table, prevalence=0.4, positive="melanoma")
+    one = shift_prevalence(table, prevalence=0.4, positive="melanoma")
     ratio = one["p_bcc"] / one["p_vasc"]
     assert ratio.to_numpy() == pytest.approx((table["p_bcc"] / table["p_vasc"]).to_numpy())
-    back = shift(
+    back = shift_prevalence(
         made, prevalence={str(k): float(v) for k, v in shares.items()}, training_prevalence=MANY
     )
     assert class_values(back) == pytest.approx(class_values(table), abs=1e-12)
@@ -87,21 +93,21 @@ def test_many_classes(many: Make) -> None:
 @pytest.mark.parametrize("wrong", [0, 1, -0.1, 1.5, float("nan")])
 def test_impossible_prevalences_are_refused(stretched: Make, wrong: float) -> None:
     with pytest.raises(ValueError, match="prevalence is"):
-        shift(stretched(50), positive="melanoma", prevalence=wrong)
+        shift_prevalence(stretched(50), positive="melanoma", prevalence=wrong)
 
 
 def test_bad_input_is_named(stretched: Make, many: Make, binary: Make) -> None:
     table = stretched(50)
     with pytest.raises(TableError, match="shift needs probabilities"):
-        shift(table.assign(kind="score"), positive="melanoma", prevalence=0.1)
+        shift_prevalence(table.assign(kind="score"), positive="melanoma", prevalence=0.1)
     with pytest.raises(ValueError, match="positive is 'nevus'"):
-        shift(table, positive="nevus", prevalence=0.1)
+        shift_prevalence(table, positive="nevus", prevalence=0.1)
     with pytest.raises(ValueError, match="prevalence names"):
-        shift(many(50), prevalence={"melanoma": 0.1, "nevus": 0.9})
+        shift_prevalence(many(50), prevalence={"melanoma": 0.1, "nevus": 0.9})
     with pytest.raises(ValueError, match="of sum one"):
-        shift(many(50), prevalence=MANY | {"melanoma": 0.5})
+        shift_prevalence(many(50), prevalence=MANY | {"melanoma": 0.5})
     with pytest.raises(TableError, match="no row is melanoma, so its prevalence in the data is 0"):
-        shift(binary([False] * 3, [0.1, 0.2, 0.3]), positive="melanoma", prevalence=0.1)
+        shift_prevalence(binary([False] * 3, [0.1, 0.2, 0.3]), positive="melanoma", prevalence=0.1)
     with pytest.raises(TableError, match="no test row"):
         estimated_prevalence(table)
 
@@ -137,7 +143,7 @@ def test_the_prevalence_of_hidden_truths_is_found(stretched: Make) -> None:
 
     best = minimize_scalar(cost, bounds=(0.01, 0.99), method="bounded", options={"xatol": 1e-9})
     assert row["value"] == pytest.approx(best.x, abs=1e-6)
-    shifted = shift(table, positive="melanoma", prevalence=float(row["value"]))
+    shifted = shift_prevalence(table, positive="melanoma", prevalence=float(row["value"]))
     test = shifted[shifted["fold"] == TEST]
     assert test["p_melanoma"].mean() == pytest.approx(row["value"], abs=1e-6)
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
-from melnb.evaluation.calibration import probabilities
+from melnb.evaluation.calibration import prevalence
 from melnb.evaluation.calibration.reliability import bin_codes, reliability_table
-from melnb.evaluation.intervals import wilson_interval
-from melnb.tables import TableError
+from melnb.evaluation.statistics.intervals import wilson_interval
+from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
 
@@ -81,13 +81,13 @@ def test_patients_widen_the_intervals(stretched: Make) -> None:
 
 def test_top_label_counts_right_calls(many: Make) -> None:
     table = many(500)
-    values = probabilities.class_values(table)
+    values = prevalence.class_values(table)
     called = np.array([c[2:] for c in table.columns if c.startswith("p_")])[values.argmax(axis=1)]
-    made = reliability_table(probabilities.top_label(table), positive="right")
+    made = reliability_table(prevalence.top_label(table), positive="right")
     assert made["positives"].sum() == (called == table["truth"]).sum()
     assert (made["n"] * made["mean_probability"]).sum() == pytest.approx(values.max(axis=1).sum())
     columns = {c: 1 / 7 for c in table if c.startswith("p_")}
-    tied = probabilities.top_label(table.assign(**columns))
+    tied = prevalence.top_label(table.assign(**columns))
     assert (tied["truth"] == "wrong").all()
 
 

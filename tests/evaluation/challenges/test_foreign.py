@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import tables
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.tables import TableError
+from melnb.tables import schema
+from melnb.tables.checks import TableError
 
 
 def write(folder: Path, text: str) -> Path:
@@ -32,7 +32,7 @@ def test_out_of_fold_file(tmp_path: Path) -> None:
     assert table["patient_id"].iloc[0] == "IP_1"
     assert pd.isna(table["patient_id"].iloc[1])
     assert table[["run", "kind"]].iloc[0].tolist() == ["b1", "probability"]
-    tables.check_predictions(table)
+    schema.check_predictions(table)
 
 
 def test_submission(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_names_of_columns(tmp_path: Path, index: str, column: str) -> None:
 def test_another_positive_class(tmp_path: Path) -> None:
     path = write(tmp_path, "isic_id,target,pred\na,1,0.25\nb,0,0.5\n")
     table = read_foreign(path, positive="malignant")
-    assert tables.class_names(table) == ("benign", "malignant")
+    assert schema.class_names(table) == ("benign", "malignant")
     assert table["truth"].tolist() == ["malignant", "benign"]
 
 
@@ -66,7 +66,7 @@ def test_a_column_per_diagnosis_in_any_order(tmp_path: Path) -> None:
         tmp_path, "image,NV,MEL,AK,SCC,UNK\nISIC_1,0.1,0.6,0.1,0.1,0.1\nISIC_2,0.9,0.1,0,0,0\n"
     )
     table = read_foreign(path)
-    assert tables.class_names(table) == (
+    assert schema.class_names(table) == (
         "melanoma", "nevus", "actinic_keratosis", "squamous_cell_carcinoma", "unknown",
     )  # fmt: skip
     assert table["p_melanoma"].tolist() == [0.6, 0.1]
@@ -78,7 +78,7 @@ def test_a_column_per_diagnosis_in_any_order(tmp_path: Path) -> None:
 def test_isic2017_has_a_silent_third_class(tmp_path: Path) -> None:
     path = write(tmp_path, "image_id,melanoma,seborrheic_keratosis\nISIC_1,0.2,0.3\nISIC_2,0,1\n")
     table = read_foreign(path)
-    assert tables.class_names(table) == ("melanoma", "nevus", "benign_keratosis")
+    assert schema.class_names(table) == ("melanoma", "nevus", "benign_keratosis")
     assert table["p_nevus"].tolist() == [0.5, 0]
     assert table["kind"].iloc[0] == "probability"
     path = write(tmp_path, "image_id,melanoma,seborrheic_keratosis\nISIC_1,0.8,0.7\n")
@@ -92,11 +92,11 @@ def test_isic2016_has_no_header(tmp_path: Path) -> None:
 
 
 def test_our_own_table_comes_back_whole(tmp_path: Path) -> None:
-    made = tables.make_predictions(
+    made = schema.make_predictions(
         ["a", "b"], [0, -1], ["nevus", None], np.array([[0.1, 0.9], [1 / 3, 2 / 3]]),
         classes=("melanoma", "nevus"), run="r", views="dihedral",
     )  # fmt: skip
-    path = tables.write_predictions(made, tmp_path / "ours.csv")
+    path = schema.write_predictions(made, tmp_path / "ours.csv")
     found = read_foreign(path)
     assert found["p_melanoma"].tolist() == [0.1, 1 / 3]
     assert found["views"].tolist() == ["dihedral"] * 2

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from melnb.evaluation import metrics
 from melnb.evaluation.challenges import scoring
+from melnb.evaluation.discrimination import ranking
 from melnb.evaluation.rows import ESTIMATE_COLUMNS
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
 Cancer = tuple[np.ndarray, dict[str, np.ndarray]]
@@ -139,7 +139,7 @@ def test_official_scores(binary: Make, many_classes: Make) -> None:
     }  # fmt: skip
     both = [roc_auc_score(code == k, three[f"p_{names[k]}"]) for k in (0, 2)]
     assert value(found["isic2017"]) == pytest.approx(np.mean(both))
-    assert value(found["siim2020"]) == value(metrics.auc(two, positive="melanoma"))
+    assert value(found["siim2020"]) == value(ranking.auc(two, positive="melanoma"))
     renamed = two.rename(columns={"p_other": "p_benign", "p_melanoma": "p_malignant"})
     renamed["truth"] = renamed["truth"].map({"melanoma": "malignant", "other": "benign"})
     last = scoring.official_scores(renamed, challenge="isic2024", draws=50)

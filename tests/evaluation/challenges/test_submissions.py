@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.diagnoses import NAMES
 from melnb.evaluation.challenges import submissions
 from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.evaluation.challenges.submissions import FORMATS, check_submission, write_submission
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
+from melnb.tables.diagnoses import NAMES
 
 Make = Callable[..., pd.DataFrame]
 
@@ -137,7 +137,7 @@ def test_no_file(tmp_path: Path) -> None:
 def test_formats_are_those_of_the_report() -> None:
     from typing import get_args
 
-    from melnb.params import Report
+    from melnb.params.catalogue import Report
 
     known = get_args(Report.model_fields["submission"].annotation)
     assert set(known) <= {"none", *FORMATS}

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.decisions import errors
-from melnb.tables import make_predictions
+from melnb.evaluation.decisions import flagged as errors
+from melnb.tables.schema import make_predictions
 
 
 def table(n: int = 40, positives: int = 8) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.evaluation.decisions import conformal
-from melnb.evaluation.parts import crossfit_parts
-from melnb.tables import TableError
+from melnb.evaluation.rows import crossfit_parts
+from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
 

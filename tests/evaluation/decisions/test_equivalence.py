@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from statsmodels.stats.contingency_tables import mcnemar
 
-from melnb.evaluation import metrics, proportions
-from melnb.evaluation.decisions import equivalence, points
+from melnb.evaluation.decisions import equivalence, operating_point
 from melnb.evaluation.decisions.equivalence import equivalence_table
+from melnb.evaluation.discrimination import ranking
+from melnb.evaluation.statistics import proportions
 
 Make = Callable[..., pd.DataFrame]
 AUC, SPECIFICITY = "AUC", "specificity at a sensitivity of 0.9"
@@ -130,7 +131,7 @@ def test_the_area_is_paired_delongs(binary: Make) -> None:
     table = equivalence_table(members, positive="melanoma", margin=0.05, draws=200)
     assert tuple(table.columns) == equivalence.COLUMNS
     row = table.set_index("measure").loc[AUC]
-    pair = metrics.auc_comparison(members, positive="melanoma").iloc[0]
+    pair = ranking.auc_comparison(members, positive="melanoma").iloc[0]
     for column in ("difference", "low", "high"):
         assert row[column] == pair[column]
     below = norm.sf((pair["difference"] + 0.05) / pair["se"])
@@ -147,7 +148,9 @@ def test_specificities_are_those_of_each_ones_own_point(binary: Make) -> None:
     table = equivalence_table(members, positive="melanoma", margin=0.1, draws=300)
     row = table.set_index("measure").loc[SPECIFICITY]
     own = [
-        points.operating_point(t, positive="melanoma", choose="sensitivity", at=0.9, draws=2)
+        operating_point.operating_point(
+            t, positive="melanoma", choose="sensitivity", at=0.9, draws=2
+        )
         for t in members.values()
     ]
     assert row["value_first"] == pytest.approx(own[0]["specificity"].iloc[0])
@@ -163,7 +166,7 @@ def test_specificities_are_those_of_each_ones_own_point(binary: Make) -> None:
     other = equivalence_table(
         members, positive="melanoma", margin=0.1, choose="specificity", at=0.8, draws=100
     ).iloc[1]
-    kept = points.operating_point(
+    kept = operating_point.operating_point(
         members["b"], positive="melanoma", choose="specificity", at=0.8, draws=2
     )
     assert other["measure"] == "sensitivity at a specificity of 0.8"
@@ -199,7 +202,7 @@ def test_other_choices_leave_both_open(binary: Make, choose: Any, at: float, wor
     names = [f"{m} at {words}" for m in ("sensitivity", "specificity")]
     assert table["measure"].tolist() == [AUC, *names]
     for k, member in enumerate(members.values()):
-        point = points.operating_point(member, draws=2, **how).iloc[0]
+        point = operating_point.operating_point(member, draws=2, **how).iloc[0]
         column = ("value_first", "value_second")[k]
         found = table[column].tolist()[1:]
         assert found == pytest.approx([point["sensitivity"], point["specificity"]])

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melnb.evaluation.calibration.prevalence import shift
+from melnb.evaluation.calibration.prevalence import shift_prevalence
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
 CUTS = (0.05, 0.1, 0.2, 0.35, 0.5)
@@ -108,14 +108,14 @@ def test_a_useful_model_is_useful_at_another_prevalence_once_it_is_moved(binary:
     table = binary(truth, odds / (1 + odds))
     asked: dict[str, Any] = {"positive": "melanoma", "prevalence": 0.02}
     how: dict[str, Any] = {"thresholds": (0.05, 0.1, 0.2), "draws": 50}
-    moved = net_benefit_table(shift(table, **asked), **asked, **how)
+    moved = net_benefit_table(shift_prevalence(table, **asked), **asked, **how)
     assert (moved["net_benefit_low"] > 0).all()
     assert (net_benefit_table(table, **asked, **how)["net_benefit"] < 0).all()
     # Rows kept as they are at that prevalence say the same.
     kept = table[~truth | (draw.random(4000) < 0.02 / 0.98 * 0.8 / 0.2)]
     own = (kept["truth"] == "melanoma").mean()
     rare = net_benefit_table(
-        shift(kept, positive="melanoma", prevalence=own, training_prevalence=0.2),
+        shift_prevalence(kept, positive="melanoma", prevalence=own, training_prevalence=0.2),
         positive="melanoma", **how,
     )  # fmt: skip
     found = rare["net_benefit_low"].le(moved["net_benefit"])

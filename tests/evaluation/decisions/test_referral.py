@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.decisions import conformal, points
-from melnb.evaluation.decisions.referral import referral_table
+from melnb.evaluation.decisions import conformal, operating_point
+from melnb.evaluation.decisions.selective import referral_table
 
 Make = Callable[..., pd.DataFrame]
 
@@ -56,7 +56,7 @@ def test_a_set_rule_refers_what_has_not_one_class(table: pd.DataFrame) -> None:
 
 
 def test_an_expert_only_helps_and_more_doubt_refers_more(table: pd.DataFrame) -> None:
-    point = points.operating_point(table, positive="melanoma", at=0.8)
+    point = operating_point.operating_point(table, positive="melanoma", at=0.8)
     found = referral_table(
         table, positive="melanoma", threshold=point["threshold"].iloc[0], bands=(1.2, 2, 4, 8)
     )

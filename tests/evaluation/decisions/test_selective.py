@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from melnb.evaluation.decisions import selective
-from melnb.evaluation.intervals import wilson_interval
+from melnb.evaluation.statistics.intervals import wilson_interval
 
 Make = Callable[..., pd.DataFrame]
 

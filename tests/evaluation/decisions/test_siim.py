@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.evaluation.decisions import conformal, net_benefit, points, referral
+from melnb.evaluation.decisions import conformal, net_benefit, operating_point, selective
 
 pytestmark = pytest.mark.data
 
@@ -20,13 +20,13 @@ def b1(siim_predictions: Path) -> pd.DataFrame:
 
 def test_the_honest_row_falls_short_of_what_was_asked(b1: pd.DataFrame) -> None:
     asked = {"positive": "melanoma", "at": 0.9, "cluster": "patient_id"}
-    point = points.operating_point(b1, **asked).iloc[0]
-    honest = points.operating_point_by_fold(b1, **asked).iloc[-1]
+    point = operating_point.operating_point(b1, **asked).iloc[0]
+    honest = operating_point.operating_point_by_fold(b1, **asked).iloc[-1]
     assert point["sensitivity"] == 526 / 584
     assert honest["sensitivity"] == 522 / 584
     assert honest["sensitivity_low"] < 0.9 < honest["sensitivity_high"]
     # Patients have 16 images each: where specificity is concerned they count for far fewer rows.
-    plain = points.operating_point(b1, positive="melanoma", at=0.9).iloc[0]
+    plain = operating_point.operating_point(b1, positive="melanoma", at=0.9).iloc[0]
     width = point["specificity_fixed_high"] - point["specificity_fixed_low"]
     assert width > 2.5 * (plain["specificity_fixed_high"] - plain["specificity_fixed_low"])
     # The threshold errs too: at it the limits are 0.726 and 0.754.
@@ -44,5 +44,5 @@ def test_the_sets_keep_their_promise_and_the_model_is_worth_having(b1: pd.DataFr
     )
     assert (table["difference_low"] > 0).tolist() == [True, True, False]
     assert table["net_benefit"].iloc[1] == pytest.approx(349 / 33126 - 2431 / 33126 / 19)
-    rules = referral.referral_table(b1, positive="melanoma", threshold=0.00446, error_rates=(0.1,))
+    rules = selective.referral_table(b1, positive="melanoma", threshold=0.00446, error_rates=(0.1,))
     assert rules["assisted_sensitivity"].iloc[1] == pytest.approx(0.9, abs=0.005)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.ensembles import alignment, blends, contributions
-from melnb.tables import TEST, TableError
+from melnb.evaluation.ensembles import alignment, blends
+from melnb.tables.checks import TEST, TableError
 
 Make = Callable[..., pd.DataFrame]
 
@@ -42,8 +42,8 @@ def test_what_fits_nothing_blends_members_of_other_folds(binary: Make, method: A
     pd.testing.assert_frame_equal(made, same)
     table = blends.weights_table(other, method=method)
     assert table["weight"].tolist() == pytest.approx([1 / 3] * len(table))
-    assert len(contributions.member_contribution(other, positive="melanoma", method=method)) == 3
-    assert len(contributions.member_correlation(other, positive="melanoma")) == 3
+    assert len(blends.member_contribution(other, positive="melanoma", method=method)) == 3
+    assert len(blends.member_correlation(other, positive="melanoma")) == 3
 
 
 def test_each_member_is_ranked_within_its_own_folds(binary: Make) -> None:

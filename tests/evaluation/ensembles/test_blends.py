@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.evaluation.ensembles import blends
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
 METHODS = ("mean", "rank", "weighted", "fitted", "logit", "power", "logistic")

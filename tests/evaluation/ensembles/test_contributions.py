@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from melnb.evaluation import metrics
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.evaluation.ensembles import blends, contributions
+from melnb.evaluation.discrimination import ranking
+from melnb.evaluation.ensembles import blends
 
 Make = Callable[..., pd.DataFrame]
 
@@ -28,7 +28,7 @@ def three(binary: Make) -> dict[str, pd.DataFrame]:
 
 
 def test_correlation_is_scipys(three: dict[str, pd.DataFrame]) -> None:
-    table = contributions.member_correlation(three, positive="melanoma")
+    table = blends.member_correlation(three, positive="melanoma")
     assert [tuple(r) for r in table[["first", "second"]].to_numpy()] == [
         ("good", "fair"), ("good", "noise"), ("fair", "noise"),
     ]  # fmt: skip
@@ -42,14 +42,14 @@ def test_correlation_is_scipys(three: dict[str, pd.DataFrame]) -> None:
 def test_correlation_that_is_not_there(binary: Make) -> None:
     flat, steep = binary([True] * 5, [0.5] * 5), binary([True] * 5, np.linspace(0, 1, 5))
     members = {"a": flat, "b": steep, "c": steep}
-    table = contributions.member_correlation(members, positive="melanoma")
+    table = blends.member_correlation(members, positive="melanoma")
     assert table["note"].iloc[0] == "not estimable: a member's scores are all alike"
     assert table["correlation"].isna().tolist() == [True, True, False]
     assert table["correlation"].iloc[2] == pytest.approx(1)
     assert table["note"].iloc[2].startswith("interval not estimable")
     few = {"a": steep.head(2), "b": steep.head(2)}
-    assert contributions.member_correlation(few, positive="melanoma")["low"].isna().all()
-    assert contributions.member_correlation({"a": flat}, positive="melanoma").empty
+    assert blends.member_correlation(few, positive="melanoma")["low"].isna().all()
+    assert blends.member_correlation({"a": flat}, positive="melanoma").empty
 
 
 @pytest.mark.parametrize("method", ["mean", "rank", "weighted", "fitted"])
@@ -57,7 +57,7 @@ def test_contribution_is_the_blend_less_the_blend_without(
     three: dict[str, pd.DataFrame], method: blends.Method
 ) -> None:
     weights = [3, 2, 1] if method == "weighted" else []
-    table = contributions.member_contribution(
+    table = blends.member_contribution(
         three, positive="melanoma", method=method, weights=weights
     ).set_index("member")
     without = {n: t for n, t in three.items() if n != "fair"}
@@ -67,11 +67,11 @@ def test_contribution_is_the_blend_less_the_blend_without(
             without, method=method, weights=[3, 1] if weights else [], positive="melanoma"
         ),
     }
-    wanted = metrics.auc_comparison(runs, positive="melanoma").iloc[0]
+    wanted = ranking.auc_comparison(runs, positive="melanoma").iloc[0]
     row = table.loc["fair"]
     for column in ("difference", "se", "low", "high", "z", "p"):
         assert row[column] == pytest.approx(wanted[column]), column
-    alone = metrics.auc(three["fair"], positive="melanoma").iloc[0]
+    alone = ranking.auc(three["fair"], positive="melanoma").iloc[0]
     for column, own in (("auc", "value"), ("auc_low", "low"), ("auc_high", "high")):
         assert row[column] == pytest.approx(alone[own], rel=1e-12)
     assert table.loc["good", "difference"] > table.loc["noise", "difference"]
@@ -81,25 +81,25 @@ def test_contribution_is_the_blend_less_the_blend_without(
 
 def test_contribution_by_patient(three: dict[str, pd.DataFrame]) -> None:
     tables = {n: t.assign(patient_id=t["image_id"].str[:5]) for n, t in three.items()}
-    rows = contributions.member_contribution(tables, positive="melanoma")
-    patients = contributions.member_contribution(tables, positive="melanoma", cluster="patient_id")
+    rows = blends.member_contribution(tables, positive="melanoma")
+    patients = blends.member_contribution(tables, positive="melanoma", cluster="patient_id")
     assert (rows["difference"] == patients["difference"]).all()
     assert (rows["se"] != patients["se"]).all()
 
 
 def test_contribution_that_is_not_there(binary: Make, three: dict[str, pd.DataFrame]) -> None:
-    alone = contributions.member_contribution({"good": three["good"]}, positive="melanoma").iloc[0]
+    alone = blends.member_contribution({"good": three["good"]}, positive="melanoma").iloc[0]
     assert alone["note"] == "not estimable: there is no other member"
     assert alone["auc"] > 0.5
     test = binary([None] * 4, [0.1, 0.2, 0.3, 0.4], fold=-1)
-    table = contributions.member_contribution({"a": test, "b": test}, positive="melanoma")
+    table = blends.member_contribution({"a": test, "b": test}, positive="melanoma")
     assert (table["note"] == "not estimable: no row has a truth").all()
 
 
 @pytest.mark.data
 def test_the_third_places_members_disagree(siim_predictions: Path) -> None:
     images = {p.stem: read_foreign(p) for p in siim_predictions.glob("submission_Eff*.csv")}
-    table = contributions.member_correlation(images, positive="melanoma")
+    table = blends.member_correlation(images, positive="melanoma")
     assert len(table) == 28
     assert table["correlation"].mean() == pytest.approx(0.556, abs=5e-4)
     assert table["correlation"].min() == pytest.approx(0.318, abs=5e-4)
@@ -107,5 +107,5 @@ def test_the_third_places_members_disagree(siim_predictions: Path) -> None:
         "images": blends.blend(images),
         "metadata": read_foreign(siim_predictions / "submission_simple_baseline.csv"),
     }
-    found = contributions.member_correlation(pair, positive="melanoma")["correlation"].iloc[0]
+    found = blends.member_correlation(pair, positive="melanoma")["correlation"].iloc[0]
     assert found == pytest.approx(0.137, abs=5e-4)

@@ -10,7 +10,7 @@ import pytest
 
 from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.evaluation.ensembles import blends, recipes
-from melnb.tables import TEST, TableError
+from melnb.tables.checks import TEST, TableError
 
 Make = Callable[..., pd.DataFrame]
 METHODS = ("mean", "rank", "weighted", "fitted", "logit", "power", "logistic")

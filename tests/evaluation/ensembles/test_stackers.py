@@ -8,10 +8,10 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit
 
-from melnb.evaluation import metrics
-from melnb.evaluation.ensembles import alignment, blends, crossfits, stackers
-from melnb.evaluation.logistic import fit_logistic
-from melnb.tables import TEST, TableError
+from melnb.evaluation.discrimination import ranking
+from melnb.evaluation.ensembles import alignment, blends, cross_fit, stackers
+from melnb.evaluation.statistics.logistic import fit_logistic
+from melnb.tables.checks import TEST, TableError
 
 Make = Callable[..., pd.DataFrame]
 Tables = dict[str, pd.DataFrame]
@@ -39,9 +39,9 @@ def noise_members(binary: Make, seed: int) -> Tables:
 def leaking(tables: Tables, method: blends.Method) -> pd.DataFrame:
     """Return what is wrong to do: the model of all rows, applied to those very rows."""
     aligned = alignment.align(tables)
-    how = crossfits.How(method=method)
-    values = crossfits.blending_values(aligned, how)
-    ((_, _, model),) = crossfits.fold_models(aligned, values, how, folds={TEST})
+    how = cross_fit.How(method=method)
+    values = cross_fit.blending_values(aligned, how)
+    ((_, _, model),) = cross_fit.fold_models(aligned, values, how, folds={TEST})
     made = model.apply(values)
     return next(iter(aligned.values())).assign(p_other=made[:, 0], p_melanoma=made[:, 1], run="all")
 
@@ -50,7 +50,7 @@ def leaking(tables: Tables, method: blends.Method) -> pd.DataFrame:
 def test_noise_is_not_stacked_into_a_signal(binary: Make, method: blends.Method) -> None:
     for seed in range(3):
         tables = noise_members(binary, seed)
-        areas = {n: metrics.auc(t, positive="melanoma")["value"].iloc[0] for n, t in tables.items()}
+        areas = {n: ranking.auc(t, positive="melanoma")["value"].iloc[0] for n, t in tables.items()}
         best = tables[max(areas, key=lambda n: areas[n])]
         low = {}
         for name, made in (
@@ -58,7 +58,7 @@ def test_noise_is_not_stacked_into_a_signal(binary: Make, method: blends.Method)
             ("leaking", leaking(tables, method)),
         ):
             runs = {"stacker": made, "best": best}
-            low[name] = metrics.auc_comparison(runs, positive="melanoma")["low"].iloc[0]
+            low[name] = ranking.auc_comparison(runs, positive="melanoma")["low"].iloc[0]
         assert low["honest"] < 0
         assert low["leaking"] > 0  # so that this test sees what it is for
 
@@ -227,7 +227,7 @@ def test_scores_count_by_their_rank(binary: Make, method: blends.Method) -> None
     same = blends.blend(cubed, method=method)
     assert made["p_melanoma"].tolist() == same["p_melanoma"].tolist()
     mixed = blends.blend(tables | {"fair": scores["fair"]}, method=method)
-    assert metrics.auc(mixed, positive="melanoma")["value"].iloc[0] > 0.85
+    assert ranking.auc(mixed, positive="melanoma")["value"].iloc[0] > 0.85
 
 
 def test_scores_of_folds_on_other_scales(binary: Make) -> None:
@@ -246,7 +246,7 @@ def test_trees_see_what_a_sum_does_not(binary: Make) -> None:
     fold = np.arange(400) % 4
     tables = {f"m{k}": binary(truth, expit(own), fold=fold) for k, own in enumerate(odds)}
     areas = {
-        m: metrics.auc(blends.blend(tables, method=m), positive="melanoma")["value"].iloc[0]  # type: ignore[arg-type]
+        m: ranking.auc(blends.blend(tables, method=m), positive="melanoma")["value"].iloc[0]  # type: ignore[arg-type]
         for m in METHODS
     }
     assert areas["boosted"] > 0.9

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.segmentation.scores import segmentation_scores
+from melnb.evaluation.mask_scores import segmentation_scores
 
 
 def disc(radius: float, shift: float = 0.0, size: int = 24) -> np.ndarray:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import hausdorff_distance
 
-from melnb.evaluation.segmentation.boundaries import (
+from melnb.evaluation.mask_scores import (
     NOTHING_PREDICTED,
     NOTHING_TRUE,
     boundary_distance,
     boundary_distances,
     outline_pixels,
 )
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 Masks = arrays(bool, st.tuples(st.just(7), st.just(9)))
 

@@ -10,7 +10,7 @@ from skimage.measure import label, regionprops
 
 from melnb.data.lesions.masks import REFERENCE_SIDE as WRITTEN_SIDE
 from melnb.data.lesions.masks import make_mask
-from melnb.evaluation.segmentation.cleaning import REFERENCE_SIDE, cleaned_mask
+from melnb.evaluation.mask_scores import REFERENCE_SIDE, cleaned_mask
 
 
 def test_the_lesion_is_scikit_images() -> None:

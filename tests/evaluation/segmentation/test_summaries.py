@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.challenges.masks import mask_means
-from melnb.evaluation.comparisons import fold_dispersion
-from melnb.evaluation.segmentation.scores import segmentation_scores
-from melnb.evaluation.segmentation.summaries import (
+from melnb.evaluation.challenges.jaccard import mask_means
+from melnb.evaluation.discrimination.comparisons import fold_dispersion
+from melnb.evaluation.mask_scores import (
     COMPARISON_COLUMNS,
     SUMMARY_COLUMNS,
+    segmentation_scores,
     segmentation_summary,
     segmenter_comparison,
 )
-from melnb.tables import TableError
+from melnb.tables.checks import TableError
 
 Masks = dict[str, np.ndarray]
 

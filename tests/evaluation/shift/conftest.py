@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import tables
+from melnb.tables import schema
 
 Make = Callable[..., pd.DataFrame]
 APART = 2.0  # between the classes' mean scores, in deviations
@@ -39,7 +39,7 @@ def source() -> Make:
         noise = shared if not patients else (shared + draw.normal(size=n)) / np.sqrt(2)
         odds = APART * (APART * truth + noise - APART / 2) + np.log(BASE / (1 - BASE))
         score = 1 / (1 + np.exp(-(scale * odds + moved)))
-        table = tables.make_predictions(
+        table = schema.make_predictions(
             [f"{name}{k:05d}" for k in range(n)],
             np.arange(n) % 3 if fold is None else fold,
             np.where(truth, "melanoma", "other"),
@@ -56,7 +56,7 @@ def source() -> Make:
 @pytest.fixture(scope="session")
 def judged(source: Make) -> dict[str, pd.DataFrame]:
     """The internal source, one of another prevalence, and one whose scores have moved."""
-    from melnb.evaluation.shift.sources import source_tables
+    from melnb.evaluation.shift.other_sources import source_tables
 
     external = {
         "commoner": source(1500, prevalence=0.5, name="b", fold=-1, seed=1),

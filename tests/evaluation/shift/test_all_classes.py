@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import tables
-from melnb.evaluation import classes
-from melnb.evaluation.shift import all_classes, discrimination, sources
+from melnb.evaluation.discrimination import classes
+from melnb.evaluation.shift import areas, other_sources
+from melnb.tables import schema
 
 NAMES = ("melanoma", "nevus", "basal_cell_carcinoma")
 
@@ -16,7 +16,7 @@ def predict(n: int, fold: int, *, seed: int, names: tuple[str, ...] = NAMES) -> 
     draw = np.random.default_rng(seed)
     truth = np.arange(n) % len(names)
     values = draw.dirichlet(np.ones(len(names)), n) + 0.35 * np.eye(len(names))[truth]
-    return tables.make_predictions(
+    return schema.make_predictions(
         [f"s{seed}i{k}" for k in range(n)], fold, [names[k] for k in truth],
         values / values.sum(axis=1, keepdims=True), classes=names, run="r",
     )  # fmt: skip
@@ -31,7 +31,7 @@ def value(table: pd.DataFrame, source: str, metric: str, of: str) -> pd.Series:
 def test_each_source_is_judged_and_compared_by_its_classes() -> None:
     home, away = predict(300, 0, seed=0), predict(120, -1, seed=1)
     two = away[away["truth"] != NAMES[2]]
-    found = all_classes.external_classes(sources.all_class_tables(home, {"two": two}))
+    found = areas.external_classes(other_sources.all_class_tables(home, {"two": two}))
     assert found["source"].unique().tolist() == ["internal", "two"]
     mean = value(found, "two", "balanced accuracy", "all")
     shares = [(classes_of(two, name)).mean() for name in NAMES[:2]]
@@ -46,7 +46,7 @@ def test_each_source_is_judged_and_compared_by_its_classes() -> None:
     lacking = value(found, "two", "AUC", NAMES[2])
     assert np.isnan(lacking["value"])
     assert "no row is" in lacking["note"]
-    assert all_classes.by_source(found) == {
+    assert areas.class_areas_by_source(found) == {
         "external_mean_auc": [area["value"]], "external_mean_auc_low": [area["low"]],
         "external_mean_auc_high": [area["high"]], "external_balanced_accuracy": [mean["value"]],
         "external_balanced_accuracy_low": [mean["low"]],
@@ -62,7 +62,7 @@ def classes_of(table: pd.DataFrame, name: str) -> pd.Series:
 
 def test_a_source_of_other_classes_is_judged_and_not_compared() -> None:
     home, away = predict(300, 0, seed=0), predict(90, -1, seed=1, names=("other", "melanoma"))
-    found = all_classes.external_classes(sources.all_class_tables(home, {"away": away}))
+    found = areas.external_classes(other_sources.all_class_tables(home, {"away": away}))
     own = found[found["source"] == "away"]
     assert own["difference"].isna().all()
     assert own["note"].str.contains("not compared").all()
@@ -94,10 +94,10 @@ def test_scores_of_all_classes_answer_without_a_truth() -> None:
 def test_one_area_has_one_interval_on_the_page() -> None:
     names = ("other", "melanoma")
     home, away = predict(300, 0, seed=0, names=names), predict(90, -1, seed=1, names=names)
-    whole = sources.all_class_tables(home, {"away": away})
-    of_all = value(all_classes.external_classes(whole), "away", "AUC", "melanoma")
-    two = sources.source_tables(home, {"away": away}, positive="melanoma")
-    found = discrimination.external_metrics(two, positive="melanoma", draws=10)
+    whole = other_sources.all_class_tables(home, {"away": away})
+    of_all = value(areas.external_classes(whole), "away", "AUC", "melanoma")
+    two = other_sources.source_tables(home, {"away": away}, positive="melanoma")
+    found = areas.external_metrics(two, positive="melanoma", draws=10)
     area = found[(found["source"] == "away") & (found["metric"] == "AUC")].iloc[0]
     for name in ("value", "low", "high", "difference", "difference_low", "difference_high"):
         assert of_all[name] == pytest.approx(area[name]), name

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from melnb.evaluation import intervals, metrics
-from melnb.evaluation.shift.discrimination import by_source, external_metrics
-from melnb.evaluation.shift.sources import source_tables
+from melnb.evaluation.discrimination import ranking
+from melnb.evaluation.shift.areas import areas_by_source, external_metrics
+from melnb.evaluation.shift.other_sources import source_tables
+from melnb.evaluation.statistics import intervals
 
 Make = Callable[..., pd.DataFrame]
 Tables = dict[str, pd.DataFrame]
@@ -23,7 +24,7 @@ def test_values_are_scikit_learns_and_variances_add(judged: Tables) -> None:
         assert found.loc[(name, "average precision"), "value"] == pytest.approx(expected)
         assert found.loc[(name, "prevalence"), "value"] == pytest.approx(truth.mean())
     errors = [
-        metrics.auc(judged[n], positive="melanoma")["se"].iloc[0] for n in ("internal", "moved")
+        ranking.auc(judged[n], positive="melanoma")["se"].iloc[0] for n in ("internal", "moved")
     ]
     row = found.loc[("moved", "AUC")]
     half = 1.959964 * math.hypot(*errors)
@@ -38,12 +39,12 @@ def test_values_are_scikit_learns_and_variances_add(judged: Tables) -> None:
 def test_a_run_keeps_each_area_by_where_it_was_judged(judged: Tables) -> None:
     found = external_metrics(judged, positive="melanoma", draws=10)
     areas = found[found["metric"] == "AUC"].set_index("source")
-    kept = by_source(found)
+    kept = areas_by_source(found)
     assert kept["sources"] == [*judged][1:] == areas.index[1:].tolist()
     assert kept["internal_auc"] == areas["value"].iloc[0]
     assert kept["external_auc_low"] == areas["low"].iloc[1:].tolist()
     assert kept["difference"] == areas["difference"].iloc[1:].tolist()
-    alone = by_source(found[found["source"] == "internal"])  # no other has a truth
+    alone = areas_by_source(found[found["source"] == "internal"])  # no other has a truth
     assert alone["external_auc"] == alone["sources"] == []
     assert alone["internal_auc_high"] == areas["high"].iloc[0]
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from melnb.evaluation.shift import distances
-from melnb.evaluation.shift.sources import source_tables
+from melnb.evaluation.shift import score_shift
+from melnb.evaluation.shift.other_sources import source_tables
 
 Make = Callable[..., pd.DataFrame]
 Tables = dict[str, pd.DataFrame]
@@ -30,7 +30,7 @@ def naive_index(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_distances_are_scipys_and_the_index_a_naive_loops(judged: Tables) -> None:
-    found = distances.score_shift(judged, positive="melanoma", draws=10)
+    found = score_shift.score_shift(judged, positive="melanoma", draws=10)
     assert len(found) == 6
     for row in found.to_dict("records"):
         own, theirs = (odds(judged[n], row["class"]) for n in ("internal", row["source"]))
@@ -46,7 +46,7 @@ def test_ties_are_counted_together(source: Make) -> None:
     tables = source_tables(source(300), {"b": source(200, name="b", fold=-1)}, positive="melanoma")
     for table in tables.values():
         table["p_melanoma"] = table["p_melanoma"].round(1).clip(0.1, 0.9)
-    found = distances.score_shift(tables, positive="melanoma", draws=0).set_index("class")
+    found = score_shift.score_shift(tables, positive="melanoma", draws=0).set_index("class")
     own, theirs = (odds(t, "all") for t in tables.values())
     assert found.loc["all", "ks"] == pytest.approx(ks_2samp(own, theirs).statistic, abs=1e-12)
     assert found.loc["all", "wasserstein"] == pytest.approx(wasserstein_distance(own, theirs))
@@ -54,7 +54,7 @@ def test_ties_are_counted_together(source: Make) -> None:
 
 
 def test_prevalence_alone_moves_all_and_no_class(judged: Tables) -> None:
-    found = distances.score_shift(judged, positive="melanoma", draws=100)
+    found = score_shift.score_shift(judged, positive="melanoma", draws=100)
     found = found.set_index(["source", "class"])
     p = found[["ks_p", "wasserstein_p", "psi_p"]]
     assert (p.loc[("commoner", "all")] == 1 / 101).all()
@@ -68,7 +68,7 @@ def test_p_values_are_uniform_where_nothing_has_moved(source: Make) -> None:
     for seed in range(25):
         b = {"b": source(120, name="b", fold=-1, patients=40, seed=1000 + seed)}
         tables = source_tables(source(240, patients=80, seed=seed), b, positive="melanoma")
-        found = distances.score_shift(tables, positive="melanoma", draws=49)
+        found = score_shift.score_shift(tables, positive="melanoma", draws=49)
         p.append(found.set_index("class").loc["other", "wasserstein_p"])
     assert ks_2samp(p, np.linspace(0.02, 1, 50)).pvalue > 0.01
 
@@ -77,24 +77,24 @@ def test_the_order_of_rows_changes_nothing(judged: Tables) -> None:
     mixed = {name: table.sample(frac=1, random_state=0) for name, table in judged.items()}
     how = {"positive": "melanoma", "draws": 0}
     pd.testing.assert_frame_equal(
-        distances.score_shift(mixed, **how), distances.score_shift(judged, **how)
+        score_shift.score_shift(mixed, **how), score_shift.score_shift(judged, **how)
     )
 
 
 def test_an_absent_class_and_a_single_patient_say_so(source: Make) -> None:
     b = source(30, name="b", fold=-1).assign(truth="other", patient_id="one")
     tables = source_tables(source(100), {"b": b}, positive="melanoma")
-    found = distances.score_shift(tables, positive="melanoma", draws=20).set_index("class")
+    found = score_shift.score_shift(tables, positive="melanoma", draws=20).set_index("class")
     assert found.loc["melanoma", "note"] == "not estimable: a source has no row of the class"
     assert np.isnan(found.loc["melanoma", "ks"])
     assert found.loc["other", "note"].startswith("p not estimable: a source has one patient")
     assert found.loc["other", "ks"] > 0
     only = {"internal": tables["internal"]}
-    assert distances.score_shift(only, positive="melanoma").empty
+    assert score_shift.score_shift(only, positive="melanoma").empty
 
 
 def test_a_histogram_holds_every_row_in_bins_that_all_share(judged: Tables) -> None:
-    found = distances.score_histogram(judged, positive="melanoma", bins=20)
+    found = score_shift.source_histogram(judged, positive="melanoma", bins=20)
     assert len(found) == 3 * 2 * 20
     for (name, label), own in found.groupby(["source", "class"]):
         assert own["n"].sum() == (judged[name]["truth"] == label).sum()
@@ -106,8 +106,8 @@ def test_a_histogram_holds_every_row_in_bins_that_all_share(judged: Tables) -> N
 
 
 def test_a_histogram_of_nothing_or_of_one_score(source: Make) -> None:
-    assert distances.score_histogram({}, positive="melanoma").empty
+    assert score_shift.source_histogram({}, positive="melanoma").empty
     table = source(10).assign(p_melanoma=0.5, p_other=0.5, truth="other")
-    found = distances.score_histogram({"a": table}, positive="melanoma", bins=4)
+    found = score_shift.source_histogram({"a": table}, positive="melanoma", bins=4)
     assert found.loc[found["class"] == "other", "n"].sum() == 10
     assert found.loc[found["class"] == "melanoma", "share"].isna().all()

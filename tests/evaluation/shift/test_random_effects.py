@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 from statsmodels.stats.meta_analysis import combine_effects
 
-from melnb.evaluation import metrics
+from melnb.evaluation.discrimination import ranking
 from melnb.evaluation.shift import random_effects as effects
-from melnb.evaluation.shift.sources import source_tables
+from melnb.evaluation.shift.other_sources import source_tables
 
 Make = Callable[..., pd.DataFrame]
 # Colditz et al. 1994, metafor's dat.bcg: tuberculosis, and none, of the vaccinated and the others.
@@ -150,7 +150,7 @@ def test_sources_are_weighed_on_the_log_odds_of_their_areas(source: Make) -> Non
     tables = source_tables(source(900), others, positive="melanoma")
     table = effects.external_summary(tables, positive="melanoma").set_index("source")
     assert list(table.index) == ["s1", "s2", "s3", effects.SUMMARY, effects.NEXT]
-    areas = [metrics.auc(tables[n], positive="melanoma").iloc[0] for n in others]
+    areas = [ranking.auc(tables[n], positive="melanoma").iloc[0] for n in others]
     odds = np.array([math.log(a["value"] / (1 - a["value"])) for a in areas])
     errors = np.array([a["se"] / a["value"] / (1 - a["value"]) for a in areas])
     found = effects.random_effects(odds, errors**2)

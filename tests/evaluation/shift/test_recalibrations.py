@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
-from melnb.evaluation.shift import recalibrations
-from melnb.evaluation.shift.sources import source_tables
+from melnb.evaluation.shift import score_shift
+from melnb.evaluation.shift.other_sources import source_tables
 
 Make = Callable[..., pd.DataFrame]
 Tables = dict[str, pd.DataFrame]
@@ -14,8 +14,8 @@ Tables = dict[str, pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def found(judged: Tables) -> pd.DataFrame:
-    versions = recalibrations.source_versions(judged, positive="melanoma")
-    table = recalibrations.external_calibration(versions, positive="melanoma", draws=200)
+    versions = score_shift.source_versions(judged, positive="melanoma")
+    table = score_shift.external_calibration(versions, positive="melanoma", draws=200)
     return table.set_index(["source", "version"])
 
 
@@ -64,7 +64,7 @@ def test_no_patient_teaches_its_own_calibrator(source: Make) -> None:
 
     def recalibrated(table: pd.DataFrame) -> pd.DataFrame:
         tables = source_tables(a, {"b": table}, positive="melanoma")
-        made = recalibrations.source_versions(tables, positive="melanoma")["b"]["recalibrated"]
+        made = score_shift.source_versions(tables, positive="melanoma")["b"]["recalibrated"]
         assert made["fold"].eq(-1).all()
         return made.set_index("image_id")["p_melanoma"]
 
@@ -81,13 +81,13 @@ def test_no_patient_teaches_its_own_calibrator(source: Make) -> None:
 def test_too_few_rows_have_no_version_and_scores_none(source: Make) -> None:
     b = source(40, name="b", fold=-1).assign(truth="other")
     tables = source_tables(source(200), {"b": b}, positive="melanoma")
-    versions = recalibrations.source_versions(tables, positive="melanoma")
+    versions = score_shift.source_versions(tables, positive="melanoma")
     assert list(versions["b"]) == ["as it came"]
-    found = recalibrations.external_calibration(versions, positive="melanoma", draws=20)
+    found = score_shift.external_calibration(versions, positive="melanoma", draws=20)
     assert "no row is melanoma" in found["note"].iloc[1]
     assert np.isnan(found["slope"].iloc[1])
     ranks = {name: table.assign(kind="score") for name, table in tables.items()}
-    assert recalibrations.source_versions(ranks, positive="melanoma") == {}
-    nothing = recalibrations.external_calibration({}, positive="melanoma")
+    assert score_shift.source_versions(ranks, positive="melanoma") == {}
+    nothing = score_shift.external_calibration({}, positive="melanoma")
     assert nothing.empty
     assert "slope_low" in nothing

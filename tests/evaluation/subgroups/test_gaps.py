@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2_contingency, combine_pvalues, norm
 
-from melnb.evaluation import intervals
+from melnb.evaluation.statistics import intervals
 from melnb.evaluation.subgroups.gaps import gap_tests
 
 Make = Callable[..., pd.DataFrame]

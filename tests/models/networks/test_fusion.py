@@ -10,16 +10,20 @@ import pandas as pd
 import pytest
 from keras import ops
 
-from melnb.data.epochs.rows import read_rows
+from melnb.data.epochs.training_rows import read_rows
 from melnb.data.metadata import Cells
-from melnb.models.networks.classifier import make_classifier, read_classifier
-from melnb.models.networks.fusion import FUSIONS, MetadataDropout, fuse, input_sizes, make_cells
-from melnb.models.networks.heads import training_view
-from melnb.models.networks.pooling import pool
-from melnb.models.objectives.losses import make_loss
+from melnb.models.networks.classifier import make_classifier, pool, read_classifier
+from melnb.models.networks.heads import (
+    FUSIONS,
+    MetadataDropout,
+    fuse,
+    input_sizes,
+    make_cells,
+    training_view,
+)
 from melnb.models.training.fitting import fit_classifier
-from melnb.models.training.phases import plan_phases
-from melnb.models.training.recipe import Recipe
+from melnb.models.training.losses import make_loss
+from melnb.models.training.recipe import Recipe, plan_phases
 
 SIDE = 32
 CLASSES = ("melanoma", "nevus", "benign_keratosis")

@@ -11,7 +11,7 @@ from keras import ops
 
 from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.networks.heads import ArcFace, MultiSampleDropout, training_view
-from melnb.models.objectives.losses import make_loss
+from melnb.models.training.losses import make_loss
 
 SIDE = 32
 TWO, THREE = ("other", "melanoma"), ("melanoma", "nevus", "benign_keratosis")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from melnb.models.networks.pooling import GeM
+from melnb.models.networks.classifier import GeM
 
 pytestmark = pytest.mark.backends
 

@@ -24,8 +24,13 @@ from melnb.models.networks.backbones import (
     set_normalization,
 )
 from melnb.models.networks.classifier import make_classifier
-from melnb.models.networks.layouts import layer_keys
-from melnb.models.networks.weights import WeightsError, WeightsFile, fetch_weights, find_weights
+from melnb.models.networks.weights import (
+    WeightsError,
+    WeightsFile,
+    fetch_weights,
+    find_weights,
+    layer_keys,
+)
 from melnb.models.networks.weights import read_weights as read
 
 pytestmark = pytest.mark.xdist_group("backbones")  # each made once

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from melnb.models import accelerator
-from melnb.models.optimization.averages import averaged_weights
 from melnb.models.optimization.optimizers import make_optimizer
+from melnb.models.optimization.weight_averaging import averaged_weights
 
 
 def fit(scope: contextlib.AbstractContextManager[Any]) -> list[np.ndarray]:

@@ -10,9 +10,9 @@ import pytest
 from keras import ops
 
 from melnb.models.accelerator import choose_jit
-from melnb.models.optimization.averages import averaged_weights
 from melnb.models.optimization.optimizers import OPTIMIZERS, SGD, make_optimizer
 from melnb.models.optimization.schedules import Schedule, make_schedule
+from melnb.models.optimization.weight_averaging import averaged_weights
 
 STEPS = 12
 

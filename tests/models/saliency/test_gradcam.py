@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melnb.models.saliency.anatomy import dissect
-from melnb.models.saliency.batching import run_rows
-from melnb.models.saliency.gradcam import grad_cam
+from melnb.models.saliency.explanations import grad_cam
+from melnb.models.saliency.feature_map import dissect, run_rows
 from melnb.models.saliency.samples import Sample
 
 Make = Callable[..., keras.Model]

@@ -5,11 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from melnb.models.saliency.anatomy import dissect
-from melnb.models.saliency.baselines import make_baseline, ring
-from melnb.models.saliency.batching import run_rows
-from melnb.models.saliency.gradcam import grad_cam
-from melnb.models.saliency.gradients import integrated_gradients
+from melnb.models.saliency.explanations import grad_cam, integrated_gradients, make_baseline, ring
+from melnb.models.saliency.feature_map import dissect, run_rows
 from melnb.models.saliency.samples import Sample
 
 Make = Callable[..., keras.Model]

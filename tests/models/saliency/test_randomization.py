@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from melnb.models.saliency.anatomy import dissect
 from melnb.models.saliency.explanations import METHODS, explain
+from melnb.models.saliency.feature_map import dissect
 from melnb.models.saliency.randomization import (
     cascade,
     check_randomization,

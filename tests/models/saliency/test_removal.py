@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melnb.models.saliency.anatomy import Anatomy, dissect
-from melnb.models.saliency.removal import order_by_map, random_order, remove
+from melnb.models.saliency.feature_map import Anatomy, dissect
+from melnb.models.saliency.map_scores import order_by_map, random_order, remove
 from melnb.models.saliency.samples import Sample
 
 

@@ -7,15 +7,15 @@ import keras
 import numpy as np
 import training_run  # which lies beside `forks.py`, whose children we run in
 
-from melnb.data.epochs.masked import read_mask_rows
 from melnb.data.epochs.sampling import count_steps
+from melnb.data.epochs.training_rows import read_mask_rows
 from melnb.models import accelerator
 from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.optimization.schedules import make_schedule
-from melnb.models.segmentation.fitting import MaskRecipe, fit_segmenter
-from melnb.models.segmentation.losses import make_mask_loss
+from melnb.models.segmentation.mask_fitting import MaskRecipe, fit_segmenter
+from melnb.models.segmentation.mask_losses import make_mask_loss
 from melnb.models.segmentation.unet import make_segmenter
-from melnb.models.training.phases import plan_phases, stretches
+from melnb.models.training.recipe import plan_phases, stretches
 
 SIDE, BATCH, EPOCHS = 32, 4, 4
 STRENGTHS = {"rotation": 90.0, "zoom": 0.1, "flips": True, "transpose": True, "contrast": 0.1}

@@ -13,15 +13,20 @@ from keras import ops
 
 from melnb.data.augmentation.augment import augment_pair
 from melnb.data.augmentation.draws import DRAWS
-from melnb.data.epochs.masked import read_mask_rows
+from melnb.data.epochs.training_rows import read_mask_rows
 from melnb.models.optimization.optimizers import make_optimizer
-from melnb.models.segmentation.fitting import MaskRecipe, MaskTrainer, fit_segmenter
-from melnb.models.segmentation.losses import make_mask_loss
-from melnb.models.segmentation.measuring import MEASURES, MaskValidation
+from melnb.models.segmentation.mask_fitting import (
+    MEASURES,
+    MaskRecipe,
+    MaskTrainer,
+    MaskValidation,
+    fit_segmenter,
+)
+from melnb.models.segmentation.mask_losses import make_mask_loss
 from melnb.models.segmentation.unet import make_segmenter
-from melnb.models.training.failures import TrainingError
 from melnb.models.training.fitting import Fitted, best_epoch
-from melnb.models.training.phases import Phase
+from melnb.models.training.plan import TrainingError
+from melnb.models.training.recipe import Phase
 
 SIDE = 32
 DIED = -signal.SIGKILL

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from melnb.data.mask_batches import predict_mask_batches
-from melnb.evaluation.challenges.masks import mask_scores
-from melnb.models.segmentation.losses import make_mask_loss
-from melnb.models.segmentation.measuring import MEASURES, MaskValidation
+from melnb.data.batches import predict_mask_batches
+from melnb.evaluation.challenges.jaccard import mask_scores
+from melnb.models.segmentation.mask_fitting import MEASURES, MaskValidation
+from melnb.models.segmentation.mask_losses import make_mask_loss
 from melnb.models.segmentation.unet import make_segmenter
-from melnb.models.training.state.tensors import name_weights, to_array
+from melnb.models.training.state import name_weights, to_array
 
 SIDE = 32
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from melnb.models.segmentation.resampling import CutBorder, Finer, PadToStride, Spread
+from melnb.models.segmentation.unet import CutBorder, Finer, PadToStride, Spread
 
 pytestmark = pytest.mark.backends
 

@@ -11,12 +11,10 @@ from keras import ops
 
 from melnb.models.networks.backbones import BACKBONES, scale_pixels
 from melnb.models.networks.classifier import make_classifier
-from melnb.models.networks.layouts import layer_keys
-from melnb.models.networks.weights import WeightsError
-from melnb.models.optimization.blocks import blocks_of, find_backbone_of, freeze
-from melnb.models.segmentation.decoders import DECODERS
+from melnb.models.networks.weights import WeightsError, layer_keys
+from melnb.models.optimization.freezing import blocks_of, find_backbone_of, freeze
 from melnb.models.segmentation.encoders import ENCODERS, make_encoder
-from melnb.models.segmentation.unet import make_segmenter, read_segmenter
+from melnb.models.segmentation.unet import DECODERS, make_segmenter, read_segmenter
 
 pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 QUICK = ("unet-tiny", "unet-small", "VGG16", "ResNet50", "DenseNet121", "EfficientNetB0")

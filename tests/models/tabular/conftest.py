@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.models.tabular.rows import Rows, make_rows
-from melnb.tables import IMAGE_COLUMNS, TEST
+from melnb.models.tabular.table_rows import Rows, make_rows
+from melnb.tables.checks import TEST
+from melnb.tables.schema import IMAGE_COLUMNS
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 FEATURES = ["image_id", "sex", "age", "site", "noise"]

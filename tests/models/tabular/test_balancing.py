@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melnb.models.tabular.balancing import choose_rows
+from melnb.models.tabular.learners import choose_rows
 
 
 def ids(n: int) -> np.ndarray:

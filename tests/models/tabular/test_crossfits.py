@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from melnb.models.tabular import crossfits, learners
-from melnb.models.tabular.crossfits import cross_fit
+from melnb.models.tabular import cross_fitting as crossfits
+from melnb.models.tabular import learners
+from melnb.models.tabular.cross_fitting import cross_fit
 from melnb.models.tabular.learners import Learner, make_learners, predict_rows
-from melnb.models.tabular.rows import Rows, make_rows
-from melnb.tables import check_predictions, class_names
+from melnb.models.tabular.table_rows import Rows, make_rows
+from melnb.tables.schema import check_predictions, class_names
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 CLASSES = ("other", "melanoma")

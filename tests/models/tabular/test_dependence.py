@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.models.tabular.crossfits import CrossFit, cross_fit
-from melnb.models.tabular.dependence import partial_dependence
+from melnb.models.tabular.cross_fitting import CrossFit, cross_fit
+from melnb.models.tabular.feature_importance import partial_dependence
 from melnb.models.tabular.learners import Learner
-from melnb.models.tabular.rows import Rows
+from melnb.models.tabular.table_rows import Rows
 
 LEARNERS = {
     "logistic": Learner("logistic", weights="balanced"),

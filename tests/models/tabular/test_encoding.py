@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.models.tabular.encoding import column_kinds, make_encoder, read_features
-from melnb.tables import TableError
+from melnb.models.tabular.table_rows import column_kinds, make_encoder, read_features
+from melnb.tables.checks import TableError
 
 
 def people() -> pd.DataFrame:

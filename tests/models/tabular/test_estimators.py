@@ -9,10 +9,16 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from melnb.models.tabular import estimators, tuning
-from melnb.models.tabular.estimators import ESTIMATORS, make_estimator
-from melnb.models.tabular.learners import Learner, fit_learner, make_learners, predict_rows
-from melnb.models.tabular.rows import Rows
+from melnb.models.tabular import cross_fitting, learners
+from melnb.models.tabular.learners import (
+    ESTIMATORS,
+    Learner,
+    fit_learner,
+    make_estimator,
+    make_learners,
+    predict_rows,
+)
+from melnb.models.tabular.table_rows import Rows
 
 EXTRA = ("lightgbm", "xgboost", "catboost")
 QUICK = {"forest": {"n_estimators": 20}}
@@ -44,7 +50,7 @@ def test_each_learns_three_classes_again_and_again_alike(
 def test_every_setting_of_the_grids_is_one(name: str) -> None:
     if name in EXTRA:
         pytest.importorskip(name)
-    for setting, values in tuning.GRIDS[name].items():
+    for setting, values in cross_fitting.GRIDS[name].items():
         for value in values:
             made = make_estimator(name, {setting: value})
             assert made.get_params()[setting] == value
@@ -84,7 +90,7 @@ def test_the_seed_matters_where_something_is_drawn(rows: Rows) -> None:
             predict_rows([fit_learner(learner(name), rows, rows.outside(0), seed=s)], rows.features)
             for s in (0, 1)
         ]
-        assert np.array_equal(*values) != estimators.draws(name)
+        assert np.array_equal(*values) != learners.draws(name)
     assert learner("logistic").seeds([4, 5]) == (4,)
     assert replace(learner("logistic"), under=0.5).seeds([4, 5]) == (4, 5)
     assert learner("forest").seeds([4, 5]) == (4, 5)
@@ -98,7 +104,7 @@ def test_naive_bayes_alone_takes_no_class_weights() -> None:
     }
     assert make_learners(["forest"], class_weights="ones") == {"forest": Learner("forest")}
     # Without settings these are those of the founding system.
-    assert estimators.DEFAULTS["forest"] == {"n_estimators": 1000, "max_depth": 2}
+    assert learners.DEFAULTS["forest"] == {"n_estimators": 1000, "max_depth": 2}
 
 
 @pytest.mark.parametrize("name", EXTRA)

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 from sklearn.inspection import permutation_importance as theirs
 
-from melnb.models.tabular.crossfits import CrossFit, cross_fit
-from melnb.models.tabular.importance import fold_interval, permutation_importance
+from melnb.models.tabular.cross_fitting import CrossFit, cross_fit
+from melnb.models.tabular.feature_importance import fold_interval, permutation_importance
 from melnb.models.tabular.learners import Learner, predict_rows
-from melnb.models.tabular.rows import Rows
+from melnb.models.tabular.table_rows import Rows
 
 LEARNERS = {"logistic": Learner("logistic", weights="balanced")}
 

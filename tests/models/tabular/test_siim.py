@@ -9,10 +9,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from melnb.data.sources import catalogue
-from melnb.models.tabular.crossfits import cross_fit
+from melnb.models.tabular.cross_fitting import cross_fit
 from melnb.models.tabular.learners import Learner, make_learners
-from melnb.models.tabular.rows import Rows, make_rows
-from melnb.tables import check_folds
+from melnb.models.tabular.table_rows import Rows, make_rows
+from melnb.tables.schema import check_folds
 
 DATA = os.environ.get("MELNB_DATA", "")
 # The shards of each fold, as the winners of 2020 dealt them out.

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.models.tabular import tuning
-from melnb.models.tabular.crossfits import cross_fit
+from melnb.models.tabular import cross_fitting
+from melnb.models.tabular.cross_fitting import cross_fit, tune_learner
 from melnb.models.tabular.learners import Learner
-from melnb.models.tabular.rows import Rows
-from melnb.models.tabular.tuning import tune_learner
-from melnb.patients.overlap import make_groups
-from melnb.tables import TableError
+from melnb.models.tabular.table_rows import Rows
+from melnb.tables.checks import TableError
+from melnb.tables.overlap import make_groups
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 FOREST = Learner("forest", weights="balanced", settings={"n_estimators": 20})
@@ -62,7 +61,7 @@ def test_inner_folds_part_no_patient(rows: Rows, tables: Tables) -> None:
     own = rows.outside(0)
     groups = make_groups(images.iloc[own].reset_index(drop=True))
     patients = images["patient_id"].to_numpy()[own]
-    for taught, asked in tuning._inner_folds(rows.codes[own], groups, 3, seed=0):
+    for taught, asked in cross_fitting._inner_folds(rows.codes[own], groups, 3, seed=0):
         assert not set(patients[taught]) & set(patients[asked])
         assert len(taught) + len(asked) == len(own)
 
@@ -74,19 +73,19 @@ def test_row_order_of_images_changes_nothing(rows: Rows, tables: Tables) -> None
 
 def test_of_a_large_grid_a_part_is_tried_and_the_plainest_always() -> None:
     grid = {"a": range(10), "b": range(10)}
-    tried = tuning._settings(grid, 6, seed=1)
+    tried = cross_fitting._settings(grid, 6, seed=1)
     assert len(tried) == 6
     assert tried[0] == {"a": 0, "b": 0}
-    assert tried != tuning._settings(grid, 6, seed=2)
-    assert len(tuning._settings({"a": [1, 2]}, 6, seed=1)) == 2
+    assert tried != cross_fitting._settings(grid, 6, seed=2)
+    assert len(cross_fitting._settings({"a": [1, 2]}, 6, seed=1)) == 2
 
 
 def test_a_forest_is_tuned_with_fewer_trees() -> None:
     forest = Learner("forest", settings={"n_estimators": 1000})
-    assert tuning._thinned(forest, {"max_depth": 2}).settings["n_estimators"] == 200
-    assert tuning._thinned(forest, {"n_estimators": 1000}) is forest
-    assert tuning._thinned(Learner("forest"), {}).settings["n_estimators"] == 200
-    assert tuning._thinned(FOREST, {}).settings["n_estimators"] == 20
+    assert cross_fitting._thinned(forest, {"max_depth": 2}).settings["n_estimators"] == 200
+    assert cross_fitting._thinned(forest, {"n_estimators": 1000}) is forest
+    assert cross_fitting._thinned(Learner("forest"), {}).settings["n_estimators"] == 200
+    assert cross_fitting._thinned(FOREST, {}).settings["n_estimators"] == 20
 
 
 def test_of_equals_the_first_is_chosen(rows: Rows, tables: Tables) -> None:

@@ -14,14 +14,12 @@ import pytest
 
 from melnb.data.epochs.sampling import plan_epoch, read_rows
 from melnb.data.shards.examples import read_examples, write_shard
-from melnb.models.objectives.losses import make_loss
-from melnb.models.training.failures import TrainingError
+from melnb.models.training.checkpoints import COLUMNS, CheckpointError
 from melnb.models.training.fitting import Fitted, best_epoch, fit_classifier
-from melnb.models.training.phases import Phase
-from melnb.models.training.recipe import Recipe
-from melnb.models.training.state.checkpoints import CheckpointError
-from melnb.models.training.state.record import COLUMNS
-from melnb.models.training.state.tensors import to_array
+from melnb.models.training.losses import make_loss
+from melnb.models.training.plan import TrainingError
+from melnb.models.training.recipe import Phase, Recipe
+from melnb.models.training.state import to_array
 
 SIDE = 32
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melnb.models.training.phases import Phase, plan_phases, stretches
+from melnb.models.training.recipe import Phase, plan_phases, stretches
 
 ONE = {"epochs": 6, "image_size": 64, "batch_size": 32}
 

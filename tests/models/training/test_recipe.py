@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from melnb.models.training.phases import Phase
-from melnb.models.training.recipe import Recipe
+from melnb.models.training.recipe import Phase, Recipe
 
 PHASES = (Phase(0, 2, 32, 16), Phase(2, 3, 64, 8))
 

@@ -12,16 +12,15 @@ import pytest
 from melnb.data.batches import predict_batches
 from melnb.data.epochs.sampling import NATURAL, count_steps, read_rows
 from melnb.models.networks.classifier import make_classifier, read_classifier
-from melnb.models.objectives.losses import make_loss
-from melnb.models.optimization.blocks import blocks_of
+from melnb.models.optimization.curves import plateau_rate
+from melnb.models.optimization.freezing import blocks_of
 from melnb.models.optimization.optimizers import make_optimizer
-from melnb.models.optimization.plateau import plateau_rate
 from melnb.models.optimization.schedules import make_schedule
-from melnb.models.training.course import Course
 from melnb.models.training.fitting import Fitted, fit_classifier
-from melnb.models.training.phases import plan_phases, stretches
-from melnb.models.training.recipe import Recipe
-from melnb.models.training.state.tensors import to_array
+from melnb.models.training.losses import make_loss
+from melnb.models.training.plan import Course
+from melnb.models.training.recipe import Recipe, plan_phases, stretches
+from melnb.models.training.state import to_array
 
 SIDE, BATCH = 32, 16
 make = partial(make_classifier, classes=("other", "melanoma"), backbone="tiny", dropout=0.0)

@@ -12,9 +12,9 @@ from melnb.data.augmentation.augment import augment
 from melnb.data.augmentation.draws import DRAWS
 from melnb.models.networks.classifier import make_classifier
 from melnb.models.networks.heads import training_view
-from melnb.models.objectives.losses import make_loss
 from melnb.models.optimization.optimizers import make_optimizer
-from melnb.models.training.state.tensors import to_array
+from melnb.models.training.losses import make_loss
+from melnb.models.training.state import to_array
 from melnb.models.training.trainer import Trainer
 
 SIDE, ROWS = 16, 8
@@ -98,7 +98,7 @@ def test_class_weights_change_loss_and_step_by_the_factor_they_should() -> None:
 def test_mixing_changes_truth_and_metadata_with_the_picture() -> None:
     network, batch = make_network(metadata=True), make_batch()
     batch["metadata"] = np.random.default_rng(1).normal(size=(ROWS, 2)).astype("float32")
-    plan = mixing.plan(batch["draws"], height=SIDE, width=SIDE, mixup=0.5, cutmix=0.5)
+    plan = mixing.plan_mixing(batch["draws"], height=SIDE, width=SIDE, mixup=0.5, cutmix=0.5)
     seen = mixing.mix_images(augment(batch["image"], batch["draws"], **STRENGTHS), plan)
     truth, told = (mixing.blend(batch[name], plan) for name in ("truth", "metadata"))
     expected = cross_entropy(truth, network({"image": seen, "metadata": told})).mean()

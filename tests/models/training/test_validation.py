@@ -8,7 +8,7 @@ import pytest
 
 from melnb.data.batches import predict_batches
 from melnb.data.shards.examples import read_examples, write_shard
-from melnb.models.objectives.losses import make_loss
+from melnb.models.training.losses import make_loss
 from melnb.models.training.validation import Validation, macro_auc
 
 

@@ -16,31 +16,31 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import melnb
-from melnb import params, rawdata
-from melnb.board import read_board, read_state
-from melnb.board import table as board_lines
 from melnb.data.audit.doctor import check_records
 from melnb.data.datasets import read_dataset
-from melnb.data.features.files import read_features
-from melnb.data.lesions.tables import read_lesions
+from melnb.data.features.feature_files import read_features
+from melnb.data.lesions.lesion_tables import read_lesions
 from melnb.data.lesions.writing import Settings, read_found
 from melnb.data.metadata import read_encoder
 from melnb.data.pictures import read_mask, read_picture, read_size
-from melnb.data.pseudo.labels import read_labels
+from melnb.data.pseudo_labels import read_labels
 from melnb.data.shards.examples import read_examples, write_shard
 from melnb.data.sources.any_csv import read_any_csv
-from melnb.delimited import read_delimited
-from melnb.documents import OPENED_SHAPE, read_as, read_document
 from melnb.evaluation.calibration.calibrators import read_calibrator
 from melnb.evaluation.challenges.foreign import read_foreign
-from melnb.evaluation.decisions.chosen import read_threshold
+from melnb.evaluation.decisions.locked_threshold import read_threshold
 from melnb.evaluation.ensembles.recipes import read_recipe
-from melnb.freshness import code_of
-from melnb.launch import read_failure
-from melnb.models.training.state import checkpoints
-from melnb.patients.overlap import keys
-from melnb.provenance import read_record
-from melnb.tables import read_folds, read_images, read_predictions
+from melnb.models.training import checkpoints
+from melnb.params import catalogue
+from melnb.running.stage import read_failure
+from melnb.running.status import read_board, read_state
+from melnb.running.status import table as board_lines
+from melnb.running.up_to_date import code_of
+from melnb.runs import raw_data
+from melnb.tables.delimited import read_delimited
+from melnb.tables.documents import OPENED_SHAPE, read_as, read_document, read_record
+from melnb.tables.overlap import keys
+from melnb.tables.schema import read_folds, read_images, read_predictions
 
 HOUSE = Path(melnb.__file__).parent
 WORDS = (
@@ -172,13 +172,13 @@ TAUGHT = table(
 
 def raw_list(folder: Path) -> bytes:
     """Return the list of two raw files, as a run writes it."""
-    files = {"t.csv": rawdata.File(9, 7, "0a"), "deep/b.jpg": rawdata.File(3, 7)}
-    return rawdata.write_files({"raw": files}, folder / rawdata.FILE).read_bytes()
+    files = {"t.csv": raw_data.File(9, 7, "0a"), "deep/b.jpg": raw_data.File(3, 7)}
+    return raw_data.write_files({"raw": files}, folder / raw_data.FILE).read_bytes()
 
 
 def read_raw_list(path: Path) -> Any:
-    files = {"t.csv": rawdata.File(9, 7, "0a"), "deep/b.jpg": rawdata.File(3, 7)}
-    return rawdata.read_files(path, "raw", rawdata.digest(files))
+    files = {"t.csv": raw_data.File(9, 7, "0a"), "deep/b.jpg": raw_data.File(3, 7)}
+    return raw_data.read_files(path, "raw", raw_data.digest(files))
 
 
 def checkpoint(folder: Path) -> bytes:
@@ -254,7 +254,7 @@ READERS: dict[str, tuple[str, bytes | Callable[[Path], bytes], Reader, int]] = {
     "a job's state": ("s.json", JOB, lambda path: read_state(path, "a"), 1_000),
     "a notebook": ("n.ipynb", CELLS, code_of, 2_000),
     "a failed notebook": ("n.ipynb", CELLS, read_failure, 2_000),
-    "a list of raw files": (rawdata.FILE, raw_list, read_raw_list, 1_000),
+    "a list of raw files": (raw_data.FILE, raw_list, read_raw_list, 1_000),
     "a dataset": ("dataset.json", DATASET, read_dataset, 3_000),
     "an encoder": ("metadata.json", ENCODED, read_encoder, 1_000),
     "a recipe": ("recipe.json", RECIPE, read_recipe, 2_000),
@@ -270,7 +270,8 @@ READERS: dict[str, tuple[str, bytes | Callable[[Path], bytes], Reader, int]] = {
     ),
     "a checkpoint": ("state.npz", checkpoint, read_checkpoint, 1_000),
     "parameters": (
-        "p.yaml", SETTINGS, lambda path: params.read_parameters("03_train", [str(path)], []), 2_000,
+        "p.yaml", SETTINGS, lambda path: catalogue.read_parameters("03_train", [str(path)], []),
+        2_000,
     ),
 }  # fmt: skip
 

@@ -19,17 +19,17 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from melnb import params
 from melnb.data.datasets import read_dataset
 from melnb.data.metadata import read_encoder
 from melnb.data.pictures import read_mask, read_picture, read_size
 from melnb.data.sources.isic2024 import list_hdf5
 from melnb.data.sources.ph2 import read_ph2
 from melnb.evaluation.calibration.calibrators import read_calibrator
-from melnb.evaluation.decisions.chosen import read_threshold
+from melnb.evaluation.decisions.locked_threshold import read_threshold
 from melnb.evaluation.ensembles.recipes import read_recipe
-from melnb.models.training.state.checkpoints import CheckpointError, read_state
-from melnb.tables import read_images, read_predictions
+from melnb.models.training.checkpoints import CheckpointError, read_state
+from melnb.params import catalogue
+from melnb.tables.schema import read_images, read_predictions
 
 Make = Callable[[Path], Any]
 Case = tuple[Make, Callable[[Any], Any], list[str]]
@@ -250,7 +250,7 @@ WORKBOOKS: dict[str, Case] = {
 
 
 def read_parameters(path: Path) -> Any:
-    return params.read_parameters("03_train", [str(path)])
+    return catalogue.read_parameters("03_train", [str(path)])
 
 
 def settings(text: str, *words: str) -> Case:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from melnb.data.sources.any_csv import read_any_csv
-from melnb.models.training.state.checkpoints import CheckpointError
-from melnb.tables import read_images, write_images
+from melnb.models.training.checkpoints import CheckpointError
+from melnb.tables.schema import read_images, write_images
 
 CORPUS = Path(__file__).parent / "corpus.py"
 

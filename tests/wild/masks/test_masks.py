@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
-from melnb.data import levels as levels_of
+from melnb.data import mask_levels as levels_of
 from melnb.data.lesions.abcd import measure_lesion
-from melnb.data.lesions.reading import MaskFile, MaskFiles
+from melnb.data.lesions.mask_files import MaskFile, MaskFiles
 from melnb.data.pictures import read_mask
-from melnb.data.records import make_records
+from melnb.data.shards.records import make_records
 
 HEIGHT, WIDTH = 60, 80
 Y, X = np.mgrid[:HEIGHT, :WIDTH]

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import melnb
-from melnb import runs
 from melnb.models.networks.classifier import make_classifier, read_classifier
 from melnb.models.networks.saved import CODE, OURS
 from melnb.models.networks.weights import WeightsError, read_weights
-from melnb.models.prediction.crossing import read_model
+from melnb.models.out_of_fold import read_model
 from melnb.models.segmentation.unet import read_segmenter
+from melnb.runs import store
 
 Make = Callable[[Path], Path]
 
@@ -205,7 +205,7 @@ def of_a_run(change: Callable[[Path], object]) -> Make:
     """Return what changes the network of a finished run."""
 
     def make(folder: Path) -> Path:
-        run = runs.open_run("03_train", "a/fold0", parameters={})
+        run = store.open_run("03_train", "a/fold0", parameters={})
         shutil.copy(folder / "model.keras", run.folder)
         home = run.finish({})
         change(home)
@@ -278,7 +278,7 @@ CASES: dict[str, tuple[Make, Callable[[Any], Any], Any]] = {
         [r"model\.keras cannot be read as a network", "run 02c_segment_train again", WEIGHTS[:13]],
     ),
     "a layer of a melnb to come": (
-        with_layer("Whorl", "melnb.models.networks.pooling", "melnb>Whorl"), read_classifier,
+        with_layer("Whorl", "melnb.models.networks.classifier", "melnb>Whorl"), read_classifier,
         [r"'Whorl' of another version of melnb \(melnb>Whorl\)", "train anew"],
     ),
     "a function of the system": (

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from melnb import archive, board, freshness, params, pipeline, runs
-from melnb.dashboard import report_folder
-from melnb.folders import damage
+from melnb.params import catalogue
+from melnb.running import pipeline, status, up_to_date
+from melnb.running.voila import report_folder
+from melnb.runs import lookup, store
+from melnb.runs.folders import damage
+from melnb.tables import documents
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 ANEW = "run its stage again, which makes it anew"
@@ -23,8 +26,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MELNB_ROOT", str(tmp_path))
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks/06_report.ipynb").write_text('{"cells": []}')
-    runs.open_run("02_prepare", "d", parameters=params.Prepare(dataset="d").plain()).finish({})
-    second = runs.open_run("06_report", "r", parameters=params.Report(run="r").plain())
+    store.open_run("02_prepare", "d", parameters=catalogue.Prepare(dataset="d").plain()).finish({})
+    second = store.open_run("06_report", "r", parameters=catalogue.Report(run="r").plain())
     second.reads(tmp_path / "outputs/02_prepare/d")
     second.finish({"auc": 0.5})
     return tmp_path
@@ -78,21 +81,21 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_record_is_named_with_the_remedy(name: str, try_odd_file: Any) -> None:
     make, problem = DAMAGED[name]
-    try_odd_file(make, runs.read_run, [r"02_prepare/d/run\.json is damaged", problem, ANEW])
+    try_odd_file(make, documents.read_run, [r"02_prepare/d/run\.json is damaged", problem, ANEW])
 
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_record_stops_nothing_but_its_own_run(name: str, root: Path) -> None:
     make, problem = DAMAGED[name]
     path = make(root) / "run.json"
-    rows = {row.job: row for row in board.read_board(root / "outputs")}
+    rows = {row.job: row for row in status.read_board(root / "outputs")}
     assert rows["02_prepare/d"].state == "damaged"
     assert re.search(f"{path}: {problem}", rows["02_prepare/d"].note)
     assert "will be made anew" in rows["02_prepare/d"].note
     assert rows["06_report/r"].state == "changed", "it is shown, and has read the other"
     assert re.search(r"^outputs/02_prepare/d is damaged .*\(auc 0\.5\)$", rows["06_report/r"].note)
-    assert freshness.why_stale(params.Prepare(dataset="d")).startswith(f"damaged ({path}: ")
-    stale = freshness.why_stale(params.Report(run="r"))
+    assert up_to_date.why_stale(catalogue.Prepare(dataset="d")).startswith(f"damaged ({path}: ")
+    stale = up_to_date.why_stale(catalogue.Report(run="r"))
     assert stale.startswith("outputs/02_prepare/d is damaged (")
 
 
@@ -101,11 +104,11 @@ def test_a_record_that_an_editor_saved_is_read(root: Path) -> None:
     text = path.read_text()
     for codec in ("utf-8-sig", "utf-16"):
         path.write_bytes(text.encode(codec))
-        assert runs.read_run(path.parent)["stage"] == "02_prepare"
+        assert documents.read_run(path.parent)["stage"] == "02_prepare"
 
 
 def lineage(folder: Path) -> Any:
-    return archive.lineage(["06_report/r"])
+    return lookup.lineage(["06_report/r"])
 
 
 def planned(folder: Path) -> Any:
@@ -115,7 +118,7 @@ def planned(folder: Path) -> Any:
 
 
 def input_of_another(folder: Path) -> Any:
-    run = runs.open_run("03_train", "a", parameters={})
+    run = store.open_run("03_train", "a", parameters={})
     return run.reads(folder)
 
 
@@ -137,7 +140,7 @@ def test_a_record_in_another_stages_folder_is_not_taken_for_its_own(root: Path) 
     outputs = root / "outputs"
     (outputs / "03_train").mkdir()
     (outputs / "02_prepare/d").rename(outputs / "03_train/d")
-    row = next(row for row in board.read_board(outputs) if row.job == "03_train/d")
+    row = next(row for row in status.read_board(outputs) if row.job == "03_train/d")
     assert row.state == "damaged"
     assert "run.json: it is of 02_prepare: will be made anew" in row.note
 
@@ -153,7 +156,7 @@ def failed(content: str) -> Callable[[Path], Path]:
 
 
 def shown(words: str, job: str = "06_report/r") -> Callable[[Any], None]:
-    def outcome(rows: list[board.Row]) -> None:
+    def outcome(rows: list[status.Row]) -> None:
         notes = {row.job: f"{row.state} {row.note}" for row in rows}
         assert words in notes[job]
         assert "02_prepare/d" in notes
@@ -187,8 +190,8 @@ def state(content: str) -> Callable[[Path], Path]:
     return make
 
 
-def read_states(path: Path) -> list[board.Row]:
-    return [board.read_state(path, "06_report/r"), board.Row("02_prepare/d")]
+def read_states(path: Path) -> list[status.Row]:
+    return [status.read_state(path, "06_report/r"), status.Row("02_prepare/d")]
 
 
 def another_programs(folder: Path) -> Path:
@@ -201,35 +204,36 @@ def another_programs(folder: Path) -> Path:
 FAILED = "03_train/a/fold0"
 CASES: dict[str, tuple[Any, Any, Any]] = {
     "an empty notebook of a failed run": (
-        failed(""), board.read_board, shown("r.failed.ipynb is damaged (it is empty)"),
+        failed(""), status.read_board, shown("r.failed.ipynb is damaged (it is empty)"),
     ),
     "a cut notebook of a failed run": (
-        failed('{"cells": [{"cell_type'), board.read_board, shown("r.failed.ipynb is damaged (no"),
+        failed('{"cells": [{"cell_type'), status.read_board, shown("r.failed.ipynb is damaged (no"),
     ),
     "a failed run's notebook that is none": (
-        failed('{"cells": [3]}'), board.read_board, shown("cells[0] is 3, not a valid dict"),
+        failed('{"cells": [3]}'), status.read_board, shown("cells[0] is 3, not a valid dict"),
     ),
     "a run of another program": (
-        another_programs, board.read_board, shown("no run of melnb's, move it", "wandb/run-1"),
+        another_programs, status.read_board, shown("no run of melnb's, move it", "wandb/run-1"),
     ),
     "an empty claim": (
-        claim(""), board.read_board, shown("parameters.json is damaged (it is empty)", FAILED),
+        claim(""), status.read_board, shown("parameters.json is damaged (it is empty)", FAILED),
     ),
     "a cut claim": (
-        claim('{"parameters": {"a'), board.read_board, shown("will begin anew", FAILED),
+        claim('{"parameters": {"a'), status.read_board, shown("will begin anew", FAILED),
     ),
     "a claim that is a list": (
-        claim("[1]"), board.read_board, shown("it holds a list", FAILED),
+        claim("[1]"), status.read_board, shown("it holds a list", FAILED),
     ),
     "a claim whose parameters are a list": (
-        claim('{"parameters": []}'), board.read_board,
+        claim('{"parameters": []}'), status.read_board,
         shown("parameters is [], not a valid dict", FAILED),
     ),
     "an empty notebook": (
-        notebook(""), freshness.code_of, [r"notebook\.ipynb is damaged", "empty", "from git again"],
+        notebook(""), up_to_date.code_of,
+        [r"notebook\.ipynb is damaged", "empty", "from git again"],
     ),
     "a notebook of 2014, in worksheets": (
-        notebook('{"worksheets": []}'), freshness.code_of, ["it has no 'cells'", "again"],
+        notebook('{"worksheets": []}'), up_to_date.code_of, ["it has no 'cells'", "again"],
     ),
     "an empty state of a job": (state(""), read_states, shown("fold0.json is damaged")),
     "a job's state without a clock": (
@@ -254,7 +258,7 @@ def test_a_run_begins_anew_where_nobody_knows_whose_files_lie_there(
     claim(content)(root)
     final = root / "outputs/03_train/a/fold0"
     (final.with_name("fold0.partial") / "model.keras").touch()
-    run = runs.open_run("03_train", "a/fold0", parameters={})
+    run = store.open_run("03_train", "a/fold0", parameters={})
     assert not run.resumed
     assert damage(final) == ""
     assert "parameters.json is damaged" in capsys.readouterr().out

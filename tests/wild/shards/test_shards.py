@@ -13,11 +13,10 @@ import pytest
 from PIL import Image
 
 from melnb.data.audit.doctor import check_records
-from melnb.data.epochs.masked import read_mask_rows
-from melnb.data.epochs.rows import read_rows
+from melnb.data.epochs.training_rows import read_mask_rows, read_rows
 from melnb.data.pictures import encode_png
-from melnb.data.records import read_index
 from melnb.data.shards.examples import write_shard
+from melnb.data.shards.records import read_index
 from melnb.data.sources.kaggle_records import read_kaggle_records
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb import tables
-from melnb.data.features.files import read_features
+from melnb.data.features.feature_files import read_features
 from melnb.data.folds import make_folds
-from melnb.data.pseudo.labels import read_labels
+from melnb.data.pseudo_labels import read_labels
 from melnb.data.sources.any_csv import read_any_csv
 from melnb.data.sources.catalogue import describe_source, read_source
-from melnb.delimited import read_delimited
+from melnb.tables import schema
+from melnb.tables.delimited import read_delimited
 
 ROWS = "image_id,diagnosis,sex\na,melanoma,male\nb,nevus,female\n"
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 99456\n"
@@ -181,7 +181,7 @@ NO_TABLES: dict[str, tuple[Any, ...]] = {
     ),
     "a pointer among folds": (
         file(LFS, "folds.csv"),
-        tables.read_folds,
+        schema.read_folds,
         [r"folds\.csv", "Git LFS pointer", "git lfs pull"],
     ),
     "a workbook": (
@@ -213,7 +213,7 @@ SHIFTS: dict[str, tuple[Any, ...]] = {
     ),
     "a comma at the end, in folds": (
         file("image_id,fold\na,0,\nb,1,\n", "folds.csv"),
-        tables.read_folds,
+        schema.read_folds,
         [r"folds\.csv line 2: 3 cells"],
     ),
     "one row too long": (
@@ -291,9 +291,9 @@ UNSAID: dict[str, tuple[Any, ...]] = {
 UNSAID |= {
     "an own table with words for missing": (
         file(
-            f"{','.join(tables.IMAGE_COLUMNS)}\na,NA,?,,unknown,unknown,n/a,,-,csv\n", "images.csv"
+            f"{','.join(schema.IMAGE_COLUMNS)}\na,NA,?,,unknown,unknown,n/a,,-,csv\n", "images.csv"
         ),
-        tables.read_images,
+        schema.read_images,
         read_as(patient_id=[None], lesion_id=[None], target=["unknown"], sex=[None], site=[None]),
     ),
     "the words are told": (
@@ -422,19 +422,19 @@ ODD_CELLS: dict[str, tuple[Any, ...]] = {
     ),
     "a fold that is a word": (
         file("image_id;fold\na;0\nb;one\n", "folds.csv"),
-        tables.read_folds,
+        schema.read_folds,
         ["line 3: fold is 'one'"],
     ),
     "a probability with a comma": (
         file(
             "image_id;fold;truth;p_other;p_melanoma;run;views;kind\na;0;other;0,9;0,1;r;none;score\n"
         ),
-        tables.read_predictions,
+        schema.read_predictions,
         ["line 2: p_other is '0,9'", r"write 0\.9"],
     ),
     "folds saved by a spreadsheet": (
         file("\ufeffimage_id;fold\r\na;0\r\nb;-1\r\n", "folds.csv"),
-        tables.read_folds,
+        schema.read_folds,
         read_as(fold=[0, -1]),
     ),
 }

@@ -1,0 +1,240 @@
+"""Many classes: areas, confusion and sensitivities for two classes or nine.
+
+A row is called by its highest value. Where two classes share it the call is wrong, as the official
+scorers rule: `TIED`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.rows import (
+    DELONG,
+    absent_interval,
+    auc_estimate,
+    binary_rows,
+    estimate,
+    row_clusters,
+)
+from melnb.evaluation.statistics import intervals
+from melnb.evaluation.statistics.proportions import clustered_wilson
+from melnb.tables.diagnoses import OTHER
+from melnb.tables.schema import class_names
+
+TIED = "tied"
+ALL = "all"  # classes together
+_REST = (OTHER, "rest")
+
+
+def auc_by_class(
+    predictions: pd.DataFrame,
+    *,
+    classes: tuple[str, ...] = (),
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> pd.DataFrame:
+    """Return the one-versus-rest AUC of each class and, last, their mean (`macro`).
+
+    The mean's error comes from what each row adds in every class, so that the classes' dependence
+    is in it. Classes whose AUC is not estimable are outside the mean, and named.
+
+    Args:
+        predictions: Predictions table.
+        classes: The classes wanted; empty: all.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `class` and `rows.ESTIMATE_COLUMNS`.
+    """
+    names = classes or class_names(predictions)
+    by_class = {name: binary_rows(predictions, positive=name) for name in names}
+    made = [
+        auc_estimate(rows, positive=name, confidence=confidence, cluster=cluster)
+        for name, rows in by_class.items()
+    ]
+    macro = _macro_auc(by_class, confidence=confidence, cluster=cluster)
+    table = pd.concat([*made, macro], ignore_index=True)
+    table.insert(0, "class", [*names, "macro"])
+    return table
+
+
+def class_scores(
+    predictions: pd.DataFrame,
+    *,
+    classes: tuple[str, ...] = (),
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> pd.DataFrame:
+    """Return what all classes get together, then each of them: the answer for all in one table.
+
+    Args:
+        predictions: Predictions table.
+        classes: Those judged, by the rows of their own and, for areas, of all others; empty: all.
+            Where one of two classes is the rest, its area is that of the other, and so is the mean:
+            neither is said twice.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `class` (`all` for the means, which come first), `metric` (`mean AUC` and `balanced
+        accuracy`, then `AUC` of each class and its `sensitivity …`, by which
+        call), `value`, `se` (of areas), `low`, `high`, `n`, `positives` (rows of the class),
+        `method`, `note`.
+    """
+    how: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
+    names = classes or class_names(predictions)
+    own = predictions[predictions["truth"].isin(names)] if classes else predictions
+    named = _named(class_names(predictions))
+    areas = auc_by_class(predictions, classes=(named,) if named else names, **how)
+    found = sensitivity_by_class(own, **how).rename(columns={"sensitivity": "value"})
+    found = found[found["class"].isin(names)].assign(positives=found["n"])
+    # At another threshold than the operating point's: a name of its own.
+    found["metric"] = f"sensitivity {'at 0.5' if named else 'of the most probable class'}"
+    found["method"] = f"Wilson by {cluster}" if cluster else "Wilson"
+    mean = areas.tail(0 if named else 1).assign(metric="mean AUC")
+    means = pd.concat([mean, balanced_accuracy(own, **how)]).assign(**{"class": ALL})
+    means["positives"] = pd.array([pd.NA] * len(means), dtype="Int64")  # of which class?
+    columns = ["class", "metric", "value", "se", "low", "high", "n", "positives", "method", "note"]
+    parts = [means, areas.iloc[:-1], found.assign(se=math.nan)]
+    return pd.concat(
+        [part[columns].astype({"positives": "Int64"}) for part in parts], ignore_index=True
+    )
+
+
+def confusion_by_class(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return counts of rows: truths down, calls across.
+
+    A last column `tied` stands only where some rows have no single highest value.
+    """
+    classes = class_names(predictions)
+    known = predictions[predictions["truth"].notna()]
+    counts = pd.crosstab(known["truth"], _calls(known, classes), dropna=False)
+    columns = [*classes, *([TIED] if TIED in counts.columns else [])]
+    counts = counts.reindex(index=list(classes), columns=columns, fill_value=0).astype(int)
+    return counts.rename_axis(index="truth", columns="called")
+
+
+def sensitivity_by_class(
+    predictions: pd.DataFrame, *, confidence: float = 0.95, cluster: str = ""
+) -> pd.DataFrame:
+    """Return the share of each class's rows that are called so, with Wilson's interval.
+
+    Args:
+        predictions: Predictions table.
+        confidence: Of the intervals.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `class`, `sensitivity`, `low`, `high`, `called` (right), `n`, `note`.
+    """
+    names = class_names(predictions)
+    known = predictions[predictions["truth"].notna()]
+    truth, right = known["truth"].to_numpy(), known["truth"].to_numpy() == _calls(known, names)
+    clusters = row_clusters(known, cluster)
+    made = []
+    for name in names:
+        own = truth == name
+        limits = clustered_wilson(right, own, clusters, confidence=confidence)
+        note = "" if own.any() else f"not estimable: no row is {name}"
+        if own.any() and np.isnan(limits[1]):
+            note = f"interval not estimable: all rows are of one {cluster}"
+        made.append((name, *limits, int((right & own).sum()), int(own.sum()), note))
+    columns = ["class", "sensitivity", "low", "high", "called", "n", "note"]
+    return pd.DataFrame(made, columns=columns)
+
+
+def balanced_accuracy(
+    predictions: pd.DataFrame, *, confidence: float = 0.95, cluster: str = ""
+) -> pd.DataFrame:
+    """Return the mean of the classes' sensitivities: ISIC 2018's and 2019's measure.
+
+    Classes without a row are outside the mean, and named. The limits are recovered from those of
+    the classes (Zou and Donner 2008). Of one class against the rest it is another measure than over
+    all classes, and is called so.
+
+    Args:
+        predictions: Predictions table.
+        confidence: Of the interval.
+        cluster: A column, such as `patient_id`, whose images err together.
+
+    Returns:
+        `rows.ESTIMATE_COLUMNS`, one row.
+    """
+    table = sensitivity_by_class(predictions, confidence=confidence, cluster=cluster)
+    kept = table[table["n"] > 0]
+    rows = binary_rows(predictions, positive=class_names(predictions)[0])
+    values = [kept[c].to_numpy(dtype=float) for c in ("sensitivity", "low", "high")]
+    value, *limits = intervals.mean_interval(*values) if len(kept) else (math.nan,) * 3
+    reason = next((note for note in kept["note"] if note), "")
+    made = estimate(
+        _of_whom("balanced accuracy", class_names(predictions)),
+        value,
+        rows,
+        limits=(limits[0], limits[1]),
+        method=f"Wilson by {cluster}, recovered" if cluster else "Wilson, recovered",
+        reason=reason if len(kept) else "not estimable: no row has a truth",
+        remark=_left_out(list(table["class"][table["n"] == 0])) if len(kept) else "",
+    )
+    return made.assign(positives=int(kept["called"].sum()))
+
+
+def _of_whom(measure: str, classes: tuple[str, ...]) -> str:
+    """Return the measure's name; where one of two classes is the rest, what is called it at 0.5."""
+    named = _named(classes).replace("_", " ")
+    return f"{measure} at 0.5, {named} against the rest" if named else measure
+
+
+def _named(classes: tuple[str, ...]) -> str:
+    """Return which of two classes has a name where the other is the rest; else an empty text."""
+    named = [name for name in classes if name not in _REST]
+    return named[0] if len(classes) == 2 and len(named) == 1 else ""
+
+
+def _macro_auc(
+    by_class: dict[str, pd.DataFrame], *, confidence: float, cluster: str
+) -> pd.DataFrame:
+    parted = {
+        name: intervals.auc_parts(rows["truth"].to_numpy(), rows["score"].to_numpy())
+        for name, rows in by_class.items()
+    }
+    kept = {name: pair for name, pair in parted.items() if not math.isnan(pair[0])}
+    rows = next(iter(by_class.values()))
+    if not kept:
+        reason = "not estimable: no class has rows in it and outside it"
+        nothing = (math.nan, math.nan)
+        return estimate("AUC", math.nan, rows, limits=nothing, method=DELONG, reason=reason)
+    value = float(np.mean([pair[0] for pair in kept.values()]))
+    parts = np.mean([pair[1] for pair in kept.values()], axis=0)
+    truths = np.array([table["truth"].to_numpy(dtype=bool) for table in by_class.values()])
+    clusters = row_clusters(rows, cluster)
+    groups = np.where(truths.any(axis=0), truths.argmax(axis=0), len(truths))  # of no class asked
+    variance = intervals.auc_covariance(parts[None], groups, clusters)[0, 0]
+    se = math.sqrt(max(float(variance), 0.0)) if variance == variance else math.nan
+    few = ((name, absent_interval(by_class[name], math.inf, cluster)) for name in kept)
+    reason = next((f"{text}: {name}" for name, text in few if text), "")
+    return estimate(
+        "AUC",
+        value,
+        rows,
+        se=se,
+        limits=intervals.auc_limits(value, se, confidence=confidence),
+        method=f"{DELONG} by {cluster}" if cluster else DELONG,
+        reason=reason or absent_interval(by_class[next(iter(kept))], se, cluster),
+        remark=_left_out([name for name in by_class if name not in kept]),
+    )
+
+
+def _calls(known: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
+    values = known[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
+    highest = values.max(axis=1, keepdims=True) if len(values) else values
+    single = (values == highest).sum(axis=1) == 1
+    return np.where(single, np.array(classes, dtype=object)[values.argmax(axis=1)], TIED)
+
+
+def _left_out(names: list[str]) -> str:
+    return f"outside the mean, for want of rows: {', '.join(names)}" if names else ""

@@ -1,0 +1,265 @@
+"""Cross-fitted weights: how each fold is blended, as the other folds taught."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+
+from melnb.evaluation.calibration.prevalence import LEAST, class_values, truth_codes
+from melnb.evaluation.ensembles import recipes, stackers
+from melnb.evaluation.ensembles.alignment import Values, teaching_rows
+from melnb.evaluation.ensembles.recipes import Method, Recipe
+from melnb.tables.checks import TEST, TableError
+from melnb.tables.schema import class_names
+
+# What each member counts for: equal, as given, or of least log-loss.
+
+
+def given_weights(
+    names: Sequence[str], weights: Sequence[float], *, method: str
+) -> dict[str, float]:
+    """Return weights of sum one, in the order of the members.
+
+    Args:
+        names: Of the members.
+        weights: One for each, in their order; none: all equal.
+        method: Of blending: mean takes no weights, weighted needs them.
+
+    Raises:
+        ValueError: Weights are wanting, not wanted, negative or all 0.
+    """
+    if method != "weighted" and not len(weights):
+        return dict.fromkeys(names, 1 / len(names))
+    if method == "mean":
+        raise ValueError(f"weights are {list(weights)} but method is 'mean': use weighted")
+    given = np.asarray(weights, dtype=float)
+    if len(given) != len(names):
+        raise ValueError(
+            f"weights has {len(given)} values for the {len(names)} members {list(names)}"
+        )
+    if not (np.isfinite(given) & (given >= 0)).all() or given.sum() == 0:
+        raise ValueError(f"weights are {list(weights)}: use numbers of 0 or more, not all 0")
+    return {name: float(w) for name, w in zip(names, given / given.sum(), strict=True)}
+
+
+def likelihoods(tables: Mapping[str, pd.DataFrame], positive: str) -> np.ndarray:
+    """Return the probability that each member gave to what was true, rows x members.
+
+    NaN where the truth is unknown; members stand in the order of their names.
+
+    Args:
+        tables: Aligned members.
+        positive: The class that is set against the rest; empty: each class counts.
+
+    Raises:
+        TableError: A member holds scores.
+    """
+    return np.column_stack([_likelihood(tables[name], positive) for name in sorted(tables)])
+
+
+def least_log_loss(likelihood: np.ndarray) -> np.ndarray:
+    """Return the weights, 0 or more and of sum one, of the linear pool with the least log-loss.
+
+    Args:
+        likelihood: rows x members, the probability that each gave to what was true.
+    """
+    # Imported here, as scipy's optimizers cost half a second.
+    from scipy.optimize import minimize
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        # A probability of 0 for what is true costs 34.5, not infinity.
+        mixed = np.maximum(likelihood @ weights, LEAST)
+        return float(-np.log(mixed).mean()), -(likelihood / mixed[:, None]).mean(axis=0)
+
+    number = likelihood.shape[1]
+    found = minimize(
+        loss,
+        np.full(number, 1 / number),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, 1)] * number,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
+        options={"maxiter": 500, "ftol": 1e-12},
+    )
+    weights = np.clip(found.x, 0, 1)
+    return np.asarray(weights / weights.sum())
+
+
+def _likelihood(table: pd.DataFrame, positive: str) -> np.ndarray:
+    if (table["kind"] == "score").any():
+        raise TableError(
+            f"ensemble: {table['run'].iloc[0]} holds scores, and log-loss needs probabilities: "
+            "use method rank or logistic, or calibrate the scores first"
+        )
+    classes, values, code = class_names(table), class_values(table), truth_codes(table)
+    if positive:
+        chosen = values[:, classes.index(positive)]
+        true = np.where(code == classes.index(positive), chosen, 1 - chosen)
+    else:
+        true = values[np.arange(len(values)), code]
+    return np.where(code >= 0, true, np.nan)
+
+
+Model = Recipe | stackers.Trees
+LEARNT = ("fitted", *recipes.STACKERS)  # methods that are fitted
+
+
+class Keywords(TypedDict, total=False):
+    """The keywords of blending, as `blend` explains them."""
+
+    method: Method
+    weights: Sequence[float]
+    exponent: float
+    ridge: float
+    nonnegative: bool
+    rank_within_fold: bool
+    by_fold: Mapping[int, Mapping[str, float]] | None
+    seed: int
+
+
+class How(Keywords, total=False):
+    """The same, with the class that is looked for."""
+
+    positive: str
+
+
+def needs_folds(method: str, by_fold: object = None) -> bool:
+    """Return whether a blend was or is fitted on folds, which all members must then share."""
+    return method in LEARNT or by_fold is not None
+
+
+def blending_values(tables: Mapping[str, pd.DataFrame], how: How) -> Values:
+    """Return what aligned members' rows count as.
+
+    Args:
+        tables: Aligned members.
+        how: See `blends.blend`.
+
+    Raises:
+        ValueError: The method is unknown.
+        TableError: Members are of kinds that the method cannot blend, or `positive` is no class.
+    """
+    method, positive = how.get("method", "mean"), how.get("positive", "")
+    classes = class_names(next(iter(tables.values())))
+    if positive and positive not in classes:
+        raise TableError(f"ensemble: positive is {positive!r}, not one of {list(classes)}")
+    if method not in recipes.METHODS:
+        raise ValueError(f"method is {method!r}: use one of {list(recipes.METHODS)}")
+    kinds = {str(kind) for table in tables.values() for kind in table["kind"].unique()}
+    if len(kinds) > 1 and method not in ("rank", *recipes.STACKERS):
+        raise TableError(
+            f"ensemble: members are of kinds {sorted(kinds)}, which have no common scale: "
+            "use method rank, or calibrate the scores first"
+        )
+    if "score" in kinds and method in ("logit", "power"):
+        raise TableError(
+            f"ensemble: members are scores, and method {method} needs probabilities: "
+            "use method rank or logistic, or calibrate the scores first"
+        )
+    return recipes.blend_values(tables, method, how.get("rank_within_fold", False))
+
+
+def fold_models(
+    tables: Mapping[str, pd.DataFrame],
+    values: Values,
+    how: How,
+    *,
+    folds: Collection[int] | None = None,
+) -> Iterator[tuple[int, np.ndarray, Model]]:
+    """Yield each fold, which rows are its own, and how they are blended.
+
+    Args:
+        tables: Aligned members.
+        values: `blending_values` of them.
+        how: See `blends.blend`.
+        folds: Those that are wanted; None: all, and that of test rows.
+
+    Raises:
+        ValueError: See `blends.blend`.
+        TableError: See `blends.blend`.
+    """
+    first = next(iter(tables.values()))
+    method = how.get("method", "mean")
+    if method in LEARNT:
+        if len(how.get("weights", ())):
+            raise ValueError(f"weights are given but method is {method!r}: use weighted")
+        parts = list(teaching_rows(first))
+    else:
+        fold = first["fold"].to_numpy()
+        parts = [(k, fold == k, fold != TEST) for k in sorted({TEST, *map(int, fold)})]
+    for k, own, teachers in parts:
+        if folds is not None and k not in folds:
+            continue
+        if method in LEARNT:
+            yield k, own, _fit(tables, values, how, teachers)
+        else:
+            yield k, own, _recipe(tables, how, _weights(list(tables), how, k))
+
+
+def _weights(names: list[str], how: How, fold: int) -> dict[str, float]:
+    """Return the weights of a fold's rows that are not fitted: selected, given or equal."""
+    by_fold, given = how.get("by_fold"), how.get("weights", ())
+    if by_fold is None:
+        return given_weights(names, given, method=how.get("method", "mean"))
+    if how.get("method", "mean") not in ("mean", "rank") or len(given):
+        raise ValueError(
+            f"by_fold is given, but method is {how.get('method')!r} and weights {list(given)}: "
+            "what was selected is blended by mean or rank, without other weights"
+        )
+    own = by_fold.get(fold, {})
+    if {*own} != {*names}:
+        raise ValueError(
+            f"by_fold names {sorted(own)} for fold {fold}, but the members are {sorted(names)}: "
+            "select among these members"
+        )
+    return {name: own[name] for name in sorted(names)}
+
+
+def _fit(
+    tables: Mapping[str, pd.DataFrame], values: Values, how: How, teachers: np.ndarray
+) -> Model:
+    """Return how rows are blended, as the teachers have it."""
+    method, positive = how.get("method"), how.get("positive", "")
+    if method == "fitted":
+        found = least_log_loss(likelihoods(tables, positive)[teachers])
+        return _recipe(tables, how, dict(zip(sorted(tables), found.tolist(), strict=True)))
+    first = next(iter(tables.values()))
+    classes, codes = class_names(first), truth_codes(first)[teachers]
+    own = {name: of[teachers] for name, of in values.items()}
+    nonnegative = how.get("nonnegative", False)
+    if method == "boosted":
+        seed = how.get("seed", 0)
+        return stackers.fit_boosted_stacker(own, codes, nonnegative=nonnegative, seed=seed)
+    weights, bias = stackers.fit_logistic_stacker(
+        own,
+        codes,
+        positive=classes.index(positive) if positive else -1,
+        ridge=how.get("ridge", 1.0),
+        nonnegative=nonnegative,
+    )
+    return _recipe(tables, how, weights, dict(zip(classes, bias.tolist(), strict=True)))
+
+
+def _recipe(
+    tables: Mapping[str, pd.DataFrame],
+    how: How,
+    weights: Mapping[str, float],
+    bias: Mapping[str, float] | None = None,
+) -> Recipe:
+    exponent = how.get("exponent", 2.0)
+    if how.get("method") == "power" and not (math.isfinite(exponent) and exponent):
+        raise ValueError(f"exponent is {exponent}: use a number other than 0, or method logit")
+    return Recipe(
+        method=how.get("method", "mean"),
+        members=weights,
+        kinds={name: str(table["kind"].iloc[0]) for name, table in tables.items()},
+        classes=class_names(next(iter(tables.values()))),
+        bias=bias or {},
+        exponent=exponent,
+        rank_within_fold=how.get("rank_within_fold", False),
+        positive=how.get("positive", ""),
+    )

@@ -1,0 +1,17 @@
+from .catalogue import defaults as defaults
+from .catalogue import read_parameters as read_parameters
+from .ensemble import Ablation as Ablation
+from .ensemble import Ensemble as Ensemble
+from .predict import Predict as Predict
+from .predict import PseudoLabel as PseudoLabel
+from .prepare import Explore as Explore
+from .prepare import Prepare as Prepare
+from .report import Choose as Choose
+from .report import Explain as Explain
+from .report import External as External
+from .report import Report as Report
+from .segment import SegmentApply as SegmentApply
+from .segment import SegmentTrain as SegmentTrain
+from .tabular import Metadata as Metadata
+from .train import FindLr as FindLr
+from .train import Train as Train

@@ -1,0 +1,244 @@
+"""What every stage's parameter class can do: check, read a notebook's cell, say what is wrong."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from reprlib import Repr
+from reprlib import repr as shortened
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from melnb.params import scalars
+from melnb.params.scalars import ParameterError as ParameterError
+
+_INJECTED = "# Parameters"  # how the cell begins that papermill adds
+_COMPUTED = object()
+_RECEIVED = Repr()  # what aliases of YAML stand for may be without end
+_RECEIVED.maxlevel, _RECEIVED.maxstring, _RECEIVED.maxother, _RECEIVED.maxlong = 3, 200, 200, 60
+_RECEIVED.maxlist = _RECEIVED.maxdict = 10
+_MOST = 2**63 - 1  # a whole number of more bits fits neither NumPy nor a shard
+_WANTS_TEXT = (
+    "a text is wanted, and a {kind} came, whatever was typed: write it in quotes in a cell and in "
+    "papermill's YAML{raw}; melnb run takes it as it is typed"
+)
+_WANTS_NAME = (
+    "a name is letters, digits and _ . + -, the first of them no sign{near}; "
+    "it should match pattern"
+)
+# Safe as a folder; file systems take 255 letters, of which endings and locks have their share.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=100)]
+Confidence = Annotated[float, Field(gt=0.5, lt=1, description="of every interval")]
+
+
+class Parameters(BaseModel):
+    """What every stage's parameters can do; the fields are the subclasses'."""
+
+    # No number becomes a text: it may have been written `0123`, `1.10` or `1_0`.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    stage: ClassVar[str]
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Self:
+        """Make the parameters, or say which is wrong, what was received and what is near.
+
+        Raises:
+            ParameterError: A name is unknown or a value is refused.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                raise ParameterError(_unknown(cls, str(name)))
+        try:
+            checked = cls(**cls.settled(values))
+        except ValidationError as error:
+            raise ParameterError(_refusal(cls, error)) from None
+        for name in cls.model_fields:
+            value = getattr(checked, name)
+            if isinstance(value, int) and abs(value) > _MOST:
+                raise ParameterError(
+                    f"{cls.stage}: {name}: a whole number of more than 19 digits is none that is "
+                    f"meant (received {_RECEIVED.repr(value)})"
+                )
+        return checked
+
+    @classmethod
+    def settled(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Make of texts as they were typed what the fields want; unknown names stay as they are.
+
+        Raises:
+            ParameterError: A list or mapping is wanted, and what was typed is none.
+        """
+        made: dict[str, Any] = {}
+        for name, value in values.items():
+            field = cls.model_fields.get(str(name))
+            try:
+                made[str(name)] = scalars.settle(value, field.annotation) if field else value
+            except ValueError as error:
+                raise ParameterError(f"{cls.stage}: {name}: {error}") from None
+        return made
+
+    @classmethod
+    def from_cell(cls, cell: Mapping[str, Any]) -> Self:
+        """Make the parameters from a notebook's `globals()`.
+
+        The cells that have run (`In`) are read as well, from the last run of the `parameters` cell
+        on. What they set by a plain value (`fold = 2`) is what a person meant: a global that has
+        another value by now, for a loop, a list that grew or a result took its name, is refused.
+        A name that the stage does not know is refused where a cell does nothing but set values, for
+        papermill itself passes a misspelt name with no more than a warning.
+
+        Raises:
+            ParameterError: A name is unknown, a value is refused or is not what a cell set, or the
+                parameters cell was not run.
+        """
+        told = _read_cells(cls, cell.get("In", ()))
+        wanted = {name: cell[name] for name in cls.model_fields if name in cell}
+        unknown = {name: cell[name] for name in told if name in cell and name not in wanted}
+        lines = [
+            _changed(cls, name, told[name], cell.get(name))
+            for name in cls.model_fields
+            if name in told and repr(told[name]) != repr(cell.get(name))
+        ]
+        if lines:
+            raise ParameterError("\n".join(lines))
+        if not wanted:
+            raise ParameterError(f"{cls.stage}: no parameter is set: run the parameters cell first")
+        return cls.check({**unknown, **wanted})
+
+    def keywords(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """Return those of the values that a function has a parameter of the same name for.
+
+        It saves a notebook the listing of thirty names: `augment(images, **p.keywords(augment))`.
+        """
+        wanted = inspect.signature(function).parameters
+        return {name: getattr(self, name) for name in type(self).model_fields if name in wanted}
+
+    def plain(self) -> dict[str, Any]:
+        """Return the values as plain Python objects, as papermill and JSON take them."""
+        return self.model_dump(mode="json")
+
+
+def read_yaml(file: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping; its scalars are texts, to be settled by a stage's fields.
+
+    Raises:
+        ParameterError: The file is missing, does not parse or holds no mapping.
+    """
+    path = Path(file)
+    if not path.is_file():
+        near = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
+        raise ParameterError(f"no parameter file {path} (in that folder: {near})")
+    try:
+        values = scalars.read(path.read_bytes())
+    except ValueError as error:
+        raise ParameterError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(values, dict):
+        kind = "nothing" if scalars.is_absent(values) else type(values).__name__.lower()
+        kind = "text" if isinstance(values, str) and kind != "nothing" else kind
+        raise ParameterError(f"{path} holds {kind}, not a mapping of key: value")
+    return {str(key): value for key, value in values.items()}
+
+
+def read_pair(text: str, example: str) -> tuple[str, str]:
+    """Read `key=value`; the value is kept as it was typed.
+
+    Raises:
+        ParameterError: There is no `=`; the example is shown.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ParameterError(f"{text!r} is not key=value (write {example}, say)")
+    return key.strip(), scalars.typed(value)
+
+
+def _read_cells(cls: type[Parameters], cells: Iterable[str]) -> dict[str, Any]:
+    """Return what cells set by plain values, the last of each name.
+
+    Names that the class does not know are among them where they may be misspelt: in the cell that
+    papermill adds, and in one that sets a parameter or what is spelt like one, and does no more.
+    """
+    fields, told = cls.model_fields, dict[str, Any]()
+    for source in cells:
+        assigned = _assigned(source)
+        if fields.keys() <= assigned.keys():  # the parameters cell: what ran before it is past
+            told = {}
+        meant = source.startswith(_INJECTED) or any(
+            name in fields or difflib.get_close_matches(name, fields) for name in assigned
+        )
+        strange = meant and _COMPUTED not in assigned.values()
+        told |= {
+            name: value
+            for name, value in assigned.items()
+            if value is not _COMPUTED and (strange or name in fields)
+        }
+    return told
+
+
+def _assigned(source: str) -> dict[str, Any]:
+    """Return the names that a cell assigns and their values; whatever else it does is named ""."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return {}
+    values: dict[str, Any] = {}
+    for node in body:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=value)
+            ):
+                values[name] = _plain_value(value)
+            case _:
+                values[""] = _COMPUTED
+    return values
+
+
+def _plain_value(node: ast.expr | None) -> Any:
+    try:
+        return ast.literal_eval(node) if node else _COMPUTED
+    except (ValueError, TypeError):
+        return _COMPUTED
+
+
+def _changed(cls: type[Parameters], name: str, told: Any, now: Any) -> str:
+    plain = isinstance(now, bool | int | float | str | list | dict)
+    shown = shortened(now) if plain else f"a {type(now).__name__}"
+    return (
+        f"{cls.stage}: {name}: a cell set it to {told!r}, and it is {shown} now: run that cell "
+        "again, and give another name to what has taken this one"
+    )
+
+
+def _unknown(cls: type[Parameters], name: str) -> str:
+    near = difflib.get_close_matches(name, cls.model_fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(cls.model_fields)}"
+    return f"{cls.stage}: unknown parameter {name!r}; {hint}"
+
+
+def _refusal(cls: type[Parameters], error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"])
+        received = f" (received {_RECEIVED.repr(item['input'])})" if name else ""
+        lines.append(f"{cls.stage}: {name + ': ' if name else ''}{_problem(item)}{received}")
+    return "\n".join(lines)
+
+
+def _problem(item: Any) -> str:
+    """Say what is wrong with one value; `item` is one of pydantic's errors."""
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "string_pattern_mismatch":
+        near = re.sub(r"[^A-Za-z0-9_.+-]+", "_", str(item["input"]).strip()).lstrip("_.+-")
+        wants = _WANTS_NAME.format(near=f" ({near}, say)" if near else "")
+        return message.replace("String should match pattern", wants)
+    if item["type"] == "string_type" and not isinstance(item["input"], list | dict):
+        kind = type(item["input"])
+        raw = f", and give papermill -r {item['loc'][0]}, not -p" if len(item["loc"]) == 1 else ""
+        named = "number" if kind in (int, float) else kind.__name__
+        return _WANTS_TEXT.format(kind=named, raw=raw)
+    return message

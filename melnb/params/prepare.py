@@ -1,0 +1,105 @@
+"""What 01_explore and 02_prepare take."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from melnb.params.base import Name, Parameters
+
+Source = Literal[
+    "synthetic", "isic2016", "isic2017", "isic2018", "isic2018_task1", "ham10000", "isic2019",
+    "siim2020", "isic2024", "ph2", "folders", "csv", "kaggle_tfrecords",
+]  # fmt: skip
+
+
+class Explore(Parameters):
+    """01_explore: what is in the data?"""
+
+    stage: ClassVar[str] = "01_explore"
+    dataset: Name = Field("demo", description="name of the data")
+    source: Source = Field("synthetic", description="layout of the raw files")
+    folder: str = Field("", description="raw files; empty: made (synthetic only)")
+    columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
+    rows: int = Field(600, ge=0, description="images to use; 0: all")
+    missing: Literal["error", "drop", "keep"] = Field(
+        "error", description="rows without picture (task mask: or mask); keep: tables alone"
+    )
+    seed: int = Field(0, ge=0, description="of every random choice")
+    task: Literal["native", "melanoma", "diagnosis", "mask"] = Field(
+        "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
+    )
+    image_size: int = Field(128, ge=16, le=1024, description="pixels on a side of shown pictures")
+    per_class: int = Field(6, ge=1, le=50, description="sample pictures of each class")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+
+class Prepare(Parameters):
+    """02_prepare: one table, patient-safe folds, TFRecords."""
+
+    stage: ClassVar[str] = "02_prepare"
+    dataset: Name = Field("demo", description="name of the result")
+    source: Source = Field("synthetic", description="layout of the raw files")
+    folder: str = Field("", description="raw files; empty: made (synthetic only)")
+    applied: str = Field("", description="run of 02d_segment_apply: its pictures instead")
+    columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
+    rows: int = Field(600, ge=0, description="images to use; 0: all")
+    missing: Literal["error", "drop", "keep"] = Field(
+        "error", description="rows without picture (task mask: or mask); keep: tables alone"
+    )
+    seed: int = Field(0, ge=0, description="of every random choice")
+    task: Literal["native", "melanoma", "diagnosis", "mask"] = Field(
+        "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
+    )
+    rarest: int = Field(10, ge=0, description="task diagnosis: fewest images of a class; 0: any")
+    relabel: str = Field("", description="predictions that name unknown images; empty: none")
+    relabel_as: str = Field("nevus", description="the diagnosis given to them")
+    relabel_percentile: float = Field(5.0, ge=0, le=100, description="of the score of known ones")
+    n_folds: int = Field(
+        3, ge=0, le=50, description="folds, never splitting a patient or lesion; 0: all is test"
+    )
+    fold_column: str = Field("", description="a column of the source that gives the fold as it is")
+    fold_file: str = Field("", description="a CSV of ids and folds to use as they are")
+    image_sizes: list[int] = Field([64], description="pixels on a side; none: tables alone")
+    cleaning: Literal["none", "hairs", "constancy", "both"] = Field(
+        "none", description="hairs removed, colours as in white light, or both"
+    )
+    fit: Literal["crop", "squash", "pad"] = Field("crop", description="how a picture gets square")
+    quality: int = Field(95, ge=50, le=100, description="of the JPEGs written")
+    shard_size: int = Field(512, ge=1, description="images in a shard")
+    measure: bool = Field(True, description="skin tone and colours of each picture")
+    skip_unreadable: bool = Field(False, description="list unreadable images and go on")
+    workers: int = Field(0, ge=0, description="processes; 0: one for each core")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _pictures_are_of_one_source(self) -> Self:
+        if self.applied and (self.folder or self.columns or self.source != "synthetic"):
+            raise ValueError(
+                f"applied is {self.applied!r}, whose table names its pictures: leave source, "
+                "folder and columns as they are without it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_are_two_or_none(self) -> Self:
+        if self.n_folds == 1:
+            raise ValueError("n_folds is 1: give 2 or more, or 0 to make every image a test image")
+        if not self.n_folds and (self.fold_column or self.fold_file):
+            name = "fold_column" if self.fold_column else "fold_file"
+            raise ValueError(
+                f"n_folds is 0, which makes every image a test image: leave {name} empty"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shards_are_used_as_they_are(self) -> Self:
+        changed = {"cleaning": self.cleaning != "none", "relabel": bool(self.relabel)}
+        if self.source == "kaggle_tfrecords" and any(changed.values()):
+            name = next(name for name, given in changed.items() if given)
+            raise ValueError(
+                f"{name} is {getattr(self, name)!r}, but the shards of kaggle_tfrecords are used "
+                "as they are: prepare the JPEG files of the source instead"
+            )
+        return self

@@ -1,0 +1,173 @@
+"""What 06_report, 06b_explain, 06c_choose and 06d_external take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from melnb.params.base import Confidence, Name, Parameters
+
+
+def _check_wanted(choose: str, at: float) -> None:
+    if choose not in ("cost", "youden") and at > 1:
+        raise ValueError(f"at is {at}: a wanted {choose} is a share of at most 1")
+    if choose == "cost" and at == 0:
+        raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
+
+
+def _check_columns(columns: dict[str, str]) -> dict[str, str]:
+    ours = ("image_id", "truth", "prediction", "fold", "patient_id", "lesion_id")
+    for name in columns:
+        if name not in ours and not name.startswith("p_"):
+            raise ValueError(
+                f"{name!r} is none of our columns: write ours: theirs, and ours are "
+                f"{', '.join(ours)} and p_<class>"
+            )
+    if "prediction" in columns and any(name.startswith("p_") for name in columns):
+        raise ValueError("prediction and p_<class> are both given: leave one of them out")
+    return columns
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Runs = Annotated[list[str], BeforeValidator(_listed)]  # one may stand without brackets
+ForeignColumns = Annotated[dict[str, str], AfterValidator(_check_columns)]
+COLUMNS = "of foreign files, ours: theirs; empty: told by what they hold"
+
+
+class Report(Parameters):
+    """06_report: ROC, PR, calibration, operating point, subgroups, errors."""
+
+    stage: ClassVar[str] = "06_report"
+    run: Name = Field("demo", description="name of the result")
+    predictions: Runs = Field(
+        ["05_ensemble/demo", "04_predict/demo"],
+        min_length=1,
+        description="runs (stage/run) or CSV files: the first is reported, others compared",
+    )
+    columns: ForeignColumns = Field({}, description=COLUMNS)
+    dataset: str = Field(
+        "", description="of 02_prepare, for pictures and people; empty: the predictions' own"
+    )
+    positive: str = Field("melanoma", description="the class that is looked for")
+    # calibration
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the training, to be undone")
+    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+        "none", description="fitted out of fold, applied before all else"
+    )
+    # the operating point
+    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
+        "sensitivity", description="how the operating point is chosen"
+    )
+    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
+    chosen: str = Field("", description="operating_point.json of the explorer; wins over choose")
+    prevalence: float = Field(0.0, ge=0, lt=1, description="where it will be used; 0: the data's")
+    margin: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of non-inferiority, set before looking; 0: nothing is claimed",
+    )
+    # the rest
+    confidence: Confidence = 0.95
+    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
+    error_rate: float = Field(0.1, gt=0, lt=0.5, description="of conformal prediction sets")
+    n_errors: int = Field(12, ge=0, le=100, description="worst errors shown")
+    submission: Literal[
+        "none", "isic2016", "isic2017", "isic2018", "isic2019", "siim2020", "isic2024"
+    ] = Field("none", description="challenge whose measures and file are wanted")
+    seed: int = Field(0, ge=0, description="of resampling")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _at_fits(self) -> Self:
+        _check_wanted(self.choose, self.at)
+        return self
+
+
+class Explain(Parameters):
+    """06b_explain: where do predictions come from, and what is that explanation worth?"""
+
+    stage: ClassVar[str] = "06b_explain"
+    run: Name = Field("demo", description="name of the result")
+    trained: str = Field("demo/fold0", description="of 03_train: run/fold")
+    positive: str = Field("melanoma", description="the class that is explained")
+    threshold: float = Field(0.5, gt=0, lt=1, description="called positive at or above it")
+    # the methods
+    layer: str = Field("features", description="Grad-CAM's map: a layer, or backbone/layer")
+    score: Literal["logit", "log_odds"] = Field("logit", description="what is explained")
+    baseline: Literal["skin", "blurred", "black"] = Field(
+        "skin", description="what pictures are compared with"
+    )
+    steps: int = Field(32, ge=1, le=1024, description="of the integrated gradients")
+    # what is looked at
+    n_shown: int = Field(6, ge=1, le=12, description="hits, misses and false alarms, of each")
+    n_scored: int = Field(100, ge=4, description="images scored, half of them positive")
+    cells: int = Field(16, ge=2, le=64, description="on a side of a picture, taken out whole")
+    n_checked: int = Field(12, ge=2, description="images explained anew by destroyed networks")
+    levels: int = Field(5, ge=2, le=20, description="of destruction, the first the head alone")
+    masks: str = Field("", description="folder of lesion masks; empty: the dataset's own")
+    # the rest
+    confidence: Confidence = 0.95
+    batch_size: int = Field(32, ge=1, description="pictures at a time")
+    seed: int = Field(0, ge=0, description="of every random choice")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+
+class Choose(Parameters):
+    """06c_choose: by hand, with everything in view, which threshold?"""
+
+    stage: ClassVar[str] = "06c_choose"
+    run: Name = Field("demo", description="name of the result")
+    report: Name = Field("demo", description="of 06_report, whose predictions are shown")
+    groups: list[str] = Field(
+        ["sex", "age", "site", "skin_tone"], description="compared, where known"
+    )
+    picture_size: int = Field(96, ge=16, le=512, description="pixels on a side of the worst errors")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+
+class External(Parameters):
+    """06d_external: does it hold on images of another source?"""
+
+    stage: ClassVar[str] = "06d_external"
+    run: Name = Field("demo", description="name of the result")
+    predictions: str = Field(
+        "04_predict/demo", description="run (stage/run) or CSV file with out-of-fold rows"
+    )
+    external: Runs = Field(
+        ["04_predict/demo-elsewhere"],
+        min_length=1,
+        description="runs or CSV files of other sources, by the same networks",
+    )
+    columns: ForeignColumns = Field({}, description=COLUMNS)
+    positive: str = Field("melanoma", description="the class that is looked for")
+    # calibration
+    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+        "none", description="fitted on internal rows, applied to all sources"
+    )
+    recalibrator: Literal["temperature", "platt", "beta", "isotonic"] = Field(
+        "platt", description="fitted within each source, on its other parts"
+    )
+    # the operating point
+    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
+        "sensitivity", description="how the operating point is chosen"
+    )
+    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
+    chosen: str = Field("", description="operating_point.json of a report; wins over choose")
+    prevalence: float = Field(
+        0.0, ge=0, lt=1, description="where it will be used; 0: each source's"
+    )
+    # the rest
+    confidence: Confidence = 0.95
+    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
+    seed: int = Field(0, ge=0, description="of resampling")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _at_fits(self) -> Self:
+        _check_wanted(self.choose, self.at)
+        return self

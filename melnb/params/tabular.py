@@ -1,0 +1,72 @@
+"""What 03c_metadata takes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from melnb.params.base import Confidence, Name, Parameters
+
+Estimator = Literal[
+    "logistic", "forest", "naive_bayes", "boosting", "lightgbm", "xgboost", "catboost"
+]
+Statistic = Literal["difference", "ratio", "z", "rank", "lof", "pictures"]
+
+
+class Metadata(Parameters):
+    """03c_metadata: what can be said without looking at the picture?"""
+
+    stage: ClassVar[str] = "03c_metadata"
+    dataset: Name = Field("demo", description="of 02_prepare")
+    run: Name = Field("demo", description="name of the result")
+    features: list[str] = Field(
+        ["sex", "age", "site"], description="columns of images.csv; images_per_patient"
+    )
+    measures: bool = Field(False, description="skin tone and colours of 02_prepare, too")
+    feature_tables: list[str] = Field([], description="CSV files with more features, by image id")
+    score_runs: list[str] = Field(
+        [], description="runs or CSV files: out-of-fold scores as features"
+    )
+    compared: list[str] = Field([], description="numbers to compare within the patient")
+    statistics: list[Statistic] = Field(
+        ["difference", "ratio", "z", "rank", "lof", "pictures"],
+        min_length=1,
+        description="of compared: how they stand among the others",
+    )
+    by_site: bool = Field(False, description="compared: within the patient's site, too")
+    estimators: list[Estimator] = Field(
+        ["logistic", "forest", "naive_bayes"], min_length=1, description="averaged alike"
+    )
+    class_weights: Literal["ones", "balanced"] = Field(
+        "balanced", description="of models that take them: naive Bayes does not"
+    )
+    over: float = Field(0.0, ge=0, le=1, description="over-sample classes to this ratio; 0: none")
+    under: float = Field(0.0, ge=0, le=1, description="then under-sample to this ratio; 0: none")
+    settings: dict[Estimator, dict[str, float | int | str]] = Field(
+        {}, description="of a model, by its library's names"
+    )
+    tune: bool = Field(False, description="choose settings inside the training folds")
+    inner_folds: int = Field(3, ge=2, le=10, description="tune: parts of the training folds")
+    positive: str = Field("melanoma", description="the class that is looked for")
+    seeds: int = Field(1, ge=1, le=100, description="models of so many seeds are averaged")
+    seed: int = Field(0, ge=0, description="the first of them")
+    repeats: int = Field(5, ge=1, le=100, description="shuffles for the importance of a feature")
+    confidence: Confidence = 0.95
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @model_validator(mode="after")
+    def _there_is_something_to_learn_from(self) -> Self:
+        if not (self.features or self.measures or self.feature_tables or self.score_runs):
+            raise ValueError(
+                "features, feature_tables and score_runs are empty and measures is False: name one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _estimators_are_named_once(self) -> Self:
+        if len(set(self.estimators)) < len(self.estimators):
+            raise ValueError(f"estimators is {self.estimators}: name each once")
+        if strange := sorted(set(self.settings) - set(self.estimators)):
+            raise ValueError(f"settings names {strange[0]!r}, which is not among estimators")
+        return self

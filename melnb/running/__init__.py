@@ -1,0 +1,14 @@
+"""Who runs: one stage, many, and what stands where.
+
+The room's law: nothing up to date is computed again, and nothing finished is lost.
+
+    up_to_date    what a run reads; is a finished one what running it again would make?
+    engine        papermill's engine, which saves seldom
+    kernels       a notebook in a kernel of its own, and how it ended
+    stage         one stage: its parameters, its notebook, its folder
+    status        the state of jobs as a table
+    pipeline      many stages from a YAML file
+    snakemake     their graph, parallel, on a cluster
+    voila         the explorer as a page of its own
+    voila_server  the door of that page
+"""

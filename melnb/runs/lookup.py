@@ -1,0 +1,260 @@
+"""What earlier stages left, found by name; and where raw data lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from melnb.runs.folders import RECORD
+from melnb.runs.store import (
+    Record,
+    find_run,
+    find_table,
+    located,
+    outputs_root,
+    project_root,
+    resolve,
+)
+from melnb.tables.documents import read_run
+from melnb.tables.files import is_table
+from melnb.tables.schema import IMAGE_COLUMNS, read_images, read_table
+
+_FOLD = re.compile(r"fold(\d+)")
+_NETWORK = re.compile(r"(?:test|foreign)-by-fold(\d+)(?:-averaged)?\.csv")
+
+
+def raw_folder(folder: str, *, rows: int, seed: int, outputs: str | Path = "") -> Path:
+    """Return where the raw files are: the folder given, or that of synthetic lesions.
+
+    Args:
+        folder: As the parameters name it; empty: synthetic lesions, whose folder is named for how
+            many there are and their seed, so that another number makes another set.
+        rows: Images to use.
+        seed: Of the synthetic lesions.
+        outputs: Where runs are written.
+    """
+    if folder:
+        return resolve(folder)
+    return outputs_root(outputs) / "synthetic" / f"images{rows or 600}-seed{seed}"
+
+
+def applied_source(run: str, outputs: str | Path = "") -> tuple[str, Path]:
+    """Return the source and the file by which 02_prepare reads what 02d_segment_apply wrote.
+
+    Raises:
+        FileNotFoundError: The run is not finished.
+    """
+    return "csv", find_run("02d_segment_apply", run, outputs) / "images.csv"
+
+
+def weights_files(weights: str) -> list[Path]:
+    """Return the file that `weights` names, if it is a file of one's own.
+
+    Published ones are none: their digest is in the code, and each use is checked against it.
+    """
+    if weights in ("none", "imagenet", "noisy-student"):
+        return []
+    path = located(weights)
+    return [path.absolute()] if path.is_file() else []
+
+
+def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path]:
+    """Return fold and folder of every finished fold of a run.
+
+    Raises:
+        FileNotFoundError: Not one fold is finished.
+    """
+    home = outputs_root(outputs) / stage / run
+    numbers = sorted(int(m[1]) for m in map(_FOLD.fullmatch, _names(home)) if m)
+    if not numbers:
+        raise FileNotFoundError(f"no fold of {stage}/{run} in {home.parent}: run {stage} first")
+    return {number: find_run(stage, f"{run}/fold{number}", outputs) for number in numbers}
+
+
+def find_seeds(run: str, outputs: str | Path = "") -> dict[int, list[Path]]:
+    """Return seed and out-of-fold predictions, a file a fold, of the runs `<run>-s<seed>`.
+
+    Raises:
+        FileNotFoundError: Not one fold of one seed is finished.
+    """
+    home = outputs_root(outputs) / "03_train"
+    seeds = sorted(
+        int(m[1]) for m in map(re.compile(f"{re.escape(run)}-s(\\d+)").fullmatch, _names(home)) if m
+    )
+    if not seeds:
+        raise FileNotFoundError(f"no 03_train/{run}-s<seed> in {home.parent}: run 03_train first")
+    return {
+        seed: [
+            folder / "predictions.csv"
+            for folder in find_folds("03_train", f"{run}-s{seed}", outputs).values()
+        ]
+        for seed in seeds
+    }
+
+
+def find_tables(
+    names: Iterable[str], outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> dict[str, list[Path]]:
+    """Return the prediction files that texts name, by a label for each.
+
+    A run (`04_predict/b3`) has its out-of-fold predictions, its test predictions, or both; a CSV
+    file of anyone's is itself, labelled by its stem.
+
+    Args:
+        names: Runs and files.
+        outputs: Where runs are written.
+        reads: Told each file that is looked for, as `Run.seeks` of the run that asks.
+
+    Raises:
+        FileNotFoundError: A run is not finished or wrote no predictions, or a file is not there.
+        ValueError: Two names have one label.
+    """
+    found: dict[str, list[Path]] = {}
+    for name in names:
+        label = Path(name).stem if is_table(name) else name
+        if label in found:
+            raise ValueError(f"{name!r} and another are both called {label!r}: rename a file")
+        found[label] = _files(name, outputs, reads)
+    return found
+
+
+def find_networks(
+    name: str, outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> dict[int, Path]:
+    """Return, by fold, what each network alone said of the test rows of a run.
+
+    Args:
+        name: As of `find_tables`, or its label.
+        outputs: Where runs are written.
+        reads: As of `find_tables`.
+
+    Returns:
+        Predictions files; none of a CSV file of anyone's, or of a run that kept none.
+    """
+    stage, _, run = name.partition("/")
+    if is_table(name) or not run:  # a file's label is its stem
+        return {}
+    home = reads(find_run(stage, run, outputs) / "folds")
+    found = {int(m[1]): reads(home / m[0]) for m in map(_NETWORK.fullmatch, _names(home)) if m}
+    return dict(sorted(found.items()))
+
+
+def find_images(
+    dataset: str, outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> pd.DataFrame | None:
+    """Return the images table of a prepared dataset; None for an empty name.
+
+    Args:
+        dataset: Of 02_prepare.
+        outputs: Where runs are written.
+        reads: Told the file, as `Run.reads` of the run that asks.
+
+    Raises:
+        FileNotFoundError: The dataset was not prepared.
+    """
+    if not dataset:
+        return None
+    return read_images(reads(find_run("02_prepare", dataset, outputs) / "images.csv"))
+
+
+def join_images(folders: Iterable[Path]) -> pd.DataFrame:
+    """Return the images of prepared datasets in one table; one that is in two is the first's."""
+    tables = [read_images(folder / "images.csv") for folder in folders]
+    if not tables:
+        return pd.DataFrame(columns=list(IMAGE_COLUMNS))
+    return pd.concat(tables, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
+
+
+def learnt_datasets(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the datasets that runs learnt from: their own first, then those mixed in.
+
+    Args:
+        records: Of any runs, as `lineage` or `documents.read_run` gives them; those of training
+            count.
+    """
+    told = [r["parameters"] for r in records if str(r["stage"]).startswith("03")]
+    own = [p["dataset"] for p in told if "dataset" in p]
+    return list(dict.fromkeys([*own, *(name for p in told for name in p.get("external", ()))]))
+
+
+def predicted_dataset(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the dataset whose images the last run of a lineage predicted; empty if it is unknown.
+
+    Args:
+        records: The earliest first, as `lineage` gives them.
+    """
+    named = [r["parameters"].get("dataset", "") for r in records if str(r["stage"])[:2] != "02"]
+    return next((str(name) for name in reversed(named) if name), "")
+
+
+def own_dataset(names: Iterable[str], outputs: str | Path = "") -> str:
+    """Return the prepared dataset whose images runs predicted; empty if none is known, or left."""
+    dataset = predicted_dataset(lineage(names, outputs))
+    prepared = outputs_root(outputs) / "02_prepare" / dataset / RECORD
+    return dataset if dataset and prepared.is_file() else ""
+
+
+def find_measures(
+    dataset: str, outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> pd.DataFrame | None:
+    """Return what was measured in the pictures of a prepared dataset; None where nothing was.
+
+    Args:
+        dataset: Of 02_prepare.
+        outputs: Where runs are written.
+        reads: As of `find_tables`.
+
+    Raises:
+        FileNotFoundError: The dataset was not prepared.
+    """
+    if not dataset:
+        return None
+    path = reads(find_run("02_prepare", dataset, outputs) / "measures.csv")
+    table = read_table(path, empty=True) if path.is_file() else pd.DataFrame()
+    return table if len(table) else None
+
+
+def lineage(names: Iterable[str], outputs: str | Path = "") -> list[Record]:
+    """Return the records of runs and of all runs behind them, the earliest first.
+
+    Files that are not of a run have no record and are passed over.
+
+    Raises:
+        DamagedError: A record cannot be read: what was learnt from is not known without it.
+    """
+    found: dict[Path, Record] = {}
+    for name in names:
+        if not is_table(name):
+            _trace(outputs_root(outputs) / name, found)
+    return list(found.values())
+
+
+def _trace(folder: Path, found: dict[Path, Record]) -> None:
+    """Add a run's record behind those of the runs that it read."""
+    if folder in found or not (folder / RECORD).is_file():
+        return
+    record = read_run(folder)
+    for item in record["inputs"]:
+        path = project_root() / item["path"]
+        _trace(path if path.is_dir() else path.parent, found)
+    found[folder] = record
+
+
+def _files(name: str, outputs: str | Path, reads: Callable[[Path], Path]) -> list[Path]:
+    if is_table(name):
+        return [reads(find_table(name, outputs))]
+    stage, _, run = name.partition("/")
+    home = find_run(stage, run, outputs)
+    sought = [reads(home / file) for file in ("predictions.csv", "test.csv")]
+    files = [file for file in sought if file.is_file()]
+    if not files:
+        raise FileNotFoundError(f"no predictions.csv and no test.csv in {home}: name another run")
+    return files
+
+
+def _names(folder: Path) -> Sequence[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []

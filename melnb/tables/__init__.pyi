@@ -1,0 +1,11 @@
+from .checks import TEST as TEST
+from .overlap import met_images as met_images
+from .schema import check_folds as check_folds
+from .schema import class_names as class_names
+from .schema import read_folds as read_folds
+from .schema import read_images as read_images
+from .schema import read_predictions as read_predictions
+from .schema import write_folds as write_folds
+from .schema import write_images as write_images
+from .schema import write_predictions as write_predictions
+from .schema import write_table as write_table

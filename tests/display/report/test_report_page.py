@@ -1,0 +1,180 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from plotly.subplots import make_subplots
+
+from melnb.display import gallery
+from melnb.display.plots import decisions, discrimination
+from melnb.display.report.report_page import MOST_ROWS, Section, write_figures, write_report
+from melnb.display.threshold import threshold_explorer
+from melnb.display.threshold.threshold_explorer import ThresholdExplorer
+from melnb.evaluation.discrimination import ranking
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+class Reader(HTMLParser):
+    """Collects tags, their attributes and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script" and self.lasttag == "script":
+            self.scripts.append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def written(folder: Path, *parts: Any, **more: Any) -> str:
+    path = write_report(folder / "report.html", title="T", sections=[Section("S", *parts)], **more)
+    return path.read_text(encoding="utf-8")
+
+
+def test_every_kind_of_part_is_shown(
+    tmp_path: Path, predictions: pd.DataFrame, images: pd.DataFrame
+) -> None:
+    figure = discrimination.roc_curve(ranking.roc_curve(predictions, positive="melanoma"))
+    page = written(
+        tmp_path,
+        "A paragraph.",
+        ranking.auc(predictions, positive="melanoma"),
+        figure,
+        gallery.sample_grid(images, per_class=2, size=16),
+        ThresholdExplorer(predictions),
+        {"classes": ["other", "melanoma"], "parameters": {"image_size": 512}},
+        subtitle="of a run",
+    )
+    read = Reader(page)
+    assert '<html lang="en">' in page
+    assert '<p class="part">A paragraph.</p>' in page
+    assert read.count("table") == 2
+    assert read.count("img") == 4
+    assert [a["data-figure"] for t, a in read.tags if t == "script" and "data-figure" in a]
+    assert [a["data-explorer"] for t, a in read.tags if t == "script" and "data-explorer" in a]
+    assert '<th scope="row">parameters.image_size</th>' in page
+    assert figure.layout.width  # the notebook's own figure keeps its size
+    titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", page)
+    assert titles == ["S", "Intended use: research, not a medical device"]
+
+
+def test_the_page_asks_for_nothing_and_forbids_it(
+    tmp_path: Path, predictions: pd.DataFrame
+) -> None:
+    page = written(tmp_path, ThresholdExplorer(predictions))
+    for _, attributes in Reader(page).tags:
+        for name in ("src", "href"):
+            address = attributes.get(name) or "#"
+            assert address.startswith(("#", "data:")), address
+    assert "default-src 'none'" in page
+    assert len(page) < 200_000, "plotly.js is not in a page without a figure"
+
+
+def test_plotly_stands_in_the_file_once(tmp_path: Path, predictions: pd.DataFrame) -> None:
+    figure = decisions.score_histogram(predictions, positive="melanoma")
+    page = written(tmp_path, figure, figure, figure)
+    assert page.count("plotly.js v") == 1
+    assert 4e6 < len(page) < 6e6
+
+
+def test_the_module_is_inlined_unchanged(tmp_path: Path, predictions: pd.DataFrame) -> None:
+    page = written(tmp_path, ThresholdExplorer(predictions))
+    found = re.search(r'id="explorer-module">(.*?)</script>', page, re.DOTALL)
+    assert found
+    assert (
+        json.loads(found[1])
+        == threshold_explorer.MODULE
+        == ThresholdExplorer(predictions).view()._esm
+    )
+
+
+def test_no_text_of_the_data_reaches_the_page_raw(
+    tmp_path: Path, predictions: pd.DataFrame, images: pd.DataFrame
+) -> None:
+    harmless = Reader(written(tmp_path, "x", {"x": "x"}, pd.DataFrame({"x": ["x"]})))
+    hostile = pd.DataFrame({HOSTILE: [HOSTILE]})
+    page = write_report(
+        tmp_path / "hostile.html",
+        title=HOSTILE,
+        subtitle=HOSTILE,
+        sections=[Section(HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, hostile)],
+    ).read_text(encoding="utf-8")
+    assert Reader(page).count("script") == harmless.count("script")
+    assert Reader(page).count("img") == 0
+
+    figure = decisions.score_histogram(predictions, positive="melanoma", title=HOSTILE)
+    pictures = gallery.sample_grid(images.assign(site=HOSTILE, target=HOSTILE), size=16)
+    explorer = ThresholdExplorer(predictions, title=HOSTILE)
+    page = written(tmp_path, figure, pictures, explorer)
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+
+
+def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
+    page = written(tmp_path, pd.DataFrame({"x": np.arange(1234)}))
+    assert page.count('<th scope="row">') == MOST_ROWS
+    assert "1,034 more rows are not shown." in page
+
+
+def test_what_holds_nothing_has_no_heading(tmp_path: Path) -> None:
+    empty = [pd.DataFrame({"x": []}), go.Figure(), go.Figure(go.Scatter(x=[], y=[]))]
+    empty.append(go.Figure(go.Scatter(x=[1, 2], y=[np.nan, None])))  # all unknown
+    empty.append(go.Figure(go.Scatter(x=[np.nan], y=["mean of folds"])))  # a label alone
+    empty.append(go.Figure(go.Heatmap(x=["a"], y=["b"], z=[[None]])))
+    sections = [Section("Compared", *empty), Section("Found", *empty, "words")]
+    page = write_report(tmp_path / "report.html", title="T", sections=sections).read_text()
+    assert "Compared" not in page
+    assert "Found" in page
+    assert "data-figure=" not in page
+
+
+def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:
+    page = written(tmp_path, pd.DataFrame({"run": ["b0"], "method": ["DeLong"], "auc": [0.9]}))
+    assert "<td class=text>DeLong</td>" in page
+    assert "<td>0.900</td>" in page
+
+
+def test_panels_and_long_labels_keep_their_width_on_a_telephone(tmp_path: Path) -> None:
+    def least(figure: go.Figure) -> int:
+        found = re.findall(r"height: \d+px; min-width: (\d+)px", written(tmp_path, figure))
+        return int(found[0])
+
+    one = go.Figure(go.Scatter(x=[1, 2], y=[1, 2]))
+    three = make_subplots(cols=3).add_scatter(x=[1], y=[1], row=1, col=3)
+    labels = ["short", "two lines, of which<br>the second is longer"]
+    rows = go.Figure(go.Scatter(x=[1, 2], y=labels))
+    assert least(one) < 200
+    assert least(three) == 3 * least(one)
+    assert least(rows) - least(one) == 6 * len("the second is longer")
+
+
+def test_a_part_of_no_kind_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="cannot show int"):
+        written(tmp_path, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_are_written_beside_one_library(tmp_path: Path, predictions: pd.DataFrame) -> None:
+    figure = decisions.score_histogram(predictions, positive="melanoma")
+    paths = write_figures(tmp_path / "figures", {"scores": figure, "again": figure})
+    assert [p.name for p in paths] == ["scores.html", "again.html"]
+    names = sorted(p.name for p in (tmp_path / "figures").iterdir())
+    assert names == ["again.html", "plotly.min.js", "scores.html"]
+    assert paths[0].stat().st_size < 60_000
+    first = [path.read_bytes() for path in paths]
+    again = write_figures(tmp_path / "figures", {"scores": figure, "again": figure})
+    assert [path.read_bytes() for path in again] == first
