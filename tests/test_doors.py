@@ -65,8 +65,9 @@ def test_no_name_is_public_that_neither_notebook_nor_readme_needs() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = [code.split("```")[0] for code in readme.split("```python\n")[1:]]
     needed = set().union(*(used(path) for path in NOTEBOOKS), *(taken(code) for code in shown))
+    drawn = {("display", name) for room, name in needed if room == "evaluation"}  # `report.show`
     listed = {(room, name) for room in ROOMS for name in API["public_names"](room)}
-    assert listed <= needed
+    assert listed <= needed | drawn
 
 
 def test_a_door_loads_nothing_before_it_is_asked() -> None:

@@ -70,6 +70,24 @@ def test_cells_are_short_and_only_call(path: Path) -> None:
     assert max(lengths) <= 15
 
 
+THIN = {"06_report": 90}  # lines of code in sum, by stem
+
+
+@pytest.mark.parametrize("stem", THIN)
+def test_notebooks_are_thin_in_sum(stem: str) -> None:
+    """And what cannot be estimated is a row that says why, not a branch of the notebook."""
+    (path,) = [path for path in NOTEBOOKS if path.stem == stem]
+    cells = ["".join(cell["source"]) for cell in code_cells(path) if not tagged(cell)]
+    lengths = [sum(1 for line in cell.splitlines() if line.strip()) for cell in cells]
+    assert sum(lengths) <= THIN[stem]
+    assert max(lengths) <= 12
+    nodes = [*ast.walk(ast.parse("\n".join(cells)))]
+    assert sum(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes) <= 5
+    assert not [node for node in nodes if isinstance(node, ast.If | ast.Delete)]
+    assert not [node for node in nodes if isinstance(node, ast.alias) and node.asname]
+    assert not [cell for cell in cells if ".head(0)" in cell]
+
+
 def bound_names(node: ast.AST) -> set[str]:
     """Names that a node itself binds: assigned, gone through, opened, imported, matched, caught."""
     match node:

@@ -105,7 +105,7 @@ def test_an_external_validation_says_one_number(run_cells: Run, tmp_path: Path) 
     how = {"predictions": home, "external": [away], "calibrator": "platt", "run": "one"}
     names = run_cells("06d_external", **how, outputs=str(tmp_path / "out"))
     folder = tmp_path / "out" / "06d_external" / "one"
-    found = numbers(all_tables(folder, names["sections"]))
+    found = numbers(all_tables(folder, names["report"].sections))
     check_one_number(found)
     for source in ("internal", "away"):
         assert {"external.csv", "subgroups.csv", "classes.csv"} <= {*found[source, "AUC"]}
@@ -124,7 +124,7 @@ def test_a_report_says_one_number(run_cells: Run, tmp_path: Path) -> None:
     how = {"predictions": [first, second], "calibrator": "platt", "submission": "siim2020"}
     names = run_cells("06_report", **how, run="one", outputs=str(tmp_path / "out"))
     folder = tmp_path / "out" / "06_report" / "one"
-    found = numbers(all_tables(folder, names["parts"]))
+    found = numbers(all_tables(folder, names["report"].sections))
     check_one_number(found)
     areas = {*found[JUDGED, "AUC"]}
     assert {"metrics.csv", "subgroups.csv", "classes.csv", "official.csv", "Summary 0"} <= areas
@@ -132,8 +132,13 @@ def test_a_report_says_one_number(run_cells: Run, tmp_path: Path) -> None:
     for measure in ("sensitivity", "specificity"):
         assert points <= {*found[JUDGED, measure]}
     assert {"calibration.csv", "subgroups.csv"} <= {*found[JUDGED, "Brier score"]}
+    made = names["report"]
     versus = pd.concat(
-        [names["compared"], names["pairs"], names["as_good"].query("measure == 'AUC'")]
+        [
+            made["auc_comparison"],
+            made["comparison_matrix"],
+            made["equivalence_table"].query("measure == 'AUC'"),
+        ]
     )
     wanted = found[JUDGED, "AUC"]["metrics.csv"][0]
     for column in ("auc_first", "value_first"):

@@ -74,13 +74,9 @@ from .plots.training import learning_curves as learning_curves
 from .plots.training import pseudo_histogram as pseudo_histogram
 from .plots.training import range_test as range_test
 from .plots.training import schedule_table as schedule_table
-from .report.answers import data_answers as data_answers
-from .report.answers import model_answers as model_answers
-from .report.answers import result_answers as result_answers
-from .report.card import checklist_items as checklist_items
-from .report.card import report_card as report_card
 from .report.card import run_facts as run_facts
-from .report.card import write_card as write_card
+from .report.facts import point_facts as point_facts
+from .report.notebook_report import Report as Report
 from .report.report_page import Section as Section
 from .report.report_page import write_figures as write_figures
 from .report.report_page import write_report as write_report
@@ -89,4 +85,3 @@ from .threshold.panels import CHOICE_FILE as CHOICE_FILE
 from .threshold.panels import choice_before as choice_before
 from .threshold.panels import pictures_of as pictures_of
 from .threshold.threshold_explorer import ThresholdExplorer as ThresholdExplorer
-from .threshold.threshold_explorer import explore as explore

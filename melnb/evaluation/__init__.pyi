@@ -3,13 +3,13 @@ from .calibration.calibration_scores import (
     multiclass_calibration_scores as multiclass_calibration_scores,
 )
 from .calibration.calibrators import calibrate as calibrate
-from .calibration.calibrators import write_calibrator as write_calibrator
 from .calibration.cross_calibration import calibrate_networks as calibrate_networks
+from .calibration.cross_calibration import calibrate_run as calibrate_run
 from .calibration.cross_calibration import calibrator_comparison as calibrator_comparison
 from .calibration.cross_calibration import cross_calibrate as cross_calibrate
 from .calibration.flexible_curve import calibration_curve as calibration_curve
 from .calibration.flexible_curve import calibration_indices as calibration_indices
-from .calibration.prevalence import shift_prevalence as shift_prevalence
+from .calibration.prevalence import at_prevalence as at_prevalence
 from .calibration.reliability import reliability_table as reliability_table
 from .challenges.foreign import read_foreign as read_foreign
 from .challenges.scoring import official_scores as official_scores
@@ -23,7 +23,9 @@ from .decisions.flagged import surest_calls as surest_calls
 from .decisions.flagged import worst_errors as worst_errors
 from .decisions.locked_threshold import lock_threshold as lock_threshold
 from .decisions.locked_threshold import locked_point as locked_point
+from .decisions.locked_threshold import locked_test_points as locked_test_points
 from .decisions.locked_threshold import read_threshold as read_threshold
+from .decisions.locked_threshold import threshold_rule as threshold_rule
 from .decisions.locked_threshold import write_threshold as write_threshold
 from .decisions.net_benefit import net_benefit_table as net_benefit_table
 from .decisions.operating_point import operating_point as operating_point
@@ -49,7 +51,6 @@ from .discrimination.within_folds import cross_validated_auc as cross_validated_
 from .discrimination.within_folds import fold_comparison as fold_comparison
 from .discrimination.within_folds import mean_remark as mean_remark
 from .discrimination.within_folds import network_rows as network_rows
-from .discrimination.within_folds import where_several as where_several
 from .discrimination.within_folds import with_mean as with_mean
 from .ensembles.alignment import align as align
 from .ensembles.alignment import shared_images as shared_images
@@ -104,25 +105,14 @@ from .statistics.proportions import grouped_means as grouped_means
 from .subgroups.gaps import gap_tests as gap_tests
 from .subgroups.subgroup_levels import subgroup_columns as subgroup_columns
 from .subgroups.subgroup_metrics import subgroup_metrics as subgroup_metrics
-from .summaries import OF_LEADS as OF_LEADS
 from .summaries import called_counts as called_counts
 from .summaries import class_results as class_results
 from .summaries import cluster_column as cluster_column
-from .summaries import curves_by_fold as curves_by_fold
-from .summaries import gap_facts as gap_facts
 from .summaries import members_table as members_table
 from .summaries import most_suspicious as most_suspicious
-from .summaries import of_intervals as of_intervals
-from .summaries import of_known_patients as of_known_patients
 from .summaries import out_of_fold as out_of_fold
-from .summaries import point_facts as point_facts
 from .summaries import read_members as read_members
 from .summaries import read_networks as read_networks
-from .summaries import rival as rival
-from .summaries import run_results as run_results
 from .unjudged import unjudged_context as unjudged_context
 from .unjudged import unjudged_facts as unjudged_facts
-from .unjudged import unjudged_results as unjudged_results
-from .unjudged import where_judged as where_judged
 from .unjudged import why_unjudged as why_unjudged
-from .unjudged import without_truth as without_truth

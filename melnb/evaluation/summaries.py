@@ -1,8 +1,8 @@
-"""Short tables for a reader: members at a glance, an operating point in words, a run's results."""
+"""Members of a comparison: read, told at a glance, their rows out of fold; and a run's results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,39 +11,6 @@ from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.evaluation.statistics.intervals import percent
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.schema import check_predictions, class_names, read_predictions
-
-_MEASURES = {
-    "sensitivity": "share of positives that are flagged",
-    "specificity": "share of others that are left alone",
-    "ppv": "share of the flagged that are positive",
-    "npv": "share of the others among those left alone",
-    "number_needed_to_biopsy": "flagged for each positive among them",
-    "flagged": "share of all that are flagged",
-    "likelihood_ratio_positive": "how much a flag raises the odds",
-    "likelihood_ratio_negative": "how much its absence lowers them",
-    "accuracy": "share of all that are called rightly",
-    "balanced_accuracy": "mean of sensitivity and specificity at this threshold",
-    "youden": "sensitivity + specificity - 1",
-    "f1": "harmonic mean of sensitivity and PPV in these rows",
-    "f_beta": "the same, with sensitivity weighed {beta:g} times as much",
-    "matthews_correlation": "of flags and truths in these rows: 0 by chance, 1 at best",
-}
-_WORDS = {
-    "ppv": "PPV",
-    "npv": "NPV",
-    "likelihood_ratio_positive": "positive likelihood ratio",
-    "likelihood_ratio_negative": "negative likelihood ratio",
-    "youden": "Youden's J",
-    "f1": "F1",
-    "f_beta": "F{beta:g}",
-    "matthews_correlation": "Matthews correlation",
-}
-
-OF_LEADS = (
-    "Of a leaderboard's entry only the AUC and the number of images are known. A lead over it that "
-    "is smaller than the least lead is within the noise, the more so the less alike the two err "
-    "(correlation)."
-)
 
 
 def read_members(
@@ -187,14 +154,6 @@ def result_name(metric: str) -> str:
     return measure.replace(" ", "_").lower() + ("_one_against_the_rest" if of_whom else "")
 
 
-def rival(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
-    """Return the first other table of the same images as the first, its run named as the member."""
-    (_, first), *others = members.items()
-    ids = {*first["image_id"]}
-    alike = (table.assign(run=name) for name, table in others if {*table["image_id"]} == ids)
-    return next(alike, None)
-
-
 def cluster_column(predictions: pd.DataFrame) -> str:
     """Return the column whose images err together: patients, else lesions, else none (empty)."""
     for column in ("patient_id", "lesion_id"):
@@ -217,67 +176,6 @@ def of_known_patients(predictions: pd.DataFrame) -> pd.DataFrame:
     if "patient_id" not in predictions:
         return predictions.head(0).assign(patient_id="")
     return predictions[predictions["patient_id"].notna()]
-
-
-def curves_by_fold(
-    predictions: pd.DataFrame,
-    curve: Callable[..., pd.DataFrame],
-    *,
-    positive: str,
-    **options: float,
-) -> dict[str, pd.DataFrame]:
-    """Return a curve of all out-of-fold rows, then of each fold, by a label for each.
-
-    Without out-of-fold rows, that of the test rows. Options are the curve's: its prevalence, say.
-    """
-    rows = predictions[predictions["fold"] != TEST]
-    rows = rows if len(rows) else predictions
-    folds = sorted(rows["fold"].unique())
-    name = "out of fold" if TEST not in folds else "test"
-    curves = {name: curve(rows, positive=positive, **options)}
-    if len(folds) > 1:
-        parts = {f"fold {k}": rows[rows["fold"] == k] for k in folds}
-        curves |= {name: curve(part, positive=positive, **options) for name, part in parts.items()}
-    return curves
-
-
-def point_facts(point: pd.DataFrame) -> pd.DataFrame:
-    """Return an operating point as a table to read: a row for each measure, in words.
-
-    Args:
-        point: `operating_point.operating_point` or `locked_threshold.locked_point`.
-
-    Returns:
-        `measure`, `value`, `low`, `high`, `meaning`, `note` (the point's); before
-        `meaning`, where the rows chose the threshold that they judge, `fixed_low` and `fixed_high`:
-        at this fixed threshold.
-    """
-    row = point.iloc[0]
-    counts = " ".join(f"{name}={int(row[name])}" for name in ("tp", "fp", "tn", "fn"))
-    meaning = f"flags at or above; {counts}"
-    rows = [{"measure": "threshold", "value": row["threshold"], "meaning": meaning}]
-    rows[0] |= {"low": row["threshold_low"], "high": row["threshold_high"]}
-    if row["choose"] == "cost":
-        meaning = f"where calibrated probabilities would be cut at a cost ratio of {row['at']:g}"
-        theory = {"measure": "theoretical threshold", "value": row["theoretical_threshold"]}
-        rows.append(theory | {"meaning": meaning})
-    stated = "of positives, for which PPV, NPV, number needed, flagged and accuracy are stated"
-    rows.append({"measure": "prevalence", "value": row["prevalence"], "meaning": stated})
-    fixed = () if row["choose"] in ("threshold", "locked") else ("fixed_low", "fixed_high")
-    for name, meaning in _MEASURES.items():
-        fact = {"measure": _WORDS.get(name, name.replace("_", " ")).format(beta=row["beta"])}
-        fact |= {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
-        fact |= {end: row[f"{name}_{end}"] for end in fixed}
-        rows.append(fact | {"meaning": meaning.format(beta=row["beta"])})
-    columns = ["measure", "value", "low", "high", *fixed, "meaning", "note"]
-    return pd.DataFrame(rows, columns=columns).assign(note=row["note"])
-
-
-def gap_facts(gaps: pd.DataFrame) -> pd.DataFrame:
-    """Return `subgroups.gaps.gap_tests` to read: what could be tested, without the fine print."""
-    tested = gaps[gaps["gap"].notna()]
-    columns = ["column", "metric", "lowest", "highest", "gap", "low", "high", "p", "p_holm"]
-    return tested[[*columns, "detectable"]].reset_index(drop=True)
 
 
 def run_results(scores: pd.DataFrame, point: pd.DataFrame) -> dict[str, object]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from melnb.evaluation.summaries import most_suspicious, of_known_patients
 
 NEAR = 2  # odds within this factor of the threshold's are the first to be shown to an expert
 COLUMNS = ("measure", "value", "low", "high", "meaning", "note")
-T = TypeVar("T")
 _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _IN_PATIENT = {
     "pictures": "pictures_of_patient", "score_rank": "rank_in_patient", "score_z": "z_in_patient",
@@ -47,11 +46,6 @@ def why_unjudged(predictions: pd.DataFrame) -> str:
         "truths (a column, as columns={truth: theirs}), or report rows of the same model that "
         "have some."
     )
-
-
-def where_judged(predictions: pd.DataFrame, parts: Iterable[T]) -> list[T]:
-    """Return the parts of a page that need truths; none where no row has one."""
-    return list(parts) if predictions["truth"].notna().any() else []
 
 
 def unjudged_facts(

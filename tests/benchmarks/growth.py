@@ -20,6 +20,7 @@ from cohorts import FOLDS, POSITIVE, Cohort  # beside this file
 from melnb.data import folds as dealt
 from melnb.data.sources import catalogue, tasks
 from melnb.display.plots import decisions, discrimination
+from melnb.display.report import facts
 from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 from melnb.evaluation import patient_context, summaries
 from melnb.evaluation.calibration import (
@@ -102,7 +103,7 @@ def _reading() -> dict[str, Work]:
         "members_table, out_of_fold, rival": lambda c: (
             summaries.members_table(_members(c), **ONE),
             summaries.out_of_fold(_members(c)),
-            summaries.rival(_members(c)),
+            facts.rival(_members(c)),
         ),
         "cross_calibrate, isotonic": lambda c: cross_calibration.cross_calibrate(
             c.predictions, method="isotonic", **ONE
@@ -121,10 +122,13 @@ def _ranking() -> dict[str, Work]:
             c.predictions, **BY_PATIENT
         ),
         "roc_curve, drawn": lambda c: discrimination.roc_curve(
-            summaries.curves_by_fold(c.predictions, ranking.roc_curve, **ONE)
+            {k: ranking.roc_curve(t, **ONE) for k, t in facts.by_fold(c.predictions).items()}
         ),
         "precision_recall_curve, drawn": lambda c: discrimination.precision_recall_curve(
-            summaries.curves_by_fold(c.predictions, ranking.precision_recall_curve, **ONE)
+            {
+                k: ranking.precision_recall_curve(t, **ONE)
+                for k, t in facts.by_fold(c.predictions).items()
+            }
         ),
         "auc, lead_needed": lambda c: comparisons.lead_needed(
             ranking.auc(c.predictions, **BY_PATIENT)

@@ -76,48 +76,6 @@ def test_patients_are_preferred_to_lesions_and_unknown_ones_do_not_count() -> No
     assert summaries.cluster_column(table.assign(patient_id="p")) == "patient_id"
 
 
-def test_curves_are_of_the_pool_and_of_each_fold() -> None:
-    table = predictions(folds=3)
-    curves = summaries.curves_by_fold(table, ranking.roc_curve, positive="melanoma")
-    assert list(curves) == ["out of fold", "fold 0", "fold 1", "fold 2"]
-    pd.testing.assert_frame_equal(
-        curves["fold 1"], ranking.roc_curve(table[table["fold"] == 1], positive="melanoma")
-    )
-    one = summaries.curves_by_fold(table.assign(fold=-1), ranking.roc_curve, positive="melanoma")
-    assert list(one) == ["test"]
-
-
-def test_the_facts_of_a_point_are_its_numbers() -> None:
-    table = predictions()
-    point = operating_point.operating_point(
-        table, positive="melanoma", choose="sensitivity", at=0.8
-    )
-    facts = summaries.point_facts(point).set_index("measure")
-    for words, name in (
-        ("sensitivity", "sensitivity"),
-        ("PPV", "ppv"),
-        ("number needed to biopsy", "number_needed_to_biopsy"),
-        ("F2", "f_beta"),
-        ("Youden's J", "youden"),
-    ):
-        assert facts.loc[words, "value"] == point[name].iloc[0]
-        assert facts.loc[words, "low"] == point[f"{name}_low"].iloc[0]
-    assert facts.loc["prevalence", "value"] == point["prevalence"].iloc[0]
-    assert (facts["note"] == point["note"].iloc[0]).all()
-    assert f"tp={point['tp'].iloc[0]}" in facts.loc["threshold", "meaning"]
-    assert not facts.index.str.contains("_").any()
-    assert "theoretical threshold" not in facts.index
-
-
-def test_the_facts_of_a_cost_bring_the_threshold_of_theory() -> None:
-    point = operating_point.operating_point(
-        predictions(), positive="melanoma", choose="cost", at=19, beta=0.5
-    )
-    facts = summaries.point_facts(point).set_index("measure")
-    assert facts.loc["theoretical threshold", "value"] == pytest.approx(0.05)
-    assert "0.5 times" in facts.loc["F0.5", "meaning"]
-
-
 def test_results_are_those_of_the_pooled_rows() -> None:
     table = predictions()
     scores = ranking.metrics_by_fold(table, positive="melanoma", draws=50)
@@ -131,26 +89,9 @@ def test_results_are_those_of_the_pooled_rows() -> None:
     assert summaries.run_results(single, point)["auc"] == results["auc"]
 
 
-def test_a_rival_has_the_same_images() -> None:
-    first = predictions()
-    other = summaries.rival({"a": first, "few": first.head(3), "b": first})
-    assert other is not None
-    assert set(other["run"]) == {"b"}
-    assert summaries.rival({"a": first, "few": first.head(3)}) is None
-    assert summaries.rival({"a": first}) is None
-
-
 def test_rows_of_known_patients() -> None:
     table = pd.DataFrame({"image_id": ["a", "b"], "patient_id": ["x", None]})
     assert summaries.of_known_patients(table)["image_id"].tolist() == ["a"]
     without = summaries.of_known_patients(table[["image_id"]])
     assert without.empty
     assert "patient_id" in without
-
-
-def test_gap_facts_leave_out_what_was_not_tested() -> None:
-    columns = ["column", "metric", "lowest", "highest", "low", "high", "p", "p_holm", "detectable"]
-    gaps = pd.DataFrame([dict.fromkeys(columns, 0.5)] * 2).assign(gap=[0.1, None], note="long")
-    facts = summaries.gap_facts(gaps)
-    assert facts["gap"].tolist() == [0.1]
-    assert "note" not in facts

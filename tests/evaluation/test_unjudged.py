@@ -71,14 +71,11 @@ def test_where_every_truth_is_known_nothing_is_said() -> None:
     assert unjudged.unjudged_results(facts) == {}
     assert unjudged.why_unjudged(rows) == ""
     assert unjudged.unjudged_context(rows, positive="melanoma").empty
-    assert unjudged.where_judged(rows, ["a"]) == ["a"]
 
 
 def test_why_the_rest_is_missing() -> None:
     assert unjudged.why_unjudged(table()).startswith("None of 300 rows has a truth.")
     assert unjudged.why_unjudged(table(100)).startswith("200 of 300 rows have no truth")
-    assert unjudged.where_judged(table(), ["a"]) == []
-    assert unjudged.where_judged(table(1), ["a"]) == ["a"]
 
 
 def test_the_most_suspicious_stand_among_their_patients_pictures() -> None:

@@ -91,8 +91,8 @@ def _top(tables: Mapping[str, pd.DataFrame]) -> float:
 def operating_point(
     point: pd.DataFrame,
     *,
-    roc: pd.DataFrame,
-    precision_recall: pd.DataFrame,
+    roc: marks.Tables,
+    precision_recall: marks.Tables,
     positive: str,
     title: str = "Operating point",
 ) -> go.Figure:
@@ -100,12 +100,13 @@ def operating_point(
 
     Args:
         point: `operating_point.operating_point`.
-        roc: `ranking.roc_curve`.
-        precision_recall: `ranking.precision_recall_curve`.
+        roc: `ranking.roc_curve`; of several by label, the first.
+        precision_recall: `ranking.precision_recall_curve`, as well.
         positive: The class looked for.
         title: Of the figure.
     """
     row = point.iloc[0]
+    roc, precision_recall = marks.first_table(roc), marks.first_table(precision_recall)
     words = f"{title}: threshold {row['threshold']:.4g}"
     heads = ("ROC curve", "Precision–recall curve", "Confusion matrix")
     figure = make_subplots(cols=3, subplot_titles=heads, horizontal_spacing=0.09)
@@ -195,16 +196,16 @@ def unjudged_scores(
     bins: int = 60,
     title: str = "Scores of rows without a truth",
 ) -> go.Figure:
-    """Draw the scores of a class, of whatever rows.
+    """Draw the scores of a class, of rows without a truth.
 
     Args:
-        predictions: Predictions table: `unjudged.without_truth`.
+        predictions: Predictions table; rows with a truth are left out.
         positive: The class looked for.
         threshold: Marked when given, and known.
         bins: Bars across; of equal width on the axis that is drawn.
         title: Of the figure.
     """
-    scores = predictions[f"p_{positive}"].reset_index(drop=True)
+    scores = predictions.loc[predictions["truth"].isna(), f"p_{positive}"].reset_index(drop=True)
     figure = go.Figure(layout=theme.layout(title, "Score", "Share of the rows"))
     if scores.empty:
         return figure

@@ -46,17 +46,18 @@ def precision_recall_curve(
 
     Args:
         tables: `ranking.precision_recall_curve`, or several by label.
-        prevalence: That of the curve, the precision of chance; drawn when given.
+        prevalence: That of the curve, the precision of chance; drawn when given; 0: the point's.
         point: `operating_point.operating_point`, marked when given.
         title: Of the figure.
     """
     figure = marks.square_figure(title, "Recall (sensitivity)", "Precision (PPV)")
+    if prevalence == 0 and point is not None:
+        prevalence = float(point["prevalence"].iloc[0])
     if prevalence is not None:
         marks.add_chance(figure, (prevalence, prevalence), f"chance: prevalence {prevalence:.2g}")
     marks.add_curves(figure, tables, "recall", "precision")
     if point is not None:
-        first = tables if isinstance(tables, pd.DataFrame) else next(iter(tables.values()))
-        marks.add_point(figure, *on_precision_recall(point, first), point)
+        marks.add_point(figure, *on_precision_recall(point, marks.first_table(tables)), point)
     return figure
 
 

@@ -51,6 +51,11 @@ def interval_figure(
     return figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
 
 
+def first_table(tables: Tables) -> pd.DataFrame:
+    """Return the table, or the first of several."""
+    return tables if isinstance(tables, pd.DataFrame) else next(iter(tables.values()))
+
+
 def square_figure(title: str, x: str, y: str) -> go.Figure:
     """Make an empty figure of two shares, both from 0 to 1."""
     width, height = theme.SQUARE

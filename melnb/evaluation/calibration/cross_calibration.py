@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from melnb.evaluation.calibration.calibrators import (
     calibrate,
     fit_calibrator,
     fit_values,
+    write_calibrator,
 )
 from melnb.evaluation.calibration.prevalence import (
     class_values,
@@ -30,9 +32,10 @@ from melnb.evaluation.calibration.reliability import (
     proper_scores,
     resampled_bins,
 )
-from melnb.evaluation.discrimination.within_folds import Networks
+from melnb.evaluation.discrimination.within_folds import Networks, with_mean
 from melnb.evaluation.rows import absent_interval, crossfit_parts
 from melnb.tables.checks import TEST, TableError
+from melnb.tables.schema import write_predictions
 
 
 def cross_calibrate(
@@ -104,6 +107,46 @@ def calibrate_networks(
         fold: calibrate(table, fitted[fold if whole and fold in fitted else TEST])
         for fold, table in networks.items()
     }
+
+
+def calibrate_run(
+    predictions: pd.DataFrame,
+    networks: Networks,
+    *,
+    method: Method,
+    smoothing: float,
+    positive: str,
+    folder: str | Path,
+) -> tuple[dict[str, pd.DataFrame], Networks]:
+    """Return predictions as they came and, if that was asked for, calibrated; and their networks.
+
+    Test rows become the mean of the calibrated networks, where these are known. What was calibrated
+    is written as `predictions.csv`, and the calibrator of test rows as `calibrator.json`.
+
+    Args:
+        predictions: Predictions table.
+        networks: Fold and predictions of the network that was trained without it.
+        method: See `cross_calibrate`; `none` without a smoothing: nothing is done, or written.
+        smoothing: Of the labels that the network was trained on.
+        positive: The class looked for.
+        folder: Of both files.
+
+    Returns:
+        The versions by name, the last to be reported; each network's predictions, as that one is.
+    """
+    versions = {"as they came": predictions}
+    if method == "none" and not smoothing:
+        return versions, networks
+    calibrated, frozen = cross_calibrate(
+        predictions, method=method, positive=positive, smoothing=smoothing
+    )
+    each = calibrate_networks(
+        predictions, networks, method=method, positive=positive, smoothing=smoothing
+    )
+    calibrated = with_mean(calibrated, each)
+    write_predictions(calibrated, Path(folder) / "predictions.csv")
+    write_calibrator(frozen, Path(folder) / "calibrator.json")
+    return versions | {"calibrated": calibrated}, each
 
 
 def calibrator_comparison(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from melnb.evaluation.rows import binary_rows, row_clusters
 from melnb.evaluation.statistics.intervals import normal_quantile
 from melnb.evaluation.statistics.logistic import expit
 from melnb.tables.checks import TEST, TableError
-from melnb.tables.schema import check_predictions, class_names
+from melnb.tables.schema import check_predictions, class_names, write_predictions
 
 # Rows with a probability: scores refused, logits that are finite, label smoothing undone.
 
@@ -196,6 +197,27 @@ def shift_prevalence(
     return with_values(
         predictions, classes, _weighed(class_values(predictions), new / old), run=run
     )
+
+
+def at_prevalence(
+    predictions: pd.DataFrame, *, positive: str, prevalence: float, path: str | Path
+) -> pd.DataFrame:
+    """Return predictions as they would be where they will be used, and write them to a file.
+
+    As they are, and no file, where that place is not named (a prevalence of 0) or is nothing to
+    them (scores).
+
+    Args:
+        predictions: Predictions table.
+        positive: The class looked for.
+        prevalence: See `shift_prevalence`.
+        path: Of the CSV file.
+    """
+    if not prevalence or (predictions["kind"] == "score").any():
+        return predictions
+    moved = shift_prevalence(predictions, positive=positive, prevalence=prevalence)
+    write_predictions(moved, path)
+    return moved
 
 
 def shifted_probability(

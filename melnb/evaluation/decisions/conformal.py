@@ -156,9 +156,21 @@ def coverage_by_group(
 
 
 def coverage_by_groups(
-    sets: pd.DataFrame, groups: pd.DataFrame, *, confidence: float = 0.95, cluster: str = ""
+    sets: pd.DataFrame,
+    groups: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    cluster: str = "",
+    smallest: int = 0,
 ) -> pd.DataFrame:
     """Return `coverage_by_group` of every column of groups, one below the other.
+
+    Args:
+        sets: `prediction_sets`.
+        groups: A table with `image_id` and columns of levels.
+        confidence: Of the interval.
+        cluster: As in `coverage_by_class`.
+        smallest: Fewest images of a class in a level; those of fewer are left out.
 
     Returns:
         `column`, `level`, then the columns of `coverage_by_class`.
@@ -170,7 +182,10 @@ def coverage_by_groups(
         .assign(column=column)
         for column in groups.columns.drop("image_id")
     ]
-    return pd.concat(made, ignore_index=True)[by_class] if made else pd.DataFrame(columns=by_class)
+    if not made:
+        return pd.DataFrame(columns=by_class)
+    table = pd.concat(made, ignore_index=True)[by_class]
+    return table[table["n"] >= smallest]
 
 
 def _coverage(

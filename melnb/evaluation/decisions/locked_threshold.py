@@ -20,8 +20,14 @@ from melnb.evaluation.decisions.operating_point import (
     run_name,
 )
 from melnb.evaluation.decisions.thresholds import check_prevalence
-from melnb.evaluation.discrimination.within_folds import count_networks
+from melnb.evaluation.discrimination.within_folds import (
+    Networks,
+    count_networks,
+    mean_remark,
+    network_rows,
+)
 from melnb.evaluation.rows import binary_rows
+from melnb.evaluation.summaries import cluster_column
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.documents import DamagedError, read_json
 from melnb.tables.files import replacing
@@ -173,6 +179,71 @@ def locked_point(
     point |= {"choose": "locked", "at": threshold}
     point |= {"theoretical_threshold": math.nan, "positive": facts["positive"]}
     return pd.DataFrame([point | {"run": run_name(predictions)}])
+
+
+def threshold_rule(choose: str, at: float, *, chosen: str | Path | None = None) -> dict[str, Any]:
+    """Return how a threshold is chosen: `choose` and `at`, of `operating_point`.
+
+    Args:
+        choose: How, unless it was chosen already.
+        at: The wanted value.
+        chosen: A file of `write_threshold`, which wins; None: there is none.
+    """
+    if chosen is None:
+        return {"choose": choose, "at": at}
+    return {"choose": "threshold", "at": read_threshold(chosen)["threshold"]}
+
+
+NETWORKS_ALONE, ONE_SCORE, THEIR_MEAN = "network by network", "one score each", "mean of networks"
+
+
+def locked_test_points(
+    predictions: pd.DataFrame,
+    *,
+    networks: Networks,
+    point: pd.DataFrame,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what the locked threshold does on test rows whose truth is known.
+
+    An out-of-fold row was judged by one network, so each network judges test rows alone; that of
+    their mean stands below, since at a threshold that was not chosen for it it flags otherwise.
+
+    Args:
+        predictions: Predictions table, all its rows.
+        networks: Fold and predictions of the network that was trained without it; none: the rows
+            are judged as they come.
+        point: `operating_point`, which is locked.
+        confidence: Of the intervals.
+        seed: Of the resampling.
+
+    Returns:
+        The columns of `locked_point` and `judged` (how), a row for each way. None where no test row
+        has a truth; where no row is out of fold, none that `point` itself is.
+    """
+    test = predictions[(predictions["fold"] == TEST) & predictions["truth"].notna()]
+    foreign = bool((predictions["fold"] == TEST).all())
+    ways = {NETWORKS_ALONE if networks else ONE_SCORE: network_rows(test, networks)}
+    if foreign and not networks:
+        ways = {}
+    elif networks and not foreign:
+        ways[THEIR_MEAN] = test
+    name = run_name(predictions)
+    remark = mean_remark({name: test}, {name: networks})
+    locked = lock_threshold(point)
+    rows = [
+        locked_point(
+            own, locked=locked, confidence=confidence, cluster=cluster_column(own), seed=seed
+        ).assign(judged=way)
+        for way, own in ways.items()
+        if len(own)
+    ]
+    if not rows:
+        return pd.DataFrame(columns=[*point.columns, "judged"])
+    points = pd.concat(rows, ignore_index=True)
+    notes = [". ".join(filter(None, (note, remark))) for note in points["note"]]
+    return points.assign(note=notes)
 
 
 def _of_images(point: Mapping[str, Any], networks: int) -> dict[str, Any]:

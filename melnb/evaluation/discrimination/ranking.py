@@ -234,7 +234,7 @@ def parts_by_fold(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def auc_comparison(
-    tables: Mapping[str, pd.DataFrame],
+    members: Mapping[str, pd.DataFrame],
     *,
     positive: str,
     confidence: float = 0.95,
@@ -245,7 +245,7 @@ def auc_comparison(
     The difference is paired: both scores are of the same images, and DeLong's covariance counts.
 
     Args:
-        tables: Name of each run and its predictions; the first is compared with the others.
+        members: Name of each and its predictions; the first is compared with the others.
         positive: The class looked for.
         confidence: Of the intervals.
         cluster: A column whose images err together.
@@ -254,7 +254,7 @@ def auc_comparison(
         A row per other run: `first`, `second`, `auc_first`, `auc_second`, `difference`, `se`,
         `low`, `high`, `z`, `p`, `p_holm` (for the number of others), `n`, `positives`, `note`.
     """
-    (name, first), *others = tables.items()
+    (name, first), *others = members.items()
     reference = binary_rows(first, positive=positive)
     made = []
     for other, second in others:

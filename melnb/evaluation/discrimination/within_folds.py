@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -146,7 +146,6 @@ def _values(rows: pd.DataFrame, table: pd.DataFrame, fold: int) -> np.ndarray:
     return found
 
 
-T = TypeVar("T")
 WITHIN, POOLED = "within folds", "pooled"
 COMPARISON_COLUMNS = (
     "first", "second", "auc_first", "auc_second", "difference", "se", "low", "high", "sd",
@@ -179,12 +178,6 @@ def cross_validated_auc(
     within = _within(rows, **how).assign(rows=WITHIN)
     pooled = auc_estimate(rows, **how).assign(rows=POOLED)
     return pd.concat([within, pooled], ignore_index=True)[["rows", *ESTIMATE_COLUMNS]]
-
-
-def where_several(predictions: pd.DataFrame, parts: Iterable[T]) -> list[T]:
-    """Return the parts of a page that hold folds against each other; none where there is one."""
-    folds = predictions.loc[predictions["fold"] != TEST, "fold"].nunique()
-    return list(parts) if folds > 1 else []
 
 
 def influence_error(

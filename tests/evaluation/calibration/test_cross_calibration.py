@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from melnb.evaluation.calibration.calibrators import calibrate, fit_calibrator
-from melnb.evaluation.calibration.cross_calibration import calibrator_comparison, cross_calibrate
+from melnb.evaluation.calibration.cross_calibration import (
+    calibrate_networks,
+    calibrate_run,
+    calibrator_comparison,
+    cross_calibrate,
+)
 from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.tables.checks import TEST, TableError
 
@@ -129,3 +135,29 @@ def test_test_rows_alone_compare_no_calibrators(binary: Make) -> None:
     compared = calibrator_comparison(table, positive="melanoma", draws=20)
     assert (compared["note"] == "not estimable: no row is out of fold").all()
     assert len(compared) == 5
+
+
+def test_a_run_is_calibrated_with_its_networks_where_that_is_asked_for(
+    stretched: Make, tmp_path: Path
+) -> None:
+    table = stretched(800, folds=5)
+    test = table["fold"] == 4
+    table["fold"] = table["fold"].where(~test, TEST)
+    networks = {0: table[test], 1: table[test].assign(p_melanoma=0.3, p_other=0.7)}
+    how: dict[str, Any] = {"positive": "melanoma", "smoothing": 0.0}
+    versions, same = calibrate_run(table, networks, method="none", folder=tmp_path, **how)
+    assert list(versions) == ["as they came"]
+    assert versions["as they came"] is table
+    assert same is networks
+    assert not [*tmp_path.iterdir()]
+    versions, each = calibrate_run(table, networks, method="platt", folder=tmp_path, **how)
+    assert list(versions) == ["as they came", "calibrated"]
+    wanted = calibrate_networks(table, networks, method="platt", **how)
+    for fold, own in each.items():
+        pd.testing.assert_frame_equal(own, wanted[fold])
+    made = versions["calibrated"]
+    mean = (each[0]["p_melanoma"].to_numpy() + each[1]["p_melanoma"].to_numpy()) / 2
+    assert made.loc[test, "p_melanoma"].to_numpy() == pytest.approx(mean)
+    alone, _ = cross_calibrate(table, method="platt", **how)
+    assert made.loc[~test, "p_melanoma"].equals(alone.loc[~test, "p_melanoma"])
+    assert {path.name for path in tmp_path.iterdir()} == {"predictions.csv", "calibrator.json"}

@@ -1,6 +1,7 @@
 """The shift by hand and back again; the prevalence of rows whose truth is hidden."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from melnb.evaluation.calibration.prevalence import (
+    at_prevalence,
     class_values,
     estimated_prevalence,
     shift_prevalence,
@@ -17,6 +19,7 @@ from melnb.evaluation.calibration.prevalence import (
 )
 from melnb.evaluation.rows import binary_rows
 from melnb.tables.checks import TEST, TableError
+from melnb.tables.schema import read_predictions
 
 Make = Callable[..., pd.DataFrame]
 MANY = {"melanoma": 0.2, "nevus": 0.3, "bcc": 0.1, "ak": 0.1, "bkl": 0.1, "df": 0.1, "vasc": 0.1}
@@ -178,3 +181,15 @@ def test_many_classes_are_estimated(many: Make) -> None:
     assert (made["low"] < made["value"]).all()
     assert (made["value"] < made["high"]).all()
     assert made["value"].to_numpy() == pytest.approx(true[made["class"]].to_numpy(), abs=0.05)
+
+
+def test_a_place_that_is_named_moves_probabilities_alone(stretched: Make, tmp_path: Path) -> None:
+    table, path = stretched(100), tmp_path / "moved.csv"
+    how = {"positive": "melanoma", "path": path}
+    assert at_prevalence(table, prevalence=0, **how) is table
+    ranks = table.assign(kind="score")
+    assert at_prevalence(ranks, prevalence=0.02, **how) is ranks
+    assert not path.exists()
+    moved = at_prevalence(table, prevalence=0.02, **how)
+    assert moved.equals(shift_prevalence(table, positive="melanoma", prevalence=0.02))
+    assert len(read_predictions(path)) == 100

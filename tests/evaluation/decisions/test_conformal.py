@@ -203,3 +203,7 @@ def test_coverage_of_every_group_is_that_of_each(folded: pd.DataFrame) -> None:
         assert part["value"].tolist() == alone["value"].tolist()
         assert part["level"].astype(str).tolist() == alone[column].astype(str).tolist()
     assert conformal.coverage_by_groups(sets, groups[["image_id"]]).empty
+    most = int(table["n"].max())
+    few = conformal.coverage_by_groups(sets, groups, smallest=most)
+    assert (few["n"] == most).all()
+    assert len(few)

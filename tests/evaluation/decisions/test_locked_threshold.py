@@ -143,3 +143,36 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         {"threshold": math.nextafter(1.0, 2.0), "positive": "melanoma"}, path
     )
     assert locked_threshold.read_threshold(nothing)["threshold"] > 1
+
+
+def test_a_file_wins_over_the_ways_of_choosing(both: pd.DataFrame, tmp_path: Path) -> None:
+    assert locked_threshold.threshold_rule("ppv", 0.3) == {"choose": "ppv", "at": 0.3}
+    point = operating_point.operating_point(both, positive="melanoma", at=0.9)
+    locked = locked_threshold.lock_threshold(point)
+    path = locked_threshold.write_threshold(locked, tmp_path / "threshold.json")
+    rule = locked_threshold.threshold_rule("ppv", 0.3, chosen=path)
+    assert rule == {"choose": "threshold", "at": locked["threshold"]}
+
+
+def test_test_rows_are_judged_network_by_network_and_by_the_mean(both: pd.DataFrame) -> None:
+    point = operating_point.operating_point(both, positive="melanoma", at=0.9)
+    locked, test = locked_threshold.lock_threshold(point), both[both["fold"] == -1]
+    networks = {0: test, 1: test.assign(p_melanoma=0.99, p_other=0.01)}
+    points = locked_threshold.locked_test_points(both, networks=networks, point=point, seed=1)
+    assert points["judged"].tolist() == ["network by network", "mean of networks"]
+    alone = locked_threshold.locked_point(test, locked=locked, seed=1)
+    assert points["flagged"].iloc[1] == alone["flagged"].iloc[0]
+    assert points["flagged"].iloc[0] == pytest.approx((alone["flagged"].iloc[0] + 1) / 2)
+    single = locked_threshold.locked_test_points(both, networks={}, point=point)
+    assert single["judged"].tolist() == ["one score each"]
+    assert "If it is a mean of networks" in single["note"].iloc[0]
+
+
+def test_rows_that_the_point_is_of_are_not_judged_again(both: pd.DataFrame) -> None:
+    test = both.assign(fold=-1)
+    given = operating_point.operating_point(test, positive="melanoma", choose="threshold", at=0.4)
+    points = locked_threshold.locked_test_points(test, networks={0: test}, point=given)
+    assert points["judged"].tolist() == ["network by network"]
+    assert locked_threshold.locked_test_points(test, networks={}, point=given).empty
+    bare = both.assign(truth=both["truth"].where(both["fold"] != -1))
+    assert locked_threshold.locked_test_points(bare, networks={}, point=given).empty

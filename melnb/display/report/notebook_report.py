@@ -1,0 +1,484 @@
+"""The report of a notebook: each cell shows a number and its picture, and the page collects them.
+
+`report.show(evaluation.roc_curve, "Curves")` calls the function with those of the report's values
+that it takes by name (`predictions`, `positive`, `confidence` …), draws it by the picture of the
+same name in `display`, and keeps both for the section "Curves" of the page. A cell that is run
+again replaces what it kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from melnb import display
+from melnb.display import cells
+from melnb.display.report import answers, card
+from melnb.display.report.facts import by_fold, gap_facts, point_facts, rival
+from melnb.display.report.report_page import Part, Section, write_figures, write_report
+from melnb.display.threshold.panels import pictures_of
+from melnb.display.threshold.threshold_explorer import (
+    NothingToExplore,
+    ThresholdExplorer,
+    explore,
+)
+from melnb.evaluation.summaries import (
+    class_results,
+    cluster_column,
+    of_intervals,
+    of_known_patients,
+    out_of_fold,
+    run_results,
+)
+from melnb.evaluation.unjudged import unjudged_results
+from melnb.tables.checks import TEST
+from melnb.tables.schema import write_table
+
+Shows = Literal["figure", "table", "both"]
+
+NUMBERS = {
+    "point": "operating_point", "by_fold": "metrics_by_fold", "sets": "prediction_sets",
+    "roc": "roc_curve", "precision_recall": "precision_recall_curve",
+}  # fmt: skip
+"""Arguments that are an earlier number of the report, and which."""
+
+_PROBABILITIES = {
+    "net_benefit_table": "A decision curve", "reliability_table": "Calibration",
+    "calibration_scores": "Calibration", "calibration_curve": "A calibration curve",
+    "calibration_indices": "A calibration curve",
+    "multiclass_calibration_scores": "Calibration of all classes",
+}  # fmt: skip
+NOTHING = "nothing to show of these rows"
+_SEVERAL_FOLDS = ("fold_dispersion", "cross_validated_auc")  # they say nothing of one
+_OF_LEADS = (
+    "Of a leaderboard's entry only the AUC and the number of images are known. A "
+    "lead over it that is smaller than the least lead is within the noise, the more so the less "
+    "alike the two err (correlation)."
+)
+_READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame]]] = {
+    "gap_tests": lambda gaps: [gap_facts(gaps)],
+    "context_scores": lambda scores: [scores.nlargest(10, "score_z")],
+    "locked_test_points": lambda points: [
+        point_facts(points.iloc[[k]]) for k in range(len(points))
+    ],
+}
+"""How tables are read of which all would be too much."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a function returned.
+
+    Attributes:
+        value: A table, or tables by label.
+        csv: The file's name, without the suffix; empty: it is not written.
+        lack: Why it could not be made; empty: it could.
+    """
+
+    value: Any
+    csv: str = ""
+    lack: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a cell gives to the page.
+
+    Attributes:
+        section: The heading under which it stands; empty: it is not on the page.
+        parts: In reading order.
+        figure: Written as a file, too.
+        always: Whether its section stands where no row has a truth.
+    """
+
+    section: str
+    parts: tuple[Part, ...]
+    figure: go.Figure | None = None
+    always: bool = False
+
+
+class Words(str):
+    """A sentence that a cell shows, without quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Parts(tuple[Any, ...]):
+    """What a cell shows, one below the other."""
+
+    __slots__ = ()
+
+    def _ipython_display_(self) -> None:
+        cells.show(*self)
+
+
+class Report:
+    """What a notebook shows of predictions, collected for one page, its CSVs and its figures.
+
+    Args:
+        kept: Where it is collected: a notebook gives the run's own (`job.figures`), which stays
+            when the cell that makes the report is run again.
+        members: Name and predictions of each run, all rows; the first is reported.
+        shared: What functions may ask for by name: `positive`, `confidence`, `seed`, `prevalence`,
+            `groups`, `images`, `open_picture` and whatever else. The report adds `members` and
+            `predictions` (the first member's), of their out-of-fold rows; `cluster`, the column
+            whose images err together; `threshold`, of the operating point once it is known; and
+            `NUMBERS`.
+    """
+
+    def __init__(
+        self, kept: dict[str, Any], members: Mapping[str, pd.DataFrame], **shared: Any
+    ) -> None:
+        judged = out_of_fold(members)
+        self.predictions = next(iter(judged.values()))
+        self._shared = {"members": judged, "predictions": self.predictions, **shared}
+        self._judged = bool(next(iter(members.values()))["truth"].notna().any())
+        self._numbers: dict[str, Number] = kept.setdefault("numbers", {})
+        self._shown: dict[str, Shown] = kept.setdefault("shown", {})
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the number of a name: a table, or tables by label.
+
+        Raises:
+            KeyError: It was not made.
+        """
+        return self._number(name).value
+
+    @property
+    def threshold(self) -> float:
+        """That of the operating point; NaN where none can be chosen."""
+        return float(self["operating_point"]["threshold"].iloc[0])
+
+    @property
+    def folds(self) -> dict[str, pd.DataFrame]:
+        """All out-of-fold rows, and those of each fold, by label."""
+        return by_fold(self.predictions)
+
+    @property
+    def known_patients(self) -> pd.DataFrame:
+        """The rows whose patient is known."""
+        return of_known_patients(self.predictions)
+
+    @property
+    def intervals(self) -> str:
+        """How wide every interval is, and what counts as independent in it, in words."""
+        return of_intervals(cluster_column(self.predictions), self._shared["confidence"])
+
+    @property
+    def sections(self) -> list[Section]:
+        """Those of the page, in the order of the cells."""
+        titles = dict.fromkeys(shown.section for shown in self._shown.values() if shown.section)
+        made = []
+        for title in titles:
+            own = [shown for shown in self._shown.values() if shown.section == title]
+            if self._judged or any(shown.always for shown in own):
+                made.append(Section(title, *_once(part for shown in own for part in shown.parts)))
+        return made
+
+    def number(
+        self,
+        function: Callable[..., Any],
+        *,
+        over: Mapping[str, pd.DataFrame] | None = None,
+        csv: str = "",
+        **options: Any,
+    ) -> Any:
+        """Return what a function makes of the report's values, kept under its name.
+
+        Args:
+            function: Of `evaluation`.
+            over: Predictions by label, to make one of each; None: one of the report's.
+            csv: The name of its file.
+            options: Instead of the report's values, or beside them.
+
+        Raises:
+            TypeError: The function takes no such option.
+        """
+        _check_options(options, function)
+        return self._made(function, function.__name__, over, csv, options).value
+
+    def show(
+        self,
+        function: Callable[..., Any],
+        section: str = "",
+        *,
+        page: Shows = "figure",
+        csv: str = "",
+        over: Mapping[str, pd.DataFrame] | None = None,
+        of: str = "",
+        name: str = "",
+        words: str = "",
+        always: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Make a number and its picture, keep both, and return what the cell shows.
+
+        Args:
+            function: Of `evaluation`, drawn by the function of its name in `display`, if there is
+                one; or of `display`: a picture, or a table to read, by itself.
+            section: Of the page; empty: it stands in the notebook alone.
+            page: What the page has of it; without a picture, the table. The cell shows the picture,
+                and the table where the page has it.
+            csv: The name of the table's file; empty: it is not written.
+            over: Predictions by label, to make one number of each and one picture of all.
+            of: The number that a function of `display` draws.
+            name: By which both are kept, and of the figure's file; empty: the function's. What was
+                kept by it is replaced.
+            words: A paragraph above; empty: what every reader of such a number must know.
+            always: Keep the section where no row has a truth.
+            options: Instead of the report's values, for the function and its picture.
+
+        Raises:
+            TypeError: Neither takes an option.
+        """
+        kept = name or function.__name__
+        drawn, tables, lack = self._seen(function, kept, over, csv, of, options)
+        chosen = {"figure": [drawn], "table": tables, "both": [drawn, *tables]}[page]
+        parts = [part for part in chosen if part is not None] or tables or [lack]
+        above = [text for text in [words or self._above(function.__name__)] if text]
+        self._shown[kept] = Shown(
+            section,
+            (*above, *self._fitting(function.__name__, parts)),
+            drawn if isinstance(drawn, go.Figure) else None,
+            always,
+        )
+        return _cell([*above, *([drawn] if page == "table" else []), *parts])
+
+    def include(self, section: str, *parts: Part, always: bool = False) -> Any:
+        """Put text, tables or anything that a page can show under a heading; return it.
+
+        Args:
+            section: Of the page; what was included in it before is replaced.
+            parts: In reading order.
+            always: Keep the section where no row has a truth.
+        """
+        self._shown[section] = Shown(section, parts, always=always)
+        return _cell(parts)
+
+    def explore(self, section: str) -> ThresholdExplorer | NothingToExplore:
+        """Return the threshold explorer, or why there is none, and put it under a heading.
+
+        Args:
+            section: Of the page.
+        """
+        images, opened = self._shared["images"], self._shared["open_picture"]
+        pictures = None if images is None else pictures_of(images, open_picture=opened)
+        names = ("positive", "prevalence", "groups", "confidence")
+        explorer = explore(
+            self.predictions,
+            threshold=self.threshold,
+            other=rival(self._shared["members"]),
+            pictures=pictures,
+            **{name: self._shared[name] for name in names},
+        )
+        self.include(section, explorer)
+        return explorer
+
+    def results(self) -> dict[str, object]:
+        """Return the numbers that `run.json` keeps."""
+        found = run_results(self["metrics_by_fold"], self["operating_point"])
+        found |= class_results(self["class_scores"])
+        return found | unjudged_results(self["unjudged_facts"])
+
+    def write(
+        self, folder: str | Path, *, title: str, subtitle: str = "", page: str = "report.html"
+    ) -> Path:
+        """Write the page, the figures and the tables; return the page.
+
+        Args:
+            folder: Of the page, `figures/` and the CSV files.
+            title: Of the page.
+            subtitle: A line below it.
+            page: Its file.
+        """
+        for number in self._numbers.values():
+            if number.csv:
+                write_table(number.value, Path(folder) / f"{number.csv}.csv")
+        figures = {
+            name: shown.figure for name, shown in self._shown.items() if shown.figure is not None
+        }
+        write_figures(Path(folder) / "figures", figures)
+        sections = self.sections
+        return write_report(Path(folder) / page, title=title, subtitle=subtitle, sections=sections)
+
+    def write_card(
+        self,
+        folder: str | Path,
+        records: answers.Records,
+        *,
+        title: str,
+        calibrator: str = "none",
+    ) -> pd.DataFrame:
+        """Write the report card, and return how many items of each guideline it answers.
+
+        Args:
+            folder: Of `report_card.md` and `report_card.html`.
+            records: Of the runs behind the predictions (`runs.lineage`).
+            title: Of both files.
+            calibrator: The method that was applied.
+
+        Returns:
+            `sum` and `size` (answered, and all), by `guideline`.
+        """
+        named = {
+            "scores": "metrics_by_fold", "point": "operating_point",
+            "calibration": "calibration_scores", "groups": "subgroup_metrics",
+            "compared": "auc_comparison",
+        }  # fmt: skip
+        made = {key: self._number(name) for key, name in named.items()}
+        numbers: dict[str, Any] = {k: None if n.lack else n.value for k, n in made.items()}
+        known = answers.data_answers(records, self._shared["images"])
+        known |= answers.model_answers(records) | answers.result_answers(
+            self.predictions,
+            positive=self._shared["positive"],
+            cluster=cluster_column(self.predictions),
+            calibrator=calibrator,
+            **numbers,
+        )
+        items = card.checklist_items(known)
+        card.write_card(folder, card.report_card(known), items, title=title)
+        answered = items.assign(answered=items["answered_by"] != "")
+        return answered.groupby("guideline")["answered"].agg(["sum", "size"])
+
+    def _number(self, name: str) -> Number:
+        if name not in self._numbers:
+            raise KeyError(f"the report has no {name}: run the cell that shows it first")
+        return self._numbers[name]
+
+    def _seen(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        over: Mapping[str, pd.DataFrame] | None,
+        csv: str,
+        of: str,
+        options: Mapping[str, Any],
+    ) -> tuple[Any, list[Any], str]:
+        """Return a picture (None: there is none), tables to read, and why there is neither."""
+        drawing = function.__module__.startswith(display.__name__)
+        picture = function if drawing else getattr(display, function.__name__, None)
+        _check_options(options, function, picture)
+        if not drawing:
+            made = self._made(function, name, over, csv, options)
+        else:
+            made = self._number(of) if of else Number(None)
+        drawn = None if made.lack else self._drawn(picture, made.value, options)
+        return drawn, [] if drawing else _read(function.__name__, made), made.lack
+
+    def _made(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        over: Mapping[str, pd.DataFrame] | None,
+        csv: str,
+        options: Mapping[str, Any],
+    ) -> Number:
+        """Make a number, or a table that says why there is none, and keep it."""
+        each = {"": options} if over is None else {
+            label: {**options, "predictions": rows} for label, rows in over.items()
+        }  # fmt: skip
+        filled = {label: self._filled(function, own) for label, own in each.items()}
+        lacks = {label: self._lack(function, own) for label, own in filled.items()}
+        values = {k: function(**own) for k, own in filled.items() if not lacks[k]}
+        if values:
+            made = Number(values[""] if over is None else values, csv)
+        else:
+            lack = next(iter(lacks.values()), "no predictions")
+            made = Number(pd.DataFrame({"note": [f"not estimable: {lack}"]}), csv, lack)
+        self._numbers[name] = made
+        return made
+
+    def _filled(self, function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the options and of the report's values that a function takes."""
+        takes = inspect.signature(function).parameters
+        rows = options.get("predictions", self.predictions)
+        known = self._shared | {"cluster": cluster_column(rows)}
+        known |= {k: self._numbers[n].value for k, n in NUMBERS.items() if n in self._numbers}
+        if "operating_point" in self._numbers:
+            known["threshold"] = self.threshold
+        known |= options
+        return {name: value for name, value in known.items() if name in takes}
+
+    def _lack(self, function: Callable[..., Any], filled: Mapping[str, Any]) -> str:
+        """Return why a function has nothing to make a number of; empty: it has."""
+        name, rows = function.__name__, filled.get("predictions", self.predictions)
+        if name in _PROBABILITIES and not (rows["kind"] == "probability").all():
+            words = "needs probabilities: these are ranks or scores. Choose a calibrator."
+            return f"{_PROBABILITIES[name]} {words}"
+        if name == "prediction_sets" and not (rows["fold"] != TEST).any():
+            return "no row is out of fold: nothing to calibrate sets on"
+        needed = (self._numbers.get(number) for key, number in NUMBERS.items() if key in filled)
+        return next((number.lack for number in needed if number and number.lack), "")
+
+    def _drawn(
+        self,
+        picture: Callable[..., Any] | None,
+        value: Any,
+        options: Mapping[str, Any],
+    ) -> Any:
+        """Return a number's picture; None where there is none, or it lacks what it needs."""
+        if picture is None:
+            return None
+        filled = self._filled(picture, options)
+        if value is None:  # of `display`, and by itself
+            return picture(**filled)
+        first, *others = inspect.signature(picture).parameters.values()
+        needed = [other.name for other in others if other.default is other.empty]
+        if any(filled.get(name, "") is None for name in needed):
+            return None
+        return picture(value, **{k: v for k, v in filled.items() if k != first.name})
+
+    def _above(self, name: str) -> str:
+        """Return what every reader of a number must know first; empty: nothing."""
+        return {"members_table": self.intervals, "lead_needed": _OF_LEADS}.get(name, "")
+
+    def _fitting(self, name: str, parts: Sequence[Part]) -> Sequence[Part]:
+        """Return the parts for the page; none of what holds folds against each other if one is."""
+        rows = self.predictions[self.predictions["fold"] != TEST]
+        return () if name in _SEVERAL_FOLDS and rows["fold"].nunique() < 2 else parts
+
+
+def _check_options(options: Mapping[str, Any], *functions: Callable[..., Any] | None) -> None:
+    takes = {name for f in functions if f is not None for name in inspect.signature(f).parameters}
+    for name in options.keys() - takes:
+        raise TypeError(f"{functions[0] and functions[0].__name__} takes no {name!r}")
+
+
+def _read(name: str, made: Number) -> list[Any]:
+    """Return the tables of a number as a reader wants them; none where it has many, or a lack."""
+    if made.lack or not isinstance(made.value, pd.DataFrame):
+        return []
+    read = _READ.get(name)
+    return list(read(made.value)) if read else [made.value]
+
+
+def _once(parts: Any) -> list[Part]:
+    """Return parts without texts that were said before."""
+    told: list[Part] = []
+    for part in parts:
+        if not (isinstance(part, str) and part in [t for t in told if isinstance(t, str)]):
+            told.append(part)
+    return told
+
+
+def _cell(parts: Sequence[Any]) -> Any:
+    """Return what a cell shows: tables are formatted."""
+    shown: list[Any] = []
+    for part in parts:
+        if isinstance(part, pd.DataFrame):
+            shown += [] if part.empty else [cells.tidy(part)]
+        elif isinstance(part, str):
+            shown += [Words(part)] if part else []
+        elif part is not None:
+            shown.append(part)
+    shown = shown or [Words(NOTHING)]
+    return shown[0] if len(shown) == 1 else Parts(shown)
