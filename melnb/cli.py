@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -68,7 +69,38 @@ def main(root: str | None) -> None:
         os.environ["MELNB_ROOT"] = str(Path(root).resolve())
 
 
-@main.command()
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _parameters(stage: str) -> list[str]:
+    from melnb.params.catalogue import parameter_lines, stage_class
+
+    return parameter_lines(stage_class(stage), width=_columns(), bold=_bold)
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+class _WithParameters(click.Command):
+    """A command whose help goes on with the parameters of its stage, where one is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed: help is asked for before arguments are read."""
+        ctx.meta["typed"] = [*args]
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help as click has it, and the parameters."""
+        from melnb.params.catalogue import STAGES
+
+        stages = [word for word in ctx.meta["typed"] if word in STAGES]
+        lines = ["", *_parameters(stages[0])] if stages else []
+        return "\n".join([super().get_help(ctx), *lines])
+
+
+@main.command(cls=_WithParameters)
 @click.argument("stage")
 @_PAIRS
 @click.option("-f", "--file", "files", multiple=True, help="YAML of parameters; the later wins.")
@@ -81,6 +113,8 @@ def run(
     """Run the notebook of STAGE, unless its run is up to date; print what it found.
 
     For example: melnb run 03_train -f params/03_train.demo.yaml fold=2 epochs=3
+
+    melnb run 03_train --help lists its parameters as well.
     """
     from melnb.params.catalogue import read_parameters
     from melnb.running.snakemake import run_job
@@ -283,13 +317,11 @@ def plan_sample(**wished: Any) -> None:
 @click.argument("stage", default="")
 @_told
 def stages(stage: str) -> None:
-    """List the stages, or the parameters of STAGE with their defaults."""
-    from melnb.params.catalogue import STAGES, stage_class
+    """List the stages, or the parameters of STAGE: defaults, choices, bounds, contradictions."""
+    from melnb.params.catalogue import STAGES, stage_lines
 
-    for cls in [stage_class(stage)] if stage else STAGES.values():
-        click.echo(click.style(str(cls.__doc__).splitlines()[0], bold=True))
-        for name, field in cls.model_fields.items():
-            click.echo(f"  {name:16} {field.default!r:22} {field.description}")
+    lines = _parameters(stage) if stage else stage_lines(STAGES.values(), width=_columns())
+    click.echo("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -152,6 +152,8 @@ def execute(source, executed, parameters, *, cwd, log=None):
                     exec("".join(cell["source"]), names)
                 if "parameters" in cell["metadata"]["tags"]:
                     names |= parameters
+                    set_ = (f"{name} = {value!r}" for name, value in parameters.items())
+                    names["In"].append("\\n".join(["# Parameters", *set_]))
     except Exception as error:
         cell["outputs"] = [{
             "output_type": "error", "ename": type(error).__name__, "evalue": str(error),
@@ -191,7 +193,8 @@ stages:
 
 def make_notebook(stage: str, body: str = BODY) -> dict[str, Any]:
     """Return a notebook with a stage's parameters cell and a body cut at `# ---`."""
-    fields = catalogue.STAGES[stage].model_fields
+    cls = catalogue.STAGES[stage]
+    fields = {name: cls.model_fields[name] for name in cls.cell_fields()}
     defaults = "\n".join(f"{name} = {field.default!r}" for name, field in fields.items())
     cells = [_cell("code", defaults, "parameters"), _cell("markdown", f"# {stage}\n## The work")]
     cells += [_cell("code", code.strip()) for code in f"STAGE = {stage!r}{body}".split("# ---")]

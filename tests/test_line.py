@@ -390,7 +390,7 @@ def test_a_missing_stage_and_a_misspelt_parameter_say_what_to_do(melnb: Run, roo
     lost = melnb("run", "03_train", "dataset=nowhere", root=root)
     assert lost.returncode == 1
     assert "needs 02_prepare/nowhere, which is no finished run" in lost.stderr
-    assert "is 'elsewhere' meant?" in lost.stderr
+    assert "did you mean 'elsewhere'?" in lost.stderr
     slip = melnb("run", "03_train", "learning_rte=1", root=root)
     assert "did you mean 'learning_rate'?" in slip.stderr
 

@@ -45,15 +45,29 @@ def test_no_outputs_and_a_kernel_with_a_language(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_the_parameters_cell_is_the_parameter_class(path: Path) -> None:
+def test_the_parameters_cell_shows_what_the_parameter_class_says(path: Path) -> None:
     cells = [cell for cell in code_cells(path) if tagged(cell)]
     assert len(cells) == 1
     body = ast.parse("".join(cells[0]["source"])).body
     assert all(isinstance(node, ast.Assign) for node in body)
     values = {node.targets[0].id: ast.literal_eval(node.value) for node in body}  # type: ignore[attr-defined]
-    fields = catalogue.STAGES[path.stem].model_fields
-    assert list(values) == list(fields)
-    assert values == {name: field.default for name, field in fields.items()}
+    stage = catalogue.STAGES[path.stem]
+    assert tuple(values) == stage.cell_fields()
+    assert values == {name: stage.model_fields[name].default for name in values}
+
+
+@pytest.mark.parametrize(
+    ("stem", "cells", "lines", "shown"),
+    [("03_train", 20, 60, 22), ("02c_segment_train", 22, 80, 22), ("03b_find_lr", 12, 45, 12)],
+)
+def test_a_notebook_is_thin_in_sum(stem: str, cells: int, lines: int, shown: int) -> None:
+    sources = ["".join(c["source"]) for c in code_cells(NOTEBOOKS[0].with_name(f"{stem}.ipynb"))]
+    written = [line for source in sources[1:] for line in source.splitlines() if line.strip()]
+    assert len(sources) <= cells
+    assert len(written) <= lines
+    assert sum(line.startswith(("import ", "from ")) for line in written) <= 4
+    assert not [line for line in written if line.lstrip().startswith("if ")]
+    assert len(catalogue.STAGES[stem].cell_fields()) <= shown
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

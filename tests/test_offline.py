@@ -109,9 +109,9 @@ def test_no_way_of_showing_a_figure_offers_to_send_it(figure: go.Figure, tmp_pat
         renderer = pio.renderers[name]
         if hasattr(renderer, "config"):
             assert renderer.config["showSendToCloud"] is False, name
-    for chosen in (pio.renderers.default, "plotly_mimetype", theme.offline.NAME):
+    for chosen in (pio.renderers.default, "plotly_mimetype", theme.NAME):
         pio.renderers.default = chosen
-        live = pio.renderers._build_mime_bundle(figure.to_dict())[theme.offline.JSON]["config"]
+        live = pio.renderers._build_mime_bundle(figure.to_dict())[theme.JSON]["config"]
         assert (live["showSendToCloud"], live["plotlyServerURL"]) == (False, "")
 
 

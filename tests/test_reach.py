@@ -38,7 +38,19 @@ def imported(code: ast.Module) -> dict[str, Any]:
     return found
 
 
-def keys(node: ast.expr, named: dict[str, set[str]], fields: set[str]) -> set[str]:
+def groups_of(stem: str) -> dict[str, set[str]]:
+    """Return the keywords of each group of values that a stage's parameters hand on."""
+    values = catalogue.STAGES["03_train" if stem == "03b_find_lr" else stem]()
+    names = [
+        name
+        for part in type(values).parts()
+        for name, thing in vars(part).items()
+        if isinstance(thing, property)
+    ]
+    return {name: set(getattr(values, name)) for name in names}
+
+
+def keys(node: ast.expr, named: dict[str, set[str]], groups: dict[str, set[str]]) -> set[str]:
     """Return the keys of a mapping that a notebook writes down, or unpacks by its name."""
     match node:
         case ast.Name(id=name):
@@ -46,24 +58,24 @@ def keys(node: ast.expr, named: dict[str, set[str]], fields: set[str]) -> set[st
         case ast.Dict(keys=own, values=values):
             made = {str(k.value) for k in own if isinstance(k, ast.Constant)}
             spread = (v for k, v in zip(own, values, strict=True) if k is None)
-            return made.union(*(keys(v, named, fields) for v in spread))
+            return made.union(*(keys(v, named, groups) for v in spread))
         case ast.BinOp(left=left, right=right, op=ast.BitOr()):
-            return keys(left, named, fields) | keys(right, named, fields)
+            return keys(left, named, groups) | keys(right, named, groups)
         case ast.IfExp(body=body, orelse=other):
-            return keys(body, named, fields) & keys(other, named, fields)
+            return keys(body, named, groups) & keys(other, named, groups)
         case ast.Call(func=ast.Name(id="dict"), keywords=own):
             spread = (k.value for k in own if k.arg is None)
             made = {k.arg for k in own if k.arg}
-            return made.union(*(keys(v, named, fields) for v in spread))
-        case ast.Call(func=ast.Attribute(attr="keywords")):
-            return fields
+            return made.union(*(keys(v, named, groups) for v in spread))
+        case ast.Attribute(value=ast.Name(id="p" | "t"), attr=group):
+            return groups.get(group, set())
     return set()
 
 
 def calls(stem: str) -> Iterator[tuple[str, Callable[..., Any], set[str], int]]:
     """Yield each call of a function of melnb: its text, itself, what is passed by name, and how
     much by place."""
-    code, fields = code_of(stem), {*catalogue.STAGES[stem].model_fields}
+    code, groups = code_of(stem), groups_of(stem)
     modules, named = imported(code), dict[str, set[str]]()
     nodes = [n for n in ast.walk(code) if isinstance(n, ast.Call | ast.Assign)]
     # A name holds what it was given once its statement has ended.
@@ -72,9 +84,9 @@ def calls(stem: str) -> Iterator[tuple[str, Callable[..., Any], set[str], int]]:
             case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
                 for target, value in zip(targets, values, strict=True):
                     if isinstance(target, ast.Name):
-                        named[target.id] = keys(value, named, fields)
+                        named[target.id] = keys(value, named, groups)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                named[name] = keys(value, named, fields)
+                named[name] = keys(value, named, groups)
             case ast.Call(func=ast.Name(id=name)):
                 function = modules.get(name)
             case ast.Call(func=ast.Attribute(value=ast.Name(id=home), attr=name)):
@@ -85,7 +97,7 @@ def calls(stem: str) -> Iterator[tuple[str, Callable[..., Any], set[str], int]]:
         if isinstance(node, ast.Call) and callable(function):
             passed = {k.arg for k in node.keywords if k.arg}
             spread = [k.value for k in node.keywords if k.arg is None]
-            passed = passed.union(*(keys(value, named, fields) for value in spread))
+            passed = passed.union(*(keys(value, named, groups) for value in spread))
             yield ast.unparse(node), function, passed, len(node.args)
 
 

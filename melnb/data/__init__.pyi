@@ -5,10 +5,8 @@ from .audit.duplicates import picture_sizes as picture_sizes
 from .audit.mask_audit import finding_counts as finding_counts
 from .audit.mask_audit import mask_audit as mask_audit
 from .augmentation.augment import AUGMENTATIONS as AUGMENTATIONS
-from .augmentation.augment import augment as augment
 from .augmentation.augment import sample_mask_views as sample_mask_views
 from .augmentation.augment import sample_views as sample_views
-from .augmentation.mixing import plan_mixing as plan_mixing
 from .augmentation.mixing import sample_mixes as sample_mixes
 from .batches import train_batches as train_batches
 from .cleaning import sample_cleaned as sample_cleaned
@@ -16,14 +14,13 @@ from .datasets import Dataset as Dataset
 from .datasets import class_counts as class_counts
 from .datasets import read_dataset as read_dataset
 from .datasets import write_dataset as write_dataset
-from .epochs.external import add_external as add_external
 from .epochs.sampling import count_rows as count_rows
 from .epochs.sampling import count_steps as count_steps
 from .epochs.sampling import make_sampling as make_sampling
-from .epochs.training_rows import join_rows as join_rows
 from .epochs.training_rows import read_mask_rows as read_mask_rows
 from .epochs.training_rows import read_rows as read_rows
 from .epochs.training_rows import sample_mask_pairs as sample_mask_pairs
+from .epochs.training_set import training_set as training_set
 from .features.feature_files import read_features as read_features
 from .features.feature_files import relative_features as relative_features
 from .features.feature_rows import feature_overview as feature_overview
@@ -34,7 +31,7 @@ from .folds import check_balance as check_balance
 from .folds import fold_balance as fold_balance
 from .folds import make_folds as make_folds
 from .lesions.applying import apply_masks as apply_masks
-from .lesions.lesion_features import lesion_features as lesion_features
+from .lesions.lesion_tables import lesion_features as lesion_features
 from .lesions.lesion_tables import list_fallbacks as list_fallbacks
 from .lesions.lesion_tables import missing_images as missing_images
 from .lesions.lesion_tables import read_lesions as read_lesions
@@ -44,7 +41,6 @@ from .lesions.mask_files import found_masks as found_masks
 from .lesions.mask_files import square_pairs as square_pairs
 from .lesions.mask_files import true_masks as true_masks
 from .metadata import METADATA_FILE as METADATA_FILE
-from .metadata import fit_encoder as fit_encoder
 from .metadata import read_encoder as read_encoder
 from .metadata import write_encoder as write_encoder
 from .pictures import read_picture as read_picture
@@ -52,8 +48,6 @@ from .pseudo_labels import check_teachers as check_teachers
 from .pseudo_labels import choose_labels as choose_labels
 from .pseudo_labels import count_labels as count_labels
 from .pseudo_labels import pseudo_histogram as pseudo_histogram
-from .pseudo_labels import pseudo_rows as pseudo_rows
-from .pseudo_labels import read_labels as read_labels
 from .pseudo_labels import read_teachers as read_teachers
 from .pseudo_labels import write_labels as write_labels
 from .shards.records import list_records as list_records

@@ -64,6 +64,26 @@ class Dataset:
         """Return the folds to learn from when one is asked about; test is none of them."""
         return tuple(k for k in sorted({s.fold for s in self.shards}) if k not in (fold, TEST))
 
+    @property
+    def positive(self) -> str:
+        """Name the class that is looked for: melanoma, or the last where there is none."""
+        return "melanoma" if "melanoma" in self.classes else self.classes[-1]
+
+    def split(self, fold: int, image_size: int) -> tuple[list[Path], list[Path]]:
+        """Return the shards to learn from and those held out; the next larger size does, too.
+
+        Raises:
+            DatasetError: There is no such fold.
+            FileNotFoundError: A file is gone.
+        """
+        learnt = self.paths(self.other_folds(fold), image_size, exact=False)
+        return learnt, self.paths(fold, image_size, exact=False)
+
+    def read_index(self, paths: Iterable[str | Path]) -> pd.DataFrame:
+        """Return the index of shards (`records.read_index`), its targets by the classes' names."""
+        index = read_index(paths)
+        return index.assign(target=index["target"].map(dict(enumerate(self.classes))))
+
     def shards_of(
         self, folds: int | Iterable[int] | None = None, image_size: int = 0, *, exact: bool = True
     ) -> tuple[Shard, ...]:

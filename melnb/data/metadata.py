@@ -18,8 +18,8 @@ import pandas as pd
 
 from melnb.tables.documents import read_as
 from melnb.tables.files import replacing
-from melnb.tables.spread import mean_and_deviation, standardised
 from melnb.tables.values import blank_missing, read_numbers
+from melnb.tables.within_patient import mean_and_deviation, standardised
 
 METADATA_FILE = "metadata.json"  # beside the model.keras that was trained with it
 WORDS = ("sex", "site")
@@ -117,7 +117,9 @@ class Encoder:
         values = [c.encode(read_column(images, c.name)) for c in self.columns]
         return np.concatenate(values, axis=1).astype("float32")
 
-    def rows_for(self, image_ids: Sequence[str] | pd.Series, images: pd.DataFrame) -> np.ndarray:
+    def rows_for(
+        self, image_ids: Sequence[str] | np.ndarray | pd.Series, images: pd.DataFrame
+    ) -> np.ndarray:
         """Encode images in the order of their ids, such as that of records.
 
         Args:
@@ -195,12 +197,13 @@ def read_column(images: pd.DataFrame, name: str) -> pd.Series:
     return blank_missing(images[name].astype(object))
 
 
-def write_encoder(encoder: Encoder, path: str | Path) -> Path:
-    """Write an encoder as JSON, whole or not at all; it reads back to the bit."""
+def write_encoder(encoder: Encoder | None, path: str | Path) -> None:
+    """Write an encoder, if there is one, as JSON, whole or not at all; it reads back to the bit."""
+    if encoder is None:
+        return
     content = {"columns": [asdict(column) for column in encoder.columns]}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return Path(path)
 
 
 def read_encoder(path: str | Path) -> Encoder:

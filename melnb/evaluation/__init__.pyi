@@ -44,6 +44,7 @@ from .discrimination.comparisons import lead_needed as lead_needed
 from .discrimination.ranking import auc as auc
 from .discrimination.ranking import auc_by_run as auc_by_run
 from .discrimination.ranking import auc_comparison as auc_comparison
+from .discrimination.ranking import auc_results as auc_results
 from .discrimination.ranking import metrics_by_fold as metrics_by_fold
 from .discrimination.ranking import precision_recall_curve as precision_recall_curve
 from .discrimination.ranking import roc_curve as roc_curve
@@ -76,6 +77,7 @@ from .ensembles.search import greedy_search as greedy_search
 from .mask_failures import failure_prediction as failure_prediction
 from .mask_failures import failure_roc as failure_roc
 from .mask_failures import jaccard_by_coverage as jaccard_by_coverage
+from .mask_scores import segmentation_results as segmentation_results
 from .mask_scores import segmentation_scores as segmentation_scores
 from .mask_scores import segmentation_summary as segmentation_summary
 from .mask_scores import worst_masks as worst_masks
@@ -103,7 +105,7 @@ from .shift.score_shift import source_histogram as source_histogram
 from .shift.score_shift import source_versions as source_versions
 from .statistics.proportions import grouped_means as grouped_means
 from .subgroups.gaps import gap_tests as gap_tests
-from .subgroups.subgroup_levels import subgroup_columns as subgroup_columns
+from .subgroups.subgroup_metrics import subgroup_columns as subgroup_columns
 from .subgroups.subgroup_metrics import subgroup_metrics as subgroup_metrics
 from .summaries import called_counts as called_counts
 from .summaries import class_results as class_results

@@ -210,6 +210,16 @@ def segmentation_summary(
     return _without_flat(table)[list(SUMMARY_COLUMNS)]
 
 
+def segmentation_results(summary: pd.DataFrame) -> dict[str, object]:
+    """Return what `run.json` keeps of `segmentation_summary`: out-of-fold means with limits."""
+    kept = summary[summary["rows"] == "out of fold"].set_index("metric")
+    return {
+        name.replace(" ", "_") + end: kept.loc[name, column]
+        for name in ("jaccard", "threshold jaccard", "dice", "failed")
+        for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+
+
 def segmenter_comparison(
     tables: Mapping[str, pd.DataFrame],
     *,

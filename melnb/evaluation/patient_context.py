@@ -21,8 +21,15 @@ from melnb.evaluation.statistics.logistic import fit_logistic
 from melnb.evaluation.statistics.proportions import clustered_wilson
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.schema import class_names
-from melnb.tables.spread import centred, mean_and_deviation, standardised
-from melnb.tables.within_patient import FEWEST, group_codes, outlier_factors, standings
+from melnb.tables.within_patient import (
+    FEWEST,
+    centred,
+    group_codes,
+    mean_and_deviation,
+    outlier_factors,
+    standardised,
+    standings,
+)
 
 # How each picture stands among those of its patient.
 

@@ -33,8 +33,8 @@ def predict_images(
     model: keras.Model,
     paths: Sequence[str | Path],
     *,
-    image_size: int,
     batch_size: int,
+    image_size: int = 0,
     views: str = "none",
     n_views: int = 8,
     average: str = "probability",
@@ -47,8 +47,8 @@ def predict_images(
     Args:
         model: From pixels (0-255), and metadata if it takes any, to n x classes probabilities.
         paths: Shards, labelled or not.
-        image_size: Pixels on a side.
         batch_size: Rows in a batch, over all replicas.
+        image_size: Pixels on a side; 0: the model's own.
         views: `none`: the picture as it is; `dihedral`: its eight flips and quarter turns;
             `random`: n_views, the first as it is, the others augmented.
         n_views: Of views random.
@@ -78,8 +78,8 @@ def predict_views(
     model: keras.Model,
     paths: Sequence[str | Path],
     *,
-    image_size: int,
     batch_size: int,
+    image_size: int = 0,
     views: str = "none",
     n_views: int = 8,
     seed: int = 0,
@@ -94,6 +94,7 @@ def predict_views(
         The index and n x views x classes probabilities; view 0 is the picture as it is.
     """
     index = read_index(paths)
+    image_size = image_size or input_sizes(model)[0]
     count_images(paths)  # refuses a shard that was cut off
     _check_metadata(model, metadata, len(index))
     viewer = make_viewer(model, image_size=image_size, views=views, augmentation=augmentation)

@@ -2,11 +2,15 @@
 
 The room's law: fields are flat and hold plain values, so that papermill can pass them; each has
 bounds and a line that says what it is. An empty string, an empty list or 0 means "not given":
-papermill has no way to say None. The order and the defaults are those of the notebook's cell.
+papermill has no way to say None. A notebook's cell shows the fields that its class names in
+`shown`, all of them where it names none, with the defaults of the class.
+
+Fields that feed one function are a group, whose values a notebook hands on whole: `p.augmentation`.
+What cannot be together is said once, in the `rules` of the group or class that knows both.
 
     scalars    YAML whose text stays as it was typed
     base       what every class can do: check, read a notebook's cell, say what is wrong
-    groups     what stages have in common
+    groups     what stages have in common: phases, rates, steps, fit, augmentation, machine
     prepare    01_explore, 02_prepare
     segment    02c_segment_train, 02d_segment_apply
     train      03_train, 03b_find_lr
@@ -14,7 +18,7 @@ papermill has no way to say None. The order and the defaults are those of the no
     predict    04_predict, 04b_pseudo_label
     ensemble   05_ensemble, 05b_ablation
     report     06_report, 06b_explain, 06c_choose, 06d_external
-    catalogue  all of them by name
+    catalogue  all of them by name, and as a terminal lists them
 """
 
 import lazy_loader

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,10 +10,11 @@ from reprlib import Repr
 from reprlib import repr as shortened
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from melnb.params import scalars
 from melnb.params.scalars import ParameterError as ParameterError
+from melnb.tables.nearest import did_you_mean, nearest
 
 _INJECTED = "# Parameters"  # how the cell begins that papermill adds
 _COMPUTED = object()
@@ -36,12 +35,57 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_lengt
 Confidence = Annotated[float, Field(gt=0.5, lt=1, description="of every interval")]
 
 
+Rules = tuple[tuple[Callable[[Any], bool], str], ...]
+"""What cannot be together: whether it is so, and why not, with `{name}` for a value received."""
+
+
 class Parameters(BaseModel):
-    """What every stage's parameters can do; the fields are the subclasses'."""
+    """What every stage's parameters can do; the fields are the subclasses'.
+
+    Attributes:
+        stage: The notebook's stem.
+        shown: The fields that its parameters cell shows, in that order; none: all of them.
+        defaults: Of fields of a group, where a stage has others than the group.
+        rules: What a class adds to the contradictions of its bases.
+    """
 
     # No number becomes a text: it may have been written `0123`, `1.10` or `1_0`.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
     stage: ClassVar[str]
+    shown: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[dict[str, Any]] = {}
+    rules: ClassVar[Rules] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Give the fields of groups the defaults that this class has for them."""
+        for name, value in cls.defaults.items():
+            cls.model_fields[name].default = value
+        if cls.defaults:
+            cls.model_rebuild(force=True)
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        values = dict(self)
+        rules = [rule for group in self.parts() for rule in vars(group).get("rules", ())]
+        if reasons := [text.format_map(values) for wrong, text in rules if wrong(self)]:
+            raise ValueError("; ".join(reasons))
+        return self
+
+    @classmethod
+    def parts(cls) -> dict[type[Parameters], list[str]]:
+        """Return the classes that this one is made of, itself first, and the fields of each.
+
+        A field that is declared again, for another bound or default, stays where it came from.
+        """
+        made_of = [cls, *_bases_of(cls)]
+        of_bases = {c: {f for b in _bases_of(c) for f in b.model_fields} for c in made_of}
+        return {c: [f for f in c.model_fields if f not in of_bases[c]] for c in made_of}
+
+    @classmethod
+    def cell_fields(cls) -> tuple[str, ...]:
+        """Return the fields that the parameters cell shows, in its order."""
+        return cls.shown or tuple(cls.model_fields)
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Self:
@@ -84,13 +128,14 @@ class Parameters(BaseModel):
 
     @classmethod
     def from_cell(cls, cell: Mapping[str, Any]) -> Self:
-        """Make the parameters from a notebook's `globals()`.
+        """Make the parameters from a notebook's `globals()`; what is not there has its default.
 
         The cells that have run (`In`) are read as well, from the last run of the `parameters` cell
         on. What they set by a plain value (`fold = 2`) is what a person meant: a global that has
-        another value by now, for a loop, a list that grew or a result took its name, is refused.
-        A name that the stage does not know is refused where a cell does nothing but set values, for
-        papermill itself passes a misspelt name with no more than a warning.
+        another value by now, for a loop, a list that grew or a result took its name, is refused; so
+        is one with the name of a parameter that no cell shows, unless a cell that sets parameters
+        set it. A name that the stage does not know is refused where a cell does nothing but set
+        values, for papermill itself passes a misspelt name with no more than a warning.
 
         Raises:
             ParameterError: A name is unknown, a value is refused or is not what a cell set, or the
@@ -99,28 +144,47 @@ class Parameters(BaseModel):
         told = _read_cells(cls, cell.get("In", ()))
         wanted = {name: cell[name] for name in cls.model_fields if name in cell}
         unknown = {name: cell[name] for name in told if name in cell and name not in wanted}
+        plain = {name: value for name, value in told.items() if value is not _COMPUTED}
         lines = [
-            _changed(cls, name, told[name], cell.get(name))
+            _changed(cls, name, plain[name], cell.get(name))
             for name in cls.model_fields
-            if name in told and repr(told[name]) != repr(cell.get(name))
+            if name in plain and repr(plain[name]) != repr(cell.get(name))
         ]
+        hidden = wanted.keys() - cls.cell_fields() if "In" in cell else set()
+        lines += [_taken(cls, name, cell[name]) for name in wanted if name in hidden - told.keys()]
         if lines:
             raise ParameterError("\n".join(lines))
         if not wanted:
             raise ParameterError(f"{cls.stage}: no parameter is set: run the parameters cell first")
         return cls.check({**unknown, **wanted})
 
-    def keywords(self, function: Callable[..., Any]) -> dict[str, Any]:
-        """Return those of the values that a function has a parameter of the same name for.
+    def values_of(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the values of some fields, such as a group's, to be handed on as keywords."""
+        return {name: getattr(self, name) for name in names}
 
-        It saves a notebook the listing of thirty names: `augment(images, **p.keywords(augment))`.
-        """
-        wanted = inspect.signature(function).parameters
-        return {name: getattr(self, name) for name in type(self).model_fields if name in wanted}
+    def differences(self) -> dict[str, Any]:
+        """Return the values that are not their fields' defaults, those of the cell first."""
+        names = dict.fromkeys((*self.cell_fields(), *type(self).model_fields))
+        default = {name: type(self).model_fields[name].default for name in names}
+        return {name: getattr(self, name) for name in names if getattr(self, name) != default[name]}
+
+    def __str__(self) -> str:
+        """Say in a line what differs from the defaults."""
+        told = ", ".join(f"{name} {value!r}" for name, value in self.differences().items())
+        return f"differs from the defaults: {told or 'nothing'}"
 
     def plain(self) -> dict[str, Any]:
         """Return the values as plain Python objects, as papermill and JSON take them."""
-        return self.model_dump(mode="json")
+        values = self.model_dump(mode="json")
+        return {name: values[name] for name in dict.fromkeys((*self.cell_fields(), *values))}
+
+    def injected(self) -> dict[str, Any]:
+        """Return what is set in a notebook: all that its cell shows, and what is not as ever."""
+        values = self.plain()
+        return {
+            name: values[name]
+            for name in {**dict.fromkeys(self.cell_fields()), **self.differences()}
+        }
 
 
 def read_yaml(file: str | Path) -> dict[str, Any]:
@@ -152,8 +216,16 @@ def read_pair(text: str, example: str) -> tuple[str, str]:
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise ParameterError(f"{text!r} is not key=value (write {example}, say)")
+        file = text.lower().endswith((".yaml", ".yml"))
+        example = f"-f {text}, if it is a file of parameters" if file else f"{example}, say"
+        raise ParameterError(f"{text!r} is not key=value (write {example})")
     return key.strip(), scalars.typed(value)
+
+
+def _bases_of(cls: type[Parameters]) -> list[type[Parameters]]:
+    """Return the groups that a class inherits, in the order in which it names them."""
+    bases = [base for base in cls.__bases__ if issubclass(base, Parameters) and base != Parameters]
+    return list(dict.fromkeys(c for base in bases for c in (*_bases_of(base), base)))
 
 
 def _read_cells(cls: type[Parameters], cells: Iterable[str]) -> dict[str, Any]:
@@ -161,21 +233,22 @@ def _read_cells(cls: type[Parameters], cells: Iterable[str]) -> dict[str, Any]:
 
     Names that the class does not know are among them where they may be misspelt: in the cell that
     papermill adds, and in one that sets a parameter or what is spelt like one, and does no more.
+    Of such a cell a parameter that is computed is among them as well, marked so.
     """
-    fields, told = cls.model_fields, dict[str, Any]()
+    fields, shown, told = cls.model_fields, {*cls.cell_fields()}, dict[str, Any]()
     for source in cells:
         assigned = _assigned(source)
-        if fields.keys() <= assigned.keys():  # the parameters cell: what ran before it is past
-            told = {}
+        if shown <= assigned.keys():  # the parameters cell: what ran before it is past
+            told = {n: v for n, v in told.items() if n in fields and n not in shown | {*assigned}}
         meant = source.startswith(_INJECTED) or any(
-            name in fields or difflib.get_close_matches(name, fields) for name in assigned
+            name in fields or nearest(name, fields) for name in assigned
         )
         strange = meant and _COMPUTED not in assigned.values()
-        told |= {
-            name: value
-            for name, value in assigned.items()
-            if value is not _COMPUTED and (strange or name in fields)
-        }
+        for name, value in assigned.items():
+            if value is not _COMPUTED and (strange or name in fields):
+                told[name] = value
+            elif meant and "" not in assigned and name in fields.keys() - shown:
+                told.setdefault(name, value)
     return told
 
 
@@ -206,18 +279,29 @@ def _plain_value(node: ast.expr | None) -> Any:
 
 
 def _changed(cls: type[Parameters], name: str, told: Any, now: Any) -> str:
-    plain = isinstance(now, bool | int | float | str | list | dict)
-    shown = shortened(now) if plain else f"a {type(now).__name__}"
     return (
-        f"{cls.stage}: {name}: a cell set it to {told!r}, and it is {shown} now: run that cell "
-        "again, and give another name to what has taken this one"
+        f"{cls.stage}: {name}: a cell set it to {told!r}, and it is {_shown(now)} now: run that "
+        "cell again, and give another name to what has taken this one"
+    )
+
+
+def _shown(value: Any) -> str:
+    plain = isinstance(value, bool | int | float | str | list | dict)
+    return shortened(value) if plain else f"a {type(value).__name__}"
+
+
+def _taken(cls: type[Parameters], name: str, now: Any) -> str:
+    return (
+        f"{cls.stage}: {name} is {_shown(now)}, and no cell set it as a parameter: give that "
+        f"another name and `del {name}`, or write `{name} = value` in a cell of its own"
     )
 
 
 def _unknown(cls: type[Parameters], name: str) -> str:
-    near = difflib.get_close_matches(name, cls.model_fields, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(cls.model_fields)}"
-    return f"{cls.stage}: unknown parameter {name!r}; {hint}"
+    more = f" …, all listed by `melnb stages {cls.stage}`" if cls.shown else ""
+    known = f"; known: {', '.join(cls.cell_fields())}{more}"
+    hint = did_you_mean(name, cls.model_fields) or known
+    return f"{cls.stage}: unknown parameter {name!r}{hint}"
 
 
 def _refusal(cls: type[Parameters], error: ValidationError) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from melnb.params.base import Confidence, Name, Parameters
+from melnb.params.base import Confidence, Name, Parameters, Rules
 from melnb.params.report import COLUMNS, ForeignColumns, Runs
 
 MOST_MEMBERS = 18  # of an exhaustive search: minutes
@@ -44,47 +44,52 @@ class Ensemble(Parameters):
     confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _weights_match(self) -> Self:
-        if self.method == "weighted" and not self.weights:
-            raise ValueError(f"weights has 0 values for {len(self.members)} members")
-        if self.weights and self.method not in ("weighted", "rank", "logit", "power"):
-            raise ValueError(f"weights is given but method is {self.method!r}: say weighted")
-        if self.weights and len(self.weights) != len(self.members):
-            raise ValueError(
-                f"weights has {len(self.weights)} values for {len(self.members)} members"
+    @property
+    def blending(self) -> dict[str, Any]:
+        """The keywords of `evaluation.weights_table` and `evaluation.blend`."""
+        return self.values_of(
+            (
+                "method", "weights", "exponent", "ridge", "nonnegative", "rank_within_fold",
+                "positive", "seed",
             )
-        return self
+        )  # fmt: skip
 
-    @model_validator(mode="after")
-    def _a_selection_can_be_blended(self) -> Self:
-        if self.select != "none" and (self.method not in ("mean", "rank") or self.weights):
-            raise ValueError(
-                f"select is {self.select!r}, but method is {self.method!r} and weights "
-                f"{self.weights}: what is selected is blended by mean or rank, without weights"
-            )
-        if self.select == "exhaustive" and len(self.members) > MOST_MEMBERS:
-            raise ValueError(
-                f"select is 'exhaustive' for {len(self.members)} members, "
-                f"{2 ** len(self.members) - 1:,} subsets: use greedy beyond {MOST_MEMBERS}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _a_recipe_is_applied_as_it_is(self) -> Self:
-        changed = {
-            "method": self.method != "mean", "weights": bool(self.weights),
-            "select": self.select != "none", "within_patient": bool(self.within_patient),
-        }  # fmt: skip
-        if self.recipe and any(changed.values()):
-            name = next(name for name, given in changed.items() if given)
-            raise ValueError(
-                f"recipe is {self.recipe!r}, which says how to blend, but {name} is "
-                f"{getattr(self, name)!r}: leave one of them out"
-            )
-        if self.recipe and not self.recipe.startswith("05_ensemble/"):
-            raise ValueError(f"recipe is {self.recipe!r}: name a run as 05_ensemble/<run>")
-        return self
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: p.method == "weighted" and not p.weights,
+            "method weighted needs weights, one for each member",
+        ),
+        (
+            lambda p: bool(p.weights) and p.method not in ("weighted", "rank", "logit", "power"),
+            "weights need method weighted, rank, logit or power, not {method}",
+        ),
+        (
+            lambda p: bool(p.weights) and len(p.weights) != len(p.members),
+            "weights {weights} are not as many as members {members}",
+        ),
+        (
+            lambda p: p.select != "none" and (p.method not in ("mean", "rank") or bool(p.weights)),
+            "what select {select} takes is blended by method mean or rank, without weights",
+        ),
+        (
+            lambda p: p.select == "exhaustive" and len(p.members) > MOST_MEMBERS,
+            f"select exhaustive takes {MOST_MEMBERS} members at most: beyond, use greedy",
+        ),
+        (
+            lambda p: (
+                bool(p.recipe)
+                and (
+                    p.method != "mean" or p.select != "none" or bool(p.weights or p.within_patient)
+                )
+            ),
+            "recipe {recipe} says how to blend: leave method, weights, select and within_patient "
+            "out",
+        ),
+        (
+            lambda p: bool(p.recipe) and not p.recipe.startswith("05_ensemble/"),
+            "recipe {recipe} is no run of 05_ensemble: write 05_ensemble/<run>",
+        ),
+    )
 
 
 class Ablation(Parameters):

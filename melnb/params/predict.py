@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from melnb.params.base import Confidence, Name, Parameters
+from melnb.params.base import Confidence, Name, Parameters, Rules
 
 
 class Predict(Parameters):
@@ -49,8 +49,9 @@ class PseudoLabel(Parameters):
     per_class: bool = Field(True, description="method soft: that share of each class")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _thresholds_in_order(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low {self.low} is not below high {self.high}")
-        return self
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: p.low >= p.high,
+            "low {low} is not below high {high}",
+        ),
+    )

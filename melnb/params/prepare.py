@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from melnb.params.base import Name, Parameters
+from melnb.params.base import Name, Parameters, Rules
 
 Source = Literal[
     "synthetic", "isic2016", "isic2017", "isic2018", "isic2018_task1", "ham10000", "isic2019",
@@ -73,33 +73,23 @@ class Prepare(Parameters):
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _pictures_are_of_one_source(self) -> Self:
-        if self.applied and (self.folder or self.columns or self.source != "synthetic"):
-            raise ValueError(
-                f"applied is {self.applied!r}, whose table names its pictures: leave source, "
-                "folder and columns as they are without it"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _folds_are_two_or_none(self) -> Self:
-        if self.n_folds == 1:
-            raise ValueError("n_folds is 1: give 2 or more, or 0 to make every image a test image")
-        if not self.n_folds and (self.fold_column or self.fold_file):
-            name = "fold_column" if self.fold_column else "fold_file"
-            raise ValueError(
-                f"n_folds is 0, which makes every image a test image: leave {name} empty"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _shards_are_used_as_they_are(self) -> Self:
-        changed = {"cleaning": self.cleaning != "none", "relabel": bool(self.relabel)}
-        if self.source == "kaggle_tfrecords" and any(changed.values()):
-            name = next(name for name, given in changed.items() if given)
-            raise ValueError(
-                f"{name} is {getattr(self, name)!r}, but the shards of kaggle_tfrecords are used "
-                "as they are: prepare the JPEG files of the source instead"
-            )
-        return self
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: bool(p.applied) and (p.folder or p.columns or p.source != "synthetic"),
+            "applied {applied} names its pictures in its table: leave source, folder and columns "
+            "as they are without it",
+        ),
+        (
+            lambda p: p.n_folds == 1,
+            "n_folds must not be 1: give 2 or more, or 0 to make every image a test image",
+        ),
+        (
+            lambda p: not p.n_folds and bool(p.fold_column or p.fold_file),
+            "n_folds 0 makes every image a test image: leave fold_column and fold_file empty",
+        ),
+        (
+            lambda p: p.source == "kaggle_tfrecords" and (p.cleaning != "none" or bool(p.relabel)),
+            "shards of source kaggle_tfrecords are used as they are: leave cleaning and relabel "
+            "out, or prepare the JPEG files of the source instead",
+        ),
+    )

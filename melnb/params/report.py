@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from melnb.params.base import Confidence, Name, Parameters
+from melnb.params.base import Confidence, Name, Parameters, Rules
 
-
-def _check_wanted(choose: str, at: float) -> None:
-    if choose not in ("cost", "youden") and at > 1:
-        raise ValueError(f"at is {at}: a wanted {choose} is a share of at most 1")
-    if choose == "cost" and at == 0:
-        raise ValueError("at is 0: choose cost wants how many biopsies a miss is worth, say 20")
+_OF_CHOICE: Rules = (
+    (
+        lambda p: p.choose not in ("cost", "youden") and p.at > 1,
+        "at {at} is above 1, and every choose but cost and youden wants a share",
+    ),
+    (
+        lambda p: p.choose == "cost" and p.at == 0,
+        "choose cost needs at: how many biopsies a miss is worth, 20 say",
+    ),
+)
 
 
 def _check_columns(columns: dict[str, str]) -> dict[str, str]:
@@ -82,10 +86,7 @@ class Report(Parameters):
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _at_fits(self) -> Self:
-        _check_wanted(self.choose, self.at)
-        return self
+    rules: ClassVar[Rules] = _OF_CHOICE
 
 
 class Explain(Parameters):
@@ -167,7 +168,4 @@ class External(Parameters):
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _at_fits(self) -> Self:
-        _check_wanted(self.choose, self.at)
-        return self
+    rules: ClassVar[Rules] = _OF_CHOICE

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from melnb.params.base import Confidence, Name, Parameters
+from melnb.params.base import Confidence, Name, Parameters, Rules
 
 Estimator = Literal[
     "logistic", "forest", "naive_bayes", "boosting", "lightgbm", "xgboost", "catboost"
@@ -55,18 +55,17 @@ class Metadata(Parameters):
     confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _there_is_something_to_learn_from(self) -> Self:
-        if not (self.features or self.measures or self.feature_tables or self.score_runs):
-            raise ValueError(
-                "features, feature_tables and score_runs are empty and measures is False: name one"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _estimators_are_named_once(self) -> Self:
-        if len(set(self.estimators)) < len(self.estimators):
-            raise ValueError(f"estimators is {self.estimators}: name each once")
-        if strange := sorted(set(self.settings) - set(self.estimators)):
-            raise ValueError(f"settings names {strange[0]!r}, which is not among estimators")
-        return self
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: not (p.features or p.measures or p.feature_tables or p.score_runs),
+            "features, feature_tables and score_runs are empty and measures is False: name one",
+        ),
+        (
+            lambda p: len(set(p.estimators)) < len(p.estimators),
+            "estimators {estimators} are not named once each",
+        ),
+        (
+            lambda p: bool(set(p.settings) - set(p.estimators)),
+            "settings {settings} are of a model that is not among estimators",
+        ),
+    )

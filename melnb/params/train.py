@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from melnb.params.base import Confidence, Name, Parameters
-from melnb.params.groups import Contradiction, fit_contradictions, refuse
+from melnb.params.base import Confidence, Name, Parameters, Rules
+from melnb.params.groups import Augmentation, Machine, Training
 
 Column = Literal["sex", "age", "site", "images_per_patient"]
 
 
-class Train(Parameters):
-    """03_train: one run, one fold."""
+class Classifier(Parameters):
+    """The network, from pixels to probabilities."""
 
-    stage: ClassVar[str] = "03_train"
-    dataset: Name = Field("demo", description="of 02_prepare")
-    run: Name = Field("demo", description="name of this model")
-    fold: int = Field(0, ge=0, description="held out for validation")
-    seed: int = Field(0, ge=0, description="of weights, order and augmentation")
-    # the network
     backbone: str = Field("tiny", description="tiny, EfficientNetB0-B7, ResNet50, VGG19 …")
     weights: str = Field("none", description="none, imagenet, noisy-student or a path")
-    image_size: int = Field(
-        64, ge=32, le=1024, description="pixels on a side, scaled from a size prepared"
-    )
     pooling: Literal["avg", "max", "gem"] = Field("avg", description="from map to vector")
     dropout: float = Field(0.2, ge=0, lt=1, description="before the last layer")
     dropout_samples: int = Field(1, ge=1, le=32, description="dropouts averaged before the head")
@@ -34,152 +25,181 @@ class Train(Parameters):
     )
     arcface_scale: float = Field(30.0, gt=0, description="arcface: factor of the cosines")
     arcface_margin: float = Field(0.5, ge=0, lt=1.57, description="arcface: radians")
-    metadata: list[Column] = Field([], description="sex, age, site, images_per_patient")
     fusion: Literal["concat", "gated"] = Field("concat", description="how metadata joins")
     metadata_units: list[int] = Field([64, 32], min_length=1, description="widths of its layers")
     metadata_dropout: float = Field(0.1, ge=0, lt=1, description="share of values hidden")
-    # the loss
+
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: p.dropout_samples > 1 and not p.dropout,
+            "dropout_samples {dropout_samples} average nothing where dropout is 0: nothing is "
+            "dropped",
+        ),
+    )
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The keywords of `models.make_classifier`."""
+        return self.values_of(Classifier.model_fields)
+
+
+class Objective(Parameters):
+    """The loss."""
+
     loss: Literal[
         "cross_entropy", "focal", "margin_focal", "soft_f1", "auc_pairs", "auc_margin"
     ] = Field("cross_entropy", description="the last three compare a batch's images")
+    class_weights: Literal["ones", "balanced", "balanced-sqrt"] | dict[str, float] = Field(
+        "ones", description="of each class in the loss, or by name"
+    )
     label_smoothing: float = Field(0.05, ge=0, lt=1, description="share spread over the classes")
     focal_gamma: float = Field(2.0, ge=0, description="of the focal loss")
     focal_alpha: float = Field(0.25, ge=0, le=1, description="of the focal loss; 0: none")
     auc_gap: float = Field(1.0, gt=0, le=1, description="auc losses: gap asked of two scores")
-    class_weights: Literal["ones", "balanced", "balanced-sqrt"] | dict[str, float] = Field(
-        "ones", description="of each class in the loss, or by name"
-    )
-    hard_share: float = Field(1.0, gt=0, le=1, description="of a batch, its hardest; 1: all")
-    hard_start: float = Field(0.0, ge=0, le=1, description="share of the run: mining begins")
-    hard_end: float = Field(1.0, ge=0, le=1, description="share of the run: hard_share is reached")
-    # what an epoch is made of
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """The keywords of `models.make_loss`."""
+        return self.values_of(Objective.model_fields)
+
+
+class Sampler(Parameters):
+    """What an epoch is made of."""
+
     sampling: Literal["natural", "balanced", "oversample"] = Field(
         "natural", description="of the training folds alone"
     )
     balance: float = Field(1.0, ge=0, le=1, description="balanced: 0 as it is, 1 classes alike")
     oversample: dict[str, int] = Field({}, description="oversample: class: times an epoch")
+    external_share: float = Field(0.0, ge=0, lt=1, description="of an epoch; 0: as they are")
+    pseudo_share: float = Field(0.0, ge=0, lt=1, description="of an epoch; 0: as they are")
+
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: bool(p.oversample) and p.sampling != "oversample",
+            "oversample needs sampling oversample, not {sampling}",
+        ),
+        (
+            lambda p: p.sampling == "oversample" and not p.oversample,
+            "sampling oversample needs oversample to name classes: melanoma: 7, for example",
+        ),
+    )
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        """The keywords of `data.make_sampling`."""
+        return self.values_of(Sampler.model_fields)
+
+
+class Rows(Sampler):
+    """What is learnt from besides the folds' pictures."""
+
+    metadata: list[Column] = Field([], description="sex, age, site, images_per_patient")
     external: list[Name] = Field([], description="other datasets of 02_prepare to learn from")
     external_drop: list[str] = Field([], description="classes of theirs to leave out")
-    external_share: float = Field(0.0, ge=0, lt=1, description="of an epoch; 0: as they are")
     pseudo: str = Field("", description="run of 04b_pseudo_label to learn from")
-    pseudo_share: float = Field(0.0, ge=0, lt=1, description="of an epoch; 0: as they are")
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """The keywords of `data.training_set`."""
+        return self.values_of(("metadata", "external", "external_drop", "pseudo"))
+
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: bool(p.external_share) and not p.external,
+            "external_share is given, but external names no dataset",
+        ),
+        (
+            lambda p: bool(p.external_drop) and not p.external,
+            "external_drop is given, but external names no dataset",
+        ),
+        (
+            lambda p: bool(p.pseudo_share) and not p.pseudo,
+            "pseudo_share is given, but pseudo names no run of 04b_pseudo_label",
+        ),
+    )
+
+
+class Mixing(Parameters):
+    """Mixtures of two images and of their classes."""
+
     mixup: float = Field(0.0, ge=0, le=1, description="share of images mixed with another")
     cutmix: float = Field(0.0, ge=0, le=1, description="share with a patch of another")
     mixup_alpha: float = Field(0.2, gt=0, description="small: next to nothing is mixed")
     cutmix_alpha: float = Field(1.0, gt=0, description="1: patches of every size")
-    # the fit
-    epochs: int = Field(6, ge=1, description="passes over the training folds")
-    batch_size: int = Field(32, ge=1, description="for each replica")
-    accumulate: int = Field(1, ge=1, description="batches to one step of the weights")
-    sizes: list[int] = Field([], description="smaller image sizes to begin with")
-    size_epochs: list[int] = Field([], description="epochs at each of these")
-    scale_batch: bool = Field(False, description="smaller images: larger batch and rate")
-    frozen_epochs: int = Field(0, ge=0, description="first epochs with blocks that do not learn")
-    frozen_blocks: int = Field(0, ge=0, description="how many, from the input; 0: the backbone")
-    unfreeze_blocks: int = Field(0, ge=0, description="last blocks that learn then; 0: all")
-    block_decay: float = Field(1.0, gt=0, le=1, description="rate of a block over that of the next")
-    optimizer: Literal["adam", "adamw", "nadam", "lion", "rmsprop", "sgd"] = Field(
-        "adam", description="by its Keras name"
+
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: p.mixup + p.cutmix > 1,
+            "mixup {mixup} and cutmix {cutmix} are shares of the same images, and sum to more "
+            "than 1",
+        ),
     )
-    momentum: float = Field(0.9, gt=0, lt=1, description="where the schedule leaves it alone")
-    weight_decay: float = Field(0.01, ge=0, description="adamw, lion: of kernels")
-    clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradients; 0: any")
-    schedule: Literal[
-        "ramp_decay", "one_cycle", "cosine", "cosine_restarts", "step", "plateau", "constant"
-    ] = Field("one_cycle", description="of the learning rate")
-    learning_rate: float = Field(3e-3, gt=0, description="the highest rate")
+
+    @property
+    def mixing(self) -> dict[str, Any]:
+        """The keywords of `data.plan_mixing`."""
+        return self.values_of(Mixing.model_fields)
+
+
+class FoundRate(Parameters):
+    """Where the highest rate comes from."""
+
     find_lr: str = Field("", description="run of 03b_find_lr, whose rate is taken instead")
     scale_rate: bool = Field(False, description="learning_rate is for each image of the batch")
-    start_rate: float = Field(1e-4, gt=0, description="ramp_decay: where it begins")
-    final_rate: float = Field(1e-6, ge=0, description="where it tends to")
-    ramp_epochs: int = Field(2, ge=0, description="ramp_decay, cosine, step: epochs of rise")
-    sustain_epochs: int = Field(0, ge=0, description="ramp_decay: epochs at the highest rate")
-    decay: float = Field(0.7, gt=0, le=1, description="ramp_decay, step, plateau: of each fall")
-    step_epochs: int = Field(2, ge=1, description="step: epochs between two falls")
-    cycles: int = Field(3, ge=1, description="cosine_restarts: how many")
-    cycle_growth: float = Field(
-        1.0, ge=1, description="cosine_restarts: each, times the one before"
-    )
-    plateau_patience: int = Field(2, ge=1, description="plateau: epochs without a gain")
-    monitor: Literal["val_loss", "val_auc"] = Field("val_auc", description="best epoch by this")
-    patience: int = Field(0, ge=0, description="epochs without a gain before a stop; 0: none")
-    ema: float = Field(0.0, ge=0, lt=1, description="share kept of the weights' average; 0: none")
-    swa_start: int = Field(0, ge=0, description="epoch from which weights are averaged; 0: none")
-    snapshots: bool = Field(False, description="cosine_restarts: keep each cycle's end")
-    keep: Literal["best", "swa", "snapshots"] = Field("best", description="weights to end with")
-    # augmentation: 0 switches one off
-    rotation: float = Field(180.0, ge=0, le=180, description="degrees either way")
-    shear: float = Field(5.0, ge=0, le=45, description="degrees either way")
-    zoom: float = Field(0.1, ge=0, le=0.9, description="share either way")
-    shift: float = Field(0.05, ge=0, le=0.5, description="share of the side either way")
-    flips: bool = Field(True, description="left-right and up-down")
-    transpose: bool = Field(False, description="rows for columns")
-    grid_distortion: float = Field(0.0, ge=0, le=0.9, description="share a cell grows or shrinks")
-    elastic: float = Field(0.0, ge=0, le=0.09, description="share of the side; above, it folds")
-    brightness: float = Field(0.1, ge=0, le=1, description="share of the range either way")
-    contrast: float = Field(0.1, ge=0, le=1, description="share either way")
-    saturation: float = Field(0.1, ge=0, le=1, description="share either way")
-    hue: float = Field(0.01, ge=0, le=0.5, description="share of the circle either way")
+
+
+class PictureAugmentation(Augmentation):
+    """Augmentation that no mask could follow."""
+
     randaugment: int = Field(0, ge=0, le=8, description="operations of RandAugment an image")
     randaugment_magnitude: float = Field(0.3, ge=0, le=1, description="of each of them")
     augmix: float = Field(0.0, ge=0, le=1, description="severity of AugMix")
-    blur: float = Field(0.0, ge=0, le=10, description="greatest deviation, pixels")
-    noise: float = Field(0.0, ge=0, le=128, description="greatest deviation, of 255")
     clahe: float = Field(0.0, ge=0, le=40, description="clip limit, 2 mild to 10 harsh")
     constancy: float = Field(0.0, ge=0, le=1, description="share shown in white light")
     jpeg: float = Field(0.0, ge=0, le=1, description="how low the file's quality may fall")
     cutout: float = Field(0.0, ge=0, le=0.9, description="side of the hole, share of the picture")
-    hairs: int = Field(0, ge=0, le=100, description="most hairs drawn")
-    ruler: float = Field(0.0, ge=0, le=1, description="share with a scale")
-    ink: float = Field(0.0, ge=0, le=1, description="share with a pen's marks")
-    bubbles: float = Field(0.0, ge=0, le=1, description="share with bubbles in the gel")
-    microscope: float = Field(0.0, ge=0, le=1, description="share with a dark rim")
-    # the machine
-    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = Field(
-        "auto", description="auto: what the hardware gains by"
-    )
-    jit_compile: Literal["auto", "true", "false"] = Field(
-        "auto", description="by XLA; auto: what the machine gains by"
-    )
-    deterministic: bool = Field(True, description="bit for bit on a CPU; slower on a GPU")
+
+    @property
+    def augmentation(self) -> dict[str, Any]:
+        """The strengths of `data.augment`."""
+        return self.values_of(PictureAugmentation.model_fields)
+
+
+class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, PictureAugmentation, Machine):
+    """03_train: one run, one fold."""
+
+    stage: ClassVar[str] = "03_train"
+    shown: ClassVar[tuple[str, ...]] = (
+        "dataset", "run", "fold", "seed", "backbone", "weights", "image_size", "metadata", "loss",
+        "class_weights", "sampling", "mixup", "cutmix", "epochs", "batch_size", "optimizer",
+        "schedule", "learning_rate", "monitor", "confidence", "outputs",
+    )  # fmt: skip
+    dataset: Name = Field("demo", description="of 02_prepare")
+    run: Name = Field("demo", description="name of this model")
+    fold: int = Field(0, ge=0, description="held out for validation")
+    seed: int = Field(0, ge=0, description="of weights, order and augmentation")
+    monitor: Literal["val_loss", "val_auc"] = Field("val_auc", description="best epoch by this")
     confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _switches_agree(self) -> Self:
-        network, rows = self._network_contradictions(), self._row_contradictions()
-        refuse([*network, *rows, *fit_contradictions(self)])
-        return self
-
-    def _network_contradictions(self) -> list[Contradiction]:
-        arcface, mixed = self.head == "arcface", bool(self.mixup or self.cutmix)
-        of_batch = self.loss in ("soft_f1", "auc_pairs", "auc_margin")
-        return [
-            (arcface and mixed, "head arcface needs one true class for each image, and mixup and "
-             "cutmix make mixtures of two: switch them off, or use head softmax"),
-            (arcface and bool(self.pseudo), "head arcface needs one true class for each image, and "
-             "pseudo labels are shares of all: use head softmax"),
-            (arcface and of_batch, f"head arcface moves the score of the true class, and loss "
-             f"{self.loss} compares the scores of images: use loss cross_entropy or focal"),
-            (self.mixup + self.cutmix > 1, f"mixup {self.mixup} and cutmix {self.cutmix} are "
-             "shares of the same images, and sum to more than 1"),
-            (self.dropout_samples > 1 and not self.dropout, "dropout_samples is "
-             f"{self.dropout_samples}, but dropout is 0: nothing is dropped"),
-        ]  # fmt: skip
-
-    def _row_contradictions(self) -> list[Contradiction]:
-        return [
-            (bool(self.oversample) and self.sampling != "oversample", "oversample is given, but "
-             f"sampling is {self.sampling!r}: say oversample"),
-            (self.sampling == "oversample" and not self.oversample, "sampling is 'oversample', but "
-             "oversample names no class: say {melanoma: 7}, for example"),
-            (bool(self.external_share) and not self.external, "external_share is given, but "
-             "external names no dataset"),
-            (bool(self.external_drop) and not self.external, "external_drop is given, but "
-             "external names no dataset"),
-            (bool(self.pseudo_share) and not self.pseudo, "pseudo_share is given, but pseudo names "
-             "no run of 04b_pseudo_label"),
-        ]  # fmt: skip
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: p.head == "arcface" and bool(p.mixup or p.cutmix),
+            "head arcface needs one true class for each image, and mixup and cutmix make mixtures "
+            "of two: switch them off, or use head softmax",
+        ),
+        (
+            lambda p: p.head == "arcface" and bool(p.pseudo),
+            "head arcface needs one true class for each image, and pseudo labels are shares of "
+            "all: use head softmax",
+        ),
+        (
+            lambda p: p.head == "arcface" and p.loss in ("soft_f1", "auc_pairs", "auc_margin"),
+            "head arcface moves the score of the true class, and losses of a batch compare the "
+            "scores of images: use loss cross_entropy or focal, not {loss}",
+        ),
+    )
 
 
 class FindLr(Parameters):
@@ -204,8 +224,6 @@ class FindLr(Parameters):
     )
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    @model_validator(mode="after")
-    def _rates_rise(self) -> Self:
-        if self.lowest >= self.highest:
-            raise ValueError(f"lowest {self.lowest} is not below highest {self.highest}")
-        return self
+    rules: ClassVar[Rules] = (
+        (lambda p: p.lowest >= p.highest, "lowest {lowest} is not below highest {highest}"),
+    )

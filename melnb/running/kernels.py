@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import signal
@@ -114,6 +115,7 @@ def _counters() -> list[Path]:
     return [*files, Path("/proc/vmstat")]
 
 
+_GUESS = re.compile("^(Passed unknown parameter|Unable to parse line)")
 PATIENCE = 600  # seconds that a kernel may take to start where others work or a disk is cold
 _SOCKET_PATH = 100  # bytes that an ipc socket's path may have; the system's limit is 104 to 108
 _ARGUMENTS = [
@@ -145,6 +147,8 @@ def execute(
     shown = sys.stderr.isatty()
     written = half(executed)
     written.unlink(missing_ok=True)  # of a try that was killed
+    # What papermill reads off the cell, and does not, is no news: the parameters' class knows all.
+    logging.getLogger("papermill").addFilter(lambda record: not _GUESS.search(record.getMessage()))
     with _booting_kernel(cwd, log or executed.with_suffix(".log")) as (kernel, ending):
         engine, papermill = _import_engine()
         try:

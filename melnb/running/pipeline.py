@@ -16,7 +16,6 @@ and what sets them apart; `seeds` makes `<run>-s<seed>` of each.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -34,6 +33,7 @@ from melnb.params.catalogue import (
 )
 from melnb.running.up_to_date import needed, there_already
 from melnb.runs.store import located, outputs_root, run_name
+from melnb.tables.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -208,9 +208,8 @@ def _reach(values: Mapping[str, Any], stages: Sequence[str], where: str) -> None
 def _known(values: Mapping[Any, Any], names: Sequence[str], where: str) -> None:
     for name in values:
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-            raise ParameterError(f"{where}: unknown {name!r}; {hint}")
+            hint = did_you_mean(name, names) or f"; known: {', '.join(names)}"
+            raise ParameterError(f"{where}: unknown {name!r}{hint}")
 
 
 def _ordered(jobs: Sequence[Job], path: Path) -> tuple[Job, ...]:

@@ -164,7 +164,7 @@ def _run(notebook: Path, final: Path, parameters: Parameters, say: Say) -> Path:
     before = _stamp(final)
     try:
         with terminable():
-            kernels.execute(notebook, running, parameters.plain(), cwd=project_root(), log=log)
+            kernels.execute(notebook, running, parameters.injected(), cwd=project_root(), log=log)
     except BaseException as error:
         mend(final)  # the kernel may have died as it gave the folder its name
         if _stamp(final) not in (before, _ABSENT) and type(error).__name__ != _OF_A_CELL:

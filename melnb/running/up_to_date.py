@@ -8,7 +8,6 @@ long to read is read if the whole is asked for (`melnb status --check`).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,6 +30,7 @@ from melnb.tables.documents import (
     read_run,
 )
 from melnb.tables.files import is_table
+from melnb.tables.nearest import did_you_mean
 
 # What a run reads, as its parameters name it: told before a kernel starts, if it will not do.
 
@@ -186,8 +186,8 @@ def _files(path: Path) -> str:
 
 def _near(name: str, there: Iterable[str], place: str) -> str:
     names = sorted(n for n in there if not n.startswith("."))
-    if near := difflib.get_close_matches(name, names, n=1):
-        return f"; is {near[0]!r} meant?"
+    if hint := did_you_mean(name, names):
+        return hint
     shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
     return f" ({place} there is {shown or 'nothing'})"
 

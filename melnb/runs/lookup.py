@@ -21,7 +21,7 @@ from melnb.runs.store import (
 )
 from melnb.tables.documents import read_run
 from melnb.tables.files import is_table
-from melnb.tables.schema import IMAGE_COLUMNS, read_images, read_table
+from melnb.tables.schema import read_images, read_table
 
 _FOLD = re.compile(r"fold(\d+)")
 _NETWORK = re.compile(r"(?:test|foreign)-by-fold(\d+)(?:-averaged)?\.csv")
@@ -159,14 +159,6 @@ def find_images(
     if not dataset:
         return None
     return read_images(reads(find_run("02_prepare", dataset, outputs) / "images.csv"))
-
-
-def join_images(folders: Iterable[Path]) -> pd.DataFrame:
-    """Return the images of prepared datasets in one table; one that is in two is the first's."""
-    tables = [read_images(folder / "images.csv") for folder in folders]
-    if not tables:
-        return pd.DataFrame(columns=list(IMAGE_COLUMNS))
-    return pd.concat(tables, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
 
 
 def learnt_datasets(records: Iterable[Mapping[str, Any]]) -> list[str]:

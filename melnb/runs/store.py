@@ -147,7 +147,7 @@ class Run:
     ) -> None:
         if name.endswith(RESERVED):
             raise RunError(f"a run may not be named {name!r}: {RESERVED} end unfinished ones")
-        self.stage, self.name = stage, name
+        self.stage, self.name, self._outputs = stage, name, outputs
         self._final = outputs_root(outputs) / stage / name
         self._parameters = dict(json.loads(json.dumps(parameters)))
         self._lock = hold(self._final)
@@ -177,6 +177,14 @@ class Run:
         check_written(path)
         self._inputs[_in_project(path)] = hash_path(path)
         return path
+
+    def finds(self, stage: str, names: Iterable[str]) -> list[Path]:
+        """Find finished runs of an earlier stage and record them as read; empty names are none.
+
+        Raises:
+            FileNotFoundError: One is not there; those that are are named.
+        """
+        return [self.reads(find_run(stage, name, self._outputs)) for name in names if name]
 
     def seeks(self, path: str | Path) -> Path:
         """Record a file or folder as read if it is there, and that it is not if not.

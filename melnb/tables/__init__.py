@@ -6,17 +6,18 @@ One question has one answer here: what a column must hold (`schema`), what a cla
 same image, lesion or patient (`overlap`). A value is compared with those of its own group and with
 no other's, so that changing one patient changes no other to the bit.
 
+    nearest         what did you mean?
     checks          the rules of the tables, one function for each
     files           whole or absent; what a machine refuses, in words
     processes       workers, threads, imports: how they begin, and what they leave alone
     signatures      what a file is by its first bytes
     encodings       what a text is written in
     values          missing values, numerals, and cells that a spreadsheet would run
-    spread          how far numbers lie from their mean, and when that is rounding
     diagnoses       one ontology for all sources
     overlap         the same image, lesion, patient?
     delimited       the one door for tables that others wrote
-    within_patient  how a value stands in its group: difference, ratio, z-score, outlier factor
+    within_patient  how a value stands in its group: difference, ratio, z-score, outlier factor;
+                    how far numbers lie from their mean, and when that is rounding
     documents       one typed reader for each JSON file: run.json and its kin
     schema          the three tables: read, written, checked
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.tables.files import is_safe
+from melnb.tables.nearest import nearest
 
 _SUM_TOLERANCE = 1e-3  # a file with three decimals per class still sums to one
 # Not shown, yet acted on: by a terminal (Escape), or by whoever lays out text from right to left.
@@ -28,11 +28,10 @@ def check_columns(table: pd.DataFrame, columns: Iterable[str], name: str) -> Non
     """Refuse a table that lacks a column; name the nearest that it has."""
     for column in columns:
         if column not in table.columns:
-            near = difflib.get_close_matches(column, [str(c) for c in table.columns], n=1)
-            hint = f" (rename {near[0]!r}?)" if near else ""
-            raise TableError(
-                f"{name}: no column {column!r} among {[str(c) for c in table.columns]}{hint}"
-            )
+            names = [str(c) for c in table.columns]
+            near = nearest(column, names)
+            hint = f" (rename {near!r}?)" if near else ""
+            raise TableError(f"{name}: no column {column!r} among {names}{hint}")
 
 
 def check_ids(table: pd.DataFrame, name: str) -> None:

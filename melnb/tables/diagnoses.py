@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from melnb.tables.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,7 @@ def find_diagnosis(text: str) -> str:
     if key not in _BY_TEXT and named and {_BY_TEXT.get(kind, named) for kind in kinds} == {named}:
         return named
     if key not in _BY_TEXT:
-        near = difflib.get_close_matches(key, _BY_TEXT, n=1)
-        hint = f"; nearest is {near[0]!r}" if near else ""
+        hint = did_you_mean(key, _BY_TEXT)
         raise ValueError(f"diagnosis {text!r} is outside the ontology{hint} (known: {list(NAMES)})")
     return _BY_TEXT[key]
 

@@ -7,7 +7,7 @@ received and what to do first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +184,14 @@ def make_predictions(
 def read_images(path: str | Path) -> pd.DataFrame:
     """Read and check an images table."""
     return check_images(_read(path, "run 02_prepare first"))
+
+
+def join_images(folders: Iterable[Path]) -> pd.DataFrame:
+    """Return the images of prepared datasets in one table; one that is in two is the first's."""
+    tables = [read_images(folder / "images.csv") for folder in folders]
+    if not tables:
+        return pd.DataFrame(columns=list(IMAGE_COLUMNS))
+    return pd.concat(tables, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
 
 
 def read_folds(path: str | Path) -> pd.DataFrame:

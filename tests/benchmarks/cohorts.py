@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.subgroups.subgroup_levels import subgroup_columns
+from melnb.evaluation.subgroups.subgroup_metrics import subgroup_columns
 from melnb.tables import schema
 
 PER_PATIENT, FOLDS = 16, 5

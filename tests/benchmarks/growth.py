@@ -20,7 +20,7 @@ from cohorts import FOLDS, POSITIVE, Cohort  # beside this file
 from melnb.data import folds as dealt
 from melnb.data.sources import catalogue, tasks
 from melnb.display.plots import decisions, discrimination
-from melnb.display.report import facts
+from melnb.display.report import answers
 from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 from melnb.evaluation import patient_context, summaries
 from melnb.evaluation.calibration import (
@@ -44,7 +44,7 @@ from melnb.evaluation.decisions import (
 from melnb.evaluation.discrimination import classes, comparisons, ranking, within_folds
 from melnb.evaluation.shift import areas, at_threshold, other_sources, random_effects, score_shift
 from melnb.evaluation.shift import at_threshold as elsewhere
-from melnb.evaluation.subgroups import gaps, subgroup_levels, subgroup_metrics
+from melnb.evaluation.subgroups import gaps, subgroup_metrics
 from melnb.tables import schema
 
 Work = Callable[[Cohort], object]
@@ -103,7 +103,7 @@ def _reading() -> dict[str, Work]:
         "members_table, out_of_fold, rival": lambda c: (
             summaries.members_table(_members(c), **ONE),
             summaries.out_of_fold(_members(c)),
-            facts.rival(_members(c)),
+            answers.rival(_members(c)),
         ),
         "cross_calibrate, isotonic": lambda c: cross_calibration.cross_calibrate(
             c.predictions, method="isotonic", **ONE
@@ -122,12 +122,12 @@ def _ranking() -> dict[str, Work]:
             c.predictions, **BY_PATIENT
         ),
         "roc_curve, drawn": lambda c: discrimination.roc_curve(
-            {k: ranking.roc_curve(t, **ONE) for k, t in facts.by_fold(c.predictions).items()}
+            {k: ranking.roc_curve(t, **ONE) for k, t in answers.by_fold(c.predictions).items()}
         ),
         "precision_recall_curve, drawn": lambda c: discrimination.precision_recall_curve(
             {
                 k: ranking.precision_recall_curve(t, **ONE)
-                for k, t in facts.by_fold(c.predictions).items()
+                for k, t in answers.by_fold(c.predictions).items()
             }
         ),
         "auc, lead_needed": lambda c: comparisons.lead_needed(
@@ -206,7 +206,7 @@ def _decisions() -> dict[str, Work]:
 def _people() -> dict[str, Work]:
     limits = {**BY_PATIENT, "threshold": THRESHOLD}
     return {
-        "subgroup_columns": lambda c: subgroup_levels.subgroup_columns(c.images),
+        "subgroup_columns": lambda c: subgroup_metrics.subgroup_columns(c.images),
         "subgroup_metrics": lambda c: subgroup_metrics.subgroup_metrics(
             c.predictions, c.groups, **limits
         ),

@@ -107,7 +107,7 @@ def test_shapes_are_static(rows: Rows) -> None:
     [
         Sampling(),
         Sampling("balanced", balance=0.7),
-        make_sampling("oversample", classes="abc", times={"b": 3}),
+        make_sampling("oversample", classes="abc", oversample={"b": 3}),
     ],
     ids=lambda s: s.kind,
 )
@@ -136,7 +136,7 @@ def test_epochs_and_seeds_differ_in_order_and_in_draws(rows: Rows) -> None:
 
 
 def test_an_image_that_comes_twice_has_other_draws(rows: Rows) -> None:
-    sampling = make_sampling("oversample", classes="abc", times={"a": 9})
+    sampling = make_sampling("oversample", classes="abc", oversample={"a": 9})
     got = training(rows, sampling=sampling, epochs=1)
     assert len(set(whole(got, "number"))) <= 21 < len(whole(got, "number"))
     assert len(np.unique(whole(got, "draws"), axis=0)) == len(whole(got, "draws"))

@@ -123,7 +123,10 @@ def test_a_patients_images_are_counted_in_the_table_given() -> None:
 
 def test_an_encoder_reads_back_to_the_bit(tmp_path: Path) -> None:
     encoder = fit_encoder(people(), ALL)
-    path = write_encoder(encoder, tmp_path / metadata.METADATA_FILE)
+    path = tmp_path / metadata.METADATA_FILE
+    write_encoder(None, path)
+    assert not path.exists()
+    write_encoder(encoder, path)
     assert read_encoder(path) == encoder
     np.testing.assert_array_equal(read_encoder(path).encode(people()), encoder.encode(people()))
 

@@ -30,7 +30,7 @@ from melnb.models.training.recipe import Recipe
 
 SIDE, BATCH = 32, 16
 STRENGTHS = {"rotation": 180.0, "zoom": 0.1, "shift": 0.05, "flips": True, "contrast": 0.1}
-CYCLES = {"name": "cosine_restarts", "cycles": 2, "ramp_epochs": 0}
+CYCLES = {"schedule": "cosine_restarts", "cycles": 2, "ramp_epochs": 0}
 TECHNIQUES: dict[str, dict[str, Any]] = {
     "nothing": {},
     "sizes": {"phases": {"sizes": [24], "size_epochs": [2], "scale_batch": True}},
@@ -40,7 +40,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "accumulate": {"optimizer": {"accumulate": 4}},
     "swa": {"recipe": {"swa_start": 2, "keep": "swa"}},
     "snapshots": {"schedule": CYCLES, "recipe": {"snapshots": True, "keep": "snapshots"}},
-    "plateau": {"schedule": {"name": "plateau", "plateau_patience": 1}},
+    "plateau": {"schedule": {"schedule": "plateau", "plateau_patience": 1}},
     "mining": {"recipe": {"hard_share": 0.4}},
     "mixing": {"recipe": {"mixup": 0.4, "cutmix": 0.4}},
     "balanced": {"sampling": {"kind": "balanced"}},
@@ -48,7 +48,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "metadata": {"network": {"metadata": 3, "fusion": "gated"}},
     # What two of a kind leave out of everything at once.
     "rest": {
-        "schedule": {"name": "plateau", "plateau_patience": 1},
+        "schedule": {"schedule": "plateau", "plateau_patience": 1},
         "network": {"head": "arcface", "metadata": 3, "fusion": "gated"},
     },
     "everything": {
@@ -155,7 +155,7 @@ def fit(order: dict[str, Any]) -> tuple[fitting.Fitted, np.ndarray | None]:
     sampling = Sampling(**chosen.get("sampling", {}))
     steps = [count_steps(rows, batch_size=p.batch_size, sampling=sampling) for p in plan]
     schedule = make_schedule(
-        **{"name": "one_cycle", **chosen.get("schedule", {})}, steps_per_epoch=steps[-1],
+        **{"schedule": "one_cycle", **chosen.get("schedule", {})}, steps_per_epoch=steps[-1],
         epochs=epochs, learning_rate=3e-3, phases=recipe.stretches(plan, steps),
     )  # fmt: skip
     rates = block_rates(model, chosen["rates"]) if "rates" in chosen else None

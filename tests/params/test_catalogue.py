@@ -24,6 +24,7 @@ def test_the_later_wins(tmp_path: Path) -> None:
         ("run=../../x", r"run: .*match pattern"),
         ("final_rate=1", "final_rate 1.0 is above learning_rate"),
         ("fold", "'fold' is not key=value"),
+        ("params/mine.yaml", r"is not key=value \(write -f params/mine.yaml, if it is a file"),
     ],
 )
 def test_a_refusal_names_the_parameter_and_the_value(text: str, message: str) -> None:
@@ -50,24 +51,24 @@ def test_a_stage_or_a_file_that_is_not_there_names_the_nearest(tmp_path: Path) -
     [
         ({"head": "arcface", "mixup": 0.5}, "head arcface needs one true class .* mixtures of two"),
         ({"head": "arcface", "pseudo": "a"}, "pseudo labels are shares of all"),
-        ({"head": "arcface", "loss": "soft_f1"}, "loss soft_f1 compares the scores of images"),
+        ({"head": "arcface", "loss": "soft_f1"}, "use loss cross_entropy or focal, not soft_f1"),
         ({"mixup": 0.6, "cutmix": 0.5}, "sum to more than 1"),
         ({"dropout": 0.0, "dropout_samples": 2}, "nothing is dropped"),
         ({"hard_start": 0.5, "hard_end": 0.4}, "hard_start 0.5 is after hard_end 0.4"),
-        ({"oversample": {"melanoma": 7}}, "sampling is 'natural': say oversample"),
-        ({"sampling": "oversample"}, "oversample names no class"),
+        ({"oversample": {"melanoma": 7}}, "needs sampling oversample, not natural"),
+        ({"sampling": "oversample"}, "needs oversample to name classes"),
         ({"external_share": 0.1}, "external names no dataset"),
         ({"external_drop": ["nevus"]}, "external names no dataset"),
         ({"pseudo_share": 0.1}, "pseudo names no run"),
-        ({"sizes": [48]}, r"sizes is \[48\] and size_epochs \[\]"),
-        ({"sizes": [48], "size_epochs": [6]}, r"size_epochs \[6\] leave nothing of 6 epochs"),
-        ({"frozen_epochs": 7}, "frozen_epochs 7 is above epochs 6"),
-        ({"frozen_blocks": 1}, "frozen_blocks is given, but frozen_epochs is 0"),
-        ({"swa_start": 7}, "swa_start 7 is above epochs 6"),
-        ({"keep": "swa"}, "keep is 'swa', but swa_start is 0"),
-        ({"keep": "snapshots"}, "keep is 'snapshots', but snapshots is False"),
-        ({"snapshots": True}, "schedule is 'one_cycle'"),
-        ({"schedule": "plateau", "decay": 1.0}, "plateau falls by decay, which is 1"),
+        ({"sizes": [48]}, r"sizes \[48\] and size_epochs \[\] are not as many"),
+        ({"sizes": [48], "size_epochs": [6]}, r"size_epochs \[6\] leave nothing of epochs 6 for"),
+        ({"frozen_epochs": 7}, "frozen_epochs 7 are more than epochs 6"),
+        ({"frozen_blocks": 1}, "frozen_blocks 1 are given, but no frozen_epochs"),
+        ({"swa_start": 7}, "swa_start 7 is after the last of epochs 6"),
+        ({"keep": "swa"}, "keep swa needs swa_start"),
+        ({"keep": "snapshots"}, "keep snapshots needs snapshots"),
+        ({"snapshots": True}, "need schedule cosine_restarts, not one_cycle"),
+        ({"schedule": "plateau", "decay": 1.0}, "plateau falls by decay, which must not be 1"),
         (
             {"schedule": "plateau", "sizes": [48], "size_epochs": [1], "scale_batch": True},
             "plateau has one rate for all batches",
@@ -83,20 +84,22 @@ def test_switches_that_cannot_be_together_are_refused(
 
 
 def test_other_stages_refuse_what_has_no_meaning() -> None:
-    with pytest.raises(catalogue.ParameterError, match="cleaning is 'hairs', but the shards"):
+    with pytest.raises(catalogue.ParameterError, match="used as they are: leave cleaning"):
         catalogue.Prepare.check({"source": "kaggle_tfrecords", "cleaning": "hairs"})
     with pytest.raises(catalogue.ParameterError, match=r"low 0.8 is not below high 0.7"):
         catalogue.PseudoLabel.check({"low": 0.8})
-    with pytest.raises(catalogue.ParameterError, match=r"masks_of is 'demo', the run itself: name"):
+    with pytest.raises(catalogue.ParameterError, match=r"masks_of demo is the run itself: name"):
         catalogue.SegmentApply.check({"masks_of": "demo"})
     with pytest.raises(catalogue.ParameterError, match=r"lowest 1.0 is not below highest 1.0"):
         catalogue.FindLr.check({"lowest": 1.0})
 
 
 def test_members_and_weights_must_agree() -> None:
-    with pytest.raises(catalogue.ParameterError, match="weights has 1 values for 2 members"):
+    with pytest.raises(
+        catalogue.ParameterError, match=r"weights \[1.0\] are not as many as members"
+    ):
         catalogue.Ensemble.check({"members": ["a", "b"], "method": "weighted", "weights": [1.0]})
-    with pytest.raises(catalogue.ParameterError, match="weights is given but method is 'mean'"):
+    with pytest.raises(catalogue.ParameterError, match=r"weights need method .* not mean"):
         catalogue.Ensemble.check({"members": ["a"], "weights": [1.0]})
 
 
@@ -104,15 +107,15 @@ def test_members_and_weights_must_agree() -> None:
     ("given", "reason"),
     [
         ({"sizes": [32]}, "give each size its epochs"),
-        ({"sizes": [32], "size_epochs": [8]}, "leave nothing of 8 epochs for image_size"),
-        ({"frozen_epochs": 9}, "frozen_epochs 9 is above epochs 8"),
-        ({"frozen_blocks": 1}, "frozen_blocks is given, but frozen_epochs is 0"),
+        ({"sizes": [32], "size_epochs": [8]}, "leave nothing of epochs 8 for image_size"),
+        ({"frozen_epochs": 9}, "frozen_epochs 9 are more than epochs 8"),
+        ({"frozen_blocks": 1}, "frozen_blocks 1 are given, but no frozen_epochs"),
         ({"hard_start": 0.8, "hard_end": 0.2}, r"hard_start 0.8 is after hard_end 0.2"),
-        ({"swa_start": 9}, "swa_start 9 is above epochs 8"),
-        ({"keep": "swa"}, "keep is 'swa', but swa_start is 0"),
-        ({"keep": "snapshots"}, "keep is 'snapshots', but snapshots is False"),
-        ({"snapshots": True}, "schedule is 'one_cycle'"),
-        ({"schedule": "plateau", "decay": 1.0}, "plateau falls by decay, which is 1"),
+        ({"swa_start": 9}, "swa_start 9 is after the last of epochs 8"),
+        ({"keep": "swa"}, "keep swa needs swa_start"),
+        ({"keep": "snapshots"}, "keep snapshots needs snapshots"),
+        ({"snapshots": True}, "need schedule cosine_restarts, not one_cycle"),
+        ({"schedule": "plateau", "decay": 1.0}, "plateau falls by decay, which must not be 1"),
         (
             {"schedule": "plateau", "sizes": [32], "size_epochs": [1], "scale_batch": True},
             "plateau has one rate for all batches",
@@ -126,7 +129,9 @@ def test_a_segmenter_is_told_what_can_be_done(given: dict[str, object], reason: 
 
 
 def test_pictures_come_from_one_source() -> None:
-    with pytest.raises(catalogue.ParameterError, match=r"applied is 'crop', whose table names"):
+    with pytest.raises(
+        catalogue.ParameterError, match=r"applied crop names its pictures in its table"
+    ):
         catalogue.Prepare.check({"applied": "crop", "folder": "raw"})
     assert catalogue.Prepare.check({"applied": "crop"})
 
@@ -136,11 +141,14 @@ def test_pictures_come_from_one_source() -> None:
     [
         (
             {"select": "greedy", "method": "logistic"},
-            "select is 'greedy', but method is 'logistic'",
+            "what select greedy takes is blended by method mean or rank",
         ),
-        ({"select": "exhaustive", "members": [*"abcdefghijklmnopqrs"]}, "524,287 subsets"),
-        ({"recipe": "05_ensemble/a", "method": "rank"}, "which says how to blend, but method is"),
-        ({"recipe": "04_predict/a"}, "name a run as 05_ensemble/<run>"),
+        ({"select": "exhaustive", "members": [*"abcdefghijklmnopqrs"]}, "takes 18 members at most"),
+        (
+            {"recipe": "05_ensemble/a", "method": "rank"},
+            "05_ensemble/a says how to blend: leave method",
+        ),
+        ({"recipe": "04_predict/a"}, "write 05_ensemble/<run>"),
     ],
 )
 def test_a_blend_is_told_once(given: dict[str, object], reason: str) -> None:
@@ -152,8 +160,8 @@ def test_a_blend_is_told_once(given: dict[str, object], reason: str) -> None:
     ("given", "reason"),
     [
         ({"features": []}, "features, feature_tables and score_runs are empty .* name one"),
-        ({"estimators": ["forest", "forest"]}, "name each once"),
-        ({"settings": {"boosting": {}}}, "settings names 'boosting', .* not among estimators"),
+        ({"estimators": ["forest", "forest"]}, "are not named once each"),
+        ({"settings": {"boosting": {}}}, "settings .*boosting.* not among estimators"),
         ({"estimators": ["tree"]}, r"'logistic', 'forest', .* \(received 'tree'\)"),
     ],
 )
@@ -164,11 +172,9 @@ def test_models_of_tables_need_features_and_names(given: dict[str, object], reas
 
 @pytest.mark.parametrize("stage", ["06_report", "06d_external"])
 def test_a_wanted_operating_point_has_a_meaning(stage: str) -> None:
-    with pytest.raises(
-        catalogue.ParameterError, match=r"at is 20\.0: a wanted sensitivity is a share"
-    ):
+    with pytest.raises(catalogue.ParameterError, match=r"at 20\.0 is above 1, .* wants a share"):
         catalogue.stage_class(stage).check({"at": 20})
-    with pytest.raises(catalogue.ParameterError, match="at is 0: choose cost wants how many"):
+    with pytest.raises(catalogue.ParameterError, match="choose cost needs at: how many"):
         catalogue.stage_class(stage).check({"choose": "cost", "at": 0})
     assert catalogue.stage_class(stage).check({"choose": "cost", "at": 20})
 
@@ -275,10 +281,61 @@ def test_defaults_pass_their_own_bounds_and_survive_papermill(stage: str) -> Non
         assert cls.model_fields[name].description, name
 
 
-def test_a_function_gets_the_parameters_that_it_names() -> None:
-    def fit(image_size: int, *, seed: int, other: str = "") -> None: ...
+HIDDEN = [
+    name for name in catalogue.Train.model_fields if name not in catalogue.Train.cell_fields()
+]
+SHOWN = "\n".join(f"{n} = {catalogue.Train().plain()[n]!r}" for n in catalogue.Train.cell_fields())
 
-    assert catalogue.Train(seed=3).keywords(fit) == {"image_size": 64, "seed": 3}
+
+def train_cells(*cells: str) -> catalogue.Train:
+    notebook = Notebook(*cells)
+    return catalogue.Train.from_cell(notebook.names)
+
+
+def test_a_switch_that_no_cell_shows_arrives_by_every_way_in(tmp_path: Path) -> None:
+    assert {"hard_share", "noise", "decay"} <= {*HIDDEN}
+    wanted = catalogue.Train(hard_share=0.5)
+    file = tmp_path / "a.yaml"
+    file.write_text("hard_share: 5e-1\n")
+    assert catalogue.read_parameters("03_train", [file]) == wanted
+    assert catalogue.read_parameters("03_train", overrides=["hard_share=0.5"]) == wanted
+    assert train_cells(SHOWN, "# Parameters\nhard_share = 0.5\n") == wanted
+    for typed in ("hard_share = 0.5", "hard_share = 1 / 2", "hard_share = 0.5\nprint(hard_share)"):
+        assert train_cells(SHOWN, typed) == wanted, typed
+    assert train_cells(SHOWN + "\nhard_share = 1 / 2") == wanted
+    assert train_cells(SHOWN, "hard_share = 0.5", SHOWN) == wanted, "the cell does not show it"
+    assert wanted.injected() == {**catalogue.Train().injected(), "hard_share": 0.5}
+    assert str(wanted) == "differs from the defaults: hard_share 0.5"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("hard_shar = 0.5", "'hard_shar'; did you mean 'hard_share'"),
+        ("hard_share = 0.5\nhard_share *= 2", "hard_share: a cell set it to 0.5, and it is 1.0"),
+        ("for noise in range(3): pass", "noise is 2, and no cell set it as a parameter"),
+        ("import math as decay", "decay is a module, and no cell set it"),
+        ("hard_share = 7", "hard_share: .*less than or equal to 1"),
+    ],
+)
+def test_what_took_the_name_of_a_switch_that_no_cell_shows_is_refused(
+    cell: str, message: str
+) -> None:
+    with pytest.raises(catalogue.ParameterError, match=message):
+        train_cells(SHOWN, cell)
+
+
+@pytest.mark.parametrize("stage", catalogue.STAGES)
+def test_every_field_lies_in_one_part_and_every_rule_can_be_read(stage: str) -> None:
+    cls = catalogue.STAGES[stage]
+    fields = [name for names in cls.parts().values() for name in names]
+    assert sorted(fields) == sorted(cls.model_fields)
+    values = cls().plain()
+    for part in cls.parts():
+        assert (part.__doc__ or "").strip()
+        for wrong, text in vars(part).get("rules", ()):
+            assert wrong(cls()) in (False, 0)
+            assert text.format_map(values)
 
 
 PARAMS = Path(__file__).parents[2] / "params"

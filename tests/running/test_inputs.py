@@ -27,7 +27,7 @@ def finished(project: Path) -> Path:
 
 def test_a_run_that_is_not_there_is_named_with_the_nearest(finished: Path) -> None:
     assert "needs 02_prepare/dmo," in refusal("04_predict", dataset="dmo")
-    assert "is 'demo' meant?" in refusal("04_predict", dataset="dmo")
+    assert "did you mean 'demo'?" in refusal("04_predict", dataset="dmo")
     assert "needs 03_train/demmo/*" in refusal("04_predict", train_run="demmo")
     said = refusal("06d_external", external=["04_predict/elsewhere"])
     assert said.endswith("there is demo)")
@@ -39,7 +39,7 @@ def test_a_path_that_is_not_there_is_named_with_the_nearest(finished: Path) -> N
     (finished / "data" / "clinic").mkdir(parents=True)
     said = refusal("02_prepare", source="folders", folder="data/klinic")
     assert "folder is 'data/klinic'" in said
-    assert "is 'clinic' meant?" in said
+    assert "did you mean 'clinic'?" in said
     said = refusal("02_prepare", source="csv", folder=str(finished / "data/clinic/a/b.csv"))
     assert said.endswith("there is nothing)")
     assert "fold_file is 'f.csv'" in refusal("02_prepare", fold_file="f.csv")
@@ -129,7 +129,7 @@ def test_anyones_table_is_not_asked_for_the_classes_of_a_file_beside_it(
     (finished / "data" / name).write_text("image_id\ttruth\tMEL\n")
     values = {"predictions": [f"data/{name}"], "positive": "MEL"}
     check_inputs(catalogue.STAGES["06_report"].check(values))
-    with pytest.raises(ParameterError, match=f"is '{name}' meant"):
+    with pytest.raises(ParameterError, match=f"did you mean '{name}'"):
         check_inputs(
             catalogue.STAGES["06_report"].check(values | {"predictions": [f"data/other-{name}"]})
         )
@@ -137,9 +137,9 @@ def test_anyones_table_is_not_asked_for_the_classes_of_a_file_beside_it(
 
 def test_folds_are_two_or_none() -> None:
     for values, said in (
-        ({"n_folds": 1}, "n_folds is 1: give 2 or more, or 0"),
-        ({"n_folds": 0, "fold_column": "f"}, "leave fold_column empty"),
-        ({"n_folds": 0, "fold_file": "f.csv"}, "leave fold_file empty"),
+        ({"n_folds": 1}, "n_folds must not be 1: give 2 or more, or 0"),
+        ({"n_folds": 0, "fold_column": "f"}, "leave fold_column and fold_file empty"),
+        ({"n_folds": 0, "fold_file": "f.csv"}, "leave fold_column and fold_file empty"),
     ):
         with pytest.raises(ParameterError, match=said):
             catalogue.STAGES["02_prepare"].check(values)

@@ -108,7 +108,7 @@ def test_images_of_several_datasets_make_one_table(tmp_path: Path) -> None:
             table[column] = table.get(column)
         (tmp_path / name).mkdir()
         schema.write_images(table[[*schema.IMAGE_COLUMNS]], tmp_path / name / "images.csv")
-    both = lookup.join_images([tmp_path / "a", tmp_path / "b"])
+    both = schema.join_images([tmp_path / "a", tmp_path / "b"])
     assert both["image_id"].tolist() == ["i1", "i2", "i3"]
     assert both["site"].tolist() == ["a", "a", "b"]
 

@@ -14,11 +14,12 @@ from unittest.mock import MagicMock
 import pandas as pd
 import pytest
 
-from melnb.models.saliency import samples
+from melnb import runs
+from melnb.models.saliency.samples import find_masks
 from melnb.params import catalogue
 from melnb.running.status import read_board
 from melnb.running.up_to_date import why_stale
-from melnb.runs import lookup, store
+from melnb.runs import store
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 RECORDING = ("reads", "reads_raw", "seeks")
@@ -54,7 +55,8 @@ def finish(stage: str, given: dict[str, Any], **names: Any) -> catalogue.Paramet
     job = store.open_run(
         stage, store.run_name(p), parameters=p.plain(), outputs=p.plain()["outputs"]
     )
-    exec(recording(stage), {"p": p, "job": job, "runs": store, "archive": lookup, **names})
+    doors = {"data": MagicMock(), "models": MagicMock(), "display": MagicMock(), "runs": runs}
+    exec(recording(stage), {"p": p, "job": job, **doors, **names})
     job.finish({})
     return p
 
@@ -79,24 +81,22 @@ def root(project: Path) -> Path:
 def explain(root: Path) -> catalogue.Parameters:
     return finish(
         "06b_explain", {"run": "e", "trained": "r/fold0", "masks": "masks"},
-        datasets=MagicMock(), samples=samples,
+        models=SimpleNamespace(find_masks=find_masks),
         images=pd.DataFrame({"image_id": ["i0", "i1", "i2"]}), told={"dataset": "d"},
     )  # fmt: skip
 
 
 def segment(root: Path) -> catalogue.Parameters:
     given = {"dataset": "d", "run": "s", "weights": "w.weights.h5", "backbone": "VGG16"}
-    return finish("02c_segment_train", given, datasets=MagicMock())
+    return finish("02c_segment_train", given)
 
 
 def apply(root: Path, **given: Any) -> catalogue.Parameters:
-    crossing = SimpleNamespace(
+    models = SimpleNamespace(
         find_segmenters=lambda found: SimpleNamespace(dataset="d"), assign_networks=MagicMock()
     )
     given = {"dataset": "d", "run": "a", "segment_run": "r", **given}
-    return finish(
-        "02d_segment_apply", given, datasets=MagicMock(), crossing=crossing, display=print
-    )
+    return finish("02d_segment_apply", given, models=models)
 
 
 def apply_again(root: Path) -> catalogue.Parameters:

@@ -26,7 +26,7 @@ def test_no_spelling_means_two_classes() -> None:
 
 
 def test_a_label_outside_the_ontology_names_its_neighbour() -> None:
-    with pytest.raises(ValueError, match=r"'melanomma' is outside the ontology; nearest is 'mel"):
+    with pytest.raises(ValueError, match=r"'melanomma' is outside the ontology; did you mean 'mel"):
         diagnoses.find_diagnosis("melanomma")
 
 

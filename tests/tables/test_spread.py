@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from melnb.tables.spread import (
+from melnb.tables.within_patient import (
     LARGEST,
     centred,
     mean_and_deviation,

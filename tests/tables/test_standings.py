@@ -6,8 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, zscore
 
-from melnb.tables.spread import mean_and_deviation
-from melnb.tables.within_patient import NEUTRAL, outlier_factors, standings
+from melnb.tables.within_patient import NEUTRAL, mean_and_deviation, outlier_factors, standings
 
 # Whole numbers, so that ties are common and shifts and doublings are exact.
 VALUES = st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), min_size=1, max_size=40)

@@ -14,7 +14,7 @@ from keras import ops
 
 from melnb.data.augmentation.artefacts import happens
 from melnb.data.augmentation.draws import draw_of, per_image
-from melnb.tables.spread import negligible
+from melnb.tables.within_patient import negligible
 
 # Colour constancy: pictures as under white light, whatever lamp they were taken with.
 #

@@ -63,21 +63,22 @@ NATURAL = Sampling()
 
 
 def make_sampling(
-    kind: str = "natural",
+    sampling: str = "natural",
     *,
     classes: Sequence[str],
     balance: float = 1.0,
-    times: Mapping[str, int] | None = None,
+    oversample: Mapping[str, int] | None = None,
     external_share: float = 0.0,
     pseudo_share: float = 0.0,
 ) -> Sampling:
     """Make a sampling from names.
 
     Args:
-        kind: `natural`, `balanced` or `oversample`.
+        sampling: `natural`, `balanced` or `oversample`.
         classes: In the order of the targets.
         balance: See `Sampling`.
-        times: Of kind oversample: class name to how often its images come, 1 where not named.
+        oversample: Of sampling oversample: class name to how often its images come, 1 where not
+            named.
         external_share: Share of an epoch drawn from group `EXTERNAL`; 0: its images are as the
             dataset's own.
         pseudo_share: The same of group `PSEUDO`.
@@ -85,17 +86,17 @@ def make_sampling(
     Raises:
         ValueError: A choice or a class is unknown, or a number has no meaning.
     """
-    named = dict(times or {})
+    named = dict(oversample or {})
     if unknown := sorted(set(named) - set(classes)):
-        raise ValueError(f"times names {unknown}, none of the classes {list(classes)}")
-    if bool(named) != (kind == "oversample"):
+        raise ValueError(f"oversample names {unknown}, none of the classes {list(classes)}")
+    if bool(named) != (sampling == "oversample"):
         raise ValueError(
-            f"sampling is {kind!r} with times {named}: name the classes to repeat, "
+            f"sampling is {sampling!r} with oversample {named}: name the classes to repeat, "
             "such as {'melanoma': 7}, with sampling oversample, and with no other"
         )
     shares = {EXTERNAL: external_share, PSEUDO: pseudo_share}
     return Sampling(
-        kind=kind,
+        kind=sampling,
         balance=balance,
         times=tuple(named.get(name, 1) for name in classes) if named else (),
         shares=tuple((group, share) for group, share in shares.items() if share),

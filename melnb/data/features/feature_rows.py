@@ -14,8 +14,8 @@ from melnb.tables.checks import TEST, TableError, check_columns, check_ids, cons
 from melnb.tables.diagnoses import find_diagnosis
 from melnb.tables.overlap import match
 from melnb.tables.schema import check_folds, check_predictions, class_names
-from melnb.tables.spread import mean_and_deviation
 from melnb.tables.values import blank_missing, is_numeric, plain_numbers, read_numbers
+from melnb.tables.within_patient import mean_and_deviation
 
 # What may be a feature: numbers and words; no truths, no names, no places of images.
 

@@ -10,8 +10,8 @@ The room's law:
 A line imports only lines above it:
 
     listing  layout  vocabulary      files and pictures; sexes, ages, sites, diagnoses
-    isic_challenges  siim2020  isic2024  ham10000  ph2  folders  label_columns  any_csv
+    isic_challenges  siim2020  isic2024  ham10000  ph2  folders  any_csv
     kaggle_records                   shards as others made them
-    tasks                            what is learnt of an image, and what a model can name
+    tasks                            labels, and what is learnt of an image
     catalogue                        every source by name; the task; a sample of rows
 """

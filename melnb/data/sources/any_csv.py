@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import unicodedata
@@ -13,12 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from melnb.data.sources.label_columns import (
-    check_labels,
-    check_no_labels,
-    read_labels,
-    read_targets,
-)
 from melnb.data.sources.layout import (
     GROUPS,
     NOTES,
@@ -33,6 +26,7 @@ from melnb.data.sources.layout import (
     read_rows,
     safe_ids,
 )
+from melnb.data.sources.tasks import check_labels, check_no_labels, read_labels, read_targets
 from melnb.data.sources.vocabulary import (
     UNKNOWN,
     find_split,
@@ -44,6 +38,7 @@ from melnb.data.sources.vocabulary import (
 )
 from melnb.tables.checks import TableError
 from melnb.tables.files import is_table, picture_id
+from melnb.tables.nearest import did_you_mean
 from melnb.tables.schema import ID_COLUMNS, IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS
 from melnb.tables.values import blank_missing, count_missing, read_numbers, whole_ids
 
@@ -119,8 +114,7 @@ def read_any_csv(
 def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
     for ours in columns:
         if ours not in COLUMNS:
-            near = difflib.get_close_matches(ours, COLUMNS, n=1)
-            hint = f"; is {near[0]!r} meant?" if near else ""
+            hint = did_you_mean(ours, COLUMNS)
             raise ValueError(
                 f"columns: {ours!r} is no column of the images table{hint} "
                 f"(write ours: theirs; ours are {list(COLUMNS)})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from melnb.data.sources.listing import list_folder as list_folder
 from melnb.tables.checks import TableError
 from melnb.tables.delimited import read_delimited
 from melnb.tables.files import safe_id
+from melnb.tables.nearest import did_you_mean
 from melnb.tables.schema import IMAGE_COLUMNS, check_images
 from melnb.tables.values import NEGATIVE, UNSAID, count_missing, read_group_ids
 
@@ -130,8 +130,7 @@ def column(table: pd.DataFrame, file: Path, *names: str) -> pd.Series:
     found = optional_column(table, *names)
     if found is None:
         columns = [str(c) for c in table.columns]
-        near = difflib.get_close_matches(names[0], columns, n=1)
-        hint = f" (is {near[0]!r} meant?)" if near else ""
+        hint = did_you_mean(names[0], columns)
         raise TableError(f"{file}: no column {names[0]!r} among {columns}{hint}")
     return found
 

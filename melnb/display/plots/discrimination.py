@@ -58,6 +58,9 @@ def precision_recall_curve(
     marks.add_curves(figure, tables, "recall", "precision")
     if point is not None:
         marks.add_point(figure, *on_precision_recall(point, marks.first_table(tables)), point)
+    curve = marks.first_table(tables)
+    if (curve.loc[curve["recall"] >= 0.5, "precision"] > 0.5).any():  # it runs where words stand
+        figure.update_layout(legend={"x": 0.02, "xanchor": "left", "y": 0.02, "yanchor": "bottom"})
     return figure
 
 

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from melnb.display import theme
 from melnb.display.plots import marks
-from melnb.tables.spread import mean_and_deviation
+from melnb.tables.within_patient import mean_and_deviation
 
 # Figures of partial dependence: what a model says when a feature alone is changed.
 

@@ -17,6 +17,97 @@ from melnb.evaluation.summaries import of_intervals
 from melnb.tables import diagnoses
 from melnb.tables.checks import TEST
 
+# Tables as a reader wants them: an operating point in words, gaps without the fine print.
+
+_MEASURES = {
+    "sensitivity": "share of positives that are flagged",
+    "specificity": "share of others that are left alone",
+    "ppv": "share of the flagged that are positive",
+    "npv": "share of the others among those left alone",
+    "number_needed_to_biopsy": "flagged for each positive among them",
+    "flagged": "share of all that are flagged",
+    "likelihood_ratio_positive": "how much a flag raises the odds",
+    "likelihood_ratio_negative": "how much its absence lowers them",
+    "accuracy": "share of all that are called rightly",
+    "balanced_accuracy": "mean of sensitivity and specificity at this threshold",
+    "youden": "sensitivity + specificity - 1",
+    "f1": "harmonic mean of sensitivity and PPV in these rows",
+    "f_beta": "the same, with sensitivity weighed {beta:g} times as much",
+    "matthews_correlation": "of flags and truths in these rows: 0 by chance, 1 at best",
+}
+_WORDS = {
+    "ppv": "PPV",
+    "npv": "NPV",
+    "likelihood_ratio_positive": "positive likelihood ratio",
+    "likelihood_ratio_negative": "negative likelihood ratio",
+    "youden": "Youden's J",
+    "f1": "F1",
+    "f_beta": "F{beta:g}",
+    "matthews_correlation": "Matthews correlation",
+}
+
+
+def point_facts(point: pd.DataFrame) -> pd.DataFrame:
+    """Return an operating point as a table to read: a row for each measure, in words.
+
+    Args:
+        point: `evaluation.operating_point` or `locked_point`: its first row.
+
+    Returns:
+        `measure`, `value`, `low`, `high`, `meaning`, `note` (the point's); before
+        `meaning`, where the rows chose the threshold that they judge, `fixed_low` and `fixed_high`:
+        at this fixed threshold.
+    """
+    row = point.iloc[0]
+    counts = " ".join(f"{name}={int(row[name])}" for name in ("tp", "fp", "tn", "fn"))
+    meaning = f"flags at or above; {counts}"
+    rows = [{"measure": "threshold", "value": row["threshold"], "meaning": meaning}]
+    rows[0] |= {"low": row["threshold_low"], "high": row["threshold_high"]}
+    if row["choose"] == "cost":
+        meaning = f"where calibrated probabilities would be cut at a cost ratio of {row['at']:g}"
+        theory = {"measure": "theoretical threshold", "value": row["theoretical_threshold"]}
+        rows.append(theory | {"meaning": meaning})
+    stated = "of positives, for which PPV, NPV, number needed, flagged and accuracy are stated"
+    rows.append({"measure": "prevalence", "value": row["prevalence"], "meaning": stated})
+    fixed = () if row["choose"] in ("threshold", "locked") else ("fixed_low", "fixed_high")
+    for name, meaning in _MEASURES.items():
+        fact = {"measure": _WORDS.get(name, name.replace("_", " ")).format(beta=row["beta"])}
+        fact |= {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+        fact |= {end: row[f"{name}_{end}"] for end in fixed}
+        rows.append(fact | {"meaning": meaning.format(beta=row["beta"])})
+    columns = ["measure", "value", "low", "high", *fixed, "meaning", "note"]
+    return pd.DataFrame(rows, columns=columns).assign(note=row["note"])
+
+
+def gap_facts(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Return `evaluation.gap_tests` to read: what could be tested, without the fine print."""
+    tested = gaps[gaps["gap"].notna()]
+    columns = ["column", "metric", "lowest", "highest", "gap", "low", "high", "p", "p_holm"]
+    return tested[[*columns, "detectable"]].reset_index(drop=True)
+
+
+def rival(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Return the first other table of the same images as the first, its run named as the member."""
+    (_, first), *others = members.items()
+    ids = {*first["image_id"]}
+    alike = (table.assign(run=name) for name, table in others if {*table["image_id"]} == ids)
+    return next(alike, None)
+
+
+def by_fold(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return all out-of-fold rows, then those of each fold, by a label for each.
+
+    Without out-of-fold rows, the test rows.
+    """
+    rows = predictions[predictions["fold"] != TEST]
+    rows = rows if len(rows) else predictions
+    folds = sorted(rows["fold"].unique())
+    parts = {"out of fold" if TEST not in folds else "test": rows}
+    if len(folds) > 1:
+        parts |= {f"fold {k}": rows[rows["fold"] == k] for k in folds}
+    return parts
+
+
 Records = Sequence[Mapping[str, Any]]
 _AUGMENTATION = (
     "rotation", "shear", "zoom", "shift", "flips", "brightness", "contrast", "saturation", "hue",

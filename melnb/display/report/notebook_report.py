@@ -20,7 +20,7 @@ import plotly.graph_objects as go
 from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
-from melnb.display.report.facts import by_fold, gap_facts, point_facts, rival
+from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
 from melnb.display.threshold.panels import pictures_of
 from melnb.display.threshold.threshold_explorer import (

@@ -15,7 +15,7 @@ import pandas as pd
 from melnb.display.gallery import OpenPicture, open_file, read_tile
 from melnb.evaluation.decisions.locked_threshold import read_threshold, write_threshold
 from melnb.evaluation.rows import binary_rows, first_by_score, joined_rows, threshold_counts
-from melnb.evaluation.subgroups.subgroup_levels import join_levels
+from melnb.evaluation.subgroups.subgroup_metrics import join_levels
 from melnb.tables import diagnoses
 from melnb.tables.checks import TableError
 

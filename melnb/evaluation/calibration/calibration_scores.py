@@ -30,7 +30,7 @@ from melnb.evaluation.statistics import bootstrap
 from melnb.evaluation.statistics.intervals import normal_quantile
 from melnb.evaluation.statistics.logistic import fit_logistic, logistic_covariance
 from melnb.tables.schema import class_names
-from melnb.tables.spread import centred, mean_and_deviation
+from melnb.tables.within_patient import centred, mean_and_deviation
 
 # Slope and intercept: the logistic regression of the truth on the logit of the probability.
 #

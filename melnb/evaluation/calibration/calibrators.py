@@ -25,7 +25,7 @@ from melnb.tables.checks import TEST, TableError
 from melnb.tables.documents import DamagedError, read_as
 from melnb.tables.files import replacing
 from melnb.tables.schema import check_predictions, class_names
-from melnb.tables.spread import mean_and_deviation
+from melnb.tables.within_patient import mean_and_deviation
 
 # What each method makes of values: a rising function of each class's, or one of whole rows.
 #

@@ -28,7 +28,7 @@ from melnb.evaluation.rows import (
 from melnb.evaluation.statistics import bootstrap
 from melnb.evaluation.statistics.intervals import normal_quantile
 from melnb.evaluation.statistics.logistic import expit, fit_logistic, logistic_covariance
-from melnb.tables.spread import mean_and_deviation
+from melnb.tables.within_patient import mean_and_deviation
 
 CURVE_COLUMNS = ("probability", "observed", "low", "high", "n", "positives", "note")
 INDICES = ("ICI", "E50", "E90")

@@ -133,6 +133,15 @@ def auc(
     return auc_estimate(rows, positive=positive, confidence=confidence, cluster=cluster)
 
 
+def auc_results(
+    predictions: pd.DataFrame, *, positive: str, confidence: float = 0.95, cluster: str = ""
+) -> dict[str, object]:
+    """Return what `run.json` keeps of `auc`, which takes the same: the area and its limits."""
+    area = auc(predictions, positive=positive, confidence=confidence, cluster=cluster).iloc[0]
+    ends = {"auc": area["value"], "auc_low": area["low"], "auc_high": area["high"]}
+    return {**ends, "positive": positive}
+
+
 def auc_by_run(
     tables: Mapping[str, pd.DataFrame],
     *,

@@ -16,7 +16,7 @@ from melnb.evaluation.ensembles.alignment import teaching_rows
 from melnb.evaluation.patient_context import context_scores
 from melnb.evaluation.statistics.logistic import expit, fit_logistic
 from melnb.tables.schema import check_predictions, class_names
-from melnb.tables.spread import centred
+from melnb.tables.within_patient import centred
 
 Standing = Literal["z", "rank"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from melnb.evaluation.ensembles.alignment import Values, log_values, softmax
 from melnb.tables.checks import TableError
 from melnb.tables.processes import one_thread
-from melnb.tables.spread import negligible
+from melnb.tables.within_patient import negligible
 
 
 def fit_logistic_stacker(

@@ -19,8 +19,7 @@ from melnb.evaluation.statistics.intervals import with_holm
 from melnb.evaluation.summaries import cluster_column
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.diagnoses import OTHER
-from melnb.tables.spread import mean_and_deviation
-from melnb.tables.within_patient import without_gaps
+from melnb.tables.within_patient import mean_and_deviation, without_gaps
 
 # May the probabilities be believed elsewhere, and what mends them?
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from melnb.tables.spread import LEAST
+from melnb.tables.within_patient import LEAST
 
 _ROWS_AT_ONCE = 16_384  # what a step makes of them stays in a core's cache: a third of the time
 

@@ -20,11 +20,12 @@ from melnb.evaluation.statistics.intervals import (
     wilson_interval,
 )
 from melnb.evaluation.statistics.proportions import design_effect
-from melnb.evaluation.subgroups.subgroup_levels import UNKNOWN, join_levels
 from melnb.evaluation.subgroups.subgroup_metrics import (
     CUT,
+    UNKNOWN,
     Arrays,
     check_limits,
+    join_levels,
     row_arrays,
     too_few,
 )

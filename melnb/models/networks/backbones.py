@@ -6,13 +6,14 @@ inside, in layers of Keras. Feeding 0-1 ruins a published network without a word
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from melnb.tables.nearest import did_you_mean
 
 # Two networks of our own, to be trained from nothing on a CPU: `tiny` and `small`.
 #
@@ -159,10 +160,7 @@ def find_backbone(name: str) -> Backbone:
         ValueError: There is none of that name; the nearest is given.
     """
     if name not in BACKBONES:
-        text = name.lower().replace("_", "").replace("-", "")
-        near = difflib.get_close_matches(text, [n.lower() for n in BACKBONES], n=1)
-        names = [n for n in BACKBONES if n.lower() in near or text in n.lower()]
-        hint = f"; did you mean {names[0]!r}?" if names else ""
+        hint = did_you_mean(name, BACKBONES)
         raise ValueError(f"no backbone {name!r}{hint} (backbones: {', '.join(BACKBONES)})")
     return BACKBONES[name]
 

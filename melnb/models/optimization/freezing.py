@@ -60,20 +60,22 @@ class BlockRates:
         return f"times {self.decay:g} a block, over {self.blocks} blocks"
 
 
-def blocks_of(backbone: keras.Model) -> list[Block]:
-    """Return the blocks of a backbone, from its input to its output.
+def blocks_of(model: keras.Model) -> list[Block]:
+    """Return the blocks of a model's backbone, from its input to its output.
 
     They are those that its authors named (EfficientNet: stem, block1 to block7, top; ResNet: conv1
     to conv5; Inception: stem, mixed0 to mixed10; ...). Where layers have no names but numbers, a
     block ends wherever all that was seen passes through one activation.
 
     Args:
-        backbone: As `make_backbone` gives it.
+        model: What has a layer named `backbone`; or a backbone, as `make_backbone` gives it.
 
     Returns:
         Blocks that hold weights; every layer with weights is in one of them.
     """
-    layers = [x for x in backbone.layers if not isinstance(x, keras.layers.InputLayer)]
+    layers = [
+        x for x in find_backbone_of(model).layers if not isinstance(x, keras.layers.InputLayer)
+    ]
     labels = _named(layers)
     if not any(labels):
         labels = _numbered(layers)

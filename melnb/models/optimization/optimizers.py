@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from melnb.models.optimization.curves import Plateau
+from melnb.models.optimization.freezing import block_rates
 from melnb.models.optimization.schedules import Schedule
 
 OPTIMIZERS = ("adam", "adamw", "nadam", "lion", "rmsprop", "sgd")
@@ -234,7 +235,7 @@ class SGD(_Steered, keras.optimizers.SGD):  # type: ignore[misc]
 
 
 def make_optimizer(
-    name: str,
+    optimizer: str,
     schedule: Schedule | float,
     *,
     momentum: float = 0.9,
@@ -242,12 +243,14 @@ def make_optimizer(
     clip_norm: float = 0.0,
     accumulate: int = 1,
     ema: float = 0.0,
+    block_decay: float = 1.0,
+    model: keras.Model | None = None,
     rate_of: Callable[[str], float] | None = None,
 ) -> keras.optimizers.Optimizer:
     """Make an optimizer that follows a schedule.
 
     Args:
-        name: One of `OPTIMIZERS`.
+        optimizer: One of `OPTIMIZERS`.
         schedule: The learning rate of each batch, or one rate for all. Of a `Plateau` the optimizer
             gets the first rate, as a variable.
         momentum: Where the schedule leaves it alone (beta_1, where that is its name).
@@ -260,19 +263,24 @@ def make_optimizer(
         ema: Share of the average of the weights that stays when they move; 0: no average is kept.
             At move t, from 0, it is min(ema, t / (t + 9)), so that the average soon forgets where
             the weights began (as TensorFlow's ExponentialMovingAverage with its counter).
+        block_decay: Rate of each block of the model over that of the next (layer-wise rates; see
+            `freezing.block_rates`); 1: all learn alike.
+        model: Whose blocks these are.
         rate_of: Factor of the learning rate of a variable (its decay's too) by the variable's path,
-            as `freezing.block_rates` gives it; None: 1.
+            in the place of `block_decay`; None: 1.
 
     Raises:
         ValueError: The name is unknown, or a number is out of bounds.
     """
     _check(momentum=momentum, accumulate=accumulate, ema=ema)
+    if model is not None and block_decay < 1:
+        rate_of = block_rates(model, block_decay)
     rate = schedule.learning_rate if isinstance(schedule, Plateau) else schedule
     shared: dict[str, Any] = {
         "learning_rate": rate, "global_clipnorm": clip_norm or None, "ema": ema,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None, "rate_of": rate_of,
     }  # fmt: skip
-    match name:
+    match optimizer:
         case "adam":
             return Adam(beta_1=momentum, **shared)
         case "adamw":
@@ -285,7 +293,7 @@ def make_optimizer(
             return RMSprop(momentum=momentum, **shared)
         case "sgd":
             return SGD(momentum=momentum, nesterov=True, **shared)
-    raise ValueError(f"optimizer is {name!r}; use one of {list(OPTIMIZERS)}")
+    raise ValueError(f"optimizer is {optimizer!r}; use one of {list(OPTIMIZERS)}")
 
 
 def _check(*, momentum: float, accumulate: int, ema: float) -> None:

@@ -7,7 +7,6 @@ batch, whether or not gradients of several are gathered before the weights move.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from melnb.models.optimization.curves import (
     piece,
 )
 from melnb.models.optimization.curves import Schedule as Schedule
+from melnb.tables.nearest import did_you_mean
 
 SCHEDULES = (
     "ramp_decay", "one_cycle", "cosine", "cosine_restarts", "step", "plateau", "constant",
@@ -114,7 +114,7 @@ class Stretched(Schedule):
 
 
 def make_schedule(
-    name: str,
+    schedule: str,
     *,
     steps_per_epoch: int,
     epochs: int,
@@ -133,7 +133,7 @@ def make_schedule(
     """Make a schedule of the learning rate.
 
     Args:
-        name: One of `SCHEDULES`.
+        schedule: One of `SCHEDULES`.
         steps_per_epoch: Batches in one pass.
         epochs: Passes.
         learning_rate: The highest rate.
@@ -167,13 +167,13 @@ def make_schedule(
         "plateau": (Plateau, waiting),
         "constant": (Constant, {}),
     }
-    if name not in kinds:
-        raise ValueError(_unknown(name))
-    kind, shape = kinds[name]
-    schedule = kind(
+    if schedule not in kinds:
+        raise ValueError(_unknown(schedule))
+    kind, shape = kinds[schedule]
+    made = kind(
         steps_per_epoch=steps_per_epoch, epochs=epochs, learning_rate=learning_rate, **shape
     )
-    return _over_phases(schedule, phases) if phases else schedule
+    return _over_phases(made, phases) if phases else made
 
 
 def cycle_ends(schedule: Schedule) -> tuple[int, ...]:
@@ -216,6 +216,5 @@ def _over_phases(schedule: Schedule, phases: Sequence[tuple[int, int, float]]) -
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, SCHEDULES, n=1, cutoff=0.3)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, SCHEDULES, cutoff=0.3)
     return f"no schedule {name!r}{hint} (schedules: {', '.join(SCHEDULES)})"

@@ -6,7 +6,6 @@ normalised and rectified, and lies half as fine as the one before.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from melnb.models.networks.backbones import (
     set_normalization,
 )
 from melnb.models.networks.weights import WeightsError, read_weights
+from melnb.tables.nearest import did_you_mean
 
 # Two encoders of our own, to be trained from nothing on a CPU: `unet-tiny` and `unet-small`.
 #
@@ -130,9 +130,7 @@ def find_encoder(name: str) -> Encoder:
         ValueError: There is no encoder of that name; the nearest is given.
     """
     if name not in ENCODERS:
-        plain = {known.lower(): known for known in ENCODERS}
-        near = difflib.get_close_matches(name.lower().replace("_", "-"), plain, n=1)
-        hint = f"; did you mean {plain[near[0]]!r}?" if near else ""
+        hint = did_you_mean(name, ENCODERS)
         raise ValueError(f"no encoder {name!r}{hint} (encoders: {', '.join(ENCODERS)})")
     return ENCODERS[name]
 

@@ -7,11 +7,12 @@ to nothing as its probability does, instead of being 0 / 0.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import keras
 from keras import ops
+
+from melnb.tables.nearest import did_you_mean
 
 MASK_LOSSES = ("bce", "dice", "jaccard", "bce_dice", "focal_tversky")
 _LEAST = 1e-7  # of what is raised to a power below 1, whose slope at nothing is infinite
@@ -117,7 +118,7 @@ class Tversky(MaskLoss):
 
 
 def make_mask_loss(
-    name: str,
+    loss: str,
     *,
     smooth: float = 1.0,
     tversky_alpha: float = 0.7,
@@ -127,7 +128,7 @@ def make_mask_loss(
     """Make a loss on (masks, logits), each n x height x width x 1; its `call` gives n numbers.
 
     Args:
-        name: One of `MASK_LOSSES`; `bce_dice` is the sum of the two.
+        loss: One of `MASK_LOSSES`; `bce_dice` is the sum of the two.
         smooth: All but `bce`: pixels added above and below each share.
         tversky_alpha: See `Tversky`.
         tversky_beta: See `Tversky`.
@@ -142,7 +143,7 @@ def make_mask_loss(
             f"tversky_gamma {tversky_gamma}; use a smooth above 0, an alpha and beta of 0 or more "
             "and a gamma of 1 or more"
         )
-    match name:
+    match loss:
         case "bce":
             return MaskCrossEntropy()
         case "dice":
@@ -153,6 +154,5 @@ def make_mask_loss(
             return Dice(smooth, cross_entropy=1.0)
         case "focal_tversky":
             return Tversky(tversky_alpha, tversky_beta, tversky_gamma, smooth)
-    near = difflib.get_close_matches(str(name), MASK_LOSSES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"loss is {name!r}{hint} (use one of {list(MASK_LOSSES)})")
+    hint = did_you_mean(loss, MASK_LOSSES)
+    raise ValueError(f"loss is {loss!r}{hint} (use one of {list(MASK_LOSSES)})")

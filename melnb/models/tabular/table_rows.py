@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from melnb.tables.checks import TEST, TableError, check_columns, check_ids
 from melnb.tables.schema import check_folds
-from melnb.tables.spread import mean_and_deviation, standardised
+from melnb.tables.within_patient import mean_and_deviation, standardised
 
 # Encoding: columns of words and numbers to cells that an estimator can take.
 #

@@ -154,6 +154,13 @@ class Fitted:
     history: pd.DataFrame
     results: pd.DataFrame
 
+    def summary(self, monitor: str) -> dict[str, Any]:
+        """Return which epoch was the best by a number of the history, of how many; what is kept."""
+        return {
+            "best_epoch": best_epoch(self.history, monitor), "epochs": len(self.history),
+            "weights": self.results.query("kept").iloc[0]["weights"],
+        }  # fmt: skip
+
 
 def fit_classifier(
     model: keras.Model,

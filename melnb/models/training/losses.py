@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import ops
 
 # Weighting: whatever the loss, each image's number times the weight of its class.
@@ -277,19 +278,20 @@ CLASS_WEIGHTS = ("ones", "balanced", "balanced-sqrt")
 
 
 def make_loss(
-    name: str,
+    loss: str,
     *,
-    n_classes: int,
+    n_classes: int = 0,
     label_smoothing: float = 0.0,
     focal_gamma: float = 2.0,
     focal_alpha: float = 0.25,
     auc_gap: float = 1.0,
-    class_weights: Sequence[float] | np.ndarray | None = None,
+    class_weights: str | Mapping[str, float] | Sequence[float] | np.ndarray | None = None,
+    counts: pd.Series | None = None,
 ) -> Weighted:
     """Make a loss on (truth, probabilities), each n x n_classes; its `call` gives n numbers.
 
     Args:
-        name: One of `LOSSES`. The last three are losses of a whole batch, whose n numbers belong
+        loss: One of `LOSSES`. The last three are losses of a whole batch, whose n numbers belong
             together; the others are exact for each image by itself.
         n_classes: Columns of both tables.
         label_smoothing: Share of each truth that is spread evenly over the classes, 0 to below 1;
@@ -297,15 +299,18 @@ def make_loss(
         focal_gamma: See `Focal`.
         focal_alpha: See `Focal`.
         auc_gap: See `AucPairs` and `AucMargin`.
-        class_weights: n_classes factors, as `class_weights` gives; None for ones.
+        class_weights: n_classes factors; None for ones; or, with `counts`, what makes them
+            (`class_weights`).
+        counts: Training images by class, of which n_classes is the number.
 
     Raises:
         ValueError: The name is unknown, a value is out of bounds, or there are not n_classes
             weights.
     """
     _check_values(label_smoothing, focal_gamma, focal_alpha, auc_gap)
-    weights = _check_weights(class_weights, n_classes)
-    match name:
+    n_classes = n_classes if counts is None else len(counts)
+    weights = _check_weights(_weights_of(class_weights, counts), n_classes)
+    match loss:
         case "cross_entropy":
             return CrossEntropy(label_smoothing, class_weights=weights)
         case "focal":
@@ -320,7 +325,7 @@ def make_loss(
             return AucPairs(auc_gap, class_weights=weights)
         case "auc_margin":
             return AucMargin(auc_gap, class_weights=weights)
-    raise ValueError(f"loss is {name!r}; use one of {list(LOSSES)}")
+    raise ValueError(f"loss is {loss!r}; use one of {list(LOSSES)}")
 
 
 def class_weights(
@@ -357,6 +362,12 @@ def class_weights(
         )
     balanced = counts.sum() / (len(counts) * counts)
     return np.asarray(balanced if weights == "balanced" else np.sqrt(balanced))
+
+
+def _weights_of(weights: Any, counts: pd.Series | None) -> Any:
+    if weights is None or counts is None:
+        return weights
+    return class_weights(counts.to_numpy(), weights, [str(name) for name in counts.index])
 
 
 def _named_weights(weights: Mapping[str, float], classes: Sequence[str]) -> np.ndarray:

@@ -1,24 +1,29 @@
-"""The plan of a run: what it is made of, and what each of its phases is trained with."""
+"""The plan of a run and its course: its phases, rates and steps, and what trains each phase."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from melnb.data.batches import train_batches
-from melnb.data.epochs.sampling import Sampling, count_steps
+from melnb.data.epochs.sampling import NATURAL, Sampling, count_steps
 from melnb.data.epochs.training_rows import Rows
+from melnb.models.accelerator import scope_of
 from melnb.models.networks.heads import training_view
 from melnb.models.optimization.curves import Schedule
-from melnb.models.optimization.freezing import freeze
+from melnb.models.optimization.freezing import blocks_of, freeze
+from melnb.models.optimization.lr_finder import read_rate
+from melnb.models.optimization.optimizers import make_optimizer
+from melnb.models.optimization.schedules import make_schedule
 from melnb.models.training.checkpoints import State
-from melnb.models.training.recipe import Phase, Recipe
+from melnb.models.training.recipe import Phase, Recipe, plan_phases, stretches
 from melnb.models.training.trainer import Trainer
 
 # Failures: which images were in the batch at which a loss ceased to be a number.
@@ -77,6 +82,75 @@ def _advise(batch: Mapping[str, np.ndarray], ids: list[str]) -> str:
             first = ids[int(broken.argmax())]
             return f"the {words} of {first} ({broken.sum()} images) hold NaN or infinity: mend it"
     return "lower learning_rate, give clip_norm, or set precision to float32"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, step by step.
+
+    Attributes:
+        phases: From the first epoch to the last.
+        schedule: Of the learning rate.
+        optimizer: That follows it, made in the scope of the model.
+        learning_rate: The highest.
+    """
+
+    phases: tuple[Phase, ...]
+    schedule: Schedule
+    optimizer: keras.optimizers.Optimizer
+    learning_rate: float
+
+    @property
+    def batch_size(self) -> int:
+        """Return the images in a batch of the last phase, over all replicas."""
+        return self.phases[-1].batch_size
+
+
+def plan_fit(
+    model: keras.Model,
+    rows: Rows,
+    *,
+    phases: Mapping[str, Any],
+    rates: Mapping[str, Any],
+    steps: Mapping[str, Any],
+    sampling: Sampling = NATURAL,
+    replicas: int = 1,
+    scale_rate: bool = False,
+    sweeps: Sequence[Path] = (),
+) -> Plan:
+    """Plan the phases of a run, the learning rate of every step, and the steps themselves.
+
+    Args:
+        model: With a layer named `backbone`, made in the accelerator's scope.
+        rows: To learn from.
+        phases: Of `plan_phases`, but with the batch of one replica.
+        rates: Of `make_schedule`, without what phases and rows say.
+        steps: Of `make_optimizer`.
+        sampling: Which rows an epoch is made of.
+        replicas: That share a batch.
+        scale_rate: Whether the rate is for each image of the batch (linear scaling; Goyal et al.
+            2017).
+        sweeps: Folders of range tests; the last one's rate is taken as it is, in the place of the
+            one given.
+
+    Raises:
+        ValueError: Epochs, sizes, blocks or rates make no run, or an epoch holds no batch.
+    """
+    batch_size = int(phases["batch_size"]) * replicas
+    planned = plan_phases(
+        **{**phases, "batch_size": batch_size}, n_blocks=len(blocks_of(model)), replicas=replicas
+    )
+    counts = [count_steps(rows, batch_size=k.batch_size, sampling=sampling) for k in planned]
+    rate = float(rates["learning_rate"]) * (batch_size if scale_rate else 1)
+    for folder in sweeps:
+        rate = read_rate(folder)
+    schedule = make_schedule(
+        **{**rates, "learning_rate": rate}, epochs=phases["epochs"], steps_per_epoch=counts[-1],
+        phases=stretches(planned, counts),
+    )  # fmt: skip
+    with scope_of(model):
+        optimizer = make_optimizer(**steps, schedule=schedule, model=model)
+    return Plan(planned, schedule, optimizer, rate)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
+
+from melnb.tables.nearest import did_you_mean
 
 # Phases: stretches of a run with one size of picture and one set of blocks that learn.
 #
@@ -188,7 +189,6 @@ class Recipe:
         _check_choice("monitor", self.monitor, self.monitors)
         _check_choice("keep", self.keep, KEEPS)
         _check_choice("jit_compile", self.jit_compile, JITS)
-        _check_shares(self)
         starts = [phase.first_epoch for phase in self.phases]
         if not starts or starts != [0, *(phase.end for phase in self.phases[:-1])]:
             raise ValueError(
@@ -235,24 +235,7 @@ class Recipe:
         return asdict(self)
 
 
-def _check_shares(recipe: Recipe) -> None:
-    """Refuse here what would be refused at the first step, minutes later."""
-    if min(recipe.mixup, recipe.cutmix) < 0 or recipe.mixup + recipe.cutmix > 1:
-        raise ValueError(
-            f"mixup is {recipe.mixup} and cutmix is {recipe.cutmix}: use shares of the images, 0 "
-            "to 1 together"
-        )
-    if not 0 < recipe.hard_share <= 1:
-        raise ValueError(f"hard_share is {recipe.hard_share}; use more than 0 and at most 1")
-    if not 0 <= recipe.hard_start <= recipe.hard_end <= 1:
-        raise ValueError(
-            f"hard_start is {recipe.hard_start} and hard_end {recipe.hard_end}; use shares of the "
-            "run, 0 to 1, in order"
-        )
-
-
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(value, choices)
         raise ValueError(f"{name} is {value!r}{hint} (use one of {list(choices)})")

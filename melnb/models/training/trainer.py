@@ -27,7 +27,7 @@ class Trainer(keras.Model):  # type: ignore[misc]
             any, `metadata`.
         loss: Its `call` gives one number an image.
         augmentation: Strengths of `augment`.
-        mix: What `mixing.plan` takes besides the size; empty: nothing is mixed.
+        mix: What `mixing.plan_mixing` takes besides the size; no shares: nothing is mixed.
         mine: What `hard_examples.share_at` takes besides the progress; empty: every image counts.
         steps: Of the whole run, by which progress is known.
     """
@@ -47,7 +47,12 @@ class Trainer(keras.Model):  # type: ignore[misc]
         self.view = view
         self.criterion = loss
         self.augmentation = Augmentation(dict(augmentation or {}), name="augmentation")
-        self.mix, self.mine, self.run_steps = dict(mix or {}), dict(mine or {}), steps
+        mixed = any((mix or {}).get(name) for name in ("mixup", "cutmix"))
+        self.mix, self.mine, self.run_steps = (
+            dict(mix or {}) if mixed else {},
+            dict(mine or {}),
+            steps,
+        )
         if mine:  # JAX shows the loss no variable of the optimizer, so the steps are counted here
             self.step = self.add_weight(
                 shape=(), initializer="zeros", trainable=False, autocast=False, name="step",

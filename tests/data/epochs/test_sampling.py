@@ -106,7 +106,7 @@ def test_soft_truth_is_drawn_by_its_share_in_each_class() -> None:
 
 def test_oversampling_repeats_a_class_so_often_and_nothing_else() -> None:
     rows = make_rows((20, 4, 2))
-    sampling = make_sampling("oversample", classes=("nevus", "mel", "df"), times={"mel": 7})
+    sampling = make_sampling("oversample", classes=("nevus", "mel", "df"), oversample={"mel": 7})
     plan = plan_epoch(rows, sampling=sampling, seed=0, epoch=0)
     times = np.bincount(plan, minlength=26)
     np.testing.assert_array_equal(times, np.where(rows.labels == 1, 7, 1))
@@ -117,7 +117,9 @@ def test_oversampling_repeats_a_class_so_often_and_nothing_else() -> None:
 def test_external_and_pseudo_rows_come_at_their_share(kind: str) -> None:
     rows = make_rows((30, 3), groups=(0, 1, 2))
     times = {"b": 2} if kind == "oversample" else None
-    sampling = make_sampling(kind, classes="ab", times=times, external_share=0.25, pseudo_share=0.5)
+    sampling = make_sampling(
+        kind, classes="ab", oversample=times, external_share=0.25, pseudo_share=0.5
+    )
     own = 36 if times else 33
     plan = plan_epoch(rows, sampling=sampling, seed=1, epoch=4)
     assert np.bincount(rows.group[plan]).tolist() == [own, own, 2 * own]
@@ -156,7 +158,7 @@ def test_no_held_out_patient_is_in_any_plan(
     patient = np.random.default_rng(seed).integers(0, 6, len(whole))
     held_out = patient == 0
     rows = whole.take(~held_out)
-    named: dict[str, Any] = {"times": {"c": 3}} if kind == "oversample" else {}
+    named: dict[str, Any] = {"oversample": {"c": 3}} if kind == "oversample" else {}
     apart = share if (rows.group == 1).any() else 0.0
     sampling = make_sampling(kind, classes="abc", balance=balance, external_share=apart, **named)
     plan = plan_epoch(rows, sampling=sampling, seed=seed, epoch=epoch)
@@ -184,12 +186,12 @@ def test_steps_are_whole_batches() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"kind": "even"}, "sampling is 'even'; use one of"),
+        ({"sampling": "even"}, "sampling is 'even'; use one of"),
         ({"balance": 1.5}, "balance is 1.5; use 0"),
-        ({"kind": "oversample", "times": {"melanom": 7}}, "none of the classes"),
-        ({"kind": "oversample", "times": {"b": 0}}, "once or more often"),
-        ({"kind": "oversample"}, "name the classes to repeat"),
-        ({"times": {"b": 7}}, "with sampling oversample, and with no other"),
+        ({"sampling": "oversample", "oversample": {"melanom": 7}}, "none of the classes"),
+        ({"sampling": "oversample", "oversample": {"b": 0}}, "once or more often"),
+        ({"sampling": "oversample"}, "name the classes to repeat"),
+        ({"oversample": {"b": 7}}, "with sampling oversample, and with no other"),
         ({"external_share": 0.6, "pseudo_share": 0.4}, "leave room"),
         ({"external_share": -0.1}, "each is above 0"),
     ],

@@ -10,7 +10,7 @@ from PIL import Image
 from melnb.data.features.feature_files import read_features
 from melnb.data.features.feature_rows import LEFT_OUT
 from melnb.data.lesions.abcd import MEASURES, SIX
-from melnb.data.lesions.lesion_features import COLUMNS, lesion_features
+from melnb.data.lesions.lesion_tables import COLUMNS, lesion_features
 from melnb.tables.checks import TableError
 from melnb.tables.schema import write_table
 

@@ -61,14 +61,14 @@ def test_a_mapped_column_is_not_read_twice(tmp_path, text):
 
 def test_a_column_that_is_not_there_is_named(tmp_path, text):
     text("mine.csv", "name,dx", "a,nevus")
-    with pytest.raises(TableError, match=r"mine\.csv: no column 'nme' .*is 'name' meant"):
+    with pytest.raises(TableError, match=r"mine\.csv: no column 'nme' .*did you mean 'name'"):
         read_any_csv(tmp_path, columns={"image_id": "nme"})
     with pytest.raises(TableError, match="no column 'image_id'"):
         read_any_csv(tmp_path)
 
 
 def test_a_map_the_wrong_way_round(tmp_path, text):
-    with pytest.raises(ValueError, match=r"'diagnosys' is no column.*is 'diagnosis' meant"):
+    with pytest.raises(ValueError, match=r"'diagnosys' is no column.*did you mean 'diagnosis'"):
         read_any_csv(tmp_path, columns={"diagnosys": "dx"})
 
 

@@ -140,7 +140,7 @@ def test_what_is_no_table_is_said_to_be_none(tmp_path, data, words):
 def test_a_column_is_found_in_any_case_and_its_absence_names_the_nearest(tmp_path):
     table = pd.DataFrame({"Image_Name": ["a"], "targe": ["1"]})
     assert layout.column(table, tmp_path, "image", "image_name").tolist() == ["a"]
-    with pytest.raises(TableError, match=r"no column 'target' .*is 'targe' meant"):
+    with pytest.raises(TableError, match=r"no column 'target' .*did you mean 'targe'"):
         layout.column(table, tmp_path, "target")
 
 

@@ -21,7 +21,7 @@ def test_diagnoses_by_any_published_name():
 
 
 def test_a_diagnosis_outside_the_ontology_names_file_line_value_and_the_nearest():
-    with pytest.raises(TableError, match=r"t\.csv line 3: diagnosis 'nevuss' .*nearest is 'nevus'"):
+    with pytest.raises(TableError, match=r"csv line 3: diagnosis 'nevuss' .*did you mean 'nevus'"):
         vocabulary.read_diagnoses(lines("NV", "nevuss"), FILE)
 
 

@@ -89,6 +89,9 @@ def test_precision_recall_curve(predictions: pd.DataFrame) -> None:
     assert axes(figure) == ("Recall (sensitivity)", "Precision (PPV)")
     assert names(figure) == ["chance: prevalence 0.2", "curve"]
     assert figure.data[0].y == (0.2, 0.2)
+    assert figure.layout.legend.x == 0.02, "on the curve of a good model"
+    poor = table.assign(precision=table["precision"] / 4)
+    assert discrimination.precision_recall_curve(poor).layout.legend.x != 0.02
 
 
 def test_a_point_for_another_prevalence_still_lies_on_the_curve(predictions: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 MAKE = """
 import numpy as np
 import ipywidgets
-from melnb import tables
+from melnb.tables import schema as tables
 from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 score = np.arange(200) / 200
 truth = np.where(np.arange(200) % 7 > 4, "melanoma", "other")

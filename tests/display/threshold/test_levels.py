@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from melnb.display.threshold.panels import groupings
-from melnb.evaluation.subgroups.subgroup_levels import subgroup_columns
+from melnb.evaluation.subgroups.subgroup_metrics import subgroup_columns
 from melnb.tables.checks import TableError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.subgroups.subgroup_levels import UNKNOWN, join_levels, subgroup_columns
+from melnb.evaluation.subgroups.subgroup_metrics import UNKNOWN, join_levels, subgroup_columns
 from melnb.tables.checks import TableError
 
 

@@ -107,9 +107,9 @@ def test_a_greater_gamma_makes_more_of_what_is_nearly_right() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"name": "dise"}, r"loss is 'dise'; did you mean 'dice'\? \(use one of \['bce'"),
-        ({"name": "dice", "smooth": 0}, "smooth is 0, .* use a smooth above 0"),
-        ({"name": "focal_tversky", "tversky_gamma": 0.5}, "a gamma of 1 or more"),
+        ({"loss": "dise"}, r"loss is 'dise'; did you mean 'dice'\? \(use one of \['bce'"),
+        ({"loss": "dice", "smooth": 0}, "smooth is 0, .* use a smooth above 0"),
+        ({"loss": "focal_tversky", "tversky_gamma": 0.5}, "a gamma of 1 or more"),
     ],
 )
 def test_what_has_no_meaning_is_refused(given: dict[str, Any], message: str) -> None:

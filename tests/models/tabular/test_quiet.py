@@ -12,7 +12,7 @@ ROOM = Path(melnb.__file__).parent / "models" / "tabular"
 
 def test_the_room_leaves_networks_alone() -> None:
     names = [f"melnb.models.tabular.{path.stem}" for path in sorted(ROOM.glob("[a-z]*.py"))]
-    assert len(names) == 10
+    assert len(names) == 4
     code = (
         "import importlib, json, sys\n"
         f"for name in {names!r}: importlib.import_module(name)\n"

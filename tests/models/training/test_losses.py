@@ -118,16 +118,16 @@ def test_class_weights_by_name_are_put_in_the_order_of_the_classes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "focus"}, "'focus'; use one of"),
-        ({"name": "focal", "label_smoothing": 1.0}, "label_smoothing is 1.0"),
-        ({"name": "focal", "focal_gamma": -1}, "focal_gamma is -1"),
-        ({"name": "focal", "focal_alpha": 1.5}, "focal_alpha 1.5"),
-        ({"name": "focal", "class_weights": [1, 2]}, "give 3 weights"),
-        ({"name": "focal", "class_weights": [1, 2, float("nan")]}, "give 3 weights"),
-        ({"name": "focal", "class_weights": [1, 2, float("inf")]}, "give 3 weights"),
-        ({"name": "soft_f1", "class_weights": [0, 0, 0]}, "one at least must be above 0"),
-        ({"name": "auc_pairs", "auc_gap": 0}, "auc_gap is 0"),
-        ({"name": "auc_margin", "auc_gap": 1.5}, "auc_gap is 1.5"),
+        ({"loss": "focus"}, "'focus'; use one of"),
+        ({"loss": "focal", "label_smoothing": 1.0}, "label_smoothing is 1.0"),
+        ({"loss": "focal", "focal_gamma": -1}, "focal_gamma is -1"),
+        ({"loss": "focal", "focal_alpha": 1.5}, "focal_alpha 1.5"),
+        ({"loss": "focal", "class_weights": [1, 2]}, "give 3 weights"),
+        ({"loss": "focal", "class_weights": [1, 2, float("nan")]}, "give 3 weights"),
+        ({"loss": "focal", "class_weights": [1, 2, float("inf")]}, "give 3 weights"),
+        ({"loss": "soft_f1", "class_weights": [0, 0, 0]}, "one at least must be above 0"),
+        ({"loss": "auc_pairs", "auc_gap": 0}, "auc_gap is 0"),
+        ({"loss": "auc_margin", "auc_gap": 1.5}, "auc_gap is 1.5"),
     ],
 )
 def test_refusals(arguments: dict, message: str) -> None:

@@ -32,8 +32,6 @@ def test_a_recipe_knows_its_run() -> None:
         ({"swa_start": 6}, "swa_start is 6; use 1 to 5"),
         ({"keep": "swa"}, "keep is 'swa', but swa_start is 0"),
         ({"keep": "snapshots"}, "keep is 'snapshots', but snapshots is False"),
-        ({"hard_share": 0.0}, "hard_share is 0"),
-        ({"mixup": 0.7, "cutmix": 0.7}, "mixup is 0.7 and cutmix is 0.7"),
     ],
 )
 def test_what_has_no_meaning_is_refused(wrong: dict[str, Any], words: str) -> None:

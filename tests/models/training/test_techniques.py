@@ -58,7 +58,7 @@ def fit(
         n_blocks=len(blocks_of(model.get_layer("backbone"))),
     )  # fmt: skip
     steps = [count_steps(rows, batch_size=phase.batch_size) for phase in plan]
-    named = {"name": "constant", "learning_rate": 0.01, **given.pop("schedule", {})}
+    named = {"schedule": "constant", "learning_rate": 0.01, **given.pop("schedule", {})}
     schedule = make_schedule(
         **named, steps_per_epoch=steps[-1], epochs=epochs, phases=stretches(plan, steps)
     )
@@ -163,7 +163,7 @@ def test_snapshots_become_one_network(blobs: list[Path], tmp_path: Path) -> None
     watch = Watch(model)
     fitted = fit(
         blobs, tmp_path, model, callbacks=[watch],
-        schedule={"name": "cosine_restarts", "cycles": 2, "ramp_epochs": 0},
+        schedule={"schedule": "cosine_restarts", "cycles": 2, "ramp_epochs": 0},
         recipe={"snapshots": True, "keep": "snapshots"},
     )  # fmt: skip
     pictures = np.random.default_rng(0).uniform(0, 255, (5, SIDE, SIDE, 3)).astype("float32")
@@ -181,14 +181,14 @@ def test_snapshots_become_one_network(blobs: list[Path], tmp_path: Path) -> None
     assert auc(fitted.model, blobs) == pytest.approx(results.loc["snapshots", "val_auc"])
     reread = fit(
         blobs, tmp_path, make(image_size=SIDE),
-        schedule={"name": "cosine_restarts", "cycles": 2, "ramp_epochs": 0},
+        schedule={"schedule": "cosine_restarts", "cycles": 2, "ramp_epochs": 0},
         recipe={"snapshots": True, "keep": "snapshots"},
     )  # fmt: skip
     np.testing.assert_array_equal(np.asarray(reread.model(pictures)), found)
 
 
 def test_the_rate_falls_on_a_plateau(blobs: list[Path], tmp_path: Path) -> None:
-    plateau = {"name": "plateau", "plateau_patience": 1, "decay": 0.5, "final_rate": 3e-7}
+    plateau = {"schedule": "plateau", "plateau_patience": 1, "decay": 0.5, "final_rate": 3e-7}
     plateau |= {"learning_rate": 1e-6}  # so little that nothing gains
     rest = {"frozen_epochs": 4}  # so that no statistics move either
     fitted = fit(blobs, tmp_path, make(image_size=SIDE), schedule=plateau, phases=rest)

@@ -468,7 +468,7 @@ LABELS: dict[str, Case] = {
     ),
     "a column that is not there": (
         own("image_id,diagnosis", "a,mel", "b,nv"), reads("csv", columns={"diagnosis": "dignosis"}),
-        ["no column 'dignosis'", "is 'diagnosis' meant"],
+        ["no column 'dignosis'", "did you mean 'diagnosis'"],
     ),
     "theirs: ours instead of ours: theirs": (
         own("image_id,dx", "a,mel", "b,nv"), reads("csv", columns={"dx": "diagnosis"}),
