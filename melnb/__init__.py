@@ -9,6 +9,7 @@ The main line is six notebooks; each reads only what an earlier one wrote:
     03_train      one run, one fold: model.keras  history.csv  predictions.csv
       03b_find_lr  how fast to learn: learning_rate.json
       03c_metadata  what is said without the picture: predictions.csv  importance.csv
+      03d_embed  an encoder's vectors, and probes on them: embeddings.npy  predictions.csv
     04_predict    many views of every image: predictions.csv (out of fold)  test.csv
       04b_pseudo_label  what a student may learn of unlabelled images: pseudo.csv
     05_ensemble   joined by image id: predictions.csv  weights.csv

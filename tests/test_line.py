@@ -18,6 +18,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from melnb.data.embeddings import read_embeddings
 from melnb.evaluation.calibration import prevalence as prior
 from melnb.evaluation.decisions.net_benefit import net_benefit_table
 from melnb.params import catalogue
@@ -129,6 +130,23 @@ def test_metadata_are_learnt_in_the_networks_folds_and_stacked(outputs: Path) ->
     weights = pd.read_csv(stacked / "weights.csv")
     assert {"04_predict/a", "03c_metadata/line"} < set(weights["member"])
     assert json.loads((stacked / "recipe.json").read_text())["method"] == "logistic"
+
+
+def test_vectors_are_kept_and_probed_in_the_networks_folds(outputs: Path) -> None:
+    home = outputs / "03d_embed" / "line"
+    vectors = read_embeddings(home)
+    folds = schema.read_folds(outputs / "02_prepare/line/folds.csv").set_index("image_id")["fold"]
+    assert set(vectors.image_id) == set(folds.index)
+    assert vectors.values.shape == (len(folds), 8, 64)
+    assert vectors.values.dtype == "float16"
+    probes = schema.read_predictions(home / "predictions.csv")
+    assert (probes["fold"].to_numpy() == folds.loc[probes["image_id"]].to_numpy()).all()
+    assert set(probes["image_id"]) == set(folds.index[folds >= 0])
+    images = schema.read_images(outputs / "02_prepare/line/images.csv").set_index("image_id")
+    near = pd.read_csv(home / "neighbours.csv")
+    pair = images.loc[near["image_id"], "lesion_id"], images.loc[near["neighbour"], "lesion_id"]
+    assert not (pair[0].to_numpy() == pair[1].to_numpy()).any()
+    assert documents.read_run(home)["results"]["encoder"] == vectors.encoder["digest"]
 
 
 def test_members_are_selected_and_a_recipe_is_applied_again(

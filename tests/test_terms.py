@@ -20,6 +20,7 @@ TERMS = {
         cleaning: hair removal, color constancy
         epochs/external: external data
         epochs/sampling: balanced sampling, oversampling
+        embeddings: embeddings, nearest neighbours
         folds: cross-validation, patient-safe
         lesions/abcd: ABCD rule
         lesions/crops: bounding box
@@ -30,6 +31,7 @@ TERMS = {
     """,
     "models": """
         accelerator: mixed precision, TPU, GPU
+        feature_extraction: feature extraction
         networks/backbones: backbones, EfficientNet
         networks/classifier: GeM
         networks/heads: ArcFace, metadata fusion

@@ -259,6 +259,37 @@ def predict_batches(
         return decode_jpeg(parse_record(record, {"image": tf.string})["image"], image_size)
 
     pictures = tf.data.TFRecordDataset(names).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    rows = _view_rows(tf.data.Dataset.zip({"image": pictures, **known}), n_views, seed)
+    return filled_batches(rows, images * n_views, batch_size=batch_size)
+
+
+def encoded_batches(
+    encoded: Sequence[bytes], *, image_size: int, batch_size: int, n_views: int = 1
+) -> Any:
+    """Make the batches of one pass over pictures in memory, every one n_views times in a row.
+
+    Args:
+        encoded: JPEGs, one or more.
+        image_size: Pixels on a side; pictures of another size are resized.
+        batch_size: Rows in a batch, over all replicas; the last is filled up.
+        n_views: Rows for each picture.
+
+    Returns:
+        A tf.data.Dataset as that of `predict_batches`.
+    """
+
+    @as_written
+    def decode(picture: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"image": decode_jpeg(picture, image_size)}
+
+    pictures = tf.data.Dataset.from_tensor_slices(list(encoded))
+    pictures = pictures.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    rows = _view_rows(pictures, n_views, seed=0)
+    return filled_batches(rows, len(encoded) * n_views, batch_size=batch_size)
+
+
+def _view_rows(images: tf.data.Dataset, n_views: int, seed: int) -> tf.data.Dataset:
+    """Make a row of each view of each image: its number, and its draws."""
 
     @as_written
     def views_of(place: tf.Tensor, image: dict[str, tf.Tensor]) -> tf.data.Dataset:
@@ -270,8 +301,7 @@ def predict_batches(
             }
         )
 
-    views = tf.data.Dataset.zip({"image": pictures, **known}).enumerate().flat_map(views_of)
-    return filled_batches(views, images * n_views, batch_size=batch_size)
+    return images.enumerate().flat_map(views_of)
 
 
 def _check_truth(rows: Rows) -> None:

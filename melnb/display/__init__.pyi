@@ -1,6 +1,7 @@
 from .cells import show as show
 from .cells import tidy as tidy
 from .gallery import augmented_views as augmented_views
+from .gallery import nearest_neighbours as nearest_neighbours
 from .gallery import sample_grid as sample_grid
 from .gallery import worst_errors as worst_errors
 from .image_browser import ImageBrowser as ImageBrowser
@@ -45,6 +46,7 @@ from .plots.discrimination import optimism_table as optimism_table
 from .plots.discrimination import path_table as path_table
 from .plots.discrimination import precision_recall_curve as precision_recall_curve
 from .plots.discrimination import roc_curve as roc_curve
+from .plots.features import embedding_map as embedding_map
 from .plots.features import feature_importance as feature_importance
 from .plots.features import feature_overview as feature_overview
 from .plots.features import partial_dependence as partial_dependence

@@ -153,6 +153,41 @@ def worst_errors(
     return Gallery("", rows, size)
 
 
+def nearest_neighbours(
+    neighbours: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    size: int = 112,
+    open_picture: OpenPicture = open_file,
+) -> Gallery:
+    """Make a gallery of `embeddings.nearest_neighbours`: each image asked about, then its nearest.
+
+    Args:
+        neighbours: `image_id`, `target`, `neighbour`, `neighbour_target`, `similarity`, in order.
+        images: `image_id`, `path`; an image that it lacks is shown as a hole.
+        size: Pixels on a side.
+        open_picture: Opens a path as a square picture.
+    """
+    paths = images.set_index("image_id")["path"]
+    rows: dict[str, list[Tile]] = {}
+    for image_id, own in neighbours.groupby("image_id", sort=False):
+        title = _class_title(own["target"].iloc[0])
+        shown = [(image_id, "itself")]
+        shown += [
+            (row["neighbour"], f"{_class_title(row['neighbour_target'])} · {row['similarity']:.2f}")
+            for _, row in own.iterrows()
+        ]
+        rows[f"{title} ({image_id})"] = [
+            _tile(pd.Series({"path": paths.get(name)}), size, open_picture, caption)
+            for name, caption in shown
+        ]
+    return Gallery("", rows, size)
+
+
+def _class_title(name: object) -> str:
+    return _UNKNOWN if pd.isna(name) else diagnoses.title(str(name))
+
+
 def augmented_views(
     rows: Mapping[str, Iterable[np.ndarray]], *, title: str = "Augmented views", size: int = 128
 ) -> Gallery:

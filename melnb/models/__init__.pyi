@@ -1,4 +1,5 @@
 from .accelerator import setup as setup
+from .feature_extraction import make_extractor as make_extractor
 from .networks.classifier import make_classifier as make_classifier
 from .networks.heads import input_sizes as input_sizes
 from .networks.heads import training_view as training_view

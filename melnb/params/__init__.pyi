@@ -12,6 +12,7 @@ from .report import External as External
 from .report import Report as Report
 from .segment import SegmentApply as SegmentApply
 from .segment import SegmentTrain as SegmentTrain
+from .tabular import Embed as Embed
 from .tabular import Metadata as Metadata
 from .train import FindLr as FindLr
 from .train import Train as Train

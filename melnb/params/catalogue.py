@@ -32,6 +32,7 @@ from melnb.params.report import External as External
 from melnb.params.report import Report as Report
 from melnb.params.segment import SegmentApply as SegmentApply
 from melnb.params.segment import SegmentTrain as SegmentTrain
+from melnb.params.tabular import Embed as Embed
 from melnb.params.tabular import Metadata as Metadata
 from melnb.params.train import FindLr as FindLr
 from melnb.params.train import Train as Train
@@ -134,7 +135,7 @@ def _limits(field: FieldInfo) -> str:
 STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
-        Explore, Prepare, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Predict,
+        Explore, Prepare, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed, Predict,
         PseudoLabel, Ensemble, Ablation, Report, Explain, Choose, External,
     )
 }  # fmt: skip

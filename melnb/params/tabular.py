@@ -1,16 +1,17 @@
-"""What 03c_metadata takes."""
+"""What 03c_metadata and 03d_embed take."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from melnb.params.base import Confidence, Name, Parameters, Rules
 
 Estimator = Literal[
-    "logistic", "forest", "naive_bayes", "boosting", "lightgbm", "xgboost", "catboost"
-]
+    "logistic", "forest", "naive_bayes", "discriminant", "neighbours", "boosting", "lightgbm",
+    "xgboost", "catboost",
+]  # fmt: skip
 Statistic = Literal["difference", "ratio", "z", "rank", "lof", "pictures"]
 
 
@@ -39,7 +40,7 @@ class Metadata(Parameters):
         ["logistic", "forest", "naive_bayes"], min_length=1, description="averaged alike"
     )
     class_weights: Literal["ones", "balanced"] = Field(
-        "balanced", description="of models that take them: naive Bayes does not"
+        "balanced", description="of models that take them: not naive Bayes, nor neighbours"
     )
     over: float = Field(0.0, ge=0, le=1, description="over-sample classes to this ratio; 0: none")
     under: float = Field(0.0, ge=0, le=1, description="then under-sample to this ratio; 0: none")
@@ -69,3 +70,54 @@ class Metadata(Parameters):
             "settings {settings} are of a model that is not among estimators",
         ),
     )
+
+
+class Embed(Parameters):
+    """03d_embed: what does an encoder see that never learnt from these lesions?"""
+
+    stage: ClassVar[str] = "03d_embed"
+    dataset: Name = Field("demo", description="of 02_prepare")
+    run: Name = Field("demo", description="name of the result")
+    backbone: str = Field("EfficientNetLite0", description="the encoder")
+    weights: str = Field("imagenet", description="none, imagenet, noisy-student or a path")
+    image_size: int = Field(
+        128, ge=32, le=1024, description="pixels on a side, scaled from a size prepared"
+    )
+    layer: str = Field("", description="whose map is averaged; empty: the last")
+    views: Literal["none", "dihedral"] = Field("none", description="of a lesion")
+    keep_views: bool = Field(False, description="a vector of each view; else their mean")
+    precision: Literal["float32", "float16"] = Field("float32", description="of the vectors kept")
+    batch_size: int = Field(64, ge=1, description="for each replica")
+    features: list[str] = Field([], description="columns of images.csv beside the vectors")
+    estimators: list[Estimator] = Field(
+        ["logistic", "discriminant"], min_length=1, description="probes, averaged alike"
+    )
+    class_weights: Literal["ones", "balanced"] = Field(
+        "ones", description="of models that take them: not naive Bayes, nor neighbours"
+    )
+    settings: dict[Estimator, dict[str, float | int | str]] = Field(
+        {"logistic": {"C": 0.001}}, description="of a model, by its library's names"
+    )
+    positive: str = Field("melanoma", description="the class that is looked for")
+    seed: int = Field(0, ge=0, description="of probes, of what is shown, of weights none")
+    confidence: Confidence = 0.95
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: p.keep_views and p.views == "none",
+            "keep_views needs views dihedral, not {views}",
+        ),
+        (
+            lambda p: len(set(p.estimators)) < len(p.estimators),
+            "estimators {estimators} are not named once each",
+        ),
+    )
+
+    @property
+    def extractor(self) -> dict[str, Any]:
+        """The keywords of `models.make_extractor`, the batch as one replica has it."""
+        names = (
+            "backbone", "weights", "image_size", "layer", "views", "keep_views", "precision",
+        )  # fmt: skip
+        return self.values_of(names)

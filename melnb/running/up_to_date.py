@@ -51,6 +51,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     ),
     "03b_find_lr": ("02_prepare/{dataset}",),
     "03c_metadata": ("02_prepare/{dataset}", "{score_runs}"),
+    "03d_embed": ("02_prepare/{dataset}",),
     "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
     "04b_pseudo_label": ("02_prepare/{dataset}", "04_predict/{predict_runs}"),
     "05_ensemble": ("{members}", "{recipe}"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from melnb.runs.folders import RECORD
+from melnb.runs.provenance import check_written
 from melnb.runs.store import (
     Record,
     find_run,
@@ -19,7 +21,7 @@ from melnb.runs.store import (
     project_root,
     resolve,
 )
-from melnb.tables.documents import read_run
+from melnb.tables.documents import DamagedError, read_run
 from melnb.tables.files import is_table
 from melnb.tables.schema import read_images, read_table
 
@@ -60,6 +62,18 @@ def weights_files(weights: str) -> list[Path]:
         return []
     path = located(weights)
     return [path.absolute()] if path.is_file() else []
+
+
+def finished_runs(stage: str, outputs: str | Path = "") -> list[Path]:
+    """Return the folders of a stage's finished runs, by name, that hold what they wrote."""
+    home = outputs_root(outputs) / stage
+    whole = []
+    for name in sorted(_names(home)):
+        with suppress(DamagedError):
+            if (home / name / RECORD).is_file():
+                check_written(home / name)
+                whole.append(home / name)
+    return whole
 
 
 def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path]:

@@ -75,6 +75,26 @@ def test_worst_errors_keep_their_order_and_are_joined_by_id(images: pd.DataFrame
     assert ids == [["i9"], ["i3", "missing"]]
 
 
+def test_neighbours_stand_behind_the_one_asked_about(images: pd.DataFrame) -> None:
+    near = pd.DataFrame(
+        {
+            "image_id": ["i9", "i9", "i3"],
+            "target": ["melanoma", "melanoma", None],
+            "neighbour": ["i3", "missing", "i9"],
+            "neighbour_target": [None, "nevus", "melanoma"],
+            "similarity": [0.912, 0.5, 0.912],
+        }
+    )
+    shown = gallery.nearest_neighbours(near, images.iloc[::-1], size=16)
+    assert {heading: [tile.caption for tile in tiles] for heading, tiles in shown.rows.items()} == {
+        "Melanoma (i9)": ["itself", "unknown · 0.91", "Nevus · 0.50"],
+        "unknown (i3)": ["itself", "Melanoma · 0.91"],
+    }
+    own, other = (tiles for tiles in shown.rows.values())
+    assert (own[0].jpeg, own[1].jpeg, own[2].jpeg) == (other[1].jpeg, other[0].jpeg, b"")
+    assert not gallery.nearest_neighbours(near.head(0), images).rows
+
+
 def test_views_show_arrays_in_their_own_range() -> None:
     white, black = np.full((8, 8, 3), 255.4, np.float32), np.full((8, 8, 3), -3.0, np.float32)
     shown = gallery.augmented_views({"i0": [white, black]}, size=8)

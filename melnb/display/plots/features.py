@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 
 from melnb.display import theme
 from melnb.display.plots import marks
+from melnb.tables import diagnoses
 from melnb.tables.within_patient import mean_and_deviation
 
 # Figures of partial dependence: what a model says when a feature alone is changed.
@@ -257,3 +258,36 @@ def _words(row: pd.Series) -> str:
         return "empty"
     mean = row["mean"] if abs(row["mean"]) > _ROUNDING * row["sd"] else 0.0
     return " ± ".join(f"{v:,.0f}" if abs(v) >= 100 else f"{v:.3g}" for v in (mean, row["sd"]))
+
+
+# A map of embeddings.
+
+UNLABELLED = "unlabelled"
+
+
+def embedding_map(
+    table: pd.DataFrame, *, title: str = "How the encoder lays the pictures out"
+) -> go.Figure:
+    """Draw the two directions in which the vectors vary most, a point for each picture.
+
+    Args:
+        table: Of `embeddings.embedding_map`: `image_id`, `target`, `x`, `y`, and in
+            `attrs["explained"]` the share of the variance along each.
+        title: Of the figure.
+    """
+    first, second = (f"{share:.0%}" for share in table.attrs["explained"])
+    figure = go.Figure(
+        layout=theme.layout(
+            title, f"First component ({first} of the variance)", f"Second ({second})", height=460
+        )
+    )
+    counts = table["target"].fillna(UNLABELLED).value_counts()
+    for k, name in enumerate(counts.index):  # the rarest last, on top
+        own = table[table["target"].fillna(UNLABELLED) == name]
+        figure.add_scattergl(
+            x=own["x"], y=own["y"], mode="markers", text=own["image_id"],
+            name=f"{diagnoses.title(str(name))} (n = {len(own):,})",
+            marker={"size": 6, "opacity": 0.7, "color": theme.class_colour(str(name), k)},
+            hovertemplate="%{text}",
+        )  # fmt: skip
+    return figure

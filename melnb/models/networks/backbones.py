@@ -24,9 +24,9 @@ from melnb.tables.nearest import did_you_mean
 def tiny(pixels: Any) -> Any:
     """Return 64 features an eighth of the side apart: 60 thousand weights, for tests and demos."""
     x = pixels
-    for filters in (16, 32, 64):
-        x = layers.ReLU()(_convolution(x, filters, stride=2))
-    return layers.ReLU()(_convolution(x, 64))
+    for number, filters in enumerate((16, 32, 64), start=1):
+        x = layers.ReLU(name=f"map{number}")(_convolution(x, filters, stride=2))
+    return layers.ReLU(name="map4")(_convolution(x, 64))
 
 
 def small(pixels: Any) -> Any:
@@ -36,21 +36,21 @@ def small(pixels: Any) -> Any:
     57 million multiplications at 64 pixels. Squeeze and excitation was tried: it cost 9 % of the
     time and gained nothing.
     """
-    x = layers.ReLU()(_convolution(pixels, 24, stride=2))
-    for filters in (48, 96, 192):
-        x = _residual(x, filters, stride=2)
-        x = _residual(x, filters)
+    x = layers.ReLU(name="map1")(_convolution(pixels, 24, stride=2))
+    for number, filters in enumerate((48, 96, 192), start=2):
+        x = _residual(x, filters, f"map{number}a", stride=2)
+        x = _residual(x, filters, f"map{number}b")
     return x
 
 
-def _residual(x: Any, filters: int, *, stride: int = 1) -> Any:
+def _residual(x: Any, filters: int, name: str, *, stride: int = 1) -> Any:
     y = layers.ReLU()(_convolution(x, filters, stride=stride))
     y = _convolution(y, filters, gamma="zeros")
     if stride > 1:
         x = layers.AveragePooling2D(stride, padding="same")(x)
     if x.shape[-1] != filters:
         x = _convolution(x, filters, kernel=1)
-    return layers.ReLU()(layers.Add()([x, y]))
+    return layers.ReLU(name=name)(layers.Add()([x, y]))
 
 
 def _convolution(

@@ -34,6 +34,8 @@ GRIDS: dict[str, Grid] = {
     "logistic": {"C": (1.0, 0.1, 0.01, 10.0)},
     "forest": {"max_depth": (2, 4, 8), "min_samples_leaf": (20,)},
     "naive_bayes": {"var_smoothing": (1e-3, 1e-2, 1e-1)},
+    "discriminant": {"shrinkage": ("auto", 0.1, 0.5, 0.9)},
+    "neighbours": {"n_neighbors": (25, 10, 50, 100)},
     "boosting": {"max_depth": (3, 2, 5), "max_iter": (150, 400)},
     "lightgbm": {"num_leaves": (8, 4, 16), "n_estimators": (150, 400)},
     "xgboost": {"max_depth": (3, 2, 5), "n_estimators": (150, 400)},

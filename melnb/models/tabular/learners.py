@@ -79,6 +79,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "forest": {"n_estimators": 1000, "max_depth": 2},
     # Of scikit-learn's 1e-9, a cell that one class lacks has no variance there, and decides alone.
     "naive_bayes": {"var_smoothing": 1e-3},
+    # Of more columns than images the covariance is shrunk by the formula of Ledoit and Wolf (2004).
+    "discriminant": {"solver": "lsqr", "shrinkage": "auto"},
+    "neighbours": {"n_neighbors": 25, "weights": "distance"},
     "boosting": {"learning_rate": 0.05, "max_iter": 150, "max_depth": 3, "min_samples_leaf": 50},
     "lightgbm": {
         "learning_rate": 0.05, "n_estimators": 150, "num_leaves": 8, "min_child_samples": 50,
@@ -90,7 +93,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ESTIMATORS = tuple(DEFAULTS)
 _KEEP_MISSING = ("boosting", "lightgbm", "xgboost", "catboost")
-_SEEDLESS = ("logistic", "naive_bayes")
+_SEEDLESS = ("logistic", "naive_bayes", "discriminant", "neighbours")
+# These take no class weights: the priors of naive Bayes are the classes' shares, neighbours vote.
+_UNWEIGHTED = ("naive_bayes", "neighbours")
 
 
 def make_estimator(name: str, settings: Mapping[str, Any] | None = None, *, seed: int = 0) -> Any:
@@ -100,7 +105,8 @@ def make_estimator(name: str, settings: Mapping[str, Any] | None = None, *, seed
     run to run.
 
     Args:
-        name: `logistic` (l2), `forest`, `naive_bayes` (Gaussian), `boosting` (histograms, of
+        name: `logistic` (l2), `forest`, `naive_bayes` (Gaussian), `discriminant` (linear, of a
+            shrunk covariance), `neighbours` (nearest, by distance), `boosting` (histograms, of
             scikit-learn), `lightgbm`, `xgboost` or `catboost`.
         settings: By the estimator's own names, over `DEFAULTS`.
         seed: Of those that draw.
@@ -153,6 +159,14 @@ def _load(name: str, seed: int) -> tuple[type, dict[str, Any]]:
         from sklearn.naive_bayes import GaussianNB
 
         return GaussianNB, {}
+    if name == "discriminant":
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+        return LinearDiscriminantAnalysis, {}
+    if name == "neighbours":
+        from sklearn.neighbors import KNeighborsClassifier
+
+        return KNeighborsClassifier, {"n_jobs": 1}
     if name == "forest":
         from sklearn.ensemble import RandomForestClassifier
 
@@ -183,6 +197,7 @@ def _load_extra(name: str, seed: int) -> tuple[type, dict[str, Any]]:
 
 
 WEIGHTS = ("ones", "balanced")
+_FEW = 64  # columns: of more, hardly two rows are alike
 
 
 @dataclass(frozen=True)
@@ -191,8 +206,8 @@ class Learner:
 
     Attributes:
         estimator: See `learners.make_estimator`.
-        weights: `ones`, or `balanced`: each class weighs the same. Rows are weighted, so that all
-            estimators take them; of naive Bayes that makes the classes' priors equal.
+        weights: `ones`, or `balanced`: each class weighs the same. Rows are weighted; of naive
+            Bayes and the discriminant that makes the classes' priors equal. Neighbours take none.
         settings: Of the estimator, over its defaults.
         over: See `learners.choose_rows`.
         under: See `learners.choose_rows`.
@@ -228,7 +243,8 @@ def make_learners(
 ) -> dict[str, Learner]:
     """Make a learner of each estimator, by its name.
 
-    Naive Bayes takes no class weights, here as in scikit-learn: its priors are the classes' shares.
+    Naive Bayes and neighbours get no class weights: the priors of the one are the classes' shares,
+    and the others vote.
 
     Args:
         estimators: Names, see `learners.make_estimator`.
@@ -243,7 +259,7 @@ def make_learners(
     return {
         name: Learner(
             name,
-            weights="ones" if name == "naive_bayes" else class_weights,
+            weights="ones" if name in _UNWEIGHTED else class_weights,
             settings=dict((settings or {}).get(name, {})),
             over=over,
             under=under,
@@ -272,11 +288,14 @@ def fit_learner(learner: Learner, rows: Rows, numbers: np.ndarray, *, seed: int)
         numbers, codes = numbers[chosen], codes[chosen]
     numeric, words = column_kinds(rows.features)
     encoder = make_encoder(numeric, words, missing=missing_numbers(learner.estimator))
-    estimator = make_estimator(learner.estimator, learner.settings, seed=seed)
+    settings = dict(learner.settings)
+    counts = np.bincount(codes)
+    if learner.weights == "balanced" and learner.estimator == "discriminant":
+        settings = {"priors": np.full(len(counts), 1 / len(counts))} | settings
+    estimator = make_estimator(learner.estimator, settings, seed=seed)
     model = Pipeline([("encoder", encoder), ("estimator", estimator)])
     given: dict[str, np.ndarray] = {}
-    if learner.weights == "balanced":
-        counts = np.bincount(codes)
+    if learner.weights == "balanced" and learner.estimator not in ("discriminant", "neighbours"):
         present = np.count_nonzero(counts)
         given["estimator__sample_weight"] = (len(codes) / (present * counts.clip(1)))[codes]
     with one_thread():
@@ -286,8 +305,8 @@ def fit_learner(learner: Learner, rows: Rows, numbers: np.ndarray, *, seed: int)
 def predict_rows(models: Sequence[Any], features: pd.DataFrame) -> np.ndarray:
     """Return the mean probabilities of fitted models.
 
-    Rows that are alike are asked about once: of 33,126 images of age, sex and site alone, there
-    are some 300 different ones.
+    Of few columns, rows that are alike are asked about once: of 33,126 images of age, sex and site
+    alone, there are some 300 different ones.
 
     Args:
         models: Of `fit_learner`.
@@ -296,6 +315,9 @@ def predict_rows(models: Sequence[Any], features: pd.DataFrame) -> np.ndarray:
     Returns:
         n x classes.
     """
+    if features.shape[1] > _FEW:
+        with one_thread():
+            return np.asarray(np.mean([m.predict_proba(features) for m in models], axis=0))
     codes = np.column_stack([pd.factorize(features[c], use_na_sentinel=False)[0] for c in features])
     _, first, back = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     different = features.iloc[first]

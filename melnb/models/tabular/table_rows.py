@@ -104,8 +104,6 @@ def make_encoder(numbers: Sequence[str], words: Sequence[str], *, missing: Missi
     from sklearn.impute import MissingIndicator
     from sklearn.preprocessing import OneHotEncoder
 
-    pass  # MOVED
-
     parts: list[tuple[str, Any, list[str]]] = []
     if missing == "keep":
         parts.append(("numbers", "passthrough", list(numbers)))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.features.feature_rows import feature_overview
+from melnb.display import theme
 from melnb.display.plots import features
 
 
@@ -53,3 +54,26 @@ def test_few_are_drawn_of_many() -> None:
     assert figure.layout.title.subtitle.text == "the first 5 of 40 features"
     assert figure.layout.xaxis.title.text == "AP lost"
     assert not len(features.feature_importance(importances(0)).data[0].x)
+
+
+def test_a_map_shows_each_class_in_its_colour() -> None:
+    table = pd.DataFrame(
+        {
+            "image_id": list("abcde"),
+            "target": ["nevus", "nevus", "melanoma", None, "nevus"],
+            "x": [0.0, 1, 2, 3, 4],
+            "y": [4.0, 3, 2, 1, 0],
+        }
+    )
+    table.attrs["explained"] = [0.6, 0.25]
+    figure = features.embedding_map(table)
+    assert figure.layout.xaxis.title.text == "First component (60% of the variance)"
+    assert figure.layout.yaxis.title.text == "Second (25%)"
+    nevi, *rare = figure.data
+    assert nevi.name == "Nevus (n = 3)"
+    assert nevi.x.tolist() == [0, 1, 4]
+    assert nevi.text.tolist() == ["a", "b", "e"]
+    assert {trace.name for trace in rare} == {"Melanoma (n = 1)", "Unlabelled (n = 1)"}
+    colours = {trace.name: trace.marker.color for trace in figure.data}
+    assert colours["Melanoma (n = 1)"] == theme.VERMILLION
+    assert colours["Nevus (n = 3)"] == theme.BLUE

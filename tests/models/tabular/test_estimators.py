@@ -1,10 +1,11 @@
-"""Estimators: seven names, one way to fit them; weights do what scikit-learn's own would."""
+"""Estimators: nine names, one way to fit them; weights do what scikit-learn's own would."""
 
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -96,12 +97,32 @@ def test_the_seed_matters_where_something_is_drawn(rows: Rows) -> None:
     assert learner("forest").seeds([4, 5]) == (4, 5)
 
 
-def test_naive_bayes_alone_takes_no_class_weights() -> None:
+def test_a_balanced_discriminant_is_that_of_equal_priors(rows: Rows) -> None:
+    own = rows.outside(0)
+    ours = fit_learner(learner("discriminant", "balanced"), rows, own, seed=0)
+    cells = ours["encoder"].transform(rows.features)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=[0.5, 0.5])
+    theirs.fit(cells[own], rows.codes[own])
+    found = predict_rows([ours], rows.features)
+    np.testing.assert_allclose(found, theirs.predict_proba(cells), atol=1e-9)
+
+
+def test_rows_of_many_columns_are_predicted_as_those_of_few(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fit_learner(learner("logistic"), rows, rows.outside(0), seed=0)
+    values = predict_rows([model, model], rows.features)
+    monkeypatch.setattr(learners, "_FEW", 0)
+    np.testing.assert_allclose(predict_rows([model, model], rows.features), values, atol=1e-12)
+
+
+def test_who_takes_no_class_weights() -> None:
     made = make_learners(["naive_bayes", "forest"], settings={"forest": {"max_depth": 3}}, over=0.1)
     assert made == {
         "naive_bayes": Learner("naive_bayes", over=0.1),
         "forest": Learner("forest", weights="balanced", settings={"max_depth": 3}, over=0.1),
     }
+    assert make_learners(["neighbours"]) == {"neighbours": Learner("neighbours")}
     assert make_learners(["forest"], class_weights="ones") == {"forest": Learner("forest")}
     # Without settings these are those of the founding system.
     assert learners.DEFAULTS["forest"] == {"n_estimators": 1000, "max_depth": 2}

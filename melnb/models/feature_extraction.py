@@ -1,0 +1,121 @@
+"""Feature extraction: a frozen encoder's vector of a picture, for tables, neighbours and audits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from melnb.data.augmentation.augment import VIEWS
+from melnb.data.batches import encoded_batches
+from melnb.models.networks.backbones import make_backbone
+from melnb.models.networks.weights import read_weights
+from melnb.models.tta import count_views, make_viewer, predict_rows
+from melnb.tables.nearest import did_you_mean
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """An encoder that is ready.
+
+    Attributes:
+        viewer: From `batches.encoded_batches` to rows x width.
+        facts: For `encoder.json`: backbone, weights, image_size, layer, views, precision, width,
+            digest.
+        batch_size: Rows in a batch, over all replicas.
+    """
+
+    viewer: keras.Model
+    facts: dict[str, Any]
+    batch_size: int
+
+    def __call__(self, encoded: Sequence[bytes]) -> np.ndarray:
+        """Return the vectors of encoded pictures: n x width, or n x views x width if kept.
+
+        Every batch has the same size, whatever the number, and each picture its own row in it.
+        """
+        count = count_views(self.facts["views"], VIEWS)
+        batches = encoded_batches(
+            encoded, image_size=self.facts["image_size"], batch_size=self.batch_size, n_views=count
+        )
+        rows = predict_rows(self.viewer, batches, len(encoded) * count)
+        looks = rows.reshape(len(encoded), count, -1)
+        kept = looks if self.facts["keep_views"] else looks.mean(axis=1)
+        return np.asarray(kept, self.facts["precision"])
+
+
+def make_extractor(
+    backbone: str,
+    *,
+    weights: str,
+    image_size: int,
+    layer: str = "",
+    views: str = "none",
+    keep_views: bool = False,
+    precision: str = "float32",
+    batch_size: int = 64,
+) -> Extractor:
+    """Make an encoder of a backbone: the mean over a map of features, in one look or in eight.
+
+    Args:
+        backbone: As `make_backbone` takes it.
+        weights: As `read_weights` takes them.
+        image_size: Pixels on a side; pictures of another size are resized.
+        layer: Whose map is averaged; empty: the last. Early ones see colour and texture.
+        views: `none`, or `dihedral`: the eight flips and quarter turns.
+        keep_views: Whether each look's vector is kept; else their mean is.
+        precision: Of what is kept: `float32` or `float16`.
+        batch_size: Rows in a batch, over all replicas.
+
+    Raises:
+        ValueError: There is no such backbone or layer; the nearest is named.
+        WeightsError: Weights are not published, cannot be had or do not fit.
+    """
+    network = make_backbone(backbone, image_size=image_size)
+    read_weights(network, backbone=backbone, weights=weights)
+    pixels = network.input
+    mean = layers.GlobalAveragePooling2D(dtype="float32", name="vector")(_map(network, layer))
+    vector = keras.Model(pixels, mean, name="encoder")
+    facts: dict[str, Any] = {
+        "backbone": backbone, "weights": weights, "image_size": image_size, "layer": layer,
+        "views": views, "keep_views": keep_views and views != "none", "precision": precision,
+        "width": int(mean.shape[-1]),
+    }  # fmt: skip
+    facts["digest"] = _digest(vector, facts)
+    return Extractor(make_viewer(vector, image_size=image_size, views=views), facts, batch_size)
+
+
+def _map(network: keras.Model, layer: str) -> Any:
+    """Return the map of features that a layer makes.
+
+    Raises:
+        ValueError: No layer of that name makes one.
+    """
+    if not layer:
+        return network.output
+    maps = {each.name: each.output for each in network.layers[1:] if len(each.output.shape) == 4}
+    if layer not in maps:
+        raise ValueError(
+            f"layer is {layer!r}, which is no map of this backbone{did_you_mean(layer, maps)} "
+            f"(its {len(maps)} maps run from {next(iter(maps))} to {next(reversed(maps))})"
+        )
+    return maps[layer]
+
+
+def _digest(encoder: keras.Model, facts: dict[str, Any]) -> str:
+    """Return what tells an encoder from every other: how it looks, and each of its weights.
+
+    Not where the weights came from: the same ones by another name make the same vectors.
+    """
+    told = {name: value for name, value in facts.items() if name != "weights"}
+    told |= {"backend": keras.backend.backend(), "dtype": keras.config.dtype_policy().name}
+    sum_of = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for values in encoder.get_weights():
+        sum_of.update(np.ascontiguousarray(values).tobytes())
+    return sum_of.hexdigest()
