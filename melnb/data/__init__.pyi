@@ -18,7 +18,6 @@ from .embeddings import check_unmet as check_unmet
 from .embeddings import embed_shards as embed_shards
 from .embeddings import embedding_map as embedding_map
 from .embeddings import nearest_neighbours as nearest_neighbours
-from .embeddings import neighbour_agreement as neighbour_agreement
 from .embeddings import read_embeddings as read_embeddings
 from .epochs.sampling import count_rows as count_rows
 from .epochs.sampling import count_steps as count_steps

@@ -1,4 +1,4 @@
-"""Embeddings: an encoder's vector of every picture, with ids, and whose vectors lie near.
+"""Embeddings: an encoder's vector of every picture, by id, and the nearest neighbours of each.
 
 embeddings.npy   images x width, or images x views x width, in the order of
 embeddings.csv   image_id, picture (a digest of its encoded bytes)
@@ -342,34 +342,6 @@ def _nearest(rows: np.ndarray, cosines: np.ndarray, count: int) -> pd.DataFrame:
         }
     )
     return table[np.isfinite(table["similarity"])]
-
-
-def neighbour_agreement(neighbours: pd.DataFrame) -> pd.DataFrame:
-    """Return how often the neighbours of a class's images are of that class.
-
-    Nothing is fitted: what the encoder alone puts side by side. `expected` is what neighbours drawn
-    at random from all neighbours would give.
-
-    Args:
-        neighbours: Of `nearest_neighbours`; best of other lesions or patients.
-
-    Returns:
-        `class`, `images`, `share` and `expected` of its neighbours' labels that agree; images and
-        neighbours of unknown class are left out.
-    """
-    known = neighbours.dropna(subset=["target", "neighbour_target"])
-    agree = (known["target"] == known["neighbour_target"]).astype(float)
-    shares = known["neighbour_target"].value_counts(normalize=True)
-    by_class = agree.groupby(known["target"])
-    images = known.groupby("target")["image_id"].nunique()
-    return pd.DataFrame(
-        {
-            "class": images.index,
-            "images": images.to_numpy(),
-            "share": by_class.mean().to_numpy(),
-            "expected": [float(shares.get(name, 0.0)) for name in images.index],
-        }
-    )
 
 
 def embedding_map(

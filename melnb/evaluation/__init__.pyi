@@ -38,6 +38,7 @@ from .discrimination.ablations import seeds_table as seeds_table
 from .discrimination.classes import auc_by_class as auc_by_class
 from .discrimination.classes import class_scores as class_scores
 from .discrimination.classes import confusion_by_class as confusion_by_class
+from .discrimination.classes import neighbour_agreement as neighbour_agreement
 from .discrimination.comparisons import comparison_matrix as comparison_matrix
 from .discrimination.comparisons import fold_dispersion as fold_dispersion
 from .discrimination.comparisons import lead_needed as lead_needed

@@ -20,7 +20,6 @@ from melnb.data.embeddings import (
     embed_shards,
     embedding_map,
     nearest_neighbours,
-    neighbour_agreement,
     read_embeddings,
 )
 from melnb.data.pictures import PictureError
@@ -101,9 +100,10 @@ def test_killed_at_the_end_nothing_is_embedded_again(
     index: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     embed_shards(index, Sums(), tmp_path / "whole", encoder=FACTS)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(f"melnb.data.embeddings.{step}", _die)
-        embed_shards(index, Sums(), tmp_path / "killed", encoder=FACTS)
+        with pytest.raises(KeyboardInterrupt):
+            embed_shards(index, Sums(), tmp_path / "killed", encoder=FACTS)
     again = Sums()
     embed_shards(index, again, tmp_path / "killed", encoder=FACTS)
     assert not again.calls
@@ -268,18 +268,6 @@ def test_who_is_asked_about_must_be_there() -> None:
         nearest_neighbours(pair, images, of=["i0"], count=0)
     with pytest.raises(TableError, match="patient_id"):
         nearest_neighbours(pair, images, of=["i0"], apart="patient_id")
-
-
-def test_agreement_is_counted_by_class() -> None:
-    near = pd.DataFrame(
-        [("x", "a", "a"), ("x", "a", "b"), ("y", "a", "a"), ("y", "a", "a"), ("z", "b", "a"),
-         ("z", "b", None), ("w", None, "a")],
-        columns=["image_id", "target", "neighbour_target"],
-    )  # fmt: skip
-    a, b = neighbour_agreement(near).to_dict("records")
-    assert a == {"class": "a", "images": 2, "share": 0.75, "expected": 0.8}
-    assert b == {"class": "b", "images": 1, "share": 0.0, "expected": 0.2}
-    assert neighbour_agreement(near.head(0)).empty
 
 
 def test_the_map_is_that_of_principal_components() -> None:

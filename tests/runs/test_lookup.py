@@ -41,6 +41,17 @@ def test_what_was_cut_out_is_read_as_a_table(tmp_path: Path) -> None:
         lookup.applied_source("mask", tmp_path)
 
 
+def test_finished_runs_are_those_that_hold_what_they_wrote(tmp_path: Path) -> None:
+    whole, cut, lost = (
+        write_run("03d_embed", name, tmp_path, file="predictions.csv") for name in "cba"
+    )
+    (tmp_path / "03d_embed" / "d.partial").mkdir()
+    (cut / "predictions.csv").write_text("image_id\n")
+    (lost / "run.json").write_text("{")
+    assert lookup.finished_runs("03d_embed", tmp_path) == [whole]
+    assert lookup.finished_runs("03c_metadata", tmp_path) == []
+
+
 def test_seeds_of_a_technique_are_found_with_their_folds(tmp_path: Path) -> None:
     homes = [
         write_run("03_train", f"{name}/fold{fold}", tmp_path, file="predictions.csv")

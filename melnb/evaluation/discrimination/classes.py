@@ -238,3 +238,48 @@ def _calls(known: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
 
 def _left_out(names: list[str]) -> str:
     return f"outside the mean, for want of rows: {', '.join(names)}" if names else ""
+
+
+def neighbour_agreement(
+    neighbours: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    cluster: str = "",
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Return how often the nearest neighbours of a class's images are of that class.
+
+    Nothing is fitted: it is what an encoder alone puts side by side. The neighbours of one image
+    count as one, and so do those of all images of a cluster.
+
+    Args:
+        neighbours: Of `data.nearest_neighbours`, best those of other lesions or patients; images
+            and neighbours of unknown class are left out.
+        images: `image_id`, and the column to cluster by.
+        cluster: A column, such as `patient_id`, whose images err together.
+        confidence: Of the intervals.
+
+    Returns:
+        `class`, `value` (the share), `low`, `high`, `expected` (the share of that class among all
+        these neighbours: what chance gives), `images`, `n` (pairs).
+    """
+    known = neighbours.dropna(subset=["target", "neighbour_target"])
+    own = known["image_id"]
+    named = images.set_index("image_id")[cluster].reindex(own) if cluster else own
+    named = np.where(pd.isna(named), "of " + own.astype(str), named)
+    rows = []
+    for name in sorted(known["target"].unique()):
+        asked = (known["target"] == name).to_numpy()
+        alike = (known["neighbour_target"] == name).to_numpy()
+        codes = pd.factorize(named[asked])[0]
+        value, low, high = clustered_wilson(
+            alike[asked], np.ones(asked.sum(), bool), codes, confidence=confidence
+        )
+        rows.append(
+            {
+                "class": name, "value": value, "low": low, "high": high,
+                "expected": float(alike.mean()), "images": own[asked].nunique(),
+                "n": int(asked.sum()),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=["class", "value", "low", "high", "expected", "images", "n"])

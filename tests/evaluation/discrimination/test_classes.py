@@ -8,6 +8,8 @@ import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from melnb.evaluation.discrimination import classes, ranking
+from melnb.evaluation.discrimination.classes import neighbour_agreement
+from melnb.evaluation.statistics.proportions import clustered_wilson
 
 Make = Callable[..., pd.DataFrame]
 SEVEN = (
@@ -145,3 +147,22 @@ def test_patients_widen_what_a_class_gets(seven: pd.DataFrame) -> None:
     areas = classes.auc_by_class(alone, cluster="patient_id")
     assert areas["note"].str.contains("of one patient_id").all()
     assert areas[["se", "low", "high"]].isna().all(axis=None)
+
+
+def test_agreement_of_neighbours_is_counted_by_class_and_patient() -> None:
+    near = pd.DataFrame(
+        [("x", "a", "a"), ("x", "a", "b"), ("y", "a", "a"), ("y", "a", "a"), ("z", "b", "a"),
+         ("z", "b", None), ("w", None, "a")],
+        columns=["image_id", "target", "neighbour_target"],
+    )  # fmt: skip
+    images = pd.DataFrame({"image_id": list("wxyz"), "patient_id": ["p", "q", "q", None]})
+    table = neighbour_agreement(near, images, cluster="patient_id")
+    a, b = table.to_dict("records")
+    assert (a["class"], a["value"], a["expected"], a["images"], a["n"]) == ("a", 0.75, 0.8, 2, 4)
+    assert (b["class"], b["value"], b["expected"], b["images"], b["n"]) == ("b", 0, 0.2, 1, 1)
+    # One patient alone tells nothing of how patients differ; as images, the four pairs are two.
+    alone = neighbour_agreement(near, images).iloc[0]
+    hits, every = np.array([True, False, True, True]), np.ones(4, bool)
+    expected = clustered_wilson(hits, every, np.array([0, 0, 1, 1]))
+    assert (alone["value"], alone["low"], alone["high"]) == expected
+    assert neighbour_agreement(near.head(0), images).empty
