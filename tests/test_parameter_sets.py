@@ -134,6 +134,18 @@ def test_ham10000_on_a_cpu(run_set: Set) -> None:
 
 
 @real
+def test_ham10000_by_a_frozen_encoder(run_set: Set) -> None:
+    words = [*SMALL[:2], "rows=120", "image_sizes=[64]", "image_size=64"]
+    outputs = run_set("ham10000-frozen", *words, small=("03d_embed.batch_size=16",))
+    encoder = documents.read_json(
+        outputs / "03d_embed" / "ham10000-128" / "encoder.json", "run it again"
+    )
+    assert (encoder["weights"], encoder["width"]) == ("imagenet", 1280)
+    record = documents.read_run(outputs / "06_report" / "ham10000-frozen")
+    assert 0.5 < record["results"]["auc"] < 1
+
+
+@real
 @smallest(TINY)
 def test_siim2020_jpegs_on_efficientnet_b2_b4_b6(run_set: Set, small: Small) -> None:
     words = [*SMALL, *SIXTY_FOUR, NO_FILE, "rows=0", "n_views=2", "04_predict.batch_size=16"]
