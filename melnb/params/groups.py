@@ -29,6 +29,7 @@ class Phases(Parameters):
     frozen_epochs: int = Field(0, ge=0, description="first epochs with blocks that do not learn")
     frozen_blocks: int = Field(0, ge=0, description="how many, from the input; 0: the backbone")
     unfreeze_blocks: int = Field(0, ge=0, description="last blocks that learn then; 0: all")
+    frozen_norm: bool = Field(False, description="the backbone's BatchNormalization stays as it is")
 
     rules: ClassVar[Rules] = (
         (

@@ -87,7 +87,7 @@ def blocks_of(model: keras.Model) -> list[Block]:
     ]
 
 
-def freeze(model: keras.Model, blocks: int | str) -> list[str]:
+def freeze(model: keras.Model, blocks: int | str, *, norm: bool = False) -> list[str]:
     """Freeze the first blocks of a model's backbone, and let all the others learn.
 
     A frozen layer's weights do not move, and its BatchNormalization is in inference mode: neither
@@ -96,6 +96,7 @@ def freeze(model: keras.Model, blocks: int | str) -> list[str]:
     Args:
         model: A classifier or what holds one, with a layer named `backbone`; or a backbone.
         blocks: How many, from the input on; `all`: the whole backbone.
+        norm: Whether BatchNormalization is frozen in the other blocks, too.
 
     Returns:
         The names of the frozen blocks.
@@ -113,7 +114,8 @@ def freeze(model: keras.Model, blocks: int | str) -> list[str]:
         )
     for number, block in enumerate(every):
         for layer in block.layers:
-            layer.trainable = number >= count
+            still = norm and isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = number >= count and not still
     return [block.name for block in every[:count]]
 
 

@@ -95,7 +95,7 @@ def finish(course: Course, record: Record, validation: Judge) -> keras.Model:
         state.results = [{**row, "kept": row["weights"] == keep} for row in found]
         state.done = True
         record.write()
-    if any(phase.frozen for phase in course.recipe.phases):
+    if any(phase.frozen or phase.frozen_norm for phase in course.recipe.phases):
         freeze(course.model, 0)
     keep = next(row["weights"] for row in state.results if row["kept"])
     if keep == "snapshots":

@@ -249,16 +249,16 @@ class Course:
 
     def _births(self, classifier: keras.Model, phase: Phase) -> dict[str, int]:
         """Freeze what a phase freezes; return the steps before each variable began to learn."""
-        if not any(each.frozen for each in self.recipe.phases):
+        if not any(each.frozen or each.frozen_norm for each in self.recipe.phases):
             return {}
         gathered = self.optimizer.gradient_accumulation_steps or 1
         born: dict[str, int] = {}
         for each in reversed(self.recipe.phases):  # the earliest in which it learns is kept
             if each.first_epoch <= phase.first_epoch:
-                freeze(classifier, each.frozen)
+                freeze(classifier, each.frozen, norm=each.frozen_norm)
                 before = self.steps_before(each) // gathered
                 born |= {v.path: before for v in classifier.trainable_variables}
-        freeze(classifier, phase.frozen)
+        freeze(classifier, phase.frozen, norm=phase.frozen_norm)
         return born
 
     def _optimizer(self, classifier: keras.Model) -> keras.optimizers.Optimizer:

@@ -24,6 +24,7 @@ class Phase:
         image_size: Pixels on a side.
         batch_size: Images in a batch, over all replicas.
         frozen: Blocks of the backbone, counted from the input, that do not learn.
+        frozen_norm: Whether the backbone's BatchNormalization does not, in any block.
     """
 
     first_epoch: int
@@ -31,6 +32,7 @@ class Phase:
     image_size: int
     batch_size: int
     frozen: int = 0
+    frozen_norm: bool = False
 
     @property
     def end(self) -> int:
@@ -49,6 +51,7 @@ def plan_phases(
     frozen_epochs: int = 0,
     frozen_blocks: int = 0,
     unfreeze_blocks: int = 0,
+    frozen_norm: bool = False,
     n_blocks: int = 0,
     replicas: int = 1,
 ) -> tuple[Phase, ...]:
@@ -64,6 +67,8 @@ def plan_phases(
         frozen_epochs: Epochs at the beginning with blocks that do not learn.
         frozen_blocks: How many of the first blocks these are; 0: the whole backbone.
         unfreeze_blocks: How many of the last blocks learn afterwards; 0: all.
+        frozen_norm: Whether the backbone's BatchNormalization keeps the statistics, the factors and
+            the offsets that it came with: those of a short fit on few images are worse.
         n_blocks: Blocks of the backbone; needed where some are frozen.
         replicas: Of which batches are a multiple.
 
@@ -79,7 +84,8 @@ def plan_phases(
     for start, end in zip(starts, [*starts[1:], epochs], strict=True):
         size = next((size for size, until in steps if start < until), image_size)
         batch = _scaled(batch_size, image_size / size, replicas) if scale_batch else batch_size
-        phases.append(Phase(start, end - start, size, batch, resting[start >= frozen_epochs]))
+        frozen = resting[start >= frozen_epochs]
+        phases.append(Phase(start, end - start, size, batch, frozen, frozen_norm))
     return tuple(phases)
 
 

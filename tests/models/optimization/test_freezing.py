@@ -109,11 +109,30 @@ def test_frozen_blocks_do_not_move_by_a_bit_and_the_rest_does(
     assert model.get_layer("probability").trainable_variables
 
 
+def test_frozen_normalisation_does_not_move_by_a_bit_and_the_rest_does() -> None:
+    model = make_classifier(classes=("a", "b"), image_size=32, backbone="tiny", dropout=0.2)
+    layers = [layer for block in blocks_of(model) for layer in block.layers if layer.weights]
+    assert freeze(model, 1, norm=True) == [blocks_of(model)[0].name]
+    before = [values([layer]) for layer in layers]
+    train_one(model, 32, make_optimizer("adamw", 0.01, weight_decay=0.1, ema=0.9))
+    moved = [
+        not np.array_equal(old, new)
+        for layer, kept in zip(layers, before, strict=True)
+        for old, new in zip(kept, values([layer]), strict=True)
+    ]
+    kinds = [isinstance(x, keras.layers.BatchNormalization) for x in layers for _ in x.weights]
+    first = sum(len(x.weights) for x in blocks_of(model)[0].layers)
+    assert moved == [k >= first and not norm for k, norm in enumerate(kinds)]
+    assert True in moved
+
+
 def test_what_was_frozen_learns_again() -> None:
     model = make_classifier(classes=("a", "b"), image_size=32, backbone="tiny")
     every = len(model.trainable_variables)
     freeze(model, "all")
     assert len(model.trainable_variables) == 2
+    freeze(model, 0, norm=True)
+    assert len(model.trainable_variables) == every - 8  # two of each of four normalisations
     assert freeze(model, 0) == []
     assert len(model.trainable_variables) == every
 

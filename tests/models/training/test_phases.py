@@ -26,6 +26,7 @@ def test_sizes_come_first_and_their_batches_have_the_same_area() -> None:
 def test_blocks_rest_and_then_learn() -> None:
     freeze = {**ONE, "n_blocks": 9, "frozen_epochs": 2}
     assert plan_phases(**freeze) == (Phase(0, 2, 64, 32, 9), Phase(2, 4, 64, 32, 0))
+    assert plan_phases(**ONE, frozen_norm=True) == (Phase(0, 6, 64, 32, 0, True),)
     plan = plan_phases(**freeze, frozen_blocks=7, unfreeze_blocks=4)
     assert [phase.frozen for phase in plan] == [7, 5]
     assert plan_phases(**ONE, n_blocks=9, unfreeze_blocks=4) == (Phase(0, 6, 64, 32, 5),)

@@ -92,6 +92,21 @@ def test_a_frozen_block_rests_and_then_learns(blobs: list[Path], tmp_path: Path)
 
 
 @pytest.mark.backends
+def test_normalisation_that_is_frozen_stays_as_it_came(blobs: list[Path], tmp_path: Path) -> None:
+    """All along, while a mean of weights is made, and until the run has ended."""
+    model = make(image_size=SIDE)
+    watch = Watch(model)
+    recipe = {"swa_start": 2, "keep": "swa"}
+    phases = {"frozen_epochs": 1, "frozen_norm": True}
+    fitted = fit(blobs, tmp_path, model, phases=phases, recipe=recipe, callbacks=[watch])
+    names = [weight.path for weight in model.weights]
+    ends = [to_array(weight) for weight in fitted.model.weights]
+    still = {n for n, a, b in zip(names, watch.begin, ends, strict=True) if np.array_equal(a, b)}
+    assert still == {name for name in names if "batch_normalization" in name}
+    assert all(layer.trainable for layer in model.get_layer("backbone").layers)
+
+
+@pytest.mark.backends
 def test_the_average_of_the_weights_is_what_is_measured_and_kept(
     blobs: list[Path], tmp_path: Path
 ) -> None:
