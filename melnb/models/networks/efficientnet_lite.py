@@ -43,27 +43,26 @@ _START = keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
 
 
 def efficientnet_lite(name: str, pixels: Any) -> Any:
-    """Return 1,280 features a 32nd of the side apart: 3.4, 4.1 and 4.9 million weights.
+    """Return 1,280 features a 32nd of the side apart: 3.4, 4.2 and 4.9 million weights.
 
     Args:
         name: `EfficientNetLite0`, `1` or `2`.
         pixels: n x height x width x 3, (0-255 less 127) / 128.
     """
     x = _activated(_convolved(pixels, _STEM, "stem_conv", kernel=3, stride=2), "stem")
-    number, count = 0, sum(REPEATS[name])
-    for key, stage, first in _blocks(name):
+    for number, (key, stage, turn) in enumerate(_blocks(name)):
         filters = _rounded(stage.filters * WIDTHS[name])
-        stride = stage.stride if first else 1
-        x = _block(x, key, stage, filters=filters, stride=stride, drop=_DROP * number / count)
-        number += 1
+        stride = 1 if turn else stage.stride
+        drop = _DROP * number / sum(REPEATS[name])
+        x = _block(x, key, stage, filters=filters, stride=stride, drop=drop)
     return _activated(_convolved(x, _TOP, "top_conv"), "top")
 
 
-def _blocks(name: str) -> Iterator[tuple[str, _Stage, bool]]:
-    """Yield of each block its name, its stage and whether it is the stage's first."""
+def _blocks(name: str) -> Iterator[tuple[str, _Stage, int]]:
+    """Yield of each block its name, its stage and which of the stage's blocks it is."""
     for number, (stage, repeats) in enumerate(zip(_STAGES, REPEATS[name], strict=True), start=1):
         for turn in range(repeats):
-            yield f"block{number}{chr(ord('a') + turn)}", stage, turn == 0
+            yield f"block{number}{chr(ord('a') + turn)}", stage, turn
 
 
 def _block(x: Any, key: str, stage: _Stage, *, filters: int, stride: int, drop: float) -> Any:
@@ -103,11 +102,20 @@ def _rounded(filters: float) -> int:
     return nearest + 8 if nearest < 0.9 * filters else nearest
 
 
-# The layout of `efficientnet_lite_pytorch`, whose files the packages hold.
+# The two layouts of state dicts: that of `efficientnet_lite_pytorch`, whose files the packages
+# hold, and that of timm.
 
 _CONVOLUTION, _DEPTHWISE, _DENSE = (2, 3, 1, 0), (2, 3, 0, 1), (1, 0)  # axes, as Keras has them
 _NORM = ("weight", "bias", "running_mean", "running_var")
 _NORM_NAMES = ("gamma", "beta", "moving_mean", "moving_variance")
+_IN_BLOCK = (
+    ("expand_conv", "expand_bn", _CONVOLUTION),
+    ("dwconv", "bn", _DEPTHWISE),
+    ("project_conv", "project_bn", _CONVOLUTION),
+)
+_PACKAGE = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+_TIMM = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
+_TIMM_FIRST = (("conv_dw", "bn1"), ("conv_pw", "bn2"))  # of a block that expands nothing
 
 
 def lite_layers(name: str, state: Mapping[str, np.ndarray], path: Any) -> Layers:
@@ -115,7 +123,7 @@ def lite_layers(name: str, state: Mapping[str, np.ndarray], path: Any) -> Layers
 
     Args:
         name: Of the network.
-        state: As `efficientnet_lite_pytorch` names its tensors.
+        state: As `efficientnet_lite_pytorch` or timm names its tensors.
         path: Of the file, for errors.
 
     Raises:
@@ -124,7 +132,7 @@ def lite_layers(name: str, state: Mapping[str, np.ndarray], path: Any) -> Layers
     """
     rest = {key: values for key, values in state.items() if not key.endswith("num_batches_tracked")}
     tensors, problems = Layers(), []
-    for layer, key, axes in _places(name):
+    for layer, key, axes in _places(name, timm="conv_stem.weight" in rest):
         if layer == "predictions" and f"{key}.weight" not in rest:
             continue  # of a network without its top
         for part, own in _parts(axes):
@@ -150,19 +158,18 @@ def _parts(axes: tuple[int, ...] | None) -> tuple[tuple[str, str], ...]:
     return (("weight", "kernel"), ("bias", "bias"))[: 2 if axes == _DENSE else 1]
 
 
-def _places(name: str) -> Iterator[tuple[str, str, tuple[int, ...] | None]]:
+def _places(name: str, *, timm: bool) -> Iterator[tuple[str, str, tuple[int, ...] | None]]:
     """Yield of each layer its name, its name in a state dict, and its axes; None: normalisation."""
-    yield "stem_conv", "_conv_stem", _CONVOLUTION
-    yield "stem_bn", "_bn0", None
-    for number, (key, stage, _) in enumerate(_blocks(name)):
-        theirs = f"_blocks.{number}"
-        if stage.expansion > 1:
-            yield f"{key}_expand_conv", f"{theirs}._expand_conv", _CONVOLUTION
-            yield f"{key}_expand_bn", f"{theirs}._bn0", None
-        yield f"{key}_dwconv", f"{theirs}._depthwise_conv", _DEPTHWISE
-        yield f"{key}_bn", f"{theirs}._bn1", None
-        yield f"{key}_project_conv", f"{theirs}._project_conv", _CONVOLUTION
-        yield f"{key}_project_bn", f"{theirs}._bn2", None
-    yield "top_conv", "_conv_head", _CONVOLUTION
-    yield "top_bn", "_bn1", None
-    yield "predictions", "_fc", _DENSE
+    yield "stem_conv", "conv_stem" if timm else "_conv_stem", _CONVOLUTION
+    yield "stem_bn", "bn1" if timm else "_bn0", None
+    for number, (key, stage, turn) in enumerate(_blocks(name)):
+        theirs = f"blocks.{_STAGES.index(stage)}.{turn}" if timm else f"_blocks.{number}"
+        parts, words = _IN_BLOCK, _TIMM if timm else _PACKAGE
+        if stage.expansion == 1:
+            parts, words = parts[1:], _TIMM_FIRST if timm else _PACKAGE[1:]
+        for (layer, norm, axes), (word, norm_word) in zip(parts, words, strict=True):
+            yield f"{key}_{layer}", f"{theirs}.{word}", axes
+            yield f"{key}_{norm}", f"{theirs}.{norm_word}", None
+    yield "top_conv", "conv_head" if timm else "_conv_head", _CONVOLUTION
+    yield "top_bn", "bn2" if timm else "_bn1", None
+    yield "predictions", "classifier" if timm else "_fc", _DENSE

@@ -85,7 +85,7 @@ class _Storage(NamedTuple):
 
     kind: str
     key: str
-    count: int
+    length: int
 
 
 class _View(NamedTuple):
@@ -255,7 +255,7 @@ def _read_pickles(content: bytes) -> StateDict:
     storages = {}
     for key in keys if isinstance(keys, list) else ():
         (count,) = np.frombuffer(stream.read(8), "<i8", 1)
-        if key not in kinds or count != kinds[key].count:
+        if key not in kinds or count != kinds[key].length:
             raise ValueError("its storages are not those of its tensors: copy or download it again")
         size = int(count) * np.dtype(_KINDS[kinds[key].kind]).itemsize
         storages[key] = stream.read(size)
@@ -307,8 +307,8 @@ def _arrays(views: Mapping[str, _View], storages: Mapping[str, bytes], size: int
             raise ValueError(f"{name[:80]!r} has {places}: no tensor has")
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         width = np.dtype(_KINDS[storage.kind]).itemsize
-        if not last < storage.count <= len(storages.get(storage.key, b"")) // width:
-            raise ValueError(f"{name[:80]!r} reaches beyond what the file holds of it: get it again")
+        if not last < storage.length <= len(storages.get(storage.key, b"")) // width:
+            raise ValueError(f"{name[:80]!r} reaches beyond what the file holds: get it again")
         total += math.prod(shape) * width
     if total > _MORE + _TIMES * size:
         raise ValueError(f"its {size:,} bytes stand for {total:,}")
@@ -343,7 +343,7 @@ def _read_safetensors(content: bytes) -> StateDict:
     arrays, spans = {}, []
     for name, entry in header.items():
         match entry:
-            case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(begin), int(end)]} if (
+            case {"dtype": str(kind), "shape": [*shape], "data_offsets": [begin, end]} if (
                 kind in _SAFE_KINDS and _numbers((begin, end, *shape))
             ):
                 spans.append((begin, end))
@@ -365,8 +365,8 @@ def _between(
     inside = 0 <= begin <= end <= len(numbers)
     if not wide or not inside or math.prod(shape) * values.itemsize != end - begin:
         raise ValueError(
-            f"{name[:80]!r} has shape {str(shape)[:80]} and bytes {begin} to {end} of {len(numbers):,}: "
-            "no tensor has"
+            f"{name[:80]!r} has shape {str(shape)[:80]} and bytes {begin} to {end} of "
+            f"{len(numbers):,}: no tensor has"
         )
     flat = np.frombuffer(numbers, values, math.prod(shape), begin).reshape(shape)
     return _widened(flat) if kind in _BRAIN else flat.copy()

