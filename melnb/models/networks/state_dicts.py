@@ -40,7 +40,7 @@ def read_state_dict(path: str | Path) -> StateDict:
 
     Both of PyTorch's formats are read: the pickles of old, and the archive since 1.6. Tensors may
     lie in an entry `state_dict` or `model`, and a `module.` before all names is taken away. It
-    takes the memory of the file and of its tensors, once.
+    takes the memory of the file, of an archive twice, and of its tensors.
 
     Returns:
         Name and values of every tensor; bfloat16 as float32.
@@ -125,6 +125,7 @@ class _Words:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.storages: dict[str, _Storage] = {}
 
     def load(self, stream: io.BytesIO) -> Any:
         """Read one pickle to its end."""
@@ -170,7 +171,9 @@ class _Words:
                 *self.stack, module, attribute = self.stack
                 self.stack.append(_admitted(module, attribute))
             case "BINPERSID":
-                self.stack.append(_storage(self.stack.pop()))
+                storage = _storage(self.stack.pop())
+                self.storages[storage.key] = storage
+                self.stack.append(storage)
             case "REDUCE":
                 arguments = self.stack.pop()
                 self.stack.append(_described(self.stack.pop(), arguments))
@@ -250,15 +253,17 @@ def _read_pickles(content: bytes) -> StateDict:
     _, _, system = (_Words().load(stream) for _ in range(3))
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise ValueError(f"its numbers have another order of bytes: {_SAVE}")
-    views, keys = _views(_Words().load(stream)), _Words().load(stream)
-    kinds = {view.storage.key: view.storage for view in views.values()}
-    storages = {}
+    words = _Words()
+    views, keys = _views(words.load(stream)), _Words().load(stream)
+    storages, whole = {}, memoryview(content)
     for key in keys if isinstance(keys, list) else ():
-        (count,) = np.frombuffer(stream.read(8), "<i8", 1)
-        if key not in kinds or count != kinds[key].length:
+        storage = words.storages.get(key) if isinstance(key, str) else None
+        length = int.from_bytes(stream.read(8), "little")
+        if storage is None or length != storage.length or length > len(content):
             raise ValueError("its storages are not those of its tensors: copy or download it again")
-        size = int(count) * np.dtype(_KINDS[kinds[key].kind]).itemsize
-        storages[key] = stream.read(size)
+        begin = stream.tell()
+        end = stream.seek(begin + storage.length * np.dtype(_KINDS[storage.kind]).itemsize)
+        storages[key] = whole[begin:end]
     return _arrays(views, storages, len(content))
 
 
@@ -281,7 +286,7 @@ def _read_archive(content: bytes) -> StateDict:
         keys = {view.storage.key for view in views.values()}
         if strange := sorted(key for key in keys if not re.fullmatch(r"[0-9]{1,9}", key)):
             raise ValueError(f"its storage {strange[0][:80]!r} has no number: {_SAVE}")
-        storages = {key: parts.read(f"{root}/data/{key}") for key in keys}
+        storages = {key: memoryview(parts.read(f"{root}/data/{key}")) for key in keys}
     return _arrays(views, storages, len(content))
 
 
@@ -297,7 +302,7 @@ def _views(held: Any) -> dict[str, _View]:
     return views
 
 
-def _arrays(views: Mapping[str, _View], storages: Mapping[str, bytes], size: int) -> StateDict:
+def _arrays(views: Mapping[str, _View], storages: Mapping[str, memoryview], size: int) -> StateDict:
     """Return the values of each view, once all of them lie inside their storages."""
     total = 0
     for name, (storage, offset, shape, strides) in views.items():
@@ -307,15 +312,15 @@ def _arrays(views: Mapping[str, _View], storages: Mapping[str, bytes], size: int
             raise ValueError(f"{name[:80]!r} has {places}: no tensor has")
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         width = np.dtype(_KINDS[storage.kind]).itemsize
-        if not last < storage.length <= len(storages.get(storage.key, b"")) // width:
+        if not last < storage.length <= len(storages.get(storage.key, ())) // width:
             raise ValueError(f"{name[:80]!r} reaches beyond what the file holds: get it again")
         total += math.prod(shape) * width
     if total > _MORE + _TIMES * size:
         raise ValueError(f"its {size:,} bytes stand for {total:,}")
     arrays = {}
     for name, (storage, offset, shape, strides) in views.items():
-        flat = np.frombuffer(storages[storage.key], _KINDS[storage.kind])[offset:]
-        steps = [step * flat.itemsize for step in strides]
+        flat = np.frombuffer(storages[storage.key], _KINDS[storage.kind], storage.length)[offset:]
+        steps = [step * flat.itemsize * (n > 1) for n, step in zip(shape, strides, strict=True)]
         values = np.lib.stride_tricks.as_strided(flat, shape, steps, writeable=False)
         arrays[name] = _widened(values) if storage.kind in _BRAIN else values.copy()
     return arrays
@@ -338,7 +343,7 @@ def _read_safetensors(content: bytes) -> StateDict:
     if length > min(_MOST_HEADER, len(content) - 8):
         raise ValueError(f"its header would be of {length:,} bytes: copy or download it again")
     header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_once)
-    numbers = content[8 + length :]
+    numbers = memoryview(content)[8 + length :]
     header.pop("__metadata__", None)
     arrays, spans = {}, []
     for name, entry in header.items():
@@ -358,7 +363,7 @@ def _read_safetensors(content: bytes) -> StateDict:
 
 
 def _between(
-    name: str, numbers: bytes, kind: str, shape: Sequence[int], begin: int, end: int
+    name: str, numbers: memoryview, kind: str, shape: Sequence[int], begin: int, end: int
 ) -> np.ndarray:
     values = np.dtype(_SAFE_KINDS[kind])
     wide = all(0 < n < _MOST_SIDE for n in shape) and len(shape) <= _MOST_AXES

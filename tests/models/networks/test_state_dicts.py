@@ -103,6 +103,7 @@ def entry(shape: list[int], begin: int, end: int, kind: str = "F32") -> dict[str
 
 
 Write = Callable[..., bytes]
+HUGE = 1 << 62
 
 
 def read(folder: Path, content: bytes, name: str = "a.pth") -> dict[str, np.ndarray]:
@@ -117,13 +118,13 @@ def read(folder: Path, content: bytes, name: str = "a.pth") -> dict[str, np.ndar
 def test_tensors_come_as_they_lie_in_their_storage(write: Write, tmp_path: Path) -> None:
     values = named(
         whole=tensor(), turned=tensor((3, 2), (1, 3)), part=tensor((2,), (1,), offset=4),
-        one=tensor((), ()), again=tensor((2, 3), (0, 1)),
+        one=tensor((), ()), again=tensor((2, 3), (0, 1)), long=tensor((1, 6), (HUGE, 1)),
     )  # fmt: skip
     state = read(tmp_path, write(values))
     whole = SIX.reshape(2, 3)
     expected = {
         "whole": whole, "turned": whole.T, "part": SIX[4:], "one": SIX[0],
-        "again": np.stack([SIX[:3]] * 2),
+        "again": np.stack([SIX[:3]] * 2), "long": SIX[None],
     }  # fmt: skip
     assert state.keys() == expected.keys()
     for name, array in expected.items():
@@ -162,6 +163,11 @@ def test_what_people_wrap_a_state_dict_in(tmp_path: Path) -> None:
     state = read(tmp_path, old(whole))
     assert [*state] == ["a"]
     np.testing.assert_array_equal(state["a"], SIX.reshape(2, 3))
+    both = named(
+        model=named(a=tensor()), optimizer=named(step=tensor((1,), (1,), key="1", count=2))
+    )
+    state = read(tmp_path, old(both, {"1": SIX[:2], "0": SIX}))
+    assert [*state] == ["a"]
     remembered = b"}" + text("a") + tensor() + b"q\x07s" + text("b") + b"h\x07s"
     assert [*read(tmp_path, archive(remembered))] == ["a", "b"]
     younger = text("torch._utils") + text("_rebuild_tensor_v2") + b"\x93"
@@ -227,7 +233,6 @@ ACTS_LATER = pickle.dumps(Acts(), 4)[2:-1]
 SHELL = asked("os", "system") + row(text("touch acted")) + b"R"
 SAVE = r"torch\.save\(model\.state_dict\(\), path\)"
 ASKS = r"asks for {}, which is no tensor; nothing of it was run.*" + SAVE
-HUGE = 1 << 62
 PICKLES: dict[str, tuple[bytes, str]] = {
     "a function that acts": (ACTS, ASKS.format(r"pathlib\w*\.Path|asks for getattr|asks for .*")),
     "a younger pickle that acts": (ACTS_LATER, ASKS.format(".*")),
@@ -306,6 +311,10 @@ FILES: dict[str, tuple[bytes, str]] = {
     "an old file of the other end": (old(TENSOR, little=False), "another order of bytes"),
     "an old file of another size": (
         old(TENSOR, {"0": SIX[:4]}), "storages are not those of its tensors",
+    ),
+    "an old file of exabytes": (
+        old(named(a=tensor(count=HUGE))).replace(struct.pack("<q", 6), struct.pack("<q", HUGE)),
+        "storages are not those",
     ),
     "an old file without its storage": (old(TENSOR, {}), "reaches beyond"),
     "an old file of other storages": (old(TENSOR, {"7": SIX}), "storages are not those"),
