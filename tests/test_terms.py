@@ -34,7 +34,9 @@ TERMS = {
         feature_extraction: feature extraction
         networks/backbones: backbones, EfficientNet
         networks/classifier: GeM
+        networks/efficientnet_lite: EfficientNet-Lite
         networks/heads: ArcFace, metadata fusion
+        networks/state_dicts: PyTorch, safetensors
         networks/weights: pretrained weights
         optimization/curves: learning-rate schedules, 1cycle, warm restarts
         optimization/freezing: layer-wise learning rates, unfreezing

@@ -3,6 +3,7 @@ from .feature_extraction import make_extractor as make_extractor
 from .networks.classifier import make_classifier as make_classifier
 from .networks.heads import input_sizes as input_sizes
 from .networks.heads import training_view as training_view
+from .networks.weights import weights_origin as weights_origin
 from .optimization.freezing import blocks_of as blocks_of
 from .optimization.lr_finder import make_sweep as make_sweep
 from .optimization.lr_finder import range_test as range_test

@@ -65,8 +65,8 @@ class SegmentApply(Parameters):
 class Segmenter(Parameters):
     """The network, from pixels to a mask."""
 
-    backbone: str = Field("unet-tiny", description="unet-tiny, unet-small, DenseNet169, VGG16 …")
-    weights: str = Field("none", description="of the encoder: none, imagenet or a path")
+    backbone: str = Field("unet-tiny", description="unet-tiny, EfficientNetLite0, VGG16 …")
+    weights: str = Field("none", description="of the encoder: none, imagenet, edges or a path")
     decoder: Literal["transposed", "upsampling", "subpixel"] = Field(
         "upsampling", description="how a map is made twice as fine"
     )

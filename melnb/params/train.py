@@ -15,8 +15,8 @@ Column = Literal["sex", "age", "site", "images_per_patient"]
 class Classifier(Parameters):
     """The network, from pixels to probabilities."""
 
-    backbone: str = Field("tiny", description="tiny, EfficientNetB0-B7, ResNet50, VGG19 …")
-    weights: str = Field("none", description="none, imagenet, noisy-student or a path")
+    backbone: str = Field("tiny", description="tiny, EfficientNetB0-B7, EfficientNetLite0 …")
+    weights: str = Field("none", description="none, imagenet, noisy-student, edges or a path")
     pooling: Literal["avg", "max", "gem"] = Field("avg", description="from map to vector")
     dropout: float = Field(0.2, ge=0, lt=1, description="before the last layer")
     dropout_samples: int = Field(1, ge=1, le=32, description="dropouts averaged before the head")

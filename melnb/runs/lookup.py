@@ -58,7 +58,7 @@ def weights_files(weights: str) -> list[Path]:
 
     Published ones are none: their digest is in the code, and each use is checked against it.
     """
-    if weights in ("none", "imagenet", "noisy-student"):
+    if weights in ("none", "imagenet", "noisy-student", "edges"):
         return []
     path = located(weights)
     return [path.absolute()] if path.is_file() else []

@@ -157,7 +157,7 @@ def model_answers(records: Records) -> dict[str, str]:
             "goal": "development and internal evaluation of a classifier",
             "network": _each(last, lambda p: f"{p['backbone']} at {p['image_size']} px, "
             f"{p['pooling']} pooling, dropout {p['dropout']:g}, {p['head']}"),
-            "initial_weights": _each(last, lambda p: str(p["weights"])),
+            "initial_weights": " | ".join(dict.fromkeys(_weights(r) for r in trained)),
             "training": _each(last, lambda p: _settings(p, _TRAINING)),
             "augmentation": _each(last, lambda p: _settings(p, _AUGMENTATION)),
             "epoch_choice": _each(last, lambda p: f"the epoch of the best {p['monitor']} on the "
@@ -242,6 +242,15 @@ def _further_answers(
             for _, r in compared.iterrows()
         )
     return answers
+
+
+def _weights(record: Mapping[str, Any]) -> str:
+    """Return what a network began with, and where that was from, as far as it was recorded."""
+    name, results = str(record["parameters"]["weights"]), record["results"]
+    if not results.get("weights_source"):
+        return name
+    licence = results.get("weights_licence") or "not recorded"
+    return f"{name}: {results['weights_source']} (licence {licence}; {results['weights_digest']})"
 
 
 def _people(images: pd.DataFrame) -> dict[str, str]:

@@ -6,13 +6,17 @@ inside, in layers of Keras. Feeding 0-1 ruins a published network without a word
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from melnb.models.networks.efficientnet_lite import REPEATS as LITES
+from melnb.models.networks.efficientnet_lite import efficientnet_lite
 from melnb.tables.nearest import did_you_mean
 
 # Two networks of our own, to be trained from nothing on a CPU: `tiny` and `small`.
@@ -74,11 +78,12 @@ class Backbone:
     """One network.
 
     Attributes:
-        name: Of its constructor in `keras.applications`, or of ours in lower case.
+        name: Of its constructor in `keras.applications`, an EfficientNet-Lite, or one of ours.
         native_size: Pixels on a side that it was made for.
         scaling: `inside` (its own layers do it), `caffe` (BGR less the mean), `torch` (normalised
-            by mean and deviation) or `signed` (-1 to 1).
-        file: Of its ImageNet weights without top, below the host of Keras; empty if there is none.
+            by mean and deviation), `signed` (-1 to 1) or `lite` (less 127, over 128).
+        file: Of its ImageNet weights without top, below the host of Keras; empty if there is none
+            (those of an EfficientNet-Lite lie in a package: `weights.PACKAGED`).
         digest: The md5 or sha256 of that file, as Keras names it.
     """
 
@@ -112,6 +117,9 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
     ("EfficientNetB5", 456, "inside", _B + "5_notop.h5", "38879255a25d3c92d5e44e04ae6cec6f"),
     ("EfficientNetB6", 528, "inside", _B + "6_notop.h5", "9ecce42647a20130c1f39a5d4cb75743"),
     ("EfficientNetB7", 600, "inside", _B + "7_notop.h5", "cbcfe4450ddf6f3ad90b1b398090fe4a"),
+    ("EfficientNetLite0", 224, "lite"),
+    ("EfficientNetLite1", 240, "lite"),
+    ("EfficientNetLite2", 260, "lite"),
     ("EfficientNetV2B0", 224, "inside", _V2 + "b0_notop.h5", "893217f2bb855e2983157299931e43ff"),
     ("EfficientNetV2B1", 240, "inside", _V2 + "b1_notop.h5", "0e80663031ca32d657f9caa404b6ec37"),
     ("EfficientNetV2B2", 260, "inside", _V2 + "b2_notop.h5", "1dfe2e7a5d45b6632553a8961ea609eb"),
@@ -149,7 +157,12 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
 )
 # fmt: on
 BACKBONES: dict[str, Backbone] = {row[0]: Backbone(*row) for row in _ROWS}
-_OURS = {"tiny": tiny, "small": small}
+# What is built here: scaled pixels to features. The rest are networks of Keras.
+BUILDERS: dict[str, Callable[[Any], Any]] = {
+    "tiny": tiny,
+    "small": small,
+    **{name: partial(efficientnet_lite, name) for name in LITES},
+}
 EFFICIENTNETS = tuple(f"EfficientNetB{i}" for i in range(8))
 
 
@@ -182,8 +195,8 @@ def make_backbone(name: str, *, image_size: int) -> keras.Model:
     row = find_backbone(name)
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     scaled = scale_pixels(pixels, row.scaling)
-    if name in _OURS:
-        return keras.Model(pixels, _OURS[name](scaled), name="backbone")
+    if name in BUILDERS:
+        return keras.Model(pixels, BUILDERS[name](scaled), name="backbone")
     network = getattr(keras.applications, name)(
         weights=None,
         include_top=False,
@@ -208,6 +221,8 @@ def scale_pixels(pixels: Any, scaling: str) -> Any:
         case "caffe":
             scale, offset = 1.0, [-mean for mean in _CAFFE_MEAN]
             pixels = ops.flip(pixels, axis=-1)
+        case "lite":
+            scale, offset = 1 / 128, -127 / 128
         case "torch":
             scale = [1 / (255 * d) for d in IMAGENET_DEVIATION]
             offset = [-m / d for m, d in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)]

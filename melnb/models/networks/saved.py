@@ -97,6 +97,22 @@ def check_kind(path: Path) -> None:
         ModelFileError: It is empty, cut, a web page, a pointer of Git LFS or something else, or
             its name says another kind than it is.
     """
+    head = check_first_bytes(path)
+    if not head.startswith((_ZIP, _HDF5)):
+        raise ModelFileError(
+            f"{path} is neither a .keras nor an .h5 file: name another, or {_AGAIN}"
+        )
+    if head.startswith(_ZIP) != (path.suffix == ".keras"):
+        kind = ".keras" if head.startswith(_ZIP) else ".h5"
+        raise ModelFileError(f"{path} is a {kind} file by its content: rename it so")
+
+
+def check_first_bytes(path: Path) -> bytes:
+    """Return the first bytes of a file that may be one of a network or of weights.
+
+    Raises:
+        ModelFileError: It is empty, a web page or a pointer of Git LFS.
+    """
     with path.open("rb") as file:
         head = file.read(512)
     if not head.strip(b"\0"):
@@ -107,13 +123,7 @@ def check_kind(path: Path) -> None:
         raise ModelFileError(
             f"{path} is a web page, of a login or an error perhaps: download it anew"
         )
-    if not head.startswith((_ZIP, _HDF5)):
-        raise ModelFileError(
-            f"{path} is neither a .keras nor an .h5 file: name another, or {_AGAIN}"
-        )
-    if head.startswith(_ZIP) != (path.suffix == ".keras"):
-        kind = ".keras" if head.startswith(_ZIP) else ".h5"
-        raise ModelFileError(f"{path} is a {kind} file by its content: rename it so")
+    return head
 
 
 def _check_recorded(path: Path, stage: str) -> None:

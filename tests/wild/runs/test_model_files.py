@@ -16,8 +16,9 @@ import pytest
 
 import melnb
 from melnb.models.networks.classifier import make_classifier, read_classifier
+from melnb.models.networks.layouts import WeightsError
 from melnb.models.networks.saved import CODE, OURS
-from melnb.models.networks.weights import WeightsError, read_weights
+from melnb.models.networks.weights import read_weights
 from melnb.models.out_of_fold import read_model
 from melnb.models.segmentation.unet import read_segmenter
 from melnb.runs import store
