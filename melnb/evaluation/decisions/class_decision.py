@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.calibration.prevalence import truth_codes
-from melnb.evaluation.decisions.class_weights import Criterion, search_weights
+from melnb.evaluation.decisions.class_weights import Criterion, levelled, search_weights
 from melnb.evaluation.rows import crossfit_parts
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.documents import DamagedError, read_as
@@ -55,7 +55,8 @@ class ClassDecision:
     Attributes:
         decide: One of `CRITERIA`.
         classes: Of the tables that it is for.
-        weights: By class, of all out-of-fold rows, mean one: for test rows. None: none was fitted.
+        weights: By class, of all out-of-fold rows, for test rows; their geometric mean is one.
+            None: none was fitted.
         parts: The same without each fold (or part of a single one), by its number as a text.
         costs: Of a call for a truth: truth, then called; what is not named costs 1, a right call 0.
         tau: Of the logit adjustment.
@@ -246,8 +247,7 @@ def _fitted(
         criterion = CRITERIA[decision.decide]
         starts = [np.ones(len(counts)), shares**-0.5, 1 / shares]
         adjusted = search_weights(values, codes, criterion=criterion, costs=costs, starts=starts)
-    weights = adjusted / adjusted.mean()
-    return dict(zip(decision.classes, weights.tolist(), strict=True)), ""
+    return dict(zip(decision.classes, levelled(adjusted).tolist(), strict=True)), ""
 
 
 def _of_rows(predictions: pd.DataFrame, decision: ClassDecision, *, frozen: bool) -> np.ndarray:

@@ -94,11 +94,16 @@ def search_weights(
         starts: Weights to begin with; of equal outcomes the first's stands.
 
     Returns:
-        A weight for each class, of mean one.
+        A weight for each class, of geometric mean one.
     """
     found = [_ascended(values, codes, criterion, costs, start) for start in starts]
     _, weights = max(found, key=lambda pair: round(pair[0], 12))
-    return np.asarray(weights / weights.mean())
+    return levelled(weights)
+
+
+def levelled(weights: np.ndarray) -> np.ndarray:
+    """Return the same decision's weights of geometric mean one."""
+    return np.asarray(weights / np.exp(np.log(weights).mean()))
 
 
 def best_weight(
