@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from melnb.evaluation.decisions.class_decision import read_class_decision
 from melnb.evaluation.statistics.intervals import wilson_interval
 from melnb.runs import store
 
@@ -115,6 +116,40 @@ def no_threshold_is_made_up(home: Path) -> None:
     )
 
 
+def lesions_are_judged(home: Path) -> None:
+    metrics = pd.read_csv(home / "metrics.csv")
+    assert metrics.loc[metrics["rows"] == "out of fold", "n"].iloc[0] == 60
+    gains = pd.read_csv(home / "unit_gain.csv")
+    assert gains["n"].tolist() == [60, 60, 60, 60]
+    assert gains["images"].unique() == [120]
+    page = (home / "report.html").read_text(encoding="utf-8")
+    for words in (
+        "a row is a lesion: 120 images of 60 lesions, mean of probabilities",
+        "lesions count as independent; a row is a lesion, judged by the mean of its images",
+    ):
+        assert words in page
+    card = (home / "report_card.md").read_text(encoding="utf-8")
+    assert "**What is judged:** lesion: the mean of its images (120 images of 60 lesions)" in card
+    assert "**Numbers:** 60 lesions, 30 positive" in card
+
+
+MANY = DRAW.dirichlet([2, 6, 1], size=N) + 0.6 * np.eye(3)[np.arange(N) % 3 - (np.arange(N) < 60)]
+
+
+def classes_are_decided(home: Path) -> None:
+    gains = pd.read_csv(home / "class_gain.csv")
+    chosen = gains[gains["chosen"]].set_index(["rows", "metric"])["gain"]
+    assert chosen["naive", "balanced accuracy"] >= 0
+    assert chosen["one score each", "balanced accuracy"] == chosen.iloc[-1]
+    by_class = pd.read_csv(home / "class_decision.csv")
+    assert by_class["weight"].prod() == pytest.approx(1)
+    card = (home / "report_card.md").read_text(encoding="utf-8")
+    assert "weights for balanced accuracy, fitted on the other folds" in card
+    kept = read_class_decision(home / "class_decision.json")
+    assert [*kept.parts] == ["0", "1", "2", "3", "4"]
+    assert kept.weights == by_class.set_index("class")["weight"].to_dict()
+
+
 ODD: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Path], None]]] = {
     "three columns": (table(), {"confidence": 0.9}, no_one_is_referred_blindly),
     "melanoma for ISIC 2024": (
@@ -137,6 +172,24 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[Path], None]]] = 
     "nobody knows": (
         {"image": IDS, "target": P}, {"choose": "threshold", "at": 0.4}, the_scores_alone_are_told,
     ),
+    "two pictures of each lesion": (
+        table(lesion_id=np.repeat(np.arange(60), 2), target=np.repeat(TRUTH[::2], 2)),
+        {"unit": "lesion"},
+        lesions_are_judged,
+    ),
+    "three classes, decided": (
+        {
+            "image_id": IDS,
+            "fold": FOLD,
+            "truth": np.array(["melanoma", "nevus", "vascular_lesion"])[np.arange(N) % 3],
+            **{
+                f"p_{c}": (MANY / MANY.sum(axis=1, keepdims=True))[:, k]
+                for k, c in enumerate(("melanoma", "nevus", "vascular_lesion"))
+            },
+        },
+        {"class_decision": "balanced_accuracy"},
+        classes_are_decided,
+    ),
     "nobody knows, and nobody chose": ({"image": IDS, "target": P}, {}, no_threshold_is_made_up),
     "one image": (
         {"image": ["a"], "target": [1], "pred": [0.5]}, {}, says("metrics.csv", "not estimable"),
@@ -157,6 +210,8 @@ PUSH = (
     "a PPV that nobody reaches",
     "nobody has it",
     "nobody knows",
+    "two pictures of each lesion",
+    "three classes, decided",
 )
 
 
@@ -166,3 +221,26 @@ PUSH = (
 def test_a_report_goes_on(name: str, run_cells: Callable[..., Any], tmp_path: Path) -> None:
     columns, parameters, outcome = ODD[name]
     outcome(report(run_cells, columns, tmp_path, **parameters))
+
+
+def test_lesions_are_judged_abroad(run_cells: Callable[..., Any], tmp_path: Path) -> None:
+    """At home and abroad by lesion, and where no lesion is known, each image by itself."""
+    lesion = np.arange(N) // 2
+    home = {"lesion_id": lesion, "target": np.repeat(TRUTH[::2], 2), "fold": lesion % 5}
+    away = home | {"image": [f"x{k}" for k in range(N)], "fold": np.full(N, -1)}
+    bare = {"image": [f"y{k}" for k in range(N)], "fold": np.full(N, -1)}
+    for name, columns in (
+        ("home", table(**home)),
+        ("away", table(**away, pred=P[::-1]) | {"lesion_id": [f"a{k}" for k in lesion]}),
+        ("bare", table(**bare)),
+    ):
+        pd.DataFrame(columns).to_csv(tmp_path / f"{name}.csv", index=False)
+    sources = [str(tmp_path / f"{name}.csv") for name in ("away", "bare")]
+    given = {"external": sources, "unit": "lesion", "run": "odd", "outputs": str(tmp_path / "out")}
+    run_cells("06d_external", predictions=str(tmp_path / "home.csv"), **given)
+    folder = store.find_run("06d_external", "odd", tmp_path / "out")
+    areas = pd.read_csv(folder / "external.csv").query("metric == 'AUC'")
+    assert areas.set_index("source")["n"].to_dict() == {"internal": 60, "away": 60, "bare": 120}
+    page = (folder / "external.html").read_text(encoding="utf-8")
+    assert "a row is a lesion: 120 images of 60 lesions, mean of probabilities" in page
+    assert "no lesion is known: each image is judged by itself" in page

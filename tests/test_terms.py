@@ -64,6 +64,8 @@ TERMS = {
         calibration/prevalence: prevalence shift
         calibration/reliability: reliability diagram
         challenges/jaccard: Jaccard
+        decisions/class_decision: logit adjustment
+        decisions/class_weights: class weights
         decisions/conformal: conformal prediction
         decisions/equivalence: non-inferiority
         decisions/net_benefit: decision curves, net benefit

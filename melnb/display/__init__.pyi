@@ -19,6 +19,7 @@ from .plots.dataset import images_per_group as images_per_group
 from .plots.dataset import mean_colours as mean_colours
 from .plots.dataset import missing_values as missing_values
 from .plots.dataset import shares_by_class as shares_by_class
+from .plots.decisions import class_gain as class_gain
 from .plots.decisions import coverage_by_class as coverage_by_class
 from .plots.decisions import net_benefit_table as net_benefit_table
 from .plots.decisions import operating_point as operating_point
@@ -46,6 +47,7 @@ from .plots.discrimination import optimism_table as optimism_table
 from .plots.discrimination import path_table as path_table
 from .plots.discrimination import precision_recall_curve as precision_recall_curve
 from .plots.discrimination import roc_curve as roc_curve
+from .plots.discrimination import unit_gain as unit_gain
 from .plots.features import embedding_map as embedding_map
 from .plots.features import feature_importance as feature_importance
 from .plots.features import feature_overview as feature_overview

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,40 @@ def show(*parts: Any) -> None:
     from IPython.display import display
 
     display(*parts)
+
+
+# What a cell of a notebook shows.
+
+NO_ROWS = "nothing to show of these rows"
+
+
+class Words(str):
+    """A sentence that a cell shows, without quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Parts(tuple[Any, ...]):
+    """What a cell shows, one below the other."""
+
+    __slots__ = ()
+
+    def _ipython_display_(self) -> None:
+        show(*self)
+
+
+def cell(parts: Sequence[Any]) -> Any:
+    """Return what a cell shows: tables are formatted."""
+    shown: list[Any] = []
+    for part in parts:
+        if isinstance(part, pd.DataFrame):
+            shown += [] if part.empty else [tidy(part)]
+        elif isinstance(part, str):
+            shown += [Words(part)] if part else []
+        elif part is not None:
+            shown.append(part)
+    shown = shown or [Words(NO_ROWS)]
+    return shown[0] if len(shown) == 1 else Parts(shown)

@@ -19,6 +19,7 @@ No module here knows how a prediction was made: models are strangers.
     mask_failures    could we have known that a mask fails?
     challenges/      the files and measures of the ISIC challenges
     summaries        short tables for a reader
+    units            an image, or a lesion or patient by the mean of its images
     unjudged         what can be said of rows without a truth
 """
 

@@ -14,6 +14,11 @@ from .calibration.reliability import reliability_table as reliability_table
 from .challenges.foreign import read_foreign as read_foreign
 from .challenges.scoring import official_scores as official_scores
 from .challenges.submissions import submission_table as submission_table
+from .decisions.class_decision import apply_class_decision as apply_class_decision
+from .decisions.class_decision import fit_class_decision as fit_class_decision
+from .decisions.class_decision import read_class_decision as read_class_decision
+from .decisions.class_gain import class_gain as class_gain
+from .decisions.class_gain import decision_by_class as decision_by_class
 from .decisions.conformal import coverage_by_class as coverage_by_class
 from .decisions.conformal import coverage_by_groups as coverage_by_groups
 from .decisions.conformal import prediction_sets as prediction_sets
@@ -116,6 +121,8 @@ from .summaries import most_suspicious as most_suspicious
 from .summaries import out_of_fold as out_of_fold
 from .summaries import read_members as read_members
 from .summaries import read_networks as read_networks
+from .units import by_unit as by_unit
+from .units import unit_gain as unit_gain
 from .unjudged import unjudged_context as unjudged_context
 from .unjudged import unjudged_facts as unjudged_facts
 from .unjudged import why_unjudged as why_unjudged

@@ -162,13 +162,25 @@ def cluster_column(predictions: pd.DataFrame) -> str:
     return ""
 
 
-def of_intervals(cluster: str, confidence: float) -> str:
+UNIT, IMAGES = "unit", "n_images"  # columns of `units.unit_table`
+
+
+def unit_of(predictions: pd.DataFrame) -> str:
+    """Return what a row of predictions is: an image, or a lesion or patient of several."""
+    return str(predictions[UNIT].iloc[0]) if UNIT in predictions and len(predictions) else "image"
+
+
+def of_intervals(cluster: str, confidence: float, unit: str = "image") -> str:
     """Return in words how wide every interval is, and what counts as independent in it."""
+    of_one = cluster.removesuffix("_id")
     if not cluster:
         counted = "images count as independent: no patient and no lesion is known"
+    elif of_one == unit:
+        counted = f"{unit}s count as independent"
     else:
-        counted = f"the images of one {cluster.removesuffix('_id')} count as one: they err together"
-    return f"{percent(confidence)} intervals; {counted}"
+        counted = f"the {unit}s of one {of_one} count as one: they err together"
+    judged = "" if unit == "image" else f"; a row is a {unit}, judged by the mean of its images"
+    return f"{percent(confidence)} intervals; {counted}{judged}"
 
 
 def of_known_patients(predictions: pd.DataFrame) -> pd.DataFrame:

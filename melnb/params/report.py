@@ -41,6 +41,15 @@ Runs = Annotated[list[str], BeforeValidator(_listed)]  # one may stand without b
 ForeignColumns = Annotated[dict[str, str], AfterValidator(_check_columns)]
 COLUMNS = "of foreign files, ours: theirs; empty: told by what they hold"
 
+Unit = Annotated[
+    Literal["image", "lesion", "patient"],
+    Field(description="what is judged; lesion, patient: by the mean of its images"),
+]
+UnitAverage = Annotated[
+    Literal["probability", "logit"], Field(description="over the images of a unit")
+]
+Costs = dict[str, dict[str, Annotated[float, Field(ge=0)]]]
+
 
 class Report(Parameters):
     """06_report: ROC, PR, calibration, operating point, subgroups, errors."""
@@ -75,6 +84,14 @@ class Report(Parameters):
         lt=1,
         description="of non-inferiority, set before looking; 0: nothing is claimed",
     )
+    # what a row is, and what it is called
+    unit: Unit = "image"
+    unit_average: UnitAverage = "probability"
+    class_decision: Literal[
+        "argmax", "logit_adjustment", "balanced_accuracy", "macro_f1", "cost"
+    ] = Field("argmax", description="how one of many classes is called")
+    tau: float = Field(1.0, ge=0, le=10, description="of logit_adjustment; 0: argmax")
+    costs: Costs = Field({}, description="truth: {called: cost}; others cost 1, right calls 0")
     # the rest
     confidence: Confidence = 0.95
     smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
@@ -86,7 +103,33 @@ class Report(Parameters):
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
-    rules: ClassVar[Rules] = _OF_CHOICE
+    rules: ClassVar[Rules] = (
+        *_OF_CHOICE,
+        (
+            lambda p: p.class_decision == "cost" and not p.costs,
+            "class_decision cost needs costs: {{melanoma: {{nevus: 20}}}}, a miss 20 times as dear "
+            "as another error, say",
+        ),
+    )
+
+    @property
+    def units(self) -> dict[str, Any]:
+        """The keywords of `evaluation.by_unit`."""
+        return {**_units(self), "positive": self.positive}
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """The keywords of `evaluation.calibrate_run`."""
+        fit = {"method": self.calibrator, "smoothing": self.label_smoothing}
+        return fit | {"positive": self.positive}
+
+    @property
+    def judging(self) -> dict[str, Any]:
+        """What the functions of a `display.Report` ask for by name."""
+        alike = ("positive", "confidence", "seed", "prevalence", "smallest", "margin", "error_rate")
+        named: dict[str, Any] = {"challenge": self.submission, "smoothing": self.label_smoothing}
+        named |= {"decide": self.class_decision, "costs": self.costs, "tau": self.tau}
+        return self.values_of(alike) | named | _units(self)
 
 
 class Explain(Parameters):
@@ -163,9 +206,20 @@ class External(Parameters):
         0.0, ge=0, lt=1, description="where it will be used; 0: each source's"
     )
     # the rest
+    unit: Unit = "image"
+    unit_average: UnitAverage = "probability"
     confidence: Confidence = 0.95
     smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     rules: ClassVar[Rules] = _OF_CHOICE
+
+    @property
+    def units(self) -> dict[str, Any]:
+        """The keywords of `evaluation.by_unit`."""
+        return {**_units(self), "positive": self.positive}
+
+
+def _units(p: Report | External) -> dict[str, Any]:
+    return {"unit": p.unit, "average": p.unit_average}

@@ -13,6 +13,8 @@ seem to meet: give them ids of their own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -176,14 +178,24 @@ def make_groups(images: pd.DataFrame, identical: pd.DataFrame | None = None) -> 
     return np.asarray(rank.loc[labels], dtype=np.int64)
 
 
-def check_together(folds: pd.DataFrame, images: pd.DataFrame) -> None:
+def check_together(
+    folds: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    of: Sequence[str] = ("patient", "lesion", "image"),
+) -> None:
     """Refuse folds that part an image from its copy, a lesion or a patient; unknown are not one.
+
+    Args:
+        folds: `image_id` and `fold`.
+        images: The ids, `image_id` among them.
+        of: What may not be parted.
 
     Raises:
         TableError: They do; the first is named.
     """
     fold = images["image_id"].map(folds.set_index("image_id")["fold"])
-    for name in ("patient", "lesion", "image"):
+    for name in of:
         if f"{name}_id" not in images:
             continue
         own = keys(images[f"{name}_id"], of=name)

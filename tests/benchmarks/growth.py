@@ -22,7 +22,7 @@ from melnb.data.sources import catalogue, tasks
 from melnb.display.plots import decisions, discrimination
 from melnb.display.report import answers
 from melnb.display.threshold.threshold_explorer import ThresholdExplorer
-from melnb.evaluation import patient_context, summaries
+from melnb.evaluation import patient_context, summaries, units
 from melnb.evaluation.calibration import (
     calibration_scores,
     cross_calibration,
@@ -32,6 +32,8 @@ from melnb.evaluation.calibration import (
 )
 from melnb.evaluation.challenges import scoring, submissions
 from melnb.evaluation.decisions import (
+    class_decision,
+    class_gain,
     conformal,
     equivalence,
     flagged,
@@ -142,6 +144,16 @@ def _ranking() -> dict[str, Work]:
         "class_scores": lambda c: classes.class_scores(c.three, cluster="patient_id"),
         "auc_by_class": lambda c: classes.auc_by_class(c.three, cluster="patient_id"),
         "confusion_by_class": lambda c: classes.confusion_by_class(c.three),
+        "fit_class_decision": lambda c: class_decision.fit_class_decision(
+            c.three, decide="balanced_accuracy"
+        ),
+        "class_gain, fitted": lambda c: class_gain.class_gain(
+            c.three, decision=class_decision.fit_class_decision(c.three, decide="argmax")
+        ),
+        "unit_table, unit_gain": lambda c: (
+            units.unit_table(c.three, unit="patient", **ONE),
+            units.unit_gain(c.three, unit="patient", **ONE),
+        ),
         "official_scores, ISIC 2024": lambda c: scoring.official_scores(
             c.predictions, challenge="isic2024", **BY_PATIENT
         ),
@@ -194,7 +206,7 @@ def _decisions() -> dict[str, Work]:
         ),
         "worst_errors": lambda c: flagged.worst_errors(c.predictions, **at),
         "submission_table": lambda c: submissions.submission_table(
-            c.predictions, c.file.with_name("submission.csv"), challenge="isic2024", **ONE
+            c.predictions, c.file.parent, challenge="isic2024", **ONE
         ),
         "write_table": lambda c: schema.write_table(c.predictions, c.file.with_name("table.csv")),
         "explorer's page": lambda c: ThresholdExplorer(

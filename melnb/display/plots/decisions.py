@@ -17,6 +17,38 @@ from melnb.evaluation.discrimination.ranking import thin_curve
 from melnb.evaluation.rows import binary_rows
 from melnb.tables import diagnoses
 
+# What weights for classes bring over the most probable class.
+
+
+def class_gain(
+    table: pd.DataFrame, *, title: str = "What does another decision of classes bring?"
+) -> go.Figure | None:
+    """Draw `class_gain.class_gain`: nested gains with limits, naive ones open; None: no row.
+
+    Accuracies are left to the table, and so is what cannot be estimated.
+    """
+    drawn = table[(table["metric"] != "accuracy") & table["gain"].notna()]
+    if drawn.empty:
+        return None
+    labelled = drawn.assign(label=drawn["rule"] + ": " + drawn["metric"])
+    naive = labelled["rows"] == "naive"
+    honest = labelled[labelled["rows"] == "nested"]
+    figure = marks.interval_figure(honest, "label", "gain", title=title, axis="Gain")
+    figure.data[0].update(name="nested: fitted on the other folds", showlegend=True)
+    hollow = {"symbol": "circle-open", "size": 12, "color": theme.VERMILLION, "line": {"width": 2}}
+    figure.add_scatter(
+        x=labelled.loc[naive, "gain"],
+        y=labelled.loc[naive, "label"].map(marks.wrapped),
+        mode="markers",
+        name="naive: fitted on these rows",
+        marker=hollow,
+        hovertemplate="%{x:.3f}",
+    )
+    figure.add_vline(x=0, line=marks.CHANCE)
+    above = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
+    return figure.update_layout(margin={"t": 76}, legend=above, height=figure.layout.height + 40)
+
+
 # Figures of worth: a model against biopsying all and none, over threshold probabilities.
 
 _BELOW = 0.2  # of the axis lies below 0: what is worse than that is worse enough

@@ -172,6 +172,19 @@ def optimism_table(table: pd.DataFrame, *, title: str = "What does selecting bri
     return _legend_above(figure.update_layout(height=190 + 40 * len(gains)))
 
 
+def unit_gain(
+    table: pd.DataFrame, *, title: str = "What the mean of a lesion's images brings"
+) -> go.Figure | None:
+    """Draw `units.unit_gain`: right of 0 the mean is better than one image; None: no row."""
+    if table.empty:
+        return None
+    labels = table["metric"] + ", units: " + table["units"]
+    named = table.assign(label=labels).dropna(subset="gain")
+    axis = "By the mean less by one image"
+    figure = marks.interval_figure(named, "label", "gain", title=title, axis=axis)
+    return figure.add_vline(x=0, line=marks.CHANCE)
+
+
 def _legend_above(figure: go.Figure) -> go.Figure:
     """Set the legend between the title and the rows."""
     above = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}

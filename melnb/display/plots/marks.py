@@ -26,7 +26,7 @@ def interval_figure(
 ) -> go.Figure:
     """Draw estimates with intervals, the first on top."""
     labels = table[label].map(diagnoses.title) if label == "class" else table[label]
-    labels = labels.map(lambda text: "<br>".join(textwrap.wrap(str(text), _LABEL)))
+    labels = labels.map(wrapped)
     lines = labels.str.count("<br>").sum() if len(table) else 0
     height = 150 + 34 * len(table) + 15 * int(lines)
     figure = go.Figure(layout=theme.layout(title, axis, "", height=height))
@@ -49,6 +49,11 @@ def interval_figure(
         name=axis,
     )
     return figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+
+
+def wrapped(label: object) -> str:
+    """Return a row's label in lines that leave room for the figure."""
+    return "<br>".join(textwrap.wrap(str(label), _LABEL))
 
 
 def first_table(tables: Tables) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from melnb.display import cells
 from melnb.evaluation.subgroups.subgroup_metrics import ALL
-from melnb.evaluation.summaries import of_intervals
+from melnb.evaluation.summaries import IMAGES, of_intervals, unit_of
 from melnb.tables import diagnoses
 from melnb.tables.checks import TEST
 
@@ -184,6 +184,7 @@ def result_answers(
     calibration: pd.DataFrame | None = None,
     groups: pd.DataFrame | None = None,
     compared: pd.DataFrame | None = None,
+    decided: pd.DataFrame | None = None,
     calibrator: str = "none",
 ) -> dict[str, str]:
     """Return what was found, each number with its interval; what could not be is no answer.
@@ -197,21 +198,24 @@ def result_answers(
         calibration: `calibration_scores`: columns `metric`, `value`, `low`, `high`.
         groups: `subgroups.estimates.subgroup_metrics`.
         compared: `ranking.auc_comparison`.
+        decided: `class_gain.class_gain`.
         calibrator: The method that was applied, fitted on other folds.
     """
     row, name = point.iloc[0], diagnoses.title(positive).lower()
     pooled = _pooled(scores)
     known = predictions[predictions["truth"].notna()]
+    unit = unit_of(predictions)
     if known.empty:
-        return {"numbers": f"{len(predictions):,} images without a truth: predicted, not judged"}
+        return {"numbers": f"{len(predictions):,} {unit}s without a truth: predicted, not judged"}
     by_fold = scores[(scores["metric"] == "AUC") & scores["rows"].str.startswith("fold")]
     answers = {
         "outcome": f"{name} against the rest, as the source labels it",
         "numbers": _counts(known, positive),
         "discrimination": _estimates((r, r["metric"]) for _, r in pooled.iterrows()),
         "by_fold": _estimates((r, f"AUC of {r['rows']}") for _, r in by_fold.iterrows()),
-        "uncertainty": of_intervals(cluster, float(row["confidence"])),
-        "clusters": _clusters(known, cluster),
+        "unit": _unit(known, unit),
+        "uncertainty": of_intervals(cluster, float(row["confidence"]), unit),
+        "clusters": _clusters(known, cluster, unit),
         "threshold_choice": _threshold(row),
         "operating_point": _operating_point(row),
         "cross_table": ", ".join(f"{n.upper()} {int(row[n]):,}" for n in ("tp", "fp", "tn", "fn")),
@@ -219,6 +223,7 @@ def result_answers(
     }  # fmt: skip
     answers |= {"partition_numbers": _by_fold(known, positive)}
     answers |= _further_answers(calibration, groups, compared)
+    answers |= {"class_decision": _class_decision(decided)}
     if calibrator != "none":
         answers["calibrator"] = f"{calibrator}, for each fold fitted on the others"
     if len(by_fold) < 2:
@@ -310,10 +315,31 @@ def _pooled(scores: pd.DataFrame) -> pd.DataFrame:
     return pooled if len(pooled) else scores
 
 
+def _class_decision(gains: pd.DataFrame | None) -> str:
+    """Return what the chosen decision of many classes brings, nested; empty: none was chosen."""
+    if gains is None or "chosen" not in gains:
+        return ""
+    own = gains[gains["chosen"].astype(bool) & (gains["rows"] == "nested")]
+    return "; ".join(
+        f"{r['rule']}, fitted on the other folds: {r['metric']} {cells.number(r['value'])}, "
+        + _estimate(dict(r, value=r["gain"]), "gain over the most probable class")
+        for _, r in own[own["gain"].notna()].iterrows()
+    )
+
+
+def _unit(known: pd.DataFrame, unit: str) -> str:
+    """Return what was judged; empty: images."""
+    if unit == "image":
+        return ""
+    images = int(known[IMAGES].sum())
+    return f"{unit}: the mean of its images ({images:,} images of {len(known):,} {unit}s)"
+
+
 def _counts(known: pd.DataFrame, positive: str) -> str:
-    texts = [f"{len(known):,} images", f"{int((known['truth'] == positive).sum()):,} positive"]
+    number = f"{len(known):,} {unit_of(known)}s"
+    texts = [number, f"{int((known['truth'] == positive).sum()):,} positive"]
     for column, word in (("patient_id", "patients"), ("lesion_id", "lesions")):
-        if column in known and known[column].notna().any():
+        if column in known and known[column].notna().any() and word != f"{unit_of(known)}s":
             texts.append(f"{known[column].nunique():,} {word}")
     return ", ".join(texts)
 
@@ -327,12 +353,12 @@ def _by_fold(known: pd.DataFrame, positive: str) -> str:
     )
 
 
-def _clusters(known: pd.DataFrame, cluster: str) -> str:
-    if not cluster:
+def _clusters(known: pd.DataFrame, cluster: str, unit: str) -> str:
+    if not cluster or cluster == f"{unit}_id":
         return ""
     sizes = known[cluster].value_counts()
     return (
-        f"{sizes.mean():.1f} images of each {cluster.removesuffix('_id')}, at most {sizes.max():,}"
+        f"{sizes.mean():.1f} {unit}s of each {cluster.removesuffix('_id')}, at most {sizes.max():,}"
     )
 
 

@@ -42,9 +42,11 @@ _ITEMS: dict[str, dict[str, str]] = {
         "software": "Software and hardware", "availability": "Availability",
     },
     "Results": {
-        "discrimination": "Discrimination", "by_fold": "By fold", "calibration": "Calibration",
+        "unit": "What is judged", "discrimination": "Discrimination", "by_fold": "By fold",
+        "calibration": "Calibration",
         "threshold_choice": "Threshold", "operating_point": "Operating point",
-        "cross_table": "Counts", "subgroups": "Subgroups", "robustness": "Robustness",
+        "cross_table": "Counts", "class_decision": "Calls of many classes",
+        "subgroups": "Subgroups", "robustness": "Robustness",
         "comparison": "Against other models", "failures": "Failures",
         "uncertainty": "Uncertainty",
     },

@@ -22,12 +22,15 @@ from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
-from melnb.display.threshold.panels import pictures_of
+from melnb.display.threshold.panels import CHOICE_FILE, pictures_of
 from melnb.display.threshold.threshold_explorer import (
     NothingToExplore,
     ThresholdExplorer,
     explore,
 )
+from melnb.evaluation.decisions.class_decision import write_class_decision
+from melnb.evaluation.decisions.class_gain import gain_results
+from melnb.evaluation.decisions.locked_threshold import lock_threshold, write_threshold
 from melnb.evaluation.summaries import (
     class_results,
     cluster_column,
@@ -35,6 +38,7 @@ from melnb.evaluation.summaries import (
     of_known_patients,
     out_of_fold,
     run_results,
+    unit_of,
 )
 from melnb.evaluation.unjudged import unjudged_results
 from melnb.tables.checks import TEST
@@ -45,6 +49,7 @@ Shows = Literal["figure", "table", "both"]
 NUMBERS = {
     "point": "operating_point", "by_fold": "metrics_by_fold", "sets": "prediction_sets",
     "roc": "roc_curve", "precision_recall": "precision_recall_curve",
+    "decision": "fit_class_decision",
 }  # fmt: skip
 """Arguments that are an earlier number of the report, and which."""
 
@@ -54,7 +59,6 @@ _PROBABILITIES = {
     "calibration_indices": "A calibration curve",
     "multiclass_calibration_scores": "Calibration of all classes",
 }  # fmt: skip
-NOTHING = "nothing to show of these rows"
 _SEVERAL_FOLDS = ("fold_dispersion", "cross_validated_auc")  # they say nothing of one
 _OF_LEADS = (
     "Of a leaderboard's entry only the AUC and the number of images are known. A "
@@ -101,24 +105,6 @@ class Shown:
     parts: tuple[Part, ...]
     figure: go.Figure | None = None
     always: bool = False
-
-
-class Words(str):
-    """A sentence that a cell shows, without quotation marks."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-class Parts(tuple[Any, ...]):
-    """What a cell shows, one below the other."""
-
-    __slots__ = ()
-
-    def _ipython_display_(self) -> None:
-        cells.show(*self)
 
 
 class Report:
@@ -171,7 +157,8 @@ class Report:
     @property
     def intervals(self) -> str:
         """How wide every interval is, and what counts as independent in it, in words."""
-        return of_intervals(cluster_column(self.predictions), self._shared["confidence"])
+        how = cluster_column(self.predictions), self._shared["confidence"]
+        return of_intervals(*how, unit_of(self.predictions))
 
     @property
     def sections(self) -> list[Section]:
@@ -251,7 +238,7 @@ class Report:
             drawn if isinstance(drawn, go.Figure) else None,
             always,
         )
-        return _cell([*above, *([drawn] if page == "table" else []), *parts])
+        return cells.cell([*above, *([drawn] if page == "table" else []), *parts])
 
     def include(self, section: str, *parts: Part, always: bool = False) -> Any:
         """Put text, tables or anything that a page can show under a heading; return it.
@@ -262,7 +249,7 @@ class Report:
             always: Keep the section where no row has a truth.
         """
         self._shown[section] = Shown(section, parts, always=always)
-        return _cell(parts)
+        return cells.cell(parts)
 
     def explore(self, section: str) -> ThresholdExplorer | NothingToExplore:
         """Return the threshold explorer, or why there is none, and put it under a heading.
@@ -287,7 +274,20 @@ class Report:
         """Return the numbers that `run.json` keeps."""
         found = run_results(self["metrics_by_fold"], self["operating_point"])
         found |= class_results(self["class_scores"])
+        if "class_gain" in self._numbers:
+            found |= gain_results(self["class_gain"])
         return found | unjudged_results(self["unjudged_facts"])
+
+    def lock(self, folder: str | Path) -> None:
+        """Write what was chosen here, to be applied elsewhere as it is.
+
+        Args:
+            folder: Of `operating_point.json`, and where a decision of many classes was fitted, of
+                `class_decision.json`.
+        """
+        write_threshold(lock_threshold(self["operating_point"]), Path(folder) / CHOICE_FILE)
+        if "fit_class_decision" in self._numbers:
+            write_class_decision(self["fit_class_decision"], Path(folder) / "class_decision.json")
 
     def write(
         self, folder: str | Path, *, title: str, subtitle: str = "", page: str = "report.html"
@@ -334,6 +334,8 @@ class Report:
             "calibration": "calibration_scores", "groups": "subgroup_metrics",
             "compared": "auc_comparison",
         }  # fmt: skip
+        later = {"decided": "class_gain"}  # of few reports
+        named |= {key: name for key, name in later.items() if name in self._numbers}
         made = {key: self._number(name) for key, name in named.items()}
         numbers: dict[str, Any] = {k: None if n.lack else n.value for k, n in made.items()}
         known = answers.data_answers(records, self._shared["images"])
@@ -468,17 +470,3 @@ def _once(parts: Any) -> list[Part]:
         if not (isinstance(part, str) and part in [t for t in told if isinstance(t, str)]):
             told.append(part)
     return told
-
-
-def _cell(parts: Sequence[Any]) -> Any:
-    """Return what a cell shows: tables are formatted."""
-    shown: list[Any] = []
-    for part in parts:
-        if isinstance(part, pd.DataFrame):
-            shown += [] if part.empty else [cells.tidy(part)]
-        elif isinstance(part, str):
-            shown += [Words(part)] if part else []
-        elif part is not None:
-            shown.append(part)
-    shown = shown or [Words(NOTHING)]
-    return shown[0] if len(shown) == 1 else Parts(shown)

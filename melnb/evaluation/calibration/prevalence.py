@@ -200,9 +200,9 @@ def shift_prevalence(
 
 
 def at_prevalence(
-    predictions: pd.DataFrame, *, positive: str, prevalence: float, path: str | Path
+    predictions: pd.DataFrame, *, positive: str, prevalence: float, folder: str | Path
 ) -> pd.DataFrame:
-    """Return predictions as they would be where they will be used, and write them to a file.
+    """Return predictions as they would be where they will be used; write `at_prevalence.csv`.
 
     As they are, and no file, where that place is not named (a prevalence of 0) or is nothing to
     them (scores).
@@ -211,12 +211,12 @@ def at_prevalence(
         predictions: Predictions table.
         positive: The class looked for.
         prevalence: See `shift_prevalence`.
-        path: Of the CSV file.
+        folder: Of the file.
     """
     if not prevalence or (predictions["kind"] == "score").any():
         return predictions
     moved = shift_prevalence(predictions, positive=positive, prevalence=prevalence)
-    write_predictions(moved, path)
+    write_predictions(moved, Path(folder) / "at_prevalence.csv")
     return moved
 
 

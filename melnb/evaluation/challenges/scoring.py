@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.challenges.submissions import FORMATS, asked_class
+from melnb.evaluation.decisions.class_decision import ClassDecision, apply_class_decision
 from melnb.evaluation.discrimination import ranking
 from melnb.evaluation.discrimination.classes import auc_by_class, balanced_accuracy
 from melnb.evaluation.rows import (
@@ -43,6 +44,7 @@ def official_scores(
     cluster: str = "",
     draws: int = 1000,
     seed: int = 0,
+    decision: ClassDecision | None = None,
 ) -> pd.DataFrame:
     """Return a challenge's measures, the one that ranked its entries first.
 
@@ -60,6 +62,8 @@ def official_scores(
         cluster: A column, such as `patient_id`, whose images err together.
         draws: Number of resamples.
         seed: Of the resampling.
+        decision: How classes are called (`fit_class_decision`): balanced accuracy is of that, too,
+            nested; None: of the most probable class alone.
 
     Returns:
         `primary` (whether it ranked entries) and `rows.ESTIMATE_COLUMNS`; no row for challenge
@@ -88,6 +92,7 @@ def official_scores(
     elif challenge in ("isic2018", "isic2019"):
         macro = auc_by_class(predictions, **by_delong).iloc[[-1]]
         tables = [balanced_accuracy(predictions, **by_delong), macro.assign(metric="mean AUC")]
+        tables[1:1] = _decided(predictions, decision, by_delong)
     elif challenge == "siim2020":
         tables = [area]
     else:
@@ -120,6 +125,21 @@ def _absent_class(challenge: str, classes: tuple[str, ...], positive: str) -> st
     if not lacking:
         return ""
     return f"not estimable: {challenge} judges {', '.join(lacking)}, and these are {list(classes)}"
+
+
+def _decided(
+    predictions: pd.DataFrame, decision: ClassDecision | None, how: dict[str, Any]
+) -> list[pd.DataFrame]:
+    """Return the balanced accuracy of a decision that was fitted, nested; else nothing."""
+    if decision is None or decision.decide == "argmax":
+        return []
+    metric = f"balanced accuracy, decided by {decision.decide.replace('_', ' ')}"
+    try:
+        decided = apply_class_decision(predictions, decision)
+    except TableError as error:
+        row = pd.DataFrame([{"metric": metric, "note": decision.note or str(error)}])
+        return [row.reindex(columns=list(ESTIMATE_COLUMNS))]
+    return [balanced_accuracy(decided, **how).assign(metric=metric)]
 
 
 def auc_above_sensitivity(

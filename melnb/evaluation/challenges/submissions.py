@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from melnb.evaluation.decisions.class_decision import ClassDecision, apply_class_decision
+from melnb.evaluation.summaries import unit_of
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.diagnoses import MELANOMA, code
 from melnb.tables.schema import check_predictions, class_names, write_table
@@ -57,6 +59,7 @@ FORMATS: dict[str, Format] = {
     "siim2020": Format("image_name", {"target": MELANOMA}),
     "isic2024": Format("isic_id", {"target": "malignant"}),
 }
+BY_CALLS = ("isic2018", "isic2019")  # judged by what is called, not by how values rank
 _ALIKE = (MELANOMA, "malignant")  # of two classes, either may be what a challenge asks for
 _SUFFIX = r"(?i)\.jpe?g$"  # of a file's name, which the challenges' own checks forgive
 
@@ -125,15 +128,24 @@ def write_submission(
 
 
 def submission_table(
-    predictions: pd.DataFrame, path: str | Path, *, challenge: str, positive: str = ""
+    predictions: pd.DataFrame,
+    folder: str | Path,
+    *,
+    challenge: str,
+    positive: str = "",
+    decision: ClassDecision | None = None,
 ) -> pd.DataFrame:
-    """Write a challenge's file if it can be written, and return what became of it.
+    """Write a challenge's `submission.csv` if it can be, and return what became of it.
+
+    A server that judges by balanced accuracy takes the highest value of a row for its call, so that
+    there the values are weighted by the frozen decision.
 
     Args:
         predictions: Of which the test rows are written.
-        path: Of the file.
+        folder: Of the file.
         challenge: One of `FORMATS`, or `none`.
         positive: See `write_submission`.
+        decision: How classes are called (`fit_class_decision`); None: by the most probable.
 
     Returns:
         `challenge`, `file` (empty: none was written), `rows`, `note` (why not); no row where no
@@ -144,8 +156,13 @@ def submission_table(
         return pd.DataFrame(columns=columns)
     rows = predictions[predictions["fold"] == TEST]
     file, note = "", "no file: no row is a test row" if rows.empty else ""
-    if len(rows):
+    if unit_of(predictions) != "image":
+        note = f"no file: a row is a {unit_of(predictions)}, and images are asked for: unit image"
+    elif len(rows):
+        path = Path(folder) / "submission.csv"
         try:
+            if decision is not None and challenge in BY_CALLS:
+                rows = apply_class_decision(rows, decision)
             file = write_submission(rows, path, challenge=challenge, positive=positive).name
         except TableError as error:
             note = f"no file: {error}"

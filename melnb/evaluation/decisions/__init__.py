@@ -8,6 +8,9 @@ what it finds.
     rechosen          how sure is it, where the rows that judge it chose it?
     operating_point   the chosen one: sensitivity, specificity, every measure with its interval
     locked_threshold  the frozen one: written, read, and applied once to test rows
+    class_weights     many classes: weights searched exactly
+    class_decision    logit adjustment, and weights for balanced accuracy, macro F1 or costs
+    class_gain        what they bring over the most probable class, nested and naive
     equivalence       non-inferiority: is a model not worse than another by more than a margin?
     net_benefit       decision curves: worth more than a biopsy for all, or for none?
     conformal         sets of classes that hold the truth at a chosen rate

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.discrimination.within_folds import Networks
+from melnb.evaluation.summaries import IMAGES, UNIT
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.diagnoses import OTHER
 from melnb.tables.overlap import BY, COLUMNS, keys, met_images
@@ -175,7 +176,7 @@ def two_classes(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
     if positive not in classes:
         raise TableError(f"predictions: positive is {positive!r}, not one of {list(classes)}")
     rest = _REST if positive == OTHER else OTHER
-    ids = [c for c in predictions.columns if str(c).endswith("_id")]
+    ids = [c for c in predictions.columns if str(c).endswith("_id") or c in (UNIT, IMAGES)]
     value = predictions[f"p_{positive}"].to_numpy(dtype=float)
     known = predictions["truth"].notna()
     words = np.where(predictions["truth"] == positive, positive, rest)

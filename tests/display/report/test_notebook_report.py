@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 import pytest
 
 from melnb import display, evaluation
-from melnb.display.report.notebook_report import NUMBERS, Parts, Report
+from melnb.display.cells import Parts
+from melnb.display.report.notebook_report import NUMBERS, Report
 from melnb.display.report.report_page import Section
 
 Make = Callable[..., pd.DataFrame]
@@ -19,6 +20,8 @@ SHARED: dict[str, Any] = {
     "positive": "melanoma", "confidence": 0.9, "seed": 3, "prevalence": 0.0, "choose": "youden",
     "at": 0.5, "margin": 0.0, "smallest": 1, "error_rate": 0.1, "challenge": "none",
     "groups": pd.DataFrame({"image_id": []}), "images": None, "open_picture": None,
+    "smoothing": 0.0, "decide": "argmax", "costs": {}, "tau": 1.0, "unit": "image",
+    "average": "probability", "folder": Path(), "networks": {},
 }  # fmt: skip
 # What 06_report shows of the values that it shares, by the names of its functions.
 GIVEN = {*SHARED, "members", "predictions", "cluster", "threshold", *NUMBERS}
@@ -73,6 +76,8 @@ def test_functions_and_their_pictures_ask_by_the_names_that_a_report_knows() -> 
         "gap_tests", "coverage_by_class", "coverage_by_groups", "referral_table", "worst_errors",
         "auc_comparison", "comparison_matrix", "fold_comparison", "equivalence_table",
         "official_scores", "unjudged_facts", "prediction_sets", "lead_needed",
+        "fit_class_decision", "class_gain", "decision_by_class", "unit_gain", "at_prevalence",
+        "submission_table", "calibrator_comparison",
     ):  # fmt: skip
         for function in (getattr(evaluation, name), getattr(display, name, None)):
             needed = inspect.signature(function).parameters.values() if function else ()
@@ -205,3 +210,22 @@ def test_pictures_are_shown_where_images_are_known(
     assert explorer.threshold == made.threshold
     assert isinstance(made.sections[-1], Section)
     assert parts(made, "Explorer") == (explorer,)
+
+
+def test_what_was_chosen_is_locked(predictions: pd.DataFrame, tmp_path: Path) -> None:
+    made = report(predictions)
+    made.number(evaluation.operating_point)
+    made.lock(tmp_path)
+    assert evaluation.read_threshold(tmp_path / "operating_point.json")["choose"] == "youden"
+    for decide, files in (
+        ("argmax", {"operating_point.json"}),
+        ("balanced_accuracy", {"operating_point.json", "class_decision.json"}),
+    ):
+        made = report(predictions, decide=decide)
+        made.number(evaluation.operating_point)
+        decision = made.number(evaluation.fit_class_decision)
+        gains = made.number(evaluation.class_gain)
+        assert gains["chosen"].any() == (decide != "argmax")
+        made.lock(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == files
+    assert evaluation.read_class_decision(tmp_path / "class_decision.json") == decision

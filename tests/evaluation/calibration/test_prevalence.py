@@ -184,8 +184,8 @@ def test_many_classes_are_estimated(many: Make) -> None:
 
 
 def test_a_place_that_is_named_moves_probabilities_alone(stretched: Make, tmp_path: Path) -> None:
-    table, path = stretched(100), tmp_path / "moved.csv"
-    how = {"positive": "melanoma", "path": path}
+    table, path = stretched(100), tmp_path / "at_prevalence.csv"
+    how = {"positive": "melanoma", "folder": tmp_path}
     assert at_prevalence(table, prevalence=0, **how) is table
     ranks = table.assign(kind="score")
     assert at_prevalence(ranks, prevalence=0.02, **how) is ranks

@@ -153,17 +153,22 @@ def test_a_published_submission_passes(siim_predictions: Path) -> None:
 def test_a_file_for_isic2024_is_of_what_is_looked_for(binary: Make, tmp_path: Path) -> None:
     table = binary([True, False, None], [0.5, 0.25, 0.75], fold=[0, 1, -1])
     how = {"challenge": "isic2024", "positive": "melanoma"}
-    found = submissions.submission_table(table, tmp_path / "a.csv", **how).iloc[0]
-    assert found.tolist() == ["isic2024", "a.csv", 1, ""]
-    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "isic_id,target\ni00002,0.75\n"
+    found = submissions.submission_table(table, tmp_path, **how).iloc[0]
+    assert found.tolist() == ["isic2024", "submission.csv", 1, ""]
+    assert (tmp_path / "submission.csv").read_text(
+        encoding="utf-8"
+    ) == "isic_id,target\ni00002,0.75\n"
     for challenge, positive, words in (
         ("isic2024", "other", "isic2024 asks for the classes"),
         ("isic2018", "melanoma", "isic2018 asks for the classes"),
     ):
         how = {"challenge": challenge, "positive": positive}
-        found = submissions.submission_table(table, tmp_path / "b.csv", **how).iloc[0]
+        found = submissions.submission_table(table, tmp_path / "b", **how).iloc[0]
         assert words in found["note"]
-        assert not (tmp_path / "b.csv").exists()
-    none = submissions.submission_table(table.head(2), tmp_path / "b.csv", challenge="siim2020")
+        assert not (tmp_path / "b").exists()
+    units = table.assign(unit="lesion", n_images=2)
+    found = submissions.submission_table(units, tmp_path / "b", **how).iloc[0]
+    assert found["note"] == "no file: a row is a lesion, and images are asked for: unit image"
+    none = submissions.submission_table(table.head(2), tmp_path / "b", challenge="siim2020")
     assert none["note"].tolist() == ["no file: no row is a test row"]
-    assert submissions.submission_table(table, tmp_path / "b.csv", challenge="none").empty
+    assert submissions.submission_table(table, tmp_path / "b", challenge="none").empty
