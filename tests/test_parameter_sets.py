@@ -134,6 +134,17 @@ def test_ham10000_on_a_cpu(run_set: Set) -> None:
 
 
 @real
+def test_ham10000_from_imagenet_on_a_cpu(run_set: Set) -> None:
+    words = [*SMALL[:2], "rows=120", "image_sizes=[64]", "image_size=64", "sizes=[32]"]
+    words += ["epochs=2", "size_epochs=[1]", "batch_size=16"]
+    outputs = run_set("ham10000-transfer", *words, small=(TINY, NO_FILE))
+    history = pd.read_csv(outputs / "03_train" / "ham10000-transfer" / "fold0" / "history.csv")
+    assert history["image_size"].tolist() == [32, 64]
+    record = documents.read_run(outputs / "06_report" / "ham10000-transfer")
+    assert record["parameters"]["predictions"] == ["04_predict/ham10000-transfer"]
+
+
+@real
 def test_ham10000_by_a_frozen_encoder(run_set: Set) -> None:
     words = [*SMALL[:2], "rows=120", "image_sizes=[64]", "image_size=64"]
     outputs = run_set("ham10000-frozen", *words, small=("03d_embed.batch_size=16",))
@@ -262,11 +273,18 @@ def test_techniques_are_compared(
 
 
 @real
-@pytest.mark.nightly  # at each push its files are part of does-it-help
-def test_isic2018_task1_on_a_cpu(run_set: Set) -> None:
-    words = ["rows=32", "n_folds=2", "epochs=1", "batch_size=4", "views=none", UNET]
-    outputs = run_set("isic2018-task1-cpu", *words)
-    home = outputs / "02d_segment_apply" / "isic2018-task1-cpu"
+@pytest.mark.nightly  # at each push the files of the first are part of does-it-help
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("isic2018-task1-cpu", (UNET,)),
+        ("isic2018-task1-transfer", SIXTY_FOUR),  # its own network, from ImageNet
+    ],
+)
+def test_isic2018_task1_on_a_cpu(run_set: Set, name: str, network: Small) -> None:
+    words = ["rows=32", "n_folds=2", "epochs=1", "batch_size=4", "views=none", *network]
+    outputs = run_set(name, *words)
+    home = outputs / "02d_segment_apply" / name
     assert len(list((home / "masks").glob("*.png"))) == 32
 
 

@@ -79,7 +79,7 @@ class Embed(Parameters):
     dataset: Name = Field("demo", description="of 02_prepare")
     run: Name = Field("demo", description="name of the result")
     backbone: str = Field("EfficientNetLite0", description="the encoder")
-    weights: str = Field("imagenet", description="none, imagenet, noisy-student or a path")
+    weights: str = Field("imagenet", description="none, imagenet, noisy-student, edges or a path")
     image_size: int = Field(
         128, ge=32, le=1024, description="pixels on a side, scaled from a size prepared"
     )
