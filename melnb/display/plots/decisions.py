@@ -25,12 +25,16 @@ def class_gain(
 ) -> go.Figure | None:
     """Draw `class_gain.class_gain`: nested gains with limits, naive ones open; None: no row.
 
-    Accuracies are left to the table, and so is what cannot be estimated.
+    Of costs the share that is saved, so that all stand on one axis. Accuracies are left to the
+    table, and so is what cannot be estimated.
     """
     drawn = table[(table["metric"] != "accuracy") & table["gain"].notna()]
     if drawn.empty:
         return None
-    labelled = drawn.assign(label=drawn["rule"] + ": " + drawn["metric"])
+    words = {"balanced accuracy": "", "macro F1": "", "mean cost": " (share saved)"}
+    whole = drawn["most_probable"].where(drawn["metric"] == "mean cost", 1.0).astype(float)
+    ends = {name: drawn[name].astype(float) / whole for name in ("gain", "low", "high")}
+    labelled = drawn.assign(label=drawn["rule"] + drawn["metric"].map(words), **ends)
     naive = labelled["rows"] == "naive"
     honest = labelled[labelled["rows"] == "nested"]
     figure = marks.interval_figure(honest, "label", "gain", title=title, axis="Gain")

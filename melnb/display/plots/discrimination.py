@@ -173,12 +173,12 @@ def optimism_table(table: pd.DataFrame, *, title: str = "What does selecting bri
 
 
 def unit_gain(
-    table: pd.DataFrame, *, title: str = "What the mean of a lesion's images brings"
+    table: pd.DataFrame, *, title: str = "What the mean of several images brings"
 ) -> go.Figure | None:
     """Draw `units.unit_gain`: right of 0 the mean is better than one image; None: no row."""
     if table.empty:
         return None
-    labels = table["metric"] + ", units: " + table["units"]
+    labels = table["metric"] + ": " + table["units"]
     named = table.assign(label=labels).dropna(subset="gain")
     axis = "By the mean less by one image"
     figure = marks.interval_figure(named, "label", "gain", title=title, axis=axis)

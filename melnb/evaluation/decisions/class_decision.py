@@ -195,8 +195,10 @@ def read_class_decision(path: str | Path) -> ClassDecision:
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")
     try:
         read = read_as(path, ClassDecision, _REMEDY)
-    except DamagedError as error:
-        raise TableError(f"{path} holds no class decision ({error.problem}): {_REMEDY}") from None
+        cost_matrix(read.costs, read.classes)
+    except ValueError as error:
+        problem = error.problem if isinstance(error, DamagedError) else error
+        raise TableError(f"{path} holds no class decision ({problem}): {_REMEDY}") from None
     for whose, weights in {"weights": read.weights, **read.parts}.items():
         wrong = {*weights} != {*read.classes} or any(not 0 < w < np.inf for w in weights.values())
         if weights and wrong:

@@ -260,6 +260,7 @@ def test_a_decision_is_kept_and_comes_back(tmp_path: Path) -> None:
     for broken in (
         [], {}, facts | {"weights": {"melanoma": 1}}, facts | {"decide": "guess"},
         facts | {"parts": {"0": dict.fromkeys(CLASSES, -1.0)}},
+        facts | {"costs": {"angioma": {"nevus": 2.0}}},
     ):  # fmt: skip
         path.write_text(json.dumps(broken), encoding="utf-8")
         with pytest.raises(TableError, match=r"class_decision\.json"):

@@ -29,6 +29,7 @@ from melnb.data.shards.examples import read_examples, write_shard
 from melnb.data.sources.any_csv import read_any_csv
 from melnb.evaluation.calibration.calibrators import read_calibrator
 from melnb.evaluation.challenges.foreign import read_foreign
+from melnb.evaluation.decisions.class_decision import read_class_decision
 from melnb.evaluation.decisions.locked_threshold import read_threshold
 from melnb.evaluation.ensembles.recipes import read_recipe
 from melnb.models.networks.state_dicts import read_state_dict
@@ -166,6 +167,13 @@ CALIBRATOR = json.dumps(
 POINT = json.dumps(
     {"melnb": "operating point", "threshold": 0.4, "positive": "melanoma", "prevalence": 0.1}
 ).encode()
+DECISION = json.dumps(
+    {
+        "decide": "cost", "classes": ["other", "melanoma"], "tau": 1.0, "rows": 9, "run": "r",
+        "weights": {"other": 0.5, "melanoma": 2.0}, "note": "",
+        "parts": {"0": {"other": 0.5, "melanoma": 2.0}}, "costs": {"melanoma": {"other": 9.0}},
+    },
+).encode()  # fmt: skip
 CUTTING = json.dumps(
     {
         "output": "crop", "sigma": 2.0, "threshold": 0.5, "smoothing": 1.0, "fit": "crop",
@@ -282,6 +290,7 @@ READERS: dict[str, tuple[str, bytes | Callable[[Path], bytes], Reader, int]] = {
     "a recipe": ("recipe.json", RECIPE, read_recipe, 2_000),
     "a calibrator": ("calibrator.json", CALIBRATOR, read_calibrator, 2_000),
     "an operating point": ("operating_point.json", POINT, read_threshold, 2_000),
+    "a class decision": ("class_decision.json", DECISION, read_class_decision, 2_000),
     "settings of masks": (
         "settings.json", CUTTING, lambda path: read_as(path, Settings, "run it again"), 1_000,
     ),

@@ -26,6 +26,7 @@ from melnb.data.pictures import read_mask, read_picture, read_size
 from melnb.data.sources.isic2024 import list_hdf5
 from melnb.data.sources.ph2 import read_ph2
 from melnb.evaluation.calibration.calibrators import read_calibrator
+from melnb.evaluation.decisions.class_decision import read_class_decision
 from melnb.evaluation.decisions.locked_threshold import read_threshold
 from melnb.evaluation.ensembles.recipes import read_recipe
 from melnb.models.networks.state_dicts import read_state_dict
@@ -307,6 +308,9 @@ JSON: dict[str, Case] = {
     "a recipe too deep": (file(DEEP, "recipe.json"), read_recipe, [r"recipe\.json.*too deep"]),
     "a calibrator too deep": (
         file(DEEP, "calibrator.json"), read_calibrator, [r"calibrator\.json.*too deep"],
+    ),
+    "a class decision too deep": (
+        file(DEEP, "class_decision.json"), read_class_decision, [r"class_decision\.json.*too deep"],
     ),
     "a threshold too deep": (
         file(DEEP, "point.json"), read_threshold, [r"point\.json.*too deep"],
