@@ -72,7 +72,8 @@ class Embeddings:
         """
         vectors = self.vectors()
         vectors = vectors - vectors.mean(axis=0)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.maximum(lengths, 1e-12))
 
 
 def read_embeddings(folder: str | Path) -> Embeddings:
@@ -206,7 +207,8 @@ class _Known:
         if len(self._sorted):
             there = (self._digests[places] == digests).all(axis=1)
         missing = np.flatnonzero(~there)
-        vectors = iter(embed([encoded[k] for k in missing])) if len(missing) else iter(())
+        wanted = [encoded[int(k)] for k in missing]
+        vectors = iter(embed(wanted) if wanted else ())
         return np.stack([
             self._vector(place) if known else next(vectors)
             for known, place in zip(there, places, strict=True)
@@ -341,7 +343,7 @@ def _nearest(rows: np.ndarray, cosines: np.ndarray, count: int) -> pd.DataFrame:
             "similarity": values.reshape(-1).astype(float),
         }
     )
-    return table[np.isfinite(table["similarity"])]
+    return table.loc[np.isfinite(table["similarity"])]
 
 
 def embedding_map(

@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -184,7 +185,7 @@ def nearest_neighbours(
     return Gallery("", rows, size)
 
 
-def _class_title(name: object) -> str:
+def _class_title(name: Any) -> str:
     return _UNKNOWN if pd.isna(name) else diagnoses.title(str(name))
 
 

@@ -265,8 +265,8 @@ def neighbour_agreement(
     """
     known = neighbours.dropna(subset=["target", "neighbour_target"])
     own = known["image_id"]
-    named = images.set_index("image_id")[cluster].reindex(own) if cluster else own
-    named = np.where(pd.isna(named), "of " + own.astype(str), named)
+    stated = images.set_index("image_id")[cluster].reindex(own) if cluster else own
+    named = np.where(pd.isna(stated), "of " + own.astype(str), stated)
     rows = []
     for name in sorted(known["target"].unique()):
         asked = (known["target"] == name).to_numpy()
