@@ -115,7 +115,7 @@ _IN_BLOCK = (
 )
 _PACKAGE = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
 _TIMM = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
-_TIMM_FIRST = (("conv_dw", "bn1"), ("conv_pw", "bn2"))  # of a block that expands nothing
+_TIMM_FIRST = (("", ""), ("conv_dw", "bn1"), ("conv_pw", "bn2"))  # where nothing is expanded
 
 
 def lite_layers(name: str, state: Mapping[str, np.ndarray], path: Any) -> Layers:
@@ -164,10 +164,9 @@ def _places(name: str, *, timm: bool) -> Iterator[tuple[str, str, tuple[int, ...
     yield "stem_bn", "bn1" if timm else "_bn0", None
     for number, (key, stage, turn) in enumerate(_blocks(name)):
         theirs = f"blocks.{_STAGES.index(stage)}.{turn}" if timm else f"_blocks.{number}"
-        parts, words = _IN_BLOCK, _TIMM if timm else _PACKAGE
-        if stage.expansion == 1:
-            parts, words = parts[1:], _TIMM_FIRST if timm else _PACKAGE[1:]
-        for (layer, norm, axes), (word, norm_word) in zip(parts, words, strict=True):
+        words = _PACKAGE if not timm else _TIMM if stage.expansion > 1 else _TIMM_FIRST
+        pairs = list(zip(_IN_BLOCK, words, strict=True))[0 if stage.expansion > 1 else 1 :]
+        for (layer, norm, axes), (word, norm_word) in pairs:
             yield f"{key}_{layer}", f"{theirs}.{word}", axes
             yield f"{key}_{norm}", f"{theirs}.{norm_word}", None
     yield "top_conv", "conv_head" if timm else "_conv_head", _CONVOLUTION
