@@ -343,7 +343,8 @@ def _nearest(rows: np.ndarray, cosines: np.ndarray, count: int) -> pd.DataFrame:
             "similarity": values.reshape(-1).astype(float),
         }
     )
-    return table.loc[np.isfinite(table["similarity"])]
+    finite: pd.DataFrame = table.loc[np.isfinite(table["similarity"])]
+    return finite
 
 
 def embedding_map(
