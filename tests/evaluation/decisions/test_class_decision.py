@@ -322,3 +322,24 @@ def test_a_challenge_judged_by_calls_takes_the_decision(tmp_path: Path) -> None:
     unfit = fit_class_decision(inside.assign(kind="score"), decide="balanced_accuracy")
     note = official_scores(inside, challenge="isic2018", decision=unfit).set_index("metric")
     assert "kind is 'score'" in note.loc[name, "note"]
+
+
+def test_test_rows_are_judged_network_by_network_and_by_their_mean() -> None:
+    table = made()
+    test, draw = table[table["fold"] < 0], np.random.default_rng(5)
+    columns = [f"p_{name}" for name in CLASSES]
+    networks = {}
+    for fold in range(3):
+        values = test[columns].to_numpy() * draw.uniform(0.5, 1.5, (len(test), 3))
+        networks[fold] = test.copy()
+        networks[fold][columns] = values / values.sum(axis=1, keepdims=True)
+    decision = fit_class_decision(table, decide="logit_adjustment")
+    gains = class_gain.class_gain(table, decision=decision, networks=networks, draws=50)
+    own = gains[gains["chosen"]].set_index("rows")
+    assert [*own.index] == ["nested", "naive", "nested", "network by network", "mean of networks"]
+    each = [apply_class_decision(rows, decision, frozen=True) for rows in networks.values()]
+    called = np.concatenate([calls(rows) for rows in each])
+    wanted = balanced_accuracy_score(np.tile(test["truth"], 3), called)
+    assert own.loc["network by network", "value"] == pytest.approx(wanted)
+    assert own.loc["network by network", "n"] == 3 * len(test)
+    assert own.loc["mean of networks", "n"] == len(test)
