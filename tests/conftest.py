@@ -134,14 +134,17 @@ done = run.finish({"auc": 0.5 + (p.seed % 10) / 100, "read": len(words)})
 STUB = """
 import contextlib
 import json
+import os
 from pathlib import Path
 
 from melnb.running import kernels
 
-def execute(source, executed, parameters, *, cwd, log=None):
+def execute(source, executed, parameters, *, cwd, log=None, launch=""):
+    os.environ["MELNB_LAUNCH"] = launch
     with open(Path(cwd) / "kernels.log", "a") as log:
         log.write(Path(executed).name + "\\n")
     book = json.loads(Path(source).read_text())
+    book["metadata"]["melnb"] = {"launch": launch}
     names = {"In": []}
     try:
         for number, cell in enumerate(book["cells"]):

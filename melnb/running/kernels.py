@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import re
 import shutil
 import signal
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from melnb.runs.provenance import LAUNCH
 from melnb.tables.files import LESS, remedy
 from melnb.tables.processes import GRAMMAR, without
 
@@ -128,7 +131,13 @@ _ARGUMENTS = [
 
 
 def execute(
-    notebook: Path, executed: Path, values: Mapping[str, Any], *, cwd: Path, log: Path | None = None
+    notebook: Path,
+    executed: Path,
+    values: Mapping[str, Any],
+    *,
+    cwd: Path,
+    log: Path | None = None,
+    launch: str = "",
 ) -> None:
     """Execute a notebook with parameters, and wait for its end.
 
@@ -139,6 +148,8 @@ def execute(
         cwd: Where the kernel works.
         log: What the kernel says besides its cells; it stays if that fails. None: beside
             `executed`.
+        launch: What tells this launch from all others: the run that the notebook writes records
+            it, and so does the executed notebook (`launch_of`).
 
     Raises:
         PapermillExecutionError: A cell failed.
@@ -149,7 +160,8 @@ def execute(
     written.unlink(missing_ok=True)  # of a try that was killed
     # What papermill reads off the cell, and does not, is no news: the parameters' class knows all.
     logging.getLogger("papermill").addFilter(lambda record: not _GUESS.search(record.getMessage()))
-    with _booting_kernel(cwd, log or executed.with_suffix(".log")) as (kernel, ending):
+    log = log or executed.with_suffix(".log")
+    with _booting_kernel(cwd, log, {LAUNCH: launch}) as (kernel, ending):
         engine, papermill = _import_engine()
         try:
             papermill.execute_notebook(
@@ -161,6 +173,7 @@ def execute(
                 km=kernel,
                 ending=ending,
                 executed=executed,
+                launch=launch,
                 progress_bar=shown,
                 stdout_file=None if shown else sys.stdout,
                 stderr_file=None if shown else sys.stderr,
@@ -168,6 +181,14 @@ def execute(
         finally:
             if written.exists():  # papermill writes last, with a mark where an error is
                 written.replace(executed)
+
+
+def launch_of(executed: Path) -> str:
+    """Return the launch that an executed notebook is of; empty if it tells none."""
+    try:
+        return str(json.loads(executed.read_bytes())["metadata"]["melnb"]["launch"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def half(executed: Path) -> Path:
@@ -181,7 +202,9 @@ def takes_sockets(file: Path) -> bool:
 
 
 @contextmanager
-def _booting_kernel(cwd: Path, log: Path) -> Iterator[tuple[Any, Callable[[Exception], str]]]:
+def _booting_kernel(
+    cwd: Path, log: Path, environment: Mapping[str, str]
+) -> Iterator[tuple[Any, Callable[[Exception], str]]]:
     """Start a kernel without waiting for it; it has ended when the context has.
 
     It comes with what says how it ended, if it died. The log stays where the context fails.
@@ -206,8 +229,9 @@ def _booting_kernel(cwd: Path, log: Path) -> Iterator[tuple[Any, Callable[[Excep
     try:
         with log.open("w", encoding="utf-8") as said:
             run_sync(kernel.start_kernel)(
-                cwd=str(cwd), extra_arguments=_ARGUMENTS, stdout=said, stderr=said
-            )
+                cwd=str(cwd), extra_arguments=_ARGUMENTS, stdout=said, stderr=said,
+                env={**os.environ, **environment},
+            )  # fmt: skip
         provisioner: Any = kernel.provisioner
         process = provisioner.process  # the manager forgets both once the kernel has ended
         yield kernel, ending

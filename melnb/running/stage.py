@@ -11,10 +11,10 @@ import json
 import re
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -164,7 +164,10 @@ def _run(notebook: Path, final: Path, parameters: Parameters, say: Say) -> Path:
     before = _stamp(final)
     try:
         with terminable():
-            kernels.execute(notebook, running, parameters.injected(), cwd=project_root(), log=log)
+            kernels.execute(
+                notebook, running, parameters.injected(), cwd=project_root(), log=log,
+                launch=uuid.uuid4().hex,
+            )  # fmt: skip
     except BaseException as error:
         mend(final)  # the kernel may have died as it gave the folder its name
         if _stamp(final) not in (before, _ABSENT) and type(error).__name__ != _OF_A_CELL:
@@ -264,8 +267,8 @@ def adopt(parameters: Parameters) -> None:
 def _adopt(final: Path) -> None:
     running, filed = _beside(final, "running"), final / "notebook.ipynb"
     if running.exists() and not filed.exists():
-        started = datetime.fromisoformat(read_run(final)["started"]).timestamp()
-        if running.stat().st_mtime >= started:  # else it is an older try's
+        launch = read_run(final).get("launch")
+        if launch and launch == kernels.launch_of(running):  # else it is an older try's
             running.replace(filed)
             kernels.half(running).unlink(missing_ok=True)
             _log(final).unlink(missing_ok=True)

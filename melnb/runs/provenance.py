@@ -20,6 +20,7 @@ from typing import Any
 import melnb
 from melnb.tables.documents import RECORD, DamagedError, Entry, Record, read_record
 
+LAUNCH = "MELNB_LAUNCH"  # the variable by which a kernel knows the launch that it is of
 ABSENT = "none:"  # in place of a hash: nothing lay there
 ELSEWHERE = frozenset({"outputs"})  # parameters that say where a run is written, not what it is
 SMALL = 16 << 20  # bytes: a file up to this is compared by its hash always, 16 ms on one core

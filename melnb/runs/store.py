@@ -33,6 +33,7 @@ from melnb.runs.folders import (
 )
 from melnb.runs.provenance import (
     ABSENT,
+    LAUNCH,
     check_written,
     commit,
     hash_path,
@@ -256,6 +257,7 @@ class Run:
             "commit": commit(project_root()),
             "versions": versions(),
             "device": device,
+            "launch": os.environ.get(LAUNCH, ""),
         }
         self._keep({file["path"] for file in files})
         write_json(record, self.folder / RECORD)

@@ -100,6 +100,7 @@ class Record(TypedDict):
     commit: str
     versions: dict[str, str]
     device: str
+    launch: NotRequired[str]  # by which its notebook was executed; empty: by hand
 
 
 @with_config(_LOOSE)

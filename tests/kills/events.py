@@ -156,7 +156,7 @@ def jobs(folder: Path, root: Path) -> Sweep:
 
 def records(folder: Path, root: Path) -> Sweep:
     """02_prepare's shards of two sizes, with pictures that cannot be read left out."""
-    made = module("data/test_records.py")
+    made = module("data/shards/test_records.py")
     cohort = made.make_cohort(root, n=8)
     Path(cohort[0]["path"][3]).write_bytes(b"no picture")
     given = {"image_sizes": [24, 16], "shard_size": 2, "skip_unreadable": True}

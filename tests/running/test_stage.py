@@ -130,13 +130,17 @@ def test_a_launcher_killed_at_the_very_end_loses_no_notebook(
     folder = launch("01_explore", parameters=EXPLORE)
     running = folder.with_name("d.running.ipynb")
     (folder / "notebook.ipynb").replace(running)
-    os.utime(running)
+    os.utime(running, (0, 0))  # saved before the run was opened, and never again
     launch("01_explore", parameters=EXPLORE)
     assert (folder / "notebook.ipynb").exists()
-    (folder / "notebook.ipynb").replace(running)
-    os.utime(running, (0, 0))  # an older try's
-    launch("01_explore", parameters=EXPLORE)
-    assert not (folder / "notebook.ipynb").exists()
+    assert not running.exists()
+    older = json.loads((folder / "notebook.ipynb").read_text())
+    older["metadata"]["melnb"]["launch"] = "another"
+    for text in (json.dumps(older), "{}", ""):
+        (folder / "notebook.ipynb").unlink(missing_ok=True)
+        running.write_text(text)
+        launch("01_explore", parameters=EXPLORE)
+        assert not (folder / "notebook.ipynb").exists()
     assert len(kernels()) == 1
 
 

@@ -104,7 +104,7 @@ def _content(path: Path) -> Any:
     if path.name == "run.json":
         record = json.loads(path.read_bytes())
         record["files"] = [file["path"] for file in record["files"]]  # each is compared itself
-        times = ("started", "seconds", "resumed", "stamps")
+        times = ("started", "seconds", "resumed", "stamps", "launch")
         return {k: v for k, v in record.items() if k not in times}
     if path.suffix == ".ipynb":
         return [cell["source"] for cell in json.loads(path.read_bytes())["cells"]]

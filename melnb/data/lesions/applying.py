@@ -23,9 +23,7 @@ from melnb.data.lesions.crops import Output
 from melnb.data.lesions.lesion_tables import LESION_COLUMNS, SETTINGS, masked_ids, picture_paths
 from melnb.data.lesions.masks import Resampling
 from melnb.data.lesions.writing import (
-    CROPPED_MASKS,
     MASKS,
-    PICTURES,
     Numbers,
     Settings,
     write_image,
@@ -139,9 +137,8 @@ def _settle(folder: Path, settings: Settings) -> None:
             raise FileExistsError(f"{folder} holds masks that were not made here: name another")
         with replacing(file) as temporary:
             temporary.write_text(wanted, encoding="utf-8")
-    for name in (MASKS, CROPPED_MASKS, PICTURES):
-        for temporary in (folder / name).glob(".*.tmp"):
-            temporary.unlink(missing_ok=True)
+    for temporary in folder.rglob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
 
 
 def _check_source(source: Path, wanted: set[str], settings: Settings) -> None:

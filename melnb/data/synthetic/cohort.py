@@ -13,7 +13,7 @@ from filelock import FileLock
 from melnb.data.synthetic.album import check_not_starting, write_pictures
 from melnb.data.synthetic.patients import make_cohort
 from melnb.tables import schema
-from melnb.tables.files import old_folder, replace_folder
+from melnb.tables.files import naming, old_folder, replace_folder
 
 _DRAWING = 1  # raise it when the same settings give other pictures: old sets are then made again
 _SETTINGS = "synthetic.json"
@@ -55,6 +55,7 @@ def make_dataset(
     Raises:
         ValueError: A parameter is out of range.
         FileExistsError: The folder holds something that is not a synthetic data set.
+        RefusedError: The disk is full, say.
         RuntimeError: A worker died; a script without `if __name__ == "__main__":`, say.
     """
     if image_size < 32:
@@ -68,8 +69,9 @@ def make_dataset(
         return folder
     check_not_starting()
     cohort = make_cohort(images=images, seed=seed, **switches)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with naming(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with naming(folder), FileLock(folder.with_name(f".{folder.name}.lock")):
         shutil.rmtree(old_folder(folder), ignore_errors=True)  # of a call that was killed
         if _settings(folder) != settings:  # another process may have made it meanwhile
             _check_replaceable(folder)
