@@ -64,6 +64,8 @@ def arm_touch(step: int, place: str, how: str) -> list[int]:
             event == "open" and str(path).startswith("/") and not str(path).startswith(f"{place}/")
         ):
             return
+        if "__pycache__" in str(path):  # of the first import in a fresh clone, and of no other
+            return
         left[0] -= 1
         if how == "refuse":
             writes = event != "open" or given[2] & (os.O_WRONLY | os.O_RDWR)
