@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if melnb_starts.FILE not in os.environ:
         limits = STARTS if "not nightly" in config.option.markexpr else {}
         config.pluginmanager.register(melnb_starts.Judge(limits))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the sums of what tests counted: kills, spoilt files, and what came of them."""
+    sums = Counter[str]()
+    for report in (r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)):
+        sums.update({name: n for name, n in report.user_properties if report.when == "call"})
+    for name, number in sums.items():
+        terminalreporter.line(f"{name}: {number:,}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

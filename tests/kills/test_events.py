@@ -28,7 +28,12 @@ KILLED, ENDED, INTERRUPTED, REFUSED = "9", "15", "2", "refuse"
     ],
 )
 def test_what_is_stopped_at_any_touch_of_the_disk_ends_as_if_it_was_not(
-    project: Path, kernels: Callable[[], list[str]], work: str, how: str, every: int
+    project: Path,
+    kernels: Callable[[], list[str]],
+    work: str,
+    how: str,
+    every: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     shutil.copy(HERE / "jobs.pipeline.yaml", project / "params")
     script = HERE / "events.py"
@@ -36,6 +41,8 @@ def test_what_is_stopped_at_any_touch_of_the_disk_ends_as_if_it_was_not(
     done = subprocess.run(command, capture_output=True, text=True, cwd=project, env={**os.environ})
     assert done.returncode == 0, done.stderr[-3000:]
     touches, kills, problems = json.loads(done.stdout)
+    record_property("kills", kills)
+    record_property("kills after which something differed or was lost", len(problems))
     print(f"{work}, {how}: {kills} kills at {touches} touches of the disk, {len(problems)} differ")
     assert not problems, "\n".join(problems)
     assert kills >= (touches // every if every else 4) * (0.9 if how == KILLED else 0.3)

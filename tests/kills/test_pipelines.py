@@ -75,7 +75,9 @@ def outcome(project: Path) -> dict[str, object]:
 @pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="asks for every touch")
 def test_a_pipeline_that_is_killed_ends_as_if_it_was_not(
-    project: Path, kernels: Callable[[], list[str]]
+    project: Path,
+    kernels: Callable[[], list[str]],
+    record_property: Callable[[str, object], None],
 ) -> None:
     with (project / "stub" / "sitecustomize.py").open("a", encoding="utf-8") as file:
         file.write(ROLE)
@@ -104,6 +106,8 @@ def test_a_pipeline_that_is_killed_ends_as_if_it_was_not(
         now = runs_of(project)
         if lost := [name for name, record in finished.items() if now.get(name) != record]:
             problems.append(f"{story}: lost: {lost}")
+    record_property("kills", kills)
+    record_property("kills after which something differed or was lost", len(problems))
     print(f"pipeline: {kills} kills, seed {seed}: {len(problems)} differ or are lost")
     assert not problems, "\n".join(problems)
     assert kills >= TRIALS / 2

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ STAGES = {"02_prepare", "02c_segment_train", "02d_segment_apply", "03_train", "0
 
 @pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and asks for every touch")
-def test_a_stage_that_is_killed_ends_as_if_it_was_not(tmp_path: Path) -> None:
+def test_a_stage_that_is_killed_ends_as_if_it_was_not(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Other moments each night; the seed is printed."""
     shutil.copytree(HERE.parents[1] / "notebooks", tmp_path / "notebooks")
     (tmp_path / "params").mkdir()
@@ -33,6 +36,8 @@ def test_a_stage_that_is_killed_ends_as_if_it_was_not(tmp_path: Path) -> None:
     assert set(told) == STAGES
     problems = [problem for _, _, found in told.values() for problem in found]
     kills = sum(kills for _, kills, _ in told.values())
+    record_property("kills", kills)
+    record_property("kills after which something differed or was lost", len(problems))
     print(f"{kills} kills in {len(STAGES)} stages, seed {seed}: {len(problems)} differ or are lost")
     assert not problems, "\n".join(problems)
     assert kills >= len(STAGES) * TRIALS / 2

@@ -143,12 +143,17 @@ def test_a_technique_survives_a_kill_by_itself(
     "every", [pytest.param(0, id="a few"), pytest.param(1, id="all", marks=pytest.mark.nightly)]
 )
 def test_a_state_that_is_killed_at_any_touch_of_the_disk_goes_on(
-    every: int, tmp_path: Path, train: Callable[..., list[int]]
+    every: int,
+    tmp_path: Path,
+    train: Callable[..., list[int]],
+    record_property: Callable[[str, object], None],
 ) -> None:
     answer = tmp_path / "answer.json"
     order = {"module": "state_run", "folder": "o", "answer": str(answer), "every": every}
     assert run(train, tmp_path, [order]) == [0]
     touches, kills, problems = json.loads(answer.read_text())
+    record_property("kills", kills)
+    record_property("kills after which something differed or was lost", len(problems))
     print(f"state: {kills} kills at {touches} touches of the disk, {len(problems)} differ")
     assert not problems, "\n".join(problems)
     assert kills >= (4 if not every else touches * 0.9)
