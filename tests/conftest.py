@@ -83,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(melnb_starts.Judge(limits))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Print the sums of what tests counted: kills, spoilt files, and what came of them."""
     sums = Counter[str]()
     for report in (r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)):
