@@ -203,7 +203,7 @@ def takes_sockets(file: Path) -> bool:
 
 @contextmanager
 def _booting_kernel(
-    cwd: Path, log: Path, environment: Mapping[str, str]
+    cwd: Path, log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Any, Callable[[Exception], str]]]:
     """Start a kernel without waiting for it; it has ended when the context has.
 
@@ -230,7 +230,7 @@ def _booting_kernel(
         with log.open("w", encoding="utf-8") as said:
             run_sync(kernel.start_kernel)(
                 cwd=str(cwd), extra_arguments=_ARGUMENTS, stdout=said, stderr=said,
-                env={**os.environ, **environment},
+                env=os.environ | dict(environment or {}),
             )  # fmt: skip
         provisioner: Any = kernel.provisioner
         process = provisioner.process  # the manager forgets both once the kernel has ended
