@@ -38,6 +38,7 @@ REPEATS = {
     "EfficientNetLite2": (1, 3, 3, 4, 4, 5, 1),
 }
 WIDTHS = {"EfficientNetLite0": 1.0, "EfficientNetLite1": 1.0, "EfficientNetLite2": 1.1}
+_MOMENTUM = 0.9  # 0.99 as published: running means that do not keep up with a short fine-tuning
 _DROP = 0.2  # share of the last residual branches left out in training: stochastic depth
 _START = keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
 
@@ -77,7 +78,7 @@ def _block(x: Any, key: str, stage: _Stage, *, filters: int, stride: int, drop: 
     )(y)  # fmt: skip
     y = _activated(y, key)
     y = _convolved(y, filters, f"{key}_project_conv")
-    y = layers.BatchNormalization(name=f"{key}_project_bn")(y)
+    y = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{key}_project_bn")(y)
     if stride > 1 or x.shape[-1] != filters:
         return y
     if drop:
@@ -92,7 +93,7 @@ def _convolved(x: Any, filters: int, name: str, *, kernel: int = 1, stride: int 
 
 
 def _activated(x: Any, name: str) -> Any:
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)  # momentum .99 and epsilon 1e-3, as learnt
+    x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_bn")(x)
     return layers.ReLU(6.0, name=f"{name}_activation")(x)
 
 
