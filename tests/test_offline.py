@@ -112,7 +112,7 @@ def test_no_way_of_showing_a_figure_offers_to_send_it(figure: go.Figure, tmp_pat
     for chosen in (pio.renderers.default, "plotly_mimetype", theme.NAME):
         pio.renderers.default = chosen
         live = pio.renderers._build_mime_bundle(figure.to_dict())[theme.JSON]["config"]
-        assert (live["showSendToCloud"], live["plotlyServerURL"]) == (False, "")
+        assert (live["showSendToCloud"], live["plotlyServerURL"]) == (False, "about:blank")
 
 
 @pytest.mark.browser

@@ -41,7 +41,7 @@ CONFIG = {  # of every figure, wherever it is shown: nothing of it is sent anywh
     "responsive": True,
     "displaylogo": False,  # which leads to plotly's site
     "showSendToCloud": False,  # a button, which plotly.js 4 shows unasked
-    "plotlyServerURL": "",
+    "plotlyServerURL": "about:blank",  # for an empty one plotly 6 puts its own site
 }
 _HEIGHT = 450  # pixels of a figure that names none: plotly's own default
 _EXACT = 1e6  # single precision has seven digits
