@@ -134,7 +134,7 @@ def embed_shards(
     Args:
         index: `records.read_index` of the shards: `image_id` and `path` (`<shard>::<record>`).
         embed: Makes the vectors of a shard's pictures; the same pictures give the same bits.
-        folder: Where to write the three files.
+        folder: Where to write the three files; no other process may write there.
         encoder: What `embed` is; `digest` tells it from every other.
         earlier: Folders of other runs: vectors that the same encoder made of the same encoded
             pictures are taken from there.
@@ -150,9 +150,10 @@ def embed_shards(
     if precision not in ("float32", "float16"):
         raise ValueError(f"precision is {precision!r}; use float32 or float16")
     folder = Path(folder)
-    own = (
-        [folder] if (folder / ENCODER).is_file() else []
-    )  # killed when all but the record was done
+    for left in folder.rglob(".*.tmp"):  # by a write that was killed
+        left.unlink(missing_ok=True)
+    # Three whole files lie there already where all but the run's record was done.
+    own = [folder] if (folder / ENCODER).is_file() else []
     known = _Known([*own, *earlier], encoder)
     files, digests, ids = [], [], list[str]()
     for number, (_, rows) in enumerate(index.groupby(_shard_of(index), sort=False)):

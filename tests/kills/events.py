@@ -176,6 +176,25 @@ def masks(folder: Path, root: Path) -> Sweep:
     return Sweep(folder, work)
 
 
+def embeddings(folder: Path, root: Path) -> Sweep:
+    """03d_embed's vectors, of four shards; another run knows those of one."""
+    import numpy as np
+
+    from melnb.data.embeddings import embed_shards
+    from melnb.data.shards.records import read_index
+
+    made = module("data/shards/test_records.py")
+    shards = made.make(made.make_cohort(root, n=8), root / "records", shard_size=2).shards
+    index, encoder = read_index([shard.path for shard in shards]), {"digest": "d"}
+
+    def embed(encoded: list[bytes]) -> Any:
+        return np.array([[len(data), sum(data)] for data in encoded], np.float32)
+
+    embed_shards(index.head(2), embed, root / "earlier", encoder=encoder)
+    given = {"encoder": encoder, "earlier": [root / "earlier"]}
+    return Sweep(folder, lambda: embed_shards(index, embed, folder / "out", **given))
+
+
 def synthetic(folder: Path, root: Path) -> Sweep:
     """A synthetic data set in the place of one of other settings."""
     from melnb.data.synthetic.cohort import make_dataset
@@ -186,7 +205,7 @@ def synthetic(folder: Path, root: Path) -> Sweep:
     return Sweep(folder, lambda: make_dataset(folder / "set", images=5, seed=0, **options), begin)
 
 
-WORKS = {work.__name__: work for work in (jobs, records, masks, synthetic)}
+WORKS = {work.__name__: work for work in (jobs, records, masks, embeddings, synthetic)}
 
 if __name__ == "__main__":
     name, how, every, place, root = sys.argv[1:]

@@ -18,11 +18,14 @@ KILLED, ENDED, INTERRUPTED, REFUSED = "9", "15", "2", "refuse"
 @pytest.mark.parametrize(
     ("work", "how", "every"),
     [
-        *(pytest.param(work, KILLED, 0, id=f"{work}, a few") for work in ("jobs", "synthetic")),
+        *(
+            pytest.param(work, KILLED, 0, id=f"{work}, a few")
+            for work in ("jobs", "embeddings", "synthetic")
+        ),
         pytest.param("jobs", REFUSED, 0, id="jobs, refused, a few"),
         *(
             pytest.param(work, how, 1, marks=pytest.mark.nightly)
-            for work in ("jobs", "records", "masks", "synthetic")
+            for work in ("jobs", "records", "masks", "embeddings", "synthetic")
             for how in (KILLED, ENDED, INTERRUPTED, REFUSED)
         ),
     ],

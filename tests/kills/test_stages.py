@@ -12,8 +12,8 @@ import pytest
 
 HERE = Path(__file__).parent
 TRIALS = int(os.environ.get("MELNB_KILL_TRIALS", "12"))  # a stage
-STAGES = {"02_prepare", "02c_segment_train", "02d_segment_apply", "03_train", "04_predict",
-          "05_ensemble", "06_report"}  # fmt: skip
+STAGES = {"02_prepare", "02c_segment_train", "02d_segment_apply", "03_train", "03d_embed",
+          "04_predict", "05_ensemble", "06_report"}  # fmt: skip
 
 
 @pytest.mark.nightly
