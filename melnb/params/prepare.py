@@ -14,10 +14,9 @@ Source = Literal[
 ]  # fmt: skip
 
 
-class Explore(Parameters):
-    """01_explore: what is in the data?"""
+class RawData(Parameters):
+    """The raw data: where the files are, and how they are read."""
 
-    stage: ClassVar[str] = "01_explore"
     dataset: Name = Field("demo", description="name of the data")
     source: Source = Field("synthetic", description="layout of the raw files")
     folder: str = Field("", description="raw files; empty: made (synthetic only)")
@@ -30,28 +29,27 @@ class Explore(Parameters):
     task: Literal["native", "melanoma", "diagnosis", "mask"] = Field(
         "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
     )
+
+
+class Explore(RawData):
+    """01_explore: what is in the data?"""
+
+    stage: ClassVar[str] = "01_explore"
     image_size: int = Field(128, ge=16, le=1024, description="pixels on a side of shown pictures")
     per_class: int = Field(6, ge=1, le=50, description="sample pictures of each class")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
 
-class Prepare(Parameters):
+class Prepare(RawData):
     """02_prepare: one table, patient-safe folds, TFRecords."""
 
     stage: ClassVar[str] = "02_prepare"
-    dataset: Name = Field("demo", description="name of the result")
-    source: Source = Field("synthetic", description="layout of the raw files")
-    folder: str = Field("", description="raw files; empty: made (synthetic only)")
+    shown: ClassVar[tuple[str, ...]] = (
+        "dataset", "source", "folder", "applied", "columns", "rows", "missing", "seed", "task",
+        "rarest", "relabel", "n_folds", "fold_column", "fold_file", "image_sizes", "cleaning",
+        "fit", "measure", "skip_unreadable", "outputs",
+    )  # fmt: skip
     applied: str = Field("", description="run of 02d_segment_apply: its pictures instead")
-    columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
-    rows: int = Field(600, ge=0, description="images to use; 0: all")
-    missing: Literal["error", "drop", "keep"] = Field(
-        "error", description="rows without picture (task mask: or mask); keep: tables alone"
-    )
-    seed: int = Field(0, ge=0, description="of every random choice")
-    task: Literal["native", "melanoma", "diagnosis", "mask"] = Field(
-        "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
-    )
     rarest: int = Field(10, ge=0, description="task diagnosis: fewest images of a class; 0: any")
     relabel: str = Field("", description="predictions that name unknown images; empty: none")
     relabel_as: str = Field("nevus", description="the diagnosis given to them")

@@ -55,6 +55,11 @@ class Report(Parameters):
     """06_report: ROC, PR, calibration, operating point, subgroups, errors."""
 
     stage: ClassVar[str] = "06_report"
+    shown: ClassVar[tuple[str, ...]] = (
+        "run", "predictions", "columns", "dataset", "positive", "calibrator", "choose", "at",
+        "chosen", "prevalence", "margin", "unit", "class_decision", "confidence", "smallest",
+        "error_rate", "n_errors", "submission", "seed", "outputs",
+    )  # fmt: skip
     run: Name = Field("demo", description="name of the result")
     predictions: Runs = Field(
         ["05_ensemble/demo", "04_predict/demo"],

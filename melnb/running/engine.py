@@ -22,7 +22,6 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 
 NAME = "melnb"  # as papermill knows it
-LAUNCH = "launch"  # under `melnb` in the metadata: what `kernels.launch_of` reads
 DIED = "DeadKernelError"  # the name of the error under the cell at which a kernel died
 SAVE_EVERY = 5.0  # seconds that the notebook on disk may be behind the one that runs
 _SHARE = 0.05  # of the time at most is spent on saving: large notebooks are saved more seldom
@@ -107,7 +106,7 @@ class SeldomSavingEngine(Engine):  # type: ignore[misc]
         **named: Any,
     ) -> Any:
         """Execute a notebook; return it with its outputs. Called by papermill."""
-        nb.metadata["melnb"] = {LAUNCH: launch}
+        nb.metadata["melnb"] = {"launch": launch}  # `kernels.launch_of` reads it
         book = SeldomSaved(
             nb, executed=executed, output_path=output_path, progress_bar=progress_bar
         )

@@ -315,12 +315,12 @@ def predict_rows(models: Sequence[Any], features: pd.DataFrame) -> np.ndarray:
     Returns:
         n x classes.
     """
-    if features.shape[1] > _FEW:
-        with one_thread():
-            return np.asarray(np.mean([m.predict_proba(features) for m in models], axis=0))
-    codes = np.column_stack([pd.factorize(features[c], use_na_sentinel=False)[0] for c in features])
-    _, first, back = np.unique(codes, axis=0, return_index=True, return_inverse=True)
-    different = features.iloc[first]
+    different, back = features, np.arange(len(features))
+    if features.shape[1] <= _FEW:
+        every = [pd.factorize(features[c], use_na_sentinel=False)[0] for c in features]
+        codes = np.column_stack(every)
+        _, first, back = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+        different = features.iloc[first]
     with one_thread():
         values = np.mean([np.asarray(m.predict_proba(different), float) for m in models], axis=0)
     return np.asarray(values[back.reshape(-1)])
