@@ -9,7 +9,7 @@ Colours, fonts and the plotly renderer are settled in `theme` alone.
     cells          numbers as readers want them
     gallery        pictures side by side
     plots/         one figure for each table
-    image_browser  the images of a table, page by page
+    browser/       the images of a table: chosen, sorted, marked
     threshold/     the threshold explorer
     masks/         the mask explorer
     report/        the report and its card

@@ -1,10 +1,10 @@
+from .browser.image_browser import ImageBrowser as ImageBrowser
 from .cells import show as show
 from .cells import tidy as tidy
 from .gallery import augmented_views as augmented_views
 from .gallery import nearest_neighbours as nearest_neighbours
 from .gallery import sample_grid as sample_grid
 from .gallery import worst_errors as worst_errors
-from .image_browser import ImageBrowser as ImageBrowser
 from .masks.mask_explorer import MaskExplorer as MaskExplorer
 from .masks.mask_explorer import overlay as overlay
 from .masks.mask_explorer import true_masks as true_masks

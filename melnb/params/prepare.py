@@ -46,8 +46,8 @@ class Prepare(RawData):
     stage: ClassVar[str] = "02_prepare"
     shown: ClassVar[tuple[str, ...]] = (
         "dataset", "source", "folder", "applied", "columns", "rows", "missing", "seed", "task",
-        "rarest", "relabel", "n_folds", "fold_column", "fold_file", "image_sizes", "cleaning",
-        "fit", "measure", "skip_unreadable", "outputs",
+        "relabel", "n_folds", "fold_column", "fold_file", "marks", "image_sizes",
+        "cleaning", "fit", "measure", "skip_unreadable", "outputs",
     )  # fmt: skip
     applied: str = Field("", description="run of 02d_segment_apply: its pictures instead")
     rarest: int = Field(10, ge=0, description="task diagnosis: fewest images of a class; 0: any")
@@ -59,6 +59,7 @@ class Prepare(RawData):
     )
     fold_column: str = Field("", description="a column of the source that gives the fold as it is")
     fold_file: str = Field("", description="a CSV of ids and folds to use as they are")
+    marks: str = Field("", description="a CSV of what was marked in 01_explore; empty: none")
     image_sizes: list[int] = Field([64], description="pixels on a side; none: tables alone")
     cleaning: Literal["none", "hairs", "constancy", "both"] = Field(
         "none", description="hairs removed, colours as in white light, or both"
@@ -86,8 +87,11 @@ class Prepare(RawData):
             "n_folds 0 makes every image a test image: leave fold_column and fold_file empty",
         ),
         (
-            lambda p: p.source == "kaggle_tfrecords" and (p.cleaning != "none" or bool(p.relabel)),
-            "shards of source kaggle_tfrecords are used as they are: leave cleaning and relabel "
-            "out, or prepare the JPEG files of the source instead",
+            lambda p: (
+                p.source == "kaggle_tfrecords"
+                and (p.cleaning != "none" or bool(p.relabel or p.marks))
+            ),
+            "shards of source kaggle_tfrecords are used as they are: leave cleaning, relabel and "
+            "marks out, or prepare the JPEG files of the source instead",
         ),
     )

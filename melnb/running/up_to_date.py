@@ -62,7 +62,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "06d_external": ("{predictions}", "{external}"),
 }
 # Parameters that name files and folders.
-PATHS = ("folder", "fold_file", "chosen", "masks", "feature_tables")
+PATHS = ("folder", "fold_file", "marks", "chosen", "masks", "feature_tables")
 
 
 def needed(parameters: Parameters) -> list[str]:

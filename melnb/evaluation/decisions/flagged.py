@@ -45,6 +45,26 @@ def worst_errors(
     return pd.concat(made, ignore_index=True)[columns]
 
 
+def image_errors(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
+    """Return how wrong the prediction of each image is; NaN where its truth is not known.
+
+    Returns:
+        `image_id`; `score`, that of the positive class; `error`, its distance from 1 or 0, the
+        truth; `surprise`, -ln of the probability of the true class (Shannon's information, nats;
+        1e-12 at least), which tells wrong calls among all classes. Rows as in the predictions.
+    """
+    score = predictions[f"p_{positive}"].astype(float)
+    truth = predictions["truth"]
+    error = ((truth == positive).astype(float) - score).abs().where(truth.notna())
+    likelihood = pd.Series(np.nan, index=predictions.index)
+    for name in truth.dropna().unique():
+        if f"p_{name}" in predictions:
+            own = truth == name
+            likelihood[own] = predictions.loc[own, f"p_{name}"].astype(float)
+    table = predictions[["image_id"]].assign(score=score, error=error)
+    return table.assign(surprise=-np.log(likelihood.clip(lower=1e-12)) + 0.0)
+
+
 def surest_calls(
     predictions: pd.DataFrame, *, positive: str, threshold: float, n: int = 6
 ) -> pd.DataFrame:

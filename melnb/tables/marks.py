@@ -1,0 +1,115 @@
+"""Marks: what a person has said of single images: label wrong, bad picture, keep.
+
+A CSV `image_id, mark, who, when, why`, a row for each time that somebody marked: the last row of an
+image holds, and a row without a mark takes back what was said before. So nothing is lost, and
+everything can be undone.
+"""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from melnb.tables.checks import TableError, check_columns
+from melnb.tables.delimited import read_delimited
+from melnb.tables.schema import write_table
+
+COLUMNS = ("image_id", "mark", "who", "when", "why")
+TITLES = {"label_wrong": "label wrong", "bad_picture": "bad picture", "keep": "keep"}
+LEFT_OUT = ("label_wrong", "bad_picture")  # neither learnt from nor judged
+
+
+def read_marks(path: str | Path, *, trail: bool = False) -> pd.DataFrame:
+    """Read a file of marks.
+
+    Args:
+        path: The CSV; one that is not there has no rows.
+        trail: Whether every row is wanted, in the order of writing; else the last of each image,
+            less those that were taken back.
+
+    Returns:
+        `image_id, mark, who, when, why`: texts, empty where nothing was said.
+
+    Raises:
+        TableError: A column is missing, or a mark is none of `TITLES`.
+    """
+    path = Path(path)
+    if not path.exists():
+        return pd.DataFrame(columns=[*COLUMNS], dtype=object)
+    rows = read_delimited(path, empty=True)
+    check_columns(rows, COLUMNS, str(path))
+    rows = rows[[*COLUMNS]].fillna("").astype(str)
+    if len(unknown := rows.loc[~rows["mark"].isin(["", *TITLES]), ["image_id", "mark"]]):
+        image_id, mark = unknown.iloc[0]
+        raise TableError(
+            f"{path}: {image_id} is marked {mark!r}: use one of {list(TITLES)}, or nothing to take "
+            "a mark back"
+        )
+    if trail:
+        return rows.reset_index(drop=True)
+    last = rows.drop_duplicates("image_id", keep="last")
+    return last[last["mark"] != ""].reset_index(drop=True)
+
+
+def add_mark(path: str | Path, image_id: str, mark: str, *, why: str = "", who: str = "") -> None:
+    """Write what somebody says of an image below what was said before; whole or not at all.
+
+    Args:
+        path: The CSV; made if need be.
+        image_id: Of the image.
+        mark: `label_wrong`, `bad_picture` or `keep`; empty: take the last one back.
+        why: In words.
+        who: Empty: the user's name on this machine.
+
+    Raises:
+        ValueError: There is no such mark.
+        TableError: The file is no table of marks.
+    """
+    if mark and mark not in TITLES:
+        raise ValueError(f"mark is {mark!r}: use one of {list(TITLES)}, or '' to take one back")
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    row = pd.DataFrame([[image_id, mark, who or _user(), when, why]], columns=[*COLUMNS])
+    before = read_marks(path, trail=True)
+    write_table(pd.concat([before, row], ignore_index=True), path)
+
+
+def apply_marks(images: pd.DataFrame, path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leave out the images whose label or picture somebody has called wrong.
+
+    Args:
+        images: Images table.
+        path: A file of marks; empty: nothing is marked.
+
+    Returns:
+        The other images, and the marks of images of this table, `left_out` telling which.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TableError: It marks images, and none of them is in the table; or every image is left out.
+    """
+    if path and not Path(path).exists():
+        raise FileNotFoundError(
+            f"marks: no file {path}: the image browser of 01_explore writes one"
+        )
+    marks = read_marks(path) if path else pd.DataFrame(columns=[*COLUMNS], dtype=object)
+    own = marks[marks["image_id"].isin(images["image_id"])].reset_index(drop=True)
+    if len(marks) and own.empty:
+        raise TableError(
+            f"marks: {path} marks {len(marks)} images ({marks['image_id'].iloc[0]} first), and "
+            f"none is among the {len(images)} of this dataset: name the file of its own marks"
+        )
+    own["left_out"] = own["mark"].isin(LEFT_OUT)
+    gone = images["image_id"].isin(own.loc[own["left_out"], "image_id"])
+    if len(images) and gone.all():
+        raise TableError(f"marks: {path} leaves out all {len(images)} images")
+    return images[~gone].reset_index(drop=True), own
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"

@@ -1,0 +1,214 @@
+"""The image browser's page against the browser itself: what it asks for, and what it shows."""
+
+import base64
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from melnb import data, tables
+from melnb.data.embeddings import Embeddings
+from melnb.display.browser.image_browser import MODULE, STYLE, ImageBrowser
+from melnb.tables import schema
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+SYNCED = ("words", "wanted", "order", "image_id", "listing", "marks", "note")
+
+# A model as anywidget gives it: values both ways, and messages with bytes. `ask` is the kernel.
+PAGE = """<!doctype html><meta charset="utf-8"><style>%s</style><div id="here"></div>
+<script type="module">%s
+const hearers = {};
+const bytes = (text) =>
+  new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+const values = {};
+const take = (changed) => {
+  for (const [name, value] of Object.entries(changed)) {
+    values[name] = name === "listing" ? bytes(value) : value;
+    (hearers[`change:${name}`] ?? []).forEach((hear) => hear());
+  }
+};
+const tell = async (what) => {
+  const answer = await window.ask(what);
+  take(answer.values);
+  for (const [content, buffers] of answer.messages) {
+    (hearers["msg:custom"] ?? []).forEach((hear) => hear(content, buffers.map(bytes)));
+  }
+};
+let changed = {};
+const model = {
+  get: (name) => values[name],
+  set: (name, value) => { values[name] = value; changed[name] = value; },
+  save_changes: () => { const told = changed; changed = {}; tell({ values: told }); },
+  send: (content) => tell({ content }),
+  on: (name, hear) => { (hearers[name] ??= []).push(hear); },
+  off: (name, hear) => { hearers[name] = (hearers[name] ?? []).filter((h) => h !== hear); },
+};
+window.refresh = async () => take((await window.ask({})).values);
+await window.refresh();
+window.close_browser = render({ model, el: document.getElementById("here") });
+document.documentElement.dataset.ready = "";
+</script>"""
+
+
+@pytest.fixture
+def open_page(page: Any, tmp_path: Path) -> Callable[[ImageBrowser], Any]:
+    """Show a browser in a page whose kernel is this process."""
+
+    def opened(browser: ImageBrowser) -> Any:
+        view = browser.view()
+        sent: list[Any] = []
+        view.send = lambda content, buffers: sent.append((content, buffers))
+        asked: list[dict[str, Any]] = []
+
+        def ask(what: dict[str, Any]) -> dict[str, Any]:
+            before = {name: getattr(view, name) for name in SYNCED}
+            for name, value in what.get("values", {}).items():
+                setattr(view, name, value)
+            if "content" in what:
+                asked.append(what["content"])
+                browser._answer(view, json.loads(json.dumps(what["content"])))
+            after = {name: getattr(view, name) for name in SYNCED}
+            new = {n: v for n, v in after.items() if not what or v != before[n]}
+            if "listing" in new:
+                new["listing"] = base64.b64encode(new["listing"]).decode()
+            messages = [[c, [base64.b64encode(b).decode() for b in bs]] for c, bs in sent]
+            sent.clear()
+            return {"values": new, "messages": messages}
+
+        page.expose_function("ask", ask)
+        file = tmp_path / "page.html"
+        file.write_text(PAGE % (STYLE, MODULE), encoding="utf-8")
+        page.goto(file.as_uri())
+        page.wait_for_selector("html[data-ready]", state="attached")
+        page.asked = asked
+        return page
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Ten thousand images, of forty pictures."""
+    folder = tmp_path_factory.mktemp("many")
+    draw = np.random.default_rng(0)
+    for k in range(40):
+        Image.fromarray(draw.integers(0, 255, (30, 40, 3), np.uint8)).save(folder / f"{k}.jpg")
+    n = np.arange(10_000)
+    return schema.check_images(
+        pd.DataFrame(
+            {
+                "image_id": [f"i{k:05d}" for k in n],
+                "patient_id": [f"p{k // 4}" for k in n],
+                "lesion_id": [f"l{k // 2}" for k in n],
+                "path": [str(folder / f"{k % 40}.jpg") for k in n],
+                "diagnosis": np.where(n % 5 == 0, "melanoma", "nevus"),
+                "target": np.where(n % 5 == 0, "melanoma", "nevus"),
+                "sex": np.where(n % 2, "male", "female"),
+                "age": 20.0 + n % 60,
+                "site": "torso",
+                "source": "synthetic",
+                "width": 40,
+                "height": 30,
+            }
+        )
+    )
+
+
+SEEN = """() => [...document.querySelectorAll(".sheet .tile")].filter((t) => {
+  const box = document.querySelector(".scroller").getBoundingClientRect();
+  const own = t.getBoundingClientRect();
+  return own.bottom > box.top && own.top < box.bottom && t.querySelector("img").naturalWidth > 0;
+}).map((t) => t.title)"""
+
+
+def test_ten_thousand_images_scroll_and_only_those_in_sight_are_opened(
+    many: pd.DataFrame, open_page: Callable[[ImageBrowser], Any]
+) -> None:
+    page = open_page(ImageBrowser(many, size=96))
+    page.wait_for_function(f"({SEEN})().length >= 24")
+    assert page.evaluate(SEEN)[0] == "i00000"
+    page.evaluate("document.querySelector('.scroller').scrollTop = 1e9")
+    page.wait_for_function(f"({SEEN})().includes('i09999')")
+    opened = {row for m in page.asked if m["kind"] == "pictures" for row in m["rows"]}
+    assert len(opened) < 400  # of ten thousand
+    assert page.locator(".sheet .tile").count() < 300
+    assert page.get_by_text("10,000 of 10,000 images").is_visible()
+
+
+def test_menus_and_orders_choose_what_is_shown(
+    images: pd.DataFrame, open_page: Callable[[ImageBrowser], Any]
+) -> None:
+    score = np.linspace(0.2, 0.7, 12)
+    predictions = schema.make_predictions(
+        images["image_id"].tolist(), tables.TEST, images["target"].tolist(),
+        np.column_stack([score, 1 - score]), classes=("melanoma", "nevus"), run="b0",
+    )  # fmt: skip
+    browser = ImageBrowser(images, predictions=predictions, size=64)
+    page = open_page(browser)
+    page.get_by_label("target").select_option("nevus")
+    page.get_by_text("4 of 12 images").wait_for()
+    assert list(browser.chosen["image_id"]) == ["i1", "i4", "i7", "i10"]
+    page.get_by_label("sorted by").select_option("score")
+    page.wait_for_function("document.querySelector('.sheet .tile').title === 'i10'")
+    page.get_by_label("Oldest age").fill("60")
+    page.get_by_label("Oldest age").press("Enter")
+    page.get_by_text("2 of 12 images").wait_for()
+    browser.select(target="melanoma", age=None)  # code moves the page, too
+    page.evaluate("refresh()")
+    page.get_by_text("4 of 12 images").wait_for()
+    assert page.get_by_label("target").input_value() == "melanoma"
+
+
+def test_keys_move_mark_and_take_back(
+    images: pd.DataFrame, open_page: Callable[[ImageBrowser], Any], tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    vectors = Embeddings(images["image_id"].to_numpy(object), values, {})
+    browser = ImageBrowser(
+        images.assign(site="<script>alert(1)</script>"), size=64, marks_to=tmp_path / "marks.csv",
+        nearest=partial(data.nearest_neighbours, vectors, images),
+    )  # fmt: skip
+    page = open_page(browser)
+    page.get_by_role("listbox").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):  # the first one chooses
+        page.keyboard.press(key)
+    page.get_by_role("heading", name="Most alike").wait_for()
+    assert browser.image_id == "i1"
+    assert page.get_by_role("heading", name="Of the same lesion").is_visible()
+    near = data.nearest_neighbours(vectors, images, of=["i1"])["neighbour"]
+    titles = page.locator("aside h4:has-text('Most alike') + .row button")
+    shown = [titles.nth(k).get_attribute("title").split(" ")[0] for k in range(titles.count())]
+    assert shown == list(near)
+    page.get_by_label("Why").fill("2 lesions: 1 3")  # digits typed are no marks
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("2")
+    page.locator(".sheet .tile b.bad_picture").wait_for()
+    assert browser.marked[["image_id", "mark", "why"]].to_numpy().tolist() == [
+        ["i1", "bad_picture", "2 lesions: 1 3"]
+    ]
+    assert page.get_by_role("button", name="bad picture").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("2")
+    page.wait_for_function("!document.querySelector('.sheet .tile b.bad_picture')")
+    assert browser.marked.empty
+    page.locator("aside h4:has-text('Of the same lesion') + .row button").click()
+    page.wait_for_function("document.querySelector('aside dd').textContent === 'i0'")
+
+
+def test_it_fits_any_width(
+    many: pd.DataFrame, open_page: Callable[[ImageBrowser], Any], tmp_path: Path
+) -> None:
+    page = open_page(ImageBrowser(many, size=96, marks_to=tmp_path / "marks.csv"))
+    for width in (420, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(f"({SEEN})().length >= 8")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        boxes = [page.locator(name).bounding_box() for name in (".scroller", "aside")]
+        beside = boxes[1]["y"] < boxes[0]["y"] + boxes[0]["height"]
+        assert beside == (width > 700)
+    page.evaluate("close_browser()")
