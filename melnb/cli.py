@@ -199,30 +199,89 @@ def results(name: str, outputs: str) -> None:
     _show(find_run(stage, run, outputs))
 
 
-def _text(value: Any, low: Any = None, high: Any = None) -> str:
-    """Return a result in words, with its limits if it has any; of a list, each with its own."""
-    if isinstance(value, list):
-        ends = [end if isinstance(end, list) else [None] * len(value) for end in (low, high)]
-        return ", ".join(map(_text, value, *ends))
-    if value is None:
-        return "not estimable"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if low is None or high is None else f"{text} ({low:.4g} - {high:.4g})"
-
-
 def _show(folder: Path) -> None:
     """Print what a finished run found, and its pages, or else its folder."""
+    from melnb.running.status import result_name, result_text
     from melnb.tables.documents import read_run
 
     results = read_run(folder)["results"]
     ends = {f"{key}{end}" for key in results for end in ("_low", "_high")}
     shown = [key for key in results if key not in ends and results[key] != []]
-    width = max(map(len, shown), default=0)
+    width = max((len(result_name(key)) for key in shown), default=0)
     for key in shown:
-        value, low, high = (results.get(f"{key}{end}") for end in ("", "_low", "_high"))
-        _say(f"{key:{width}}  {_text(value, low, high)}")
+        _say(f"{result_name(key):{width}}  {result_text(results, key)}")
     for path in sorted(folder.glob("*.html")) or [folder]:
         click.echo(path)
+
+
+@main.command()
+@click.argument("stage", default="03_train")
+@click.option("--sort", default="when", show_default=True, help="A column, or a parameter.")
+@click.option("--reverse", is_flag=True, help="The largest first.")
+@click.option("--json", "as_json", is_flag=True, help="Every value, for programs.")
+@click.option("--outputs", default="", help="The folder of all runs.")
+@_told
+def runs(stage: str, sort: str, reverse: bool, as_json: bool, outputs: str) -> None:
+    """Show the finished runs of STAGE side by side, and the parameters in which they differ.
+
+    For example: melnb runs 03_train --sort auc --reverse
+    """
+    from melnb.running.side_by_side import finished, lines, plain
+
+    table = finished(stage, outputs, sort=sort, reverse=reverse)
+    click.echo(plain(table)) if as_json else _say("\n".join(lines(table, width=_columns())))
+
+
+@main.command()
+@click.argument("first", metavar="STAGE/RUN")
+@click.argument("second", metavar="STAGE/RUN")
+@click.option("--positive", default="melanoma", show_default=True, help="The class looked for.")
+@click.option("--outputs", default="", help="The folder of all runs.")
+@_told
+def compare(first: str, second: str, positive: str, outputs: str) -> None:
+    """Say in what two runs differ, and whether one ranks better, on the images that both have.
+
+    For example: melnb compare 04_predict/demo 05_ensemble/demo. A CSV of anyone's may stand for a
+    run. The difference of AUC is paired (DeLong), patients counted as one, with its interval.
+    """
+    from melnb import evaluation
+    from melnb.running.side_by_side import differing
+    from melnb.runs.lookup import find_tables
+
+    _say("\n".join(differing(first, second, outputs)))
+    members = evaluation.read_members(find_tables([first, second], outputs), positive=positive)
+    cluster = evaluation.cluster_column(next(iter(members.values())))
+    row = evaluation.auc_comparison(members, positive=positive, cluster=cluster).iloc[0]
+    _say(_difference(row.to_dict(), positive))
+    click.echo(f"curves over each other: melnb run 06_report predictions='[{first}, {second}]'")
+
+
+def _difference(row: dict[str, Any], positive: str) -> str:
+    """Return a paired difference of AUC in a sentence."""
+    if row["difference"] != row["difference"]:
+        return f"AUC cannot be compared: {row['note']}"
+    beyond = row["low"] > 0 or row["high"] < 0  # neither, where the limits are not known
+    verdict = "more than chance" if beyond else "no difference is shown"
+    return (
+        f"AUC of {positive}: {row['auc_first']:.3f} less {row['auc_second']:.3f} is "
+        f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), p {row['p']:.2g}, on "
+        f"the {row['n']:,} images of both, {row['positives']:,} positive: {verdict}"
+    )
+
+
+@main.command("open")
+@click.argument("name", metavar="STAGE/RUN")
+@click.option("--outputs", default="", help="The folder of all runs.")
+@_told
+def open_run(name: str, outputs: str) -> None:
+    """Open the page of a finished run in the browser: its report, else its notebook."""
+    from melnb.runs.store import find_run
+
+    stage, _, run = name.partition("/")
+    folder = find_run(stage, run, outputs)
+    page = next(iter([*sorted(folder.glob("*.html")), folder / "notebook.ipynb"]))
+    click.echo(page)
+    click.launch(str(page))
 
 
 @main.command()

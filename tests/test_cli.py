@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
@@ -15,7 +16,7 @@ from melnb.cli import main
 from melnb.evaluation.statistics.sample_size import COLUMNS
 from melnb.params.catalogue import STAGES
 from melnb.runs import store
-from melnb.tables import documents
+from melnb.tables import documents, schema
 
 Kernels = Callable[[], list[str]]
 
@@ -110,14 +111,45 @@ def test_status_and_results(project: Path) -> None:
         }
     )
     assert "06_report/r  done" in call("status").output
-    assert "auc 0.8765" in call("status", "outputs").output
+    assert "AUC 0.877 (0.800-0.900)" in call("status", "outputs").output
     assert call("results", "06_report/r").output.splitlines() == [
-        "auc   0.8765 (0.8 - 0.9)",
+        "AUC   0.877 (0.800-0.900)",
         "gain  not estimable",
         "of    0.8123, x",
-        "away  0.5 (0.4 - 0.6), 0.75",
+        "away  0.500 (0.400-0.600), 0.75",
         str(project / "outputs/06_report/r/report.html"),
     ]
+
+
+def test_runs_stand_side_by_side_and_two_are_compared(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0)
+    truth = np.where(draw.random(200) < 0.3, "melanoma", "other")
+    for name, noise in (("good", 0.3), ("bad", 3.0)):
+        score = 1 / (1 + np.exp(-1.0 * (truth == "melanoma") - noise * draw.normal(size=200)))
+        table = schema.make_predictions(
+            [f"i{k}" for k in range(200)], 0, truth.tolist(),
+            np.column_stack([1 - score, score]), classes=("other", "melanoma"), run=name,
+        )  # fmt: skip
+        run = store.open_run("04_predict", name, parameters={"run": name, "views": name})
+        schema.write_predictions(table, run.folder / "predictions.csv")
+        run.finish({"auc": noise / 4})
+    listed = call("runs", "04_predict", "--sort", "auc").output.splitlines()
+    assert [line.split()[0] for line in listed] == ["run", "good", "bad"]
+    assert len(json.loads(call("runs", "04_predict", "--json").output)) == 2
+    told = call("compare", "04_predict/good", "04_predict/bad").output
+    positives = (truth == "melanoma").sum()
+    assert f"on the 200 images of both, {positives} positive: more than chance" in told
+    assert "views" in told
+    again = call("compare", "04_predict/good", "04_predict/good/../good").output
+    assert "is +0.000" in again
+    assert "no difference is shown" in again
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", opened.append)
+    (project / "outputs/04_predict/good/predictions.html").write_text("<p>")
+    call("open", "04_predict/good")
+    assert opened == [str(project / "outputs/04_predict/good/predictions.html")]
 
 
 def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

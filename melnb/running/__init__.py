@@ -7,6 +7,7 @@ The room's law: nothing up to date is computed again, and nothing finished is lo
     kernels       a notebook in a kernel of its own, and how it ended
     stage         one stage: its parameters, its notebook, its folder
     status        the state of jobs as a table
+    side_by_side  finished runs: what they found, in what they differ
     pipeline      many stages from a YAML file
     snakemake     their graph, parallel, on a cluster
     voila         the explorer as a page of its own

@@ -217,8 +217,7 @@ def _named(stage: str, run: str, final: Path) -> Iterator[None]:
 @contextmanager
 def _alone(stage: str, run: str, final: Path, *, wait: bool) -> Iterator[None]:
     """Hold a lock of the launcher's own: the run's is taken by the kernel."""
-    path = final.parent / f".{final.name}.launch.lock"
-    note, lock = path.with_suffix(".json"), FileLock(path, timeout=-1 if wait else 0)
+    note, lock = _launch_note(final), FileLock(_launch_lock(final), timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:
@@ -256,6 +255,20 @@ def terminable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def launcher(final: Path) -> str:
+    """Return who is launching a run whose kernel holds nothing yet, in words; empty if nobody."""
+    note, path = _launch_note(final), _launch_lock(final)
+    if not path.exists():
+        return ""
+    try:
+        with FileLock(path, timeout=0):
+            return ""
+    except Timeout:
+        return folders.read(note)
+    except OSError:  # another person's
+        return ""
+
+
 def adopt(parameters: Parameters) -> None:
     """File the notebook of a finished run whose launcher was killed before it could."""
     final, run = run_folder(parameters), run_name(parameters)
@@ -276,6 +289,14 @@ def _adopt(final: Path) -> None:
 
 def _log(final: Path) -> Path:
     return final.with_name(f"{final.name}.kernel.log")
+
+
+def _launch_lock(final: Path) -> Path:
+    return final.with_name(f".{final.name}.launch.lock")
+
+
+def _launch_note(final: Path) -> Path:
+    return _launch_lock(final).with_suffix(".json")
 
 
 def _beside(final: Path, state: str) -> Path:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, TextIO
 
-from melnb.running.stage import read_failure
+from melnb.running.stage import launcher, read_failure
 from melnb.running.up_to_date import look_at
 from melnb.runs.folders import RECORD, damage, holder, mend
 from melnb.runs.raw_data import Look
@@ -21,7 +21,8 @@ from melnb.tables.documents import STATE_SHAPE, DamagedError, Record, read_docum
 
 _TAIL = {".partial": "unfinished", ".running.ipynb": "unfinished", ".failed.ipynb": "failed"}
 _COLOURS = {"done": "32", "up to date": "32", "running": "36", "failed": "31", "damaged": "31",
-            "not run": "33", "changed": "33"}  # fmt: skip
+            "not run": "33", "changed": "33", "starting": "36"}  # fmt: skip
+_NAMES = {"auc": "AUC", "auc_at_home": "AUC at home", "internal_auc": "internal AUC"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,35 @@ def main_result(results: Mapping[str, Any]) -> str:
     """Return the first number that a run recorded, in words; empty if it recorded none."""
     for name, value in results.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}"
+            return f"{result_name(name)} {result_text(results, name)}"
     return ""
+
+
+def result_name(name: str) -> str:
+    """Return a recorded result's name in words."""
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def result_text(results: Mapping[str, Any], name: str) -> str:
+    """Return a result in words, with its limits if it has any; of a list, each with its own."""
+    value, low, high = (results.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    if isinstance(value, list):
+        ends = [end if isinstance(end, list) else [None] * len(value) for end in (low, high)]
+        return ", ".join(map(_limited, value, *ends))
+    return _limited(value, low, high)
+
+
+def _limited(value: Any, low: Any, high: Any) -> str:
+    if value is None:
+        return "not estimable"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if low is None or high is None:
+        return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    fixed = max(abs(value), abs(low), abs(high)) <= 1  # areas, shares and their differences
+    ends = [f"{end:.3f}" if fixed else f"{end:.4g}" for end in (value, low, high)]
+    between = " to " if low < 0 else "-"
+    return f"{ends[0]} ({ends[1]}{between}{ends[2]})"
 
 
 def table(
@@ -82,7 +110,7 @@ def table(
     for row in rows:
         when = f"{row.when}  " if row.when else ""
         note = row.note.removeprefix(f"{row.job} ").partition("\n")[0]
-        text = f"{row.job:{job}}  {row.state:10}  {when}{_time(row.seconds):>8}  {note}"
+        text = f"{row.job:{job}}  {row.state:10}  {when}{time_text(row.seconds):>8}  {note}"
         text = text[: width or None].rstrip()
         if colour and row.state in _COLOURS:
             word = f"\x1b[{_COLOURS[row.state]}m{row.state}\x1b[0m"
@@ -187,6 +215,8 @@ def _row(outputs: Path, key: str, records: dict[str, Record]) -> Row:
     record = final / RECORD
     if who := holder(final):
         return Row(key, "running", note=f"by {who}")
+    if who := launcher(final):
+        return Row(key, "starting", note=f"by {who}")
     if failed.exists() and (not record.exists() or failed.stat().st_mtime > record.stat().st_mtime):
         note = f"{read_failure(failed)} ({failed})"
         return Row(key, "failed", note=note, when=_when(failed.stat().st_mtime))
@@ -209,7 +239,8 @@ def _when(timestamp: float) -> str:
     return f"{datetime.fromtimestamp(timestamp):%Y-%m-%d %H:%M}"
 
 
-def _time(seconds: float | None) -> str:
+def time_text(seconds: float | None) -> str:
+    """Return a duration in words; empty for none."""
     if seconds is None:
         return ""
     if seconds < 100:

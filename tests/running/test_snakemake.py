@@ -61,7 +61,7 @@ def test_a_branch_fails_alone_and_only_what_changed_runs_again(
         "05_ensemble/e": "not run",
     }
     notes = {row.job: row.note for row in rows}
-    assert notes["02_prepare/d"] == "auc 0.5"
+    assert notes["02_prepare/d"] == "AUC 0.5"
     assert "In [5], under 'The work': AssertionError: unlucky" in notes["03_train/b/fold0"]
     assert "03_train/b/fold0.failed.ipynb" in notes["03_train/b/fold0"]
     assert notes["04_predict/b"] == "needs 03_train/b/fold0"

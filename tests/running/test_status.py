@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from melnb.running.status import Board, Row, main_result, read_board, read_state, table
+from melnb.running.status import Board, Row, main_result, read_board, read_state, result_text, table
 from melnb.runs import store
 from melnb.runs.folders import write_json
 
@@ -46,7 +47,7 @@ def test_every_run_is_shown_in_its_state(root: Path) -> None:
         "03_train/r/fold3": "failed",
     }
     assert board["02_prepare/d"].note == "images 600"
-    assert board["03_train/r/fold0"].note == "auc 0.8123"
+    assert board["03_train/r/fold0"].note == "AUC 0.8123"
     assert board["03_train/r/fold1"].note == "by this process"
     assert "In [3]: ValueError: bad" in board["03_train/r/fold3"].note
     assert str(outputs / "03_train/r/fold3.failed.ipynb") in board["03_train/r/fold3"].note
@@ -62,9 +63,29 @@ def test_runs_behind_a_link_are_shown_once(root: Path) -> None:
     assert [row.job for row in read_board(root / "outputs")] == ["03_train/r/fold0"]
 
 
+def test_a_run_whose_kernel_holds_nothing_yet_is_starting(root: Path) -> None:
+    (root / "outputs/03_train/r/fold0.partial").mkdir(parents=True)
+    with FileLock(root / "outputs/03_train/r/.fold0.launch.lock"):
+        ((row),) = read_board(root / "outputs")
+        assert (row.state, row.note) == ("starting", "by another process")
+    ((row),) = read_board(root / "outputs")
+    assert (row.state, row.note) == ("unfinished", "run it again to go on")
+
+
+def test_limits_stand_beside_a_number() -> None:
+    area = {"auc": 0.5, "auc_low": 0.4, "auc_high": 0.61}
+    assert main_result(area) == "AUC 0.500 (0.400-0.610)"
+    change = {"gain": 0.01, "gain_low": -0.02, "gain_high": 0.04}
+    assert result_text(change, "gain") == "0.010 (-0.020 to 0.040)"
+    assert result_text({"slope": 1.25, "slope_low": 0.8, "slope_high": 1.7}, "slope") == (
+        "1.25 (0.8-1.7)"
+    )
+    assert result_text({"auc": None, "auc_low": None}, "auc") == "not estimable"
+
+
 def test_the_main_result_is_the_first_number() -> None:
     assert (
-        main_result({"best": "x", "ok": True, "undefined": None, "auc": 0.5, "n": 3}) == "auc 0.5"
+        main_result({"best": "x", "ok": True, "undefined": None, "auc": 0.5, "n": 3}) == "AUC 0.5"
     )
     assert main_result({}) == ""
 

@@ -1,0 +1,148 @@
+"""Finished runs side by side: what each found, and in which parameters they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from melnb.params.catalogue import stage_class
+from melnb.running.status import main_result, result_name, result_text, time_text
+from melnb.runs.folders import RECORD, RESERVED
+from melnb.runs.store import find_run, outputs_root
+from melnb.tables.documents import read_run
+from melnb.tables.nearest import did_you_mean
+
+_NEVER = ("run", "fold", "outputs")  # in the run's name, or no part of what it learnt
+_OWN = ("run", "result", "time", "when")
+_MOST = 28  # characters of a value
+Run = dict[str, Any]
+
+
+def finished(stage: str, outputs: str | Path = "", *, sort: str = "when", reverse: bool = False
+) -> list[Run]:  # fmt: skip
+    """Return the finished runs of a stage.
+
+    Args:
+        stage: The notebook's stem.
+        outputs: Where runs are written; empty: the project's.
+        sort: `run`, `when`, `time`, a recorded result, or a parameter.
+        reverse: The largest first.
+
+    Returns:
+        Of each `run`, `started`, `seconds`, `results`, `parameters`; those that lack what is
+        sorted by come last.
+
+    Raises:
+        ParameterError: There is no such stage.
+        ValueError: There is nothing of that name to sort by.
+    """
+    stage_class(stage)
+    home = outputs_root(outputs) / stage
+    rows = []
+    folders = [path.parent for depth in ("*", "*/*") for path in home.glob(f"{depth}/{RECORD}")]
+    for folder in sorted(folders):  # a fold lies below its run
+        if any(part.endswith(RESERVED) for part in folder.relative_to(home).parts):
+            continue
+        record = read_run(folder, stage=stage)
+        kept = ("started", "seconds", "results", "parameters")
+        rows.append({"run": folder.relative_to(home).as_posix(), **{k: record[k] for k in kept}})
+    values = [_sortable(row, sort) for row in rows]
+    names = {*_OWN, *(name for row in rows for name in (*row["results"], *row["parameters"]))}
+    if rows and sort not in names:
+        raise ValueError(f"--sort {sort}: no such column{did_you_mean(sort, sorted(names))}")
+    known = [k for k, value in enumerate(values) if value is not None]
+    known.sort(key=lambda k: values[k] or (0, 0.0, ""), reverse=reverse)
+    return [rows[k] for k in [*known, *(k for k, value in enumerate(values) if value is None)]]
+
+
+def lines(rows: Sequence[Run], *, width: int = 0) -> list[str]:
+    """Return runs as lines of text: name, main result, time, and the parameters that differ.
+
+    Args:
+        rows: `finished`.
+        width: Characters that a line may have; columns beyond it are named below. 0: any number.
+    """
+    if not rows:
+        return ["no finished run"]
+    differ = _differing([row["parameters"] for row in rows])
+    table = [["run", "result", "time", "when", *differ]]
+    for row in rows:
+        own = [row["run"], main_result(row["results"]), time_text(row["seconds"]), _when(row)]
+        table.append([*own, *(_short(row["parameters"].get(name)) for name in differ)])
+    widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
+    shown = len(_OWN)
+    while shown < len(widths) and (not width or sum(widths[: shown + 1]) + 2 * shown <= width):
+        shown += 1
+    texts = ["  ".join(f"{cell:{size}}" for cell, size in zip(line[:shown], widths, strict=False))
+             for line in table]  # fmt: skip
+    hidden = table[0][shown:]
+    more = [f"they differ in {', '.join(hidden)}, too: --json shows all"] if hidden else []
+    return [*(text.rstrip() for text in texts), *more]
+
+
+def plain(rows: Sequence[Run]) -> str:
+    """Return runs as JSON: all that was recorded of each, numbers as they are."""
+    return json.dumps(list(rows), indent=1, default=str)
+
+
+def differing(first: str, second: str, outputs: str | Path = "") -> list[str]:
+    """Return the parameters in which two runs differ, and what each found, as lines.
+
+    Args:
+        first: `<stage>/<run>`; a file has no parameters, and nothing is said.
+        second: Likewise.
+        outputs: Where runs are written; empty: the project's.
+    """
+    records = []
+    for name in (first, second):
+        stage, _, run = name.partition("/")
+        if not run or name.lower().endswith(".csv"):
+            return []
+        records.append(read_run(find_run(stage, run, outputs)))
+    table = [["", first, second]]
+    results = [record["results"] for record in records]
+    for name in dict.fromkeys([*results[0], *results[1]]):
+        if not name.endswith(("_low", "_high")) and _is_number(results, name):
+            cells = (result_text(own, name) if name in own else "-" for own in results)
+            table.append([result_name(name), *cells])
+    parameters = [record["parameters"] for record in records]
+    for name in _differing(parameters):
+        if any(name not in own for own in parameters):  # of another stage
+            continue
+        table.append([name, *(_short(record["parameters"].get(name)) for record in records)])
+    widths = [max(len(line[k]) for line in table) for k in range(3)]
+    return ["  ".join(f"{cell:{size}}" for cell, size in zip(line, widths, strict=True)).rstrip()
+            for line in table]  # fmt: skip
+
+
+def _is_number(results: Sequence[Mapping[str, Any]], name: str) -> bool:
+    values = [own[name] for own in results if name in own]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def _differing(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for own in parameters for name in own if name not in _NEVER)
+    return [n for n in names if len({json.dumps(own.get(n), sort_keys=True, default=str)
+                                     for own in parameters}) > 1]  # fmt: skip
+
+
+def _sortable(row: Run, name: str) -> tuple[int, float, str] | None:
+    own = {"run": row["run"], "when": row["started"], "time": row["seconds"]}
+    own["result"] = main_result(row["results"])
+    value = {**row["parameters"], **row["results"], **own}.get(name)
+    if value is None:
+        return None
+    number = isinstance(value, int | float)
+    return (0, float(value), "") if number else (1, 0.0, str(value))
+
+
+def _when(row: Run) -> str:
+    return f"{datetime.fromisoformat(row['started']).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _short(value: Any) -> str:
+    text = "-" if value is None or value == "" else str(value)
+    return text if len(text) <= _MOST else f"{text[: _MOST - 2]} …"
