@@ -252,11 +252,11 @@ def compare(first: str, second: str, positive: str, outputs: str) -> None:
     members = evaluation.read_members(find_tables([first, second], outputs), positive=positive)
     cluster = evaluation.cluster_column(next(iter(members.values())))
     row = evaluation.auc_comparison(members, positive=positive, cluster=cluster).iloc[0]
-    _say(_difference(row.to_dict(), positive))
+    _say(_difference(row, positive))
     click.echo(f"curves over each other: melnb run 06_report predictions='[{first}, {second}]'")
 
 
-def _difference(row: dict[str, Any], positive: str) -> str:
+def _difference(row: Any, positive: str) -> str:
     """Return a paired difference of AUC in a sentence."""
     if row["difference"] != row["difference"]:
         return f"AUC cannot be compared: {row['note']}"

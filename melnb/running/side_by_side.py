@@ -47,8 +47,9 @@ def finished(stage: str, outputs: str | Path = "", *, sort: str = "when", revers
         if any(part.endswith(RESERVED) for part in folder.relative_to(home).parts):
             continue
         record = read_run(folder, stage=stage)
-        kept = ("started", "seconds", "results", "parameters")
-        rows.append({"run": folder.relative_to(home).as_posix(), **{k: record[k] for k in kept}})
+        row: Run = {"run": folder.relative_to(home).as_posix(), "started": record["started"]}
+        row |= {"seconds": record["seconds"], "results": record["results"]}
+        rows.append(row | {"parameters": record["parameters"]})
     values = [_sortable(row, sort) for row in rows]
     names = {*_OWN, *(name for row in rows for name in (*row["results"], *row["parameters"]))}
     if rows and sort not in names:
