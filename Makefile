@@ -7,6 +7,9 @@ EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficient
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 
+# JupyterLab asks for it of root, who in a container is anybody.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
 # Where the environment forbids it, each process compiles all that it imports: 13 s, not 4, for TensorFlow.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -17,7 +20,8 @@ help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
 
 demo: $(VENV)/ready ## images to report on synthetic lesions, headless; prints the results and the report's path
-	$(BIN)/melnb pipeline params/demo.pipeline.yaml --jobs 2
+	@echo "600 synthetic lesions: two networks in three patient-safe folds, eight views, their mean, the report"
+	@$(BIN)/melnb pipeline params/demo.pipeline.yaml --jobs 2
 	@$(BIN)/melnb results 06_report/demo
 
 test: $(VENV)/ready ## the tests that every change must pass
@@ -52,7 +56,7 @@ api: $(VENV)/ready ## make docs/api.md, the public names, from the doors
 	$(BIN)/python docs/api.py > docs/api.md
 
 lab: $(VENV)/ready ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks --LabApp.news_url=None $(AS_ROOT)
 
 lock: $(VENV)/uv ## pin every dependency for every supported Python and platform, with hashes and no addresses
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(EXTRAS) pyproject.toml -o requirements.lock
