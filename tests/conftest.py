@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from melnb.evaluation import operating_point
 from melnb.params import catalogue
 from melnb.running import kernels as launcher
 from melnb.runs import store
@@ -352,6 +353,8 @@ def make_report() -> Callable[[Path], Path]:
         files = [str(folder / "one.csv"), str(folder / "two.csv")]
         values = catalogue.Report(run="r", predictions=files, dataset="").plain()
         run = store.open_run("06_report", "r", parameters=values, outputs=folder / "outputs")
+        point = operating_point(table, positive="melanoma", choose="threshold", at=0.4, draws=2)
+        schema.write_table(point, run.folder / "operating_point.csv")
         return run.finish({"threshold": 0.4, "prevalence": 0.3})
 
     return make

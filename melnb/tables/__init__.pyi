@@ -7,6 +7,7 @@ from .schema import join_images as join_images
 from .schema import read_folds as read_folds
 from .schema import read_images as read_images
 from .schema import read_predictions as read_predictions
+from .schema import read_table as read_table
 from .schema import write_folds as write_folds
 from .schema import write_images as write_images
 from .schema import write_predictions as write_predictions

@@ -259,10 +259,11 @@ class Report:
         """
         images, opened = self._shared["images"], self._shared["open_picture"]
         pictures = None if images is None else pictures_of(images, open_picture=opened)
-        names = ("positive", "prevalence", "groups", "confidence")
+        names = ("positive", "prevalence", "groups", "confidence", "smallest")
         explorer = explore(
             self.predictions,
             threshold=self.threshold,
+            point=self["operating_point"],
             other=rival(self._shared["members"]),
             pictures=pictures,
             **{name: self._shared[name] for name in names},

@@ -1,6 +1,7 @@
 // The numbers behind every part. An image is flagged when its score is at or above the threshold.
 
 const MOST_STEPS = 2000; // upwards, in a curve
+const LIMIT_STEPS = 10_000_000; // of `packed_limits`, to 1
 const ABOVE_ONE = 1 + Number.EPSILON;
 const LOGIT_TICKS = [1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
 
@@ -84,11 +85,17 @@ function rates({ tp, fp, fn, tn }, prevalence) {
   return { sensitivity, specificity, ppv, npv, flagged, found, missed, alarms, nnb: 1 / ppv };
 }
 
-/** Wilson's score interval (1927) of k out of n; z is the normal quantile of the confidence. */
-function wilson(k, n, z) {
-  const middle = (k + (z * z) / 2) / (n + z * z);
-  const half = (z / (n + z * z)) * Math.sqrt((k * (n - k)) / n + (z * z) / 4);
-  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+/**
+ * The limits of sensitivity and specificity as Python computed them, by how many positives and how
+ * many others are flagged; NaN where there are none.
+ */
+function makeLimits(steps, positives, others) {
+  const share = (place) => (steps[place] > LIMIT_STEPS ? NaN : steps[place] / LIMIT_STEPS);
+  const second = 2 * (positives + 1);
+  return {
+    sensitivity: (tp) => [share(tp), share(positives + 1 + tp)],
+    specificity: (fp) => [1 - share(second + others + 1 + fp), 1 - share(second + fp)],
+  };
 }
 
 /** How a score becomes a place from 0 to 1 on an axis, and back. */
@@ -144,7 +151,18 @@ function netBenefit({ sensitivity, specificity }, prevalence, t) {
   return sensitivity * prevalence - (wrong > 0 ? (wrong * t) / (1 - t) : 0);
 }
 
+/** Whole images, of so many that at least ten are positive: the four add up. */
+function wholeImages({ found, alarms }, expected) {
+  const thousand = 10 ** Math.max(3, 1 - Math.floor(Math.log10(expected)));
+  const images = (share) => Math.round(share * thousand - 1e-9);
+  const [all, hits, wrong] = [expected, found, alarms].map(images);
+  return {
+    thousand, all, found: hits, missed: all - hits, alarms: wrong, left: thousand - all - wrong,
+  };
+}
+
 // Numbers as words.
+const isAre = (n) => (n === 1 ? "is" : "are");
 const whole = (n) => Math.round(n).toLocaleString("en");
 const few = (n) => (n > 0 && n < 99.95 ? n.toFixed(1) : whole(n));
 function signed(text) {
@@ -158,3 +176,6 @@ function percent(share) {
   const digits = near <= 0 || near >= 0.01 ? 1 : near < 0.001 ? 3 : 2;
   return `${(100 * share).toFixed(digits)}%`;
 }
+/** Both ends of an interval; nothing where it could not be estimated. */
+const between = ([low, high], written = percent) =>
+  (Number.isFinite(low) && Number.isFinite(high) ? `${written(low)} – ${written(high)}` : "");

@@ -1,15 +1,17 @@
 // Sensitivity and specificity of each group, with intervals that move with the threshold.
 
-const FEW = 20; // rows of a class below which a share says next to nothing
-
 /** For each level, the ranks of its positive and of its other images, rising: a search counts. */
 async function readGroups(words, data, counts) {
   const codes = await Promise.all(words.map((_, k) => inflated(data[`group${k}`])));
-  return words.map(({ column, levels }, k) => ({
-    column,
-    levels: ranksByLevel(codes[k], levels.length, counts)
-      .map(([positive, other], j) => ({ name: levels[j], positive, other })),
-  }));
+  const steps = await Promise.all(words.map((_, k) => asCounts(data[`limits${k}`])));
+  return words.map(({ column, levels }, k) => {
+    let from = 0;
+    const made = ranksByLevel(codes[k], levels.length, counts).map(([positive, other], j) => {
+      const own = steps[k].subarray(from, from += 2 * (positive.length + other.length + 2));
+      return { ...levels[j], positive, other, limits: makeLimits(own, positive.length, other.length) };
+    });
+    return { column, levels: made };
+  });
 }
 
 /** Rows lie in the order of their scores, positives first among equals: so ranks come by counting. */
@@ -31,36 +33,41 @@ function ranksByLevel(codes, levels, { tp, fp, n }) {
 }
 
 /** A place for a share with its interval, on a line from 0 to 1. */
-function makeTrack(shape, z) {
+function makeTrack(shape, few) {
   const [range, dot, mean] = [html("i", { class: "range" }), html("i", { class: `dot ${shape}` }),
     html("i", { class: "mean" })];
   const [value, more] = [html("b"), html("span")];
   const track = html("div", { class: "track", "aria-hidden": "true" }, mean, range, dot);
-  const node = html("td", {}, track, html("div", { class: "said" }, value, more));
-  const percents = (share) => `${(100 * share).toFixed(2)}%`;
+  const node = html("td", { class: few ? "few" : "" }, track,
+    html("div", { class: "said", title: few }, value, more));
+  // A dot's half stays within the line at either end.
+  const wide = (share) => `${share.toFixed(4)} * (100% - 10px)`;
+  const along = (share) => `calc(5px + ${wide(share)})`;
   return {
     node,
-    show(k, n, overall) {
-      node.classList.toggle("few", n < FEW);
-      mean.style.left = percents(overall);
-      if (n < FEW) {
+    /** `limits` are of k of n, a share beside that of all images. */
+    show(k, n, limits, overall) {
+      mean.style.left = along(overall);
+      if (few) { // Python's own reason, which the report gives too
         value.textContent = n ? "too few" : "none";
         more.textContent = n ? ` (${n})` : "";
         return;
       }
-      const [low, high] = wilson(k, n, z);
-      dot.style.left = percents(k / n);
-      range.style.left = percents(low);
-      range.style.width = percents(high - low);
+      const [low, high] = limits;
+      dot.style.left = along(k / n);
+      range.hidden = Number.isNaN(low);
+      range.style.left = along(low);
+      range.style.width = `calc(${wide(high - low)})`;
       value.textContent = percent(k / n);
-      more.textContent = ` ${percent(low)} – ${percent(high)}`;
+      more.textContent = ` ${between(limits) || "one patient alone"}`;
     },
   };
 }
 
 /** A table of a column's levels; a menu chooses the column. */
-function makeGroups(groups, confidence, follow) {
-  const options = groups.map(({ column }, k) => html("option", { value: k }, column));
+function makeGroups(groups, few, follow) {
+  const options = groups.map(({ column }, k) =>
+    html("option", { value: k }, column.replaceAll("_", " ")));
   const menu = html("select", { "aria-label": "Groups by" }, ...options);
   const body = html("tbody");
   const head = (text) => html("th", { scope: "col" }, text);
@@ -71,11 +78,11 @@ function makeGroups(groups, confidence, follow) {
       head("Sensitivity"), head("Specificity"))),
     body);
   const note = html("p", { class: "key" }, html("span", {}, html("i", { class: "dash dashes" }),
-    "all images"), html("span", {}, `Bars: Wilson ${confidence.said} intervals`));
+    "all images"), html("span", {}, few));
   let rows = [];
   function choose() {
     rows = groups[Number(menu.value)].levels.map((level) => {
-      const tracks = ["round", "square"].map((shape) => makeTrack(shape, confidence.z));
+      const tracks = ["round", "square"].map((shape, side) => makeTrack(shape, level.few[side]));
       const size = ` ${whole(level.positive.length)} / ${whole(level.other.length)}`;
       const name = html("th", { scope: "row" }, level.name,
         html("span", {}, size));
@@ -92,9 +99,10 @@ function makeGroups(groups, confidence, follow) {
     node: html("div", { class: "by-group" }, title, table, note),
     show(rank, rate) {
       const flagged = (ranks) => first(ranks.length, (k) => ranks[k] > rank);
-      for (const { level: { positive, other }, tracks } of rows) {
-        tracks[0].show(flagged(positive), positive.length, rate.sensitivity);
-        tracks[1].show(other.length - flagged(other), other.length, rate.specificity);
+      for (const { level: { positive, other, limits }, tracks } of rows) {
+        const [tp, fp] = [flagged(positive), flagged(other)];
+        tracks[0].show(tp, positive.length, limits.sensitivity(tp), rate.sensitivity);
+        tracks[1].show(other.length - fp, other.length, limits.specificity(fp), rate.specificity);
       }
     },
   };

@@ -99,7 +99,7 @@ function makeFacts(title, names) {
     show(values) {
       values.forEach(([value, more], k) => {
         facts[k][0].textContent = value;
-        facts[k][1].textContent = more;
+        facts[k][1].replaceChildren(...more.flatMap((line, j) => (j ? [html("br"), line] : [line])));
       });
     },
   };

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from melnb.display.gallery import OpenPicture, open_file, read_tile
+from melnb.evaluation.decisions.flagged import limits_by_count
 from melnb.evaluation.decisions.locked_threshold import read_threshold, write_threshold
 from melnb.evaluation.rows import binary_rows, first_by_score, joined_rows, threshold_counts
-from melnb.evaluation.subgroups.subgroup_metrics import join_levels
+from melnb.evaluation.subgroups.subgroup_metrics import Arrays, join_levels, too_few
 from melnb.tables import diagnoses
 from melnb.tables.checks import TableError
 
@@ -91,6 +92,46 @@ def packed(values: np.ndarray) -> bytes:
 def deflated(codes: np.ndarray) -> bytes:
     """Pack small numbers that follow no order: one byte each, deflate."""
     return zlib.compress(np.ascontiguousarray(codes, dtype=np.uint8).tobytes(), _LEVEL)
+
+
+# Intervals at every threshold, as Python computes them: the page looks them up and knows no formula.
+#
+# Sensitivity is a matter of how many positives are flagged, and specificity of how many others, so
+# that a class of n rows has n + 1 pairs of limits. They are sent as whole numbers of `LIMIT_STEPS`.
+
+LIMIT_STEPS = 10_000_000  # to 1: finer than any number that the page writes
+
+
+def limit_steps(arrays: Arrays, *, confidence: float) -> np.ndarray:
+    """Return the limits of sensitivity, then of the share of others that is flagged, by counts.
+
+    Args:
+        arrays: n rows, from the highest score down.
+        confidence: Of the intervals.
+
+    Returns:
+        Lower limits and upper limits of the one, then of the other, as whole numbers; above
+        `LIMIT_STEPS`: there are none.
+    """
+    made = []
+    for own in (arrays.truth, ~arrays.truth):
+        codes = None if arrays.clusters is None else arrays.clusters[own]
+        limits = limits_by_count(codes, int(own.sum()), confidence=confidence)
+        steps = np.rint(limits * LIMIT_STEPS)
+        made.append(np.where(np.isnan(steps), 2 * LIMIT_STEPS, steps).ravel())
+    return np.concatenate(made).astype(np.int64)
+
+
+def few_in_levels(
+    arrays: Arrays, group: Grouping, *, positive: str, smallest: int, cluster: str
+) -> list[list[str]]:
+    """Return why the sensitivity and the specificity of each level are not shown; empty: they are.
+
+    Arguments are those of `subgroup_metrics.too_few`, whose rule is that of the report.
+    """
+    how: dict[str, Any] = {"positive": positive, "smallest": smallest, "cluster": cluster}
+    levels = [arrays.take(group.codes == code) for code in range(len(group.levels))]
+    return [[too_few(own, needs, **how) for needs in ("positive", "negative")] for own in levels]
 
 
 # A second run beside the first, on the images that both have.

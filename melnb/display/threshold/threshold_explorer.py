@@ -21,11 +21,14 @@ import traitlets
 from melnb.display.threshold.panels import (
     CHOICE_FILE,
     Counts,
+    Grouping,
     Pictures,
     Replacement,
     candidates,
     deflated,
+    few_in_levels,
     groupings,
+    limit_steps,
     packed,
     paired,
     write_choice,
@@ -33,7 +36,8 @@ from melnb.display.threshold.panels import (
 from melnb.evaluation.decisions.locked_threshold import KIND
 from melnb.evaluation.decisions.operating_point import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.rows import binary_rows, threshold_counts
-from melnb.evaluation.statistics.intervals import normal_quantile, percent
+from melnb.evaluation.subgroups.subgroup_metrics import Arrays, check_limits, row_arrays
+from melnb.evaluation.summaries import cluster_column, of_intervals, unit_of
 from melnb.tables import checks, diagnoses
 
 # Parts of one ECMAScript module, in the order in which they build on each other.
@@ -68,7 +72,11 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         pictures: From an image's id to its picture, asked for the worst errors alone; None: the
             errors are a table (`panels.pictures_of`).
         kept: Worst images of each kind that are sent; more errors than these are counted only.
-        confidence: Of the intervals in the page.
+        confidence: Of the intervals in the page, which count patients (else lesions) where they
+            are known, as the report's do.
+        smallest: Fewest rows and patients of a class for which a group's number is shown.
+        point: `operating_point` on these rows: where the threshold is its own, the page says how
+            wide its intervals are when the threshold is chosen anew; None: it does not know.
         save_to: File that the button writes the chosen point to, asking before it replaces one;
             empty: it downloads it.
 
@@ -102,15 +110,20 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         pictures: Pictures | None = None,
         kept: int = 60,
         confidence: float = 0.95,
+        smallest: int = 10,
+        point: pd.DataFrame | None = None,
         save_to: str | Path = "",
     ) -> None:
+        check_limits(smallest)
         rows = _deciding_rows(predictions, positive)
         self.positive, self.run = positive, str(predictions["run"].iloc[0])
         self.title = title or f"Threshold explorer: {self.run}"
         # A table of scores of no said kind is taken at its word, as `check_predictions` would.
         self._kind = str(predictions["kind"].iloc[0]) if "kind" in predictions else "probability"
         self._rows, self._pictures, self._kept = rows, pictures, kept
-        self._wide = {"z": normal_quantile(confidence), "said": percent(confidence)}
+        self._confidence, self._smallest, self._point = confidence, smallest, point
+        self._cluster = cluster_column(rows)
+        self._unit = unit_of(predictions)
         self._scores, self._tp, self._fp = threshold_counts(rows)
         self._positives, self._others = int(self._tp[-1]), int(self._fp[-1])
         self._which = TEST_ROWS if (rows["fold"] == checks.TEST).all() else OUT_OF_FOLD
@@ -240,9 +253,11 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
             "positive": diagnoses.title(self.positive),
             "title": self.title,
             "kind": self._kind,
-            "confidence": self._wide,
+            "intervals": of_intervals(self._cluster, self._confidence, self._unit),
+            "few": self._few_words(),
+            "point": self._point_limits(),
             "scale": "logit" if self._median() < _MANY_LOW else "linear",
-            "groups": [{"column": g.column, "levels": list(g.levels)} for g in self._groups],
+            "groups": [self._group_words(group) for group in self._groups],
             "other": self._pair and {"name": self._pair.name, "n": self._pair.n},
             "candidates": candidates(
                 self._rows, self._groups, kept=self._kept, pictures=self._pictures
@@ -254,9 +269,12 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
     def _data(self) -> dict[str, bytes]:
         """Numbers by name, packed."""
         data = _packed_counts("", (self._scores, self._tp, self._fp))
-        # In the order of the scores; of those that tie, the positives first.
-        order = np.lexsort((~self._rows["truth"].to_numpy(), -self._rows["score"].to_numpy()))
-        data |= {f"group{k}": deflated(g.codes[order]) for k, g in enumerate(self._groups)}
+        data |= {"limits": packed(limit_steps(self._falling, confidence=self._confidence))}
+        for k, group in enumerate(self._groups):
+            codes = group.codes[self._order]
+            levels = [self._falling.take(codes == level) for level in range(len(group.levels))]
+            steps = [limit_steps(level, confidence=self._confidence) for level in levels]
+            data |= {f"group{k}": deflated(codes), f"limits{k}": packed(np.concatenate(steps))}
         if self._pair is not None:
             data |= _packed_counts("other_", self._pair.other)
             if self._pair.n < len(self._rows):
@@ -264,6 +282,43 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
             alone = zip(("alone_positives", "alone_others"), self._pair.alone, strict=True)
             data |= {name: packed(counts) for name, counts in alone}
         return data
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        """Places of the rows by falling score; of those that tie, the positives first."""
+        return np.lexsort((~self._rows["truth"].to_numpy(), -self._rows["score"].to_numpy()))
+
+    @cached_property
+    def _falling(self) -> Arrays:
+        """The rows in that order."""
+        return row_arrays(self._rows, threshold=0, cluster=self._cluster).take(self._order)
+
+    def _group_words(self, group: Grouping) -> dict[str, Any]:
+        sorted_group = Grouping(group.column, group.levels, group.codes[self._order])
+        how: dict[str, Any] = {"smallest": self._smallest, "cluster": self._cluster}
+        few = few_in_levels(self._falling, sorted_group, positive=self.positive, **how)
+        levels = [{"name": n, "few": f} for n, f in zip(group.levels, few, strict=True)]
+        return {"column": group.column, "levels": levels}
+
+    def _few_words(self) -> str:
+        """Return below what a group's number is not shown."""
+        of = self._cluster.removesuffix("_id")
+        units = f"{self._unit}s" + (f" or {of}s" if of and of != self._unit else "")
+        return f"not shown: fewer than {self._smallest} {units}" if self._smallest else ""
+
+    def _point_limits(self) -> dict[str, Any] | None:
+        """Return the report's own point with both of its intervals, where it is known."""
+        if self._point is None or self._point["threshold"].isna().all():
+            return None
+        row = self._point.iloc[0]
+        ends = ("fixed_low", "fixed_high", "low", "high")
+        limits = {
+            name: [float(v) if np.isfinite(v := row[f"{name}_{end}"]) else None for end in ends]
+            for name in ("sensitivity", "specificity", "ppv", "npv", "number_needed_to_biopsy", "flagged")
+        }  # fmt: skip
+        anew = row["choose"] not in ("threshold", "locked")
+        own = {name: float(row[name]) for name in ("threshold", "prevalence")}
+        return own | {"limits": limits, "anew": anew}
 
     def _median(self) -> float:
         rank = np.searchsorted(self._tp + self._fp, (self._positives + self._others) / 2)

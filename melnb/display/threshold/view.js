@@ -76,31 +76,45 @@ function makeCurves(counts, pair, act) {
 }
 
 /** Rates with their intervals, and the same in a sentence of whole images. */
-function makeNumbers(counts, word, z) {
+function makeNumbers(counts, limits, point, word) {
   const facts = makeFacts("At this fixed threshold",
     ["Sensitivity", "Specificity", "PPV", "NPV", "Needed to biopsy", "Flagged"]);
   const sentence = html("p", { class: "sentence" });
-  facts.node.append(sentence);
-  const interval = (k, n) => wilson(k, n, z).map(percent).join(" – ");
+  const anew = html("p", { class: "sentence anew" });
+  facts.node.append(sentence, anew);
+  /** The limits of the report's own point, if it is the one that is shown. */
+  const own = ({ cut, expected }) => (point && expected === point.prevalence
+    && counts.rank(cut) === counts.rank(point.threshold) ? point : null);
   return {
     node: facts.node,
     sentence,
-    show({ now, rate, expected }) {
+    show(state) {
+      const { now, rate, expected } = state;
+      const at = own(state);
+      const stated = (name, more, written) =>
+        (at ? [between(at.limits[name], written), more] : [more]).filter(Boolean);
       facts.show([
-        [percent(rate.sensitivity), interval(now.tp, counts.positives)],
-        [percent(rate.specificity), interval(now.tn, counts.others)],
-        [percent(rate.ppv), "of flagged are positive"],
-        [percent(rate.npv), "of the rest are not"],
-        [Number.isFinite(rate.nnb) ? few(rate.nnb) : "–", "flagged for each found"],
-        [percent(rate.flagged), `at prevalence ${percent(expected)}`],
+        [percent(rate.sensitivity), [between(limits.sensitivity(now.tp))]],
+        [percent(rate.specificity), [between(limits.specificity(now.fp))]],
+        [percent(rate.ppv), stated("ppv", "of flagged are positive")],
+        [percent(rate.npv), stated("npv", "of the rest are not")],
+        [Number.isFinite(rate.nnb) ? few(rate.nnb) : "–",
+          stated("number_needed_to_biopsy", "flagged for each found", few)],
+        [percent(rate.flagged), stated("flagged", `at prevalence ${percent(expected)}`)],
       ]);
-      const thousand = 10 ** Math.max(3, 1 - Math.floor(Math.log10(expected)));
-      const [all, found, missed, alarms] =
-        [expected, rate.found, rate.missed, rate.alarms].map((share) => few(thousand * share));
-      sentence.textContent = `Of ${whole(thousand)} images, ${all} are ${word}: `
-        + `${found} of them are flagged, ${missed} missed. ${alarms} other images are flagged too.`;
+      anew.textContent = at?.anew ? anewWords(at.limits) : "";
+      const { thousand, all, found, missed, alarms } = wholeImages(rate, expected);
+      sentence.textContent = `Of ${whole(thousand)} images, ${whole(all)} ${isAre(all)} ${word}: `
+        + `${whole(found)} of them ${isAre(found)} flagged, ${whole(missed)} missed. `
+        + `${whole(alarms)} other ${alarms === 1 ? "image is" : "images are"} flagged too.`;
     },
   };
+}
+
+/** How wide the report's intervals are, which know that these images chose the threshold. */
+function anewWords(limits) {
+  const wide = ["sensitivity", "specificity"].map((name) => `${name} ${between(limits[name].slice(2))}`);
+  return `With the choice of the threshold, which other images would make otherwise: ${wide.join(", ")}.`;
 }
 
 /** A menu that says how scores lie on their axis. */
@@ -113,9 +127,9 @@ function makeAxisMenu(kind, rescale) {
 }
 
 /** Every part of the page, and what makes it show a threshold and a prevalence. */
-function makeParts(model, { counts, groups, pair }, act) {
+function makeParts(model, { counts, limits, groups, pair }, act) {
   const words = model.get("words");
-  const { positive, title, confidence } = words;
+  const { positive, title } = words;
   const word = positive.toLowerCase();
   const n = counts.positives + counts.others;
   const name = pair && pair.name === words.choice.run ? "this run" : words.choice.run;
@@ -124,18 +138,16 @@ function makeParts(model, { counts, groups, pair }, act) {
   const label = "Histogram of scores by class with the threshold";
   const histogram = makeHistogram(counts, positive, label, (value) => act.cut(value));
   const confusion = makeConfusion(positive);
-  const numbers = makeNumbers(counts, word, confidence.z);
+  const numbers = makeNumbers(counts, limits, words.point, word);
   const benefit = words.kind === "probability" ? makeBenefit(counts, act) : makeNoBenefit();
-  const byGroup = groups.length ? makeGroups(groups, confidence, () => act.follow()) : null;
+  const byGroup = groups.length ? makeGroups(groups, words.few, () => act.follow()) : null;
   const twoRuns = pair ? makePair(pair, name, word) : null;
   const errors = makeErrors(words.candidates, act.choose);
   const saving = makeSaving(model, () => choiceOf(words.choice, act.state()));
   histogram.node.firstChild.append(makeAxisMenu(words.scale, act.rescale));
 
   const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
-    + `(${percent(counts.positives / n)}). Wilson ${confidence.said} intervals at this fixed `
-    + "threshold, each image by itself: the report's are wider where these images chose it, and "
-    + "count patients where they are known.";
+    + `(${percent(counts.positives / n)}). At each fixed threshold: ${words.intervals}.`;
   const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
   const panels = [...curves.nodes.map((node) => panel({ node }, "curve-panel")),
     panel(confusion, "confusion-panel"), panel(histogram, "wide histogram-panel"),
@@ -186,6 +198,7 @@ function makeParts(model, { counts, groups, pair }, act) {
 async function render({ model, el }) {
   const [words, data] = [model.get("words"), model.get("data")];
   const counts = await readCounts(data);
+  const limits = makeLimits(await asCounts(data.limits), counts.positives, counts.others);
   const groups = await readGroups(words.groups, data, counts);
   const pair = words.other && await readPair(words.other, data, counts);
   let [cut, expected] = [model.get("threshold"), model.get("prevalence")];
@@ -221,7 +234,7 @@ async function render({ model, el }) {
     },
     choose: (facts) => tell("chosen", facts),
   };
-  const parts = makeParts(model, { counts, groups, pair }, act);
+  const parts = makeParts(model, { counts, limits, groups, pair }, act);
   function hear() {
     const [told, meant] = [model.get("threshold"), model.get("prevalence")];
     if (told === cut && meant === expected) return; // our own words come back

@@ -14,7 +14,7 @@ import pandas as pd
 
 from melnb.evaluation.rows import binary_rows, first_by_score, joined_rows
 from melnb.evaluation.statistics.bootstrap import percentile_interval, quotient, resampled_sums
-from melnb.evaluation.statistics.intervals import NO_ERROR
+from melnb.evaluation.statistics.intervals import NO_ERROR, wilson_interval
 from melnb.evaluation.statistics.proportions import Estimate, design_effect, diagnostic_intervals
 
 # The errors worth looking at, and what was called rightly beside them.
@@ -158,6 +158,44 @@ def measure_rows(
         limits = (low, high) if se > NO_ERROR and values[0] == values[0] else (math.nan,) * 2
         measures[name] = (float(values[0]), limits[0], limits[1])
     return {name: _both_limits(measure) for name, measure in measures.items()}
+
+
+def limits_by_count(
+    clusters: np.ndarray | None, n: int, *, confidence: float = 0.95
+) -> np.ndarray:
+    """Return the limits of the share k / n, when the first k of n rows are flagged, for every k.
+
+    They are those of `proportions.clustered_wilson`, which asks for one k, for all thresholds of a
+    class at once: as a row is flagged, the sums behind the design effect move by what its cluster
+    had flagged before.
+
+    Args:
+        clusters: n whole numbers, of rows from the highest score down; None: each stands alone.
+        n: Number of rows.
+        confidence: Of the intervals.
+
+    Returns:
+        2 x (n + 1), lower and upper limits; NaN when fewer than two clusters hold rows.
+    """
+    k = np.arange(n + 1.0)
+    if clusters is None or not n:
+        return np.stack(wilson_interval(k, n, confidence=confidence))
+    codes = np.unique(clusters, return_inverse=True)[1]
+    sizes = np.bincount(codes).astype(float)
+    order = np.argsort(codes, kind="stable")
+    before = np.empty(n)  # of the row's cluster, flagged before it
+    before[order] = np.arange(n) - np.repeat(np.cumsum(sizes) - sizes, sizes.astype(int))
+    squares, products = (
+        np.concatenate([[0.0], np.cumsum(steps)]) for steps in (2 * before + 1, sizes[codes])
+    )
+    share, alike, number = k / n, (sizes**2).sum() / n, len(sizes)
+    if number < 2:
+        return np.full((2, n + 1), np.nan)
+    spread = squares - 2 * share * products + share**2 * alike * n
+    with np.errstate(divide="ignore", invalid="ignore"):  # at 0 and n rows are taken to be alike
+        effect = np.maximum(1.0, spread * (number / (number - 1)) / (n * share * (1 - share)))
+    effect[[0, n]] = alike
+    return np.stack(wilson_interval(k / effect, n / effect, confidence=confidence))
 
 
 def measure_values(

@@ -173,6 +173,9 @@ def measured_point(
     """
     known = rows if threshold == threshold else rows.head(0)
     truth, flagged = known["truth"].to_numpy(), known["score"].to_numpy() >= threshold
+    n, positives = len(rows), int(rows["truth"].sum())
+    # The data's own, said by its value: what is counted in the rows is not inferred from ratios.
+    prevalence = 0 if n and math.isclose(prevalence, positives / n, rel_tol=1e-9) else prevalence
     how: dict[str, Any] = {"prevalence": prevalence, "confidence": confidence, "beta": beta}
     how |= {"draws": draws, "seed": seed}
     fixed = measure_rows(truth, flagged, clusters=row_clusters(known, cluster), **how)
@@ -187,7 +190,6 @@ def measured_point(
         point |= {name: value, f"{name}_low": low, f"{name}_high": high}
         point |= {f"{name}_fixed_low": fixed[name][1], f"{name}_fixed_high": fixed[name][2]}
     tp, fp, tn, fn = counts_at(known, threshold)
-    n, positives = len(rows), int(rows["truth"].sum())
     point |= {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "n": n, "positives": positives}
     point |= {"left_out": rows.attrs.get("left_out", 0), "beta": beta}
     point |= {"prevalence": prevalence or (positives / n if n else math.nan)}

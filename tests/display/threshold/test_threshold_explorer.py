@@ -120,6 +120,7 @@ def test_a_page_and_a_widget_get_the_same(
     assert set(view.data) == {
         "scores", "true_positives", "false_positives", "group0", "group1", "other_scores",
         "other_true_positives", "other_false_positives", "alone_positives", "alone_others",
+            "limits", "limits0", "limits1",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, matthews_corrcoef
 
 from melnb.evaluation.decisions import flagged as measures
-from melnb.evaluation.statistics.proportions import diagnostic_intervals
+from melnb.evaluation.statistics.proportions import clustered_wilson, diagnostic_intervals
 
 
 def patients(seed: int = 0, n: int = 40, size: int = 8) -> tuple[np.ndarray, ...]:
@@ -69,3 +69,18 @@ def test_any_rows_give_ordered_limits_and_clusters_never_narrow_them(
 def test_a_beta_is_above_zero() -> None:
     with pytest.raises(ValueError, match="beta is 0"):
         measures.measure_rows(np.ones(2, dtype=bool), np.ones(2, dtype=bool), beta=0)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.booleans())
+def test_limits_at_every_count_are_those_of_each_alone(codes: list[int], alone: bool) -> None:
+    n, patients = len(codes), None if alone else np.array(codes)
+    low, high = measures.limits_by_count(patients, n, confidence=0.9)
+    every = np.ones(n, dtype=bool)
+    for k in range(n + 1):
+        wanted = clustered_wilson(np.arange(n) < k, every, patients, confidence=0.9)
+        assert (low[k], high[k]) == pytest.approx(wanted[1:], nan_ok=True, abs=1e-9)
+
+
+def test_no_row_has_no_limits() -> None:
+    assert np.isnan(measures.limits_by_count(None, 0)).all()
+    assert np.isnan(measures.limits_by_count(np.array([], dtype=int), 0)).all()
