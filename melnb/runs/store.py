@@ -68,6 +68,11 @@ def project_root() -> Path:
     return here
 
 
+def notebook_file(stage: str) -> Path:
+    """Return where the project's notebook of a stage lies, whether it does or not."""
+    return project_root() / "notebooks" / f"{stage}.ipynb"
+
+
 def resolve(text: str | Path) -> Path:
     """Expand `~` and `$VARIABLES`; a relative path is relative to the project root.
 

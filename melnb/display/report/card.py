@@ -237,10 +237,15 @@ def _folds(group: Sequence[Mapping[str, Any]]) -> str:
 
 def _results(group: Sequence[Mapping[str, Any]]) -> str:
     names = dict.fromkeys(name for record in group for name in record["results"])
-    told = {
-        name: [_word(r["results"][name]) for r in group if name in r["results"]] for name in names
+    texts = {
+        name: [_word(r["results"][name]) if name in r["results"] else cells.NOTHING for r in group]
+        for name in names
     }
-    return ", ".join(f"{name} {' | '.join(dict.fromkeys(values))}" for name, values in told.items())
+    return ", ".join(
+        # One word where all say the same; else a word for each fold, however often it comes.
+        f"{cells.words(name).lower()} {' | '.join(values if len({*values}) > 1 else values[:1])}"
+        for name, values in texts.items()
+    )
 
 
 def _settings(record: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

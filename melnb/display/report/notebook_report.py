@@ -21,7 +21,9 @@ from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
-from melnb.display.report.report_page import Part, Section, write_figures, write_report
+from melnb.display.report.answer import Answer, answer
+from melnb.display.report.prose import Around, Prose, read_prose
+from melnb.display.report.report_page import Part, Section, holds, write_figures, write_report
 from melnb.display.threshold.panels import CHOICE_FILE, pictures_of
 from melnb.display.threshold.threshold_explorer import (
     NothingToExplore,
@@ -40,11 +42,11 @@ from melnb.evaluation.summaries import (
     run_results,
     unit_of,
 )
-from melnb.evaluation.unjudged import unjudged_results
+from melnb.evaluation.unjudged import unjudged_results, why_unjudged
 from melnb.tables.checks import TEST
-from melnb.tables.schema import write_table
+from melnb.tables.schema import class_names, write_table
 
-Shows = Literal["figure", "table", "both"]
+Shows = Literal["figure", "table", "both", "appendix"]
 
 NUMBERS = {
     "point": "operating_point", "by_fold": "metrics_by_fold", "sets": "prediction_sets",
@@ -60,6 +62,10 @@ _PROBABILITIES = {
     "multiclass_calibration_scores": "Calibration of all classes",
 }  # fmt: skip
 _SEVERAL_FOLDS = ("fold_dispersion", "cross_validated_auc")  # they say nothing of one
+_ALL_CLASSES = (  # they say of two what was said of one
+    "class_scores", "auc_by_class", "confusion_by_class", "multiclass_calibration_scores",
+    "class_gain", "decision_by_class",
+)  # fmt: skip
 _OF_LEADS = (
     "Of a leaderboard's entry only the AUC and the number of images are known. A "
     "lead over it that is smaller than the least lead is within the noise, the more so the less "
@@ -97,12 +103,14 @@ class Shown:
     Attributes:
         section: The heading under which it stands; empty: it is not on the page.
         parts: In reading order.
+        folded: Likewise, in the appendix.
         figure: Written as a file, too.
         always: Whether its section stands where no row has a truth.
     """
 
     section: str
     parts: tuple[Part, ...]
+    folded: tuple[Part, ...] = ()
     figure: go.Figure | None = None
     always: bool = False
 
@@ -127,7 +135,9 @@ class Report:
         judged = out_of_fold(members)
         self.predictions = next(iter(judged.values()))
         self._shared = {"members": judged, "predictions": self.predictions, **shared}
-        self._judged = bool(next(iter(members.values()))["truth"].notna().any())
+        self._everything = next(iter(members.values()))
+        self._judged = bool(self._everything["truth"].notna().any())
+        self._prose: Mapping[str, Around] = {}
         self._numbers: dict[str, Number] = kept.setdefault("numbers", {})
         self._shown: dict[str, Shown] = kept.setdefault("shown", {})
 
@@ -162,14 +172,32 @@ class Report:
 
     @property
     def sections(self) -> list[Section]:
-        """Those of the page, in the order of the cells."""
+        """Those of the page, in the order of the cells; then those of its appendix."""
         titles = dict.fromkeys(shown.section for shown in self._shown.values() if shown.section)
         made = []
-        for title in titles:
-            own = [shown for shown in self._shown.values() if shown.section == title]
-            if self._judged or any(shown.always for shown in own):
-                made.append(Section(title, *_once(part for shown in own for part in shown.parts)))
+        for folded in (False, True):
+            for title in titles:
+                own = {k: shown for k, shown in self._shown.items() if shown.section == title}
+                parts = [
+                    part
+                    for name, shown in own.items()
+                    for part in self._told(name, shown.folded if folded else shown.parts)
+                ]
+                always = self._judged or any(shown.always for shown in own.values())
+                if always and (parts or not folded):
+                    made.append(Section(title, *_once(parts), folded=folded))
         return made
+
+    @property
+    def answer(self) -> Answer:
+        """What stands on top of the page: a sentence, four figures, and what limits them."""
+        return answer(
+            {name: number.value for name, number in self._numbers.items() if not number.lack},
+            self.predictions,
+            positive=self._shared["positive"],
+            confidence=self._shared["confidence"],
+            unjudged=why_unjudged(self._everything),
+        )
 
     def number(
         self,
@@ -205,6 +233,7 @@ class Report:
         name: str = "",
         words: str = "",
         always: bool = False,
+        folded: bool = False,
         **options: Any,
     ) -> Any:
         """Make a number and its picture, keep both, and return what the cell shows.
@@ -213,8 +242,8 @@ class Report:
             function: Of `evaluation`, drawn by the function of its name in `display`, if there is
                 one; or of `display`: a picture, or a table to read, by itself.
             section: Of the page; empty: it stands in the notebook alone.
-            page: What the page has of it; without a picture, the table. The cell shows the picture,
-                and the table where the page has it.
+            page: What the page has of it; without a picture, the table. `appendix`: its table
+                stands there. The cell shows the picture, and the table where the page has it.
             csv: The name of the table's file; empty: it is not written.
             over: Predictions by label, to make one number of each and one picture of all.
             of: The number that a function of `display` draws.
@@ -222,6 +251,7 @@ class Report:
                 kept by it is replaced.
             words: A paragraph above; empty: what every reader of such a number must know.
             always: Keep the section where no row has a truth.
+            folded: All of it stands in the appendix.
             options: Instead of the report's values, for the function and its picture.
 
         Raises:
@@ -229,27 +259,41 @@ class Report:
         """
         kept = name or function.__name__
         drawn, tables, lack = self._seen(function, kept, over, csv, of, options)
-        chosen = {"figure": [drawn], "table": tables, "both": [drawn, *tables]}[page]
+        both = [drawn, *tables]
+        chosen = {"figure": [drawn], "table": tables, "both": both, "appendix": both}[page]
         parts = [part for part in chosen if part is not None] or tables or [lack]
         above = [text for text in [words or self._above(function.__name__)] if text]
+        figure = drawn if isinstance(drawn, go.Figure) else None
+        fitting = self._fitting(function.__name__, parts)
+        below = [p for p in fitting if folded or (page == "appendix" and p is not drawn)]
+        onto = [p for p in fitting if not any(p is other for other in below)]
+        texts = above if onto or not below else []
         self._shown[kept] = Shown(
-            section,
-            (*above, *self._fitting(function.__name__, parts)),
-            drawn if isinstance(drawn, go.Figure) else None,
-            always,
+            section, (*texts, *onto), tuple(below if texts else [*above, *below]), figure, always
         )
         return cells.cell([*above, *([drawn] if page == "table" else []), *parts])
 
-    def include(self, section: str, *parts: Part, always: bool = False) -> Any:
+    def include(
+        self, section: str, *parts: Part, always: bool = False, folded: bool = False
+    ) -> Any:
         """Put text, tables or anything that a page can show under a heading; return it.
 
         Args:
             section: Of the page; what was included in it before is replaced.
             parts: In reading order.
             always: Keep the section where no row has a truth.
+            folded: It stands in the appendix.
         """
-        self._shown[section] = Shown(section, parts, always=always)
+        onto, below = ((), parts) if folded else (parts, ())
+        self._shown[section] = Shown(section, onto, below, always=always)
         return cells.cell(parts)
+
+    def _told(self, name: str, parts: Sequence[Part]) -> list[Part]:
+        """Return parts between the notebook's sentences, if there is more to show than words."""
+        around = self._prose.get(name, Around())
+        if not any(holds(part) and not isinstance(part, str) for part in parts):
+            return list(parts)
+        return [*map(Prose, around.before), *parts, *map(Prose, around.after)]
 
     def explore(self, section: str) -> ThresholdExplorer | NothingToExplore:
         """Return the threshold explorer, or why there is none, and put it under a heading.
@@ -291,7 +335,13 @@ class Report:
             write_class_decision(self["fit_class_decision"], Path(folder) / "class_decision.json")
 
     def write(
-        self, folder: str | Path, *, title: str, subtitle: str = "", page: str = "report.html"
+        self,
+        folder: str | Path,
+        *,
+        title: str,
+        subtitle: str = "",
+        page: str = "report.html",
+        notebook: Path | None = None,
     ) -> Path:
         """Write the page, the figures and the tables; return the page.
 
@@ -300,6 +350,8 @@ class Report:
             title: Of the page.
             subtitle: A line below it.
             page: Its file.
+            notebook: Whose sentences stand around its pictures; then the page begins with the
+                answer. None: neither.
         """
         for number in self._numbers.values():
             if number.csv:
@@ -308,8 +360,14 @@ class Report:
             name: shown.figure for name, shown in self._shown.items() if shown.figure is not None
         }
         write_figures(Path(folder) / "figures", figures)
-        sections = self.sections
-        return write_report(Path(folder) / page, title=title, subtitle=subtitle, sections=sections)
+        self._prose = {} if notebook is None else read_prose(notebook)
+        return write_report(
+            Path(folder) / page,
+            title=title,
+            subtitle=subtitle,
+            sections=self.sections,
+            answer=None if notebook is None else self.answer,
+        )
 
     def write_card(
         self,
@@ -445,9 +503,13 @@ class Report:
         return {"members_table": self.intervals, "lead_needed": _OF_LEADS}.get(name, "")
 
     def _fitting(self, name: str, parts: Sequence[Part]) -> Sequence[Part]:
-        """Return the parts for the page; none of what holds folds against each other if one is."""
+        """Return the parts for the page: none of several folds where there is one, nor of all
+        classes where there are two, of which one says all.
+        """
         rows = self.predictions[self.predictions["fold"] != TEST]
-        return () if name in _SEVERAL_FOLDS and rows["fold"].nunique() < 2 else parts
+        if name in _SEVERAL_FOLDS and rows["fold"].nunique() < 2:
+            return ()
+        return () if name in _ALL_CLASSES and len(class_names(self.predictions)) < 3 else parts
 
 
 def _check_options(options: Mapping[str, Any], *functions: Callable[..., Any] | None) -> None:

@@ -14,13 +14,23 @@ function besides(node, layout) {
   if (node.clientWidth >= 560 || layout.legend?.x !== undefined) return layout;
   return { ...layout, legend: { ...layout.legend, orientation: "h", x: 0, y: -0.25, yanchor: "top" } };
 }
-for (const { node, data: traces, layout } of figures) {
+function draw({ node, data: traces, layout }) {
   const template = templates[isDark() ? "dark" : "light"];
   Plotly.newPlot(node, traces, { ...besides(node, layout), template }, config);
 }
+// What lies folded has no width to draw in: it waits until it is opened.
+const isFolded = (node) => Boolean(node.closest("details:not([open])"));
+for (const figure of figures) if (!isFolded(figure.node)) draw(figure);
+for (const details of document.querySelectorAll("details")) {
+  details.addEventListener("toggle", () => {
+    for (const figure of figures) if (details.open && details.contains(figure.node)) draw(figure);
+  }, { once: true });
+}
 
-function paint(name) {
-  for (const { node } of figures) Plotly.relayout(node, { template: templates[name] });
+function paint(name, more = {}) {
+  for (const { node } of figures) {
+    if (!isFolded(node)) Plotly.relayout(node, { template: templates[name], ...more });
+  }
 }
 const button = document.getElementById("theme");
 function settle() {
@@ -34,8 +44,13 @@ button.addEventListener("click", () => {
   settle();
 });
 night.addEventListener("change", settle);
-addEventListener("beforeprint", () => paint("light"));
-addEventListener("afterprint", settle);
+// Plotly's drawings do not follow the paper: they are drawn as wide as it is.
+const PAPER = 690;
+addEventListener("beforeprint", () => paint("light", { autosize: false, width: PAPER }));
+addEventListener("afterprint", () => {
+  settle();
+  for (const { node } of figures) if (!isFolded(node)) Plotly.relayout(node, { autosize: true, width: null });
+});
 
 /** What a widget's module asks of its model, without a kernel behind it. */
 function makeModel({ values, data: codes }) {
@@ -61,9 +76,12 @@ function widgetOf(name) {
   const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
   return import(address).then((module) => module.default);
 }
+let home = document.getElementById("answer");
 for (const script of document.querySelectorAll("script[data-explorer]")) {
   const widget = await (widgets[script.dataset.module] ??= widgetOf(script.dataset.module));
   const el = document.getElementById(script.dataset.explorer);
-  await widget.render({ model: makeModel(data(script)), el });
+  const answer = script.dataset.module === "explorer-module" ? home : null;
+  home = answer ? null : home; // the first explorer alone moves it
+  await widget.render({ model: makeModel(data(script)), el, answer });
 }
 root.dataset.ready = "yes";

@@ -25,6 +25,8 @@ from melnb.display import cells, theme
 from melnb.display.gallery import Gallery
 from melnb.display.masks import mask_explorer as masks
 from melnb.display.masks.mask_explorer import MaskExplorer
+from melnb.display.report.answer import Answer
+from melnb.display.report.prose import Prose
 from melnb.display.theme import CONFIG
 from melnb.display.threshold import threshold_explorer
 from melnb.display.threshold.threshold_explorer import ThresholdExplorer
@@ -58,14 +60,20 @@ class Section:
         title: Its heading.
         parts: In reading order: text (a paragraph), figures, tables, galleries, explorers of
             thresholds or masks, or a mapping of facts.
+        folded: Whether it stands in the appendix, which is opened by hand.
     """
 
-    def __init__(self, title: str, *parts: Part) -> None:
-        self.title, self.parts = title, parts
+    def __init__(self, title: str, *parts: Part, folded: bool = False) -> None:
+        self.title, self.parts, self.folded = title, parts, folded
 
 
 def write_report(
-    path: str | Path, *, title: str, sections: Sequence[Section], subtitle: str = ""
+    path: str | Path,
+    *,
+    title: str,
+    sections: Sequence[Section],
+    subtitle: str = "",
+    answer: Answer | None = None,
 ) -> Path:
     """Write the report, whole or not at all, and end it with its intended use.
 
@@ -75,6 +83,7 @@ def write_report(
         sections: In reading order. Empty texts, tables without rows and figures without data are
             left out, and so is a section that holds nothing else.
         subtitle: A line below the title: which run, which images.
+        answer: What stands above all sections, beside the threshold explorer that moves it.
 
     Returns:
         The path.
@@ -84,17 +93,29 @@ def write_report(
     """
     use = Section("Intended use: research, not a medical device", *INTENDED_USE)
     numbers = count(1)
-    shown = [
-        (section.title, [_shown(part, next(numbers)) for part in section.parts if _holds(part)])
-        for section in [*sections, use]
-    ]
-    shown = [(title, parts) for title, parts in shown if parts]  # nothing compared, no heading
+    evidence, appendix = (
+        [
+            (section.title, [_shown(part, next(numbers)) for part in section.parts if holds(part)])
+            for section in own
+            if any(holds(part) for part in section.parts)  # nothing compared, no heading
+        ]
+        for own in (
+            [*(s for s in sections if not s.folded), use],
+            [s for s in sections if s.folded],
+        )
+    )
+    if answer is not None:  # the explorer moves it: it comes first
+        evidence.sort(key=lambda pair: not any(p["kind"] == "explorer" for p in pair[1]))
+    shown = [*evidence, *appendix]
     kinds = {part["kind"] for _, parts in shown for part in parts}
     asked = {part["module"] for _, parts in shown for part in parts if "module" in part}
     page = _template("page.html.jinja").render(
         title=title,
         subtitle=subtitle,
-        sections=shown,
+        sections=evidence,
+        appendix=appendix,
+        answer=answer,
+        explored="explorer-module" in asked,
         version=melnb.__version__,
         date=datetime.now(UTC).strftime("%d %B %Y"),
         light=Markup(theme.css_variables(theme.LIGHT)),
@@ -138,7 +159,8 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
     return [folder / f"{name}.html" for name in figures]
 
 
-def _holds(part: Part) -> bool:
+def holds(part: Part) -> bool:
+    """Return whether a part shows anything: a text, rows, marks of known values."""
     if isinstance(part, str):
         return bool(part)
     if isinstance(part, pd.DataFrame):
@@ -166,7 +188,7 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
     """Return what the template needs to show a part."""
     identity = {"id": f"part-{number}"}
     if isinstance(part, str):
-        return {"kind": "text", "text": part}
+        return {"kind": "text", "text": part.html() if isinstance(part, Prose) else part}
     if isinstance(part, go.Figure):
         return identity | _figure(part)
     if isinstance(part, pd.DataFrame):

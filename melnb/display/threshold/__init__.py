@@ -9,5 +9,5 @@ page comes from a lookup by the threshold's rank, never from a pass over the row
                         few bytes a row; the chosen point as a file
 
 The page's module is made of packed.js, counts.js (numbers), drawings.js, panels.js, benefit.js,
-groups.js, pair.js, errors.js, saving.js (parts) and view.js (which joins them).
+groups.js, pair.js, errors.js, saving.js, answer.js (parts) and view.js (which joins them).
 """

@@ -43,7 +43,7 @@ from melnb.tables import checks, diagnoses
 # Parts of one ECMAScript module, in the order in which they build on each other.
 _PARTS = (
     "packed.js", "counts.js", "drawings.js", "panels.js", "benefit.js",
-    "groups.js", "pair.js", "errors.js", "saving.js", "view.js",
+    "groups.js", "pair.js", "errors.js", "saving.js", "answer.js", "view.js",
 )  # fmt: skip
 _HERE = Path(__file__).parent
 MODULE = "\n".join((_HERE / part).read_text(encoding="utf-8") for part in _PARTS)

@@ -76,15 +76,12 @@ function makeCurves(counts, pair, act) {
 }
 
 /** Rates with their intervals, and the same in a sentence of whole images. */
-function makeNumbers(counts, limits, point, word) {
+function makeNumbers(limits, own, word) {
   const facts = makeFacts("At this fixed threshold",
     ["Sensitivity", "Specificity", "PPV", "NPV", "Needed to biopsy", "Flagged"]);
   const sentence = html("p", { class: "sentence" });
   const anew = html("p", { class: "sentence anew" });
   facts.node.append(sentence, anew);
-  /** The limits of the report's own point, if it is the one that is shown. */
-  const own = ({ cut, expected }) => (point && expected === point.prevalence
-    && counts.rank(cut) === counts.rank(point.threshold) ? point : null);
   return {
     node: facts.node,
     sentence,
@@ -126,8 +123,11 @@ function makeAxisMenu(kind, rescale) {
   return html("label", {}, "axis ", menu);
 }
 
-/** Every part of the page, and what makes it show a threshold and a prevalence. */
-function makeParts(model, { counts, limits, groups, pair }, act) {
+/**
+ * Every part of the page, and what makes it show a threshold and a prevalence. Where the page has
+ * an answer on top, the ROC curve stands there.
+ */
+function makeParts(model, { counts, limits, groups, pair }, act, home) {
   const words = model.get("words");
   const { positive, title } = words;
   const word = positive.toLowerCase();
@@ -138,7 +138,10 @@ function makeParts(model, { counts, limits, groups, pair }, act) {
   const label = "Histogram of scores by class with the threshold";
   const histogram = makeHistogram(counts, positive, label, (value) => act.cut(value));
   const confusion = makeConfusion(positive);
-  const numbers = makeNumbers(counts, limits, words.point, word);
+  /** The report's own point with its limits, if it is the one that is shown. */
+  const own = ({ cut, expected }) => (words.point && expected === words.point.prevalence
+    && counts.rank(cut) === counts.rank(words.point.threshold) ? words.point : null);
+  const numbers = makeNumbers(limits, own, word);
   const benefit = words.kind === "probability" ? makeBenefit(counts, act) : makeNoBenefit();
   const byGroup = groups.length ? makeGroups(groups, words.few, () => act.follow()) : null;
   const twoRuns = pair ? makePair(pair, name, word) : null;
@@ -149,13 +152,17 @@ function makeParts(model, { counts, limits, groups, pair }, act) {
   const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
     + `(${percent(counts.positives / n)}). At each fixed threshold: ${words.intervals}.`;
   const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
-  const panels = [...curves.nodes.map((node) => panel({ node }, "curve-panel")),
+  const [roc, precision] = curves.nodes;
+  const facts = { counts, limits, point: words.point, word, own };
+  const answer = home && makeAnswer(home, facts, act, roc);
+  const drawn = answer ? [precision] : [roc, precision];
+  const panels = [...drawn.map((node) => panel({ node }, "curve-panel")),
     panel(confusion, "confusion-panel"), panel(histogram, "wide histogram-panel"),
     panel(numbers, "numbers-panel"), panel(benefit, "benefit-panel"),
     panel(byGroup, "wide groups-panel"), panel(twoRuns, "runs"),
     panel(errors, "errors-panel")].filter(Boolean);
   const kinds = ["melnb-threshold", ...(groups.length ? ["with-groups"] : []),
-    ...(pair ? ["with-runs"] : [])];
+    ...(pair ? ["with-runs"] : []), ...(answer ? ["below-answer"] : [])];
   const spoken = html("p", { class: "unseen", role: "status" });
   const root = html("section", { class: kinds.join(" "), "aria-label": title },
     html("header", {}, html("h3", {}, title), html("p", {}, about), saving.node),
@@ -176,6 +183,7 @@ function makeParts(model, { counts, limits, groups, pair }, act) {
     show(state, hand) {
       const { cut, expected, now, rate } = state;
       controls.show(state, hand);
+      answer?.show(state, hand);
       curves.mark(rate);
       histogram.mark(cut, now);
       confusion.show(now);
@@ -195,7 +203,7 @@ function makeParts(model, { counts, limits, groups, pair }, act) {
   };
 }
 
-async function render({ model, el }) {
+async function render({ model, el, answer }) {
   const [words, data] = [model.get("words"), model.get("data")];
   const counts = await readCounts(data);
   const limits = makeLimits(await asCounts(data.limits), counts.positives, counts.others);
@@ -234,7 +242,7 @@ async function render({ model, el }) {
     },
     choose: (facts) => tell("chosen", facts),
   };
-  const parts = makeParts(model, { counts, limits, groups, pair }, act);
+  const parts = makeParts(model, { counts, limits, groups, pair }, act, answer);
   function hear() {
     const [told, meant] = [model.get("threshold"), model.get("prevalence")];
     if (told === cut && meant === expected) return; // our own words come back
