@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ _WORDS = {
     "npv": "NPV", "p": "p", "ppv": "PPV", "sd": "SD", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
     "fixed": "At this fixed threshold", "holm": "(Holm)",
 }  # fmt: skip
+_IDS = re.compile(r"(\b(?:by|one|a|each)\s)?\b(patient|lesion|image)_id\b")
+_ROWS = re.compile(r"\b([\d,]+)((?:\s[^\s,;:()]+)*?) row\(s\)")
+_NAMES = ("column", "feature", "measure", "metric")  # columns whose cells are names of columns
+_PROSE = ("method", "note", "meaning")  # and whose cells are words about rows
 _SHORT = 12  # letters that every row may repeat
 _WIDE = 8  # columns of a single row above which it reads better downwards
 
@@ -49,6 +54,10 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
             continue
         written = _threshold if column == "threshold" else number
         cells[column] = [written(value) for value in shown[column]]
+        if column in _PROSE:
+            cells[column] = [plain(text) for text in cells[column]]
+        elif column in _NAMES:
+            cells[column] = [text.replace("_", " ") for text in cells[column]]
         if column in limits:
             low, high = (shown[name] for name in limits[column])
             cells[column] = [
@@ -77,10 +86,20 @@ def number(value: Any) -> str:
     return NOTHING if value is None or value is pd.NA or value is pd.NaT else str(value)
 
 
+def plain(text: str) -> str:
+    """Return a remark as people say it: `bootstrap of patient_id`, `3 row(s)`."""
+    text = _IDS.sub(lambda m: f"{m[1]}{m[2]}" if m[1] else f"{m[2]}s", text)
+    return _ROWS.sub(lambda m: f"{m[1]}{m[2]} row{'' if m[1] == '1' else 's'}", text)
+
+
 def words(column: str) -> str:
     """Return a column's name as a heading: `number_needed_to_biopsy`, `auc_first`, `tp`."""
     if not column.replace("_", "").isalnum() or not column.islower():
         return column  # a heading already, or a name
+    if column in ("image_id", "lesion_id", "patient_id"):
+        return column.removesuffix("_id").capitalize()
+    if column.startswith("p_") and column != "p_holm":
+        return f"Score of {column.removeprefix('p_').replace('_', ' ')}"
     parts = [_WORDS.get(part, part) for part in column.split("_")]
     text = " ".join(parts).strip()
     return text if parts[0] in _WORDS.values() else text[:1].upper() + text[1:]

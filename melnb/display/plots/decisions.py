@@ -99,20 +99,17 @@ def net_benefit_table(
 
 
 def standardised_net_benefit(
-    table: pd.DataFrame, *, threshold: float | None = None, title: str = "Standardised net benefit"
+    table: pd.DataFrame, *, title: str = "Standardised net benefit"
 ) -> go.Figure:
     """Draw the same divided by the prevalence: 1 is the worth of perfect predictions.
 
     Args:
         table: `net_benefit.net_benefit_table`.
-        threshold: Marked when given.
         title: Of the figure.
     """
     ends = {f"net_benefit{end}": table[f"standardised{end}"] for end in ("", "_low", "_high")}
     everyone = table["biopsy_all"] / table["prevalence"]
-    figure = net_benefit_table(
-        table.assign(**ends, biopsy_all=everyone), threshold=threshold, title=title
-    )
+    figure = net_benefit_table(table.assign(**ends, biopsy_all=everyone), title=title)
     return figure.update_yaxes(title_text="Net benefit (share of the greatest)")
 
 

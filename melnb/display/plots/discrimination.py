@@ -59,7 +59,8 @@ def precision_recall_curve(
     if point is not None:
         marks.add_point(figure, *on_precision_recall(point, marks.first_table(tables)), point)
     curve = marks.first_table(tables)
-    if (curve.loc[curve["recall"] >= 0.5, "precision"] > 0.5).any():  # it runs where words stand
+    inside = figure.layout.legend.orientation != "h"
+    if inside and (curve.loc[curve["recall"] >= 0.5, "precision"] > 0.5).any():  # where words stand
         figure.update_layout(legend={"x": 0.02, "xanchor": "left", "y": 0.02, "yanchor": "bottom"})
     return figure
 

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from melnb.display import theme
+from melnb.display import cells, theme
 from melnb.display.plots import marks
 from melnb.evaluation.patient_context import RANDOM, STRATEGIES, WITHIN
 from melnb.evaluation.subgroups.subgroup_metrics import ALL
@@ -51,6 +51,7 @@ def subgroup_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
     if chosen.empty:
         raise ValueError(f"metric is {metric!r}: use one of {sorted(table['metric'].unique())}")
     pooled, levels = chosen[chosen["column"] == ALL], chosen[chosen["column"] != ALL]
+    levels = levels[~levels["column"].isin(_saying_truth(levels))].reset_index(drop=True)
     places, labels = _places(levels)
     words = title or f"{_name(metric)} by subgroup"
     height = 150 + _ROW * max(len(labels), 2)
@@ -70,6 +71,15 @@ def subgroup_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
     _add_reasons(figure, levels[levels["value"].isna()], places[levels["value"].isna()], low)
     figure.update_xaxes(range=[low, high])
     return _on_rows(figure, labels)
+
+
+def _saying_truth(levels: pd.DataFrame) -> list[str]:
+    """Return the columns that say the truth, as a diagnosis does: all of a level, or none, is
+    positive, so that its sensitivity and specificity are those of all images over again.
+    """
+    whole = (levels["positives"] == 0) | (levels["positives"] == levels["n"])
+    mixed = {*levels.loc[~whole, "column"]}
+    return [c for c in dict.fromkeys(levels["column"]) if c not in mixed]
 
 
 def gap_tests(table: pd.DataFrame, *, title: str = "Largest gaps between levels") -> go.Figure:
@@ -215,7 +225,7 @@ def _add_reasons(figure: go.Figure, rows: pd.DataFrame, places: np.ndarray, x: f
             x=[x] * len(rows),
             y=places,
             mode="text",
-            text=" " + rows["note"],
+            text=" " + rows["note"].map(cells.plain),
             textposition="middle right",
             textfont={"size": 11, "color": theme.INK_ON_ANY},
             hoverinfo="skip",

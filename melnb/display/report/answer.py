@@ -255,7 +255,8 @@ def _limits(
     numbers: Mapping[str, pd.DataFrame], known: pd.DataFrame, point: pd.Series, names: Names,
     confidence: float, unjudged: str,
 ) -> Iterator[str]:  # fmt: skip
-    how = of_intervals(cluster_column(known), confidence, unit_of(known))
+    cluster = cluster_column(known)
+    how = of_intervals(cluster, confidence, unit_of(known))
     yield f"How sure: {how}." + _few(numbers["metrics_by_fold"])
     folds = known.loc[known["fold"] != TEST, "fold"].nunique()
     if folds < 2 and str(point["rows"]) == OUT_OF_FOLD:
@@ -264,7 +265,7 @@ def _limits(
     if str(point["rows"]) == OUT_OF_FOLD:
         yield _tested(numbers.get("locked_test_points"))
     yield from _elsewhere(point, names)
-    yield from _groups(numbers.get("subgroup_metrics"), numbers.get("gap_tests"), names)
+    yield from _groups(numbers.get("subgroup_metrics"), numbers.get("gap_tests"), names, cluster)
     yield from filter(None, (unjudged, _RESEARCH))
 
 
@@ -316,7 +317,7 @@ def _elsewhere(point: pd.Series, names: Names) -> Iterator[str]:
 
 
 def _groups(
-    groups: pd.DataFrame | None, gaps: pd.DataFrame | None, names: Names
+    groups: pd.DataFrame | None, gaps: pd.DataFrame | None, names: Names, cluster: str
 ) -> Iterator[str]:
     """Yield in whom it is worse, and of whom nothing can be said."""
     if gaps is not None and {"p_holm", "metric"} <= {*gaps}:
@@ -331,8 +332,8 @@ def _groups(
         if len(tested) and shown.empty:
             least = tested["detectable"].max()
             yield (
-                f"For whom not: between groups no gap in what is found was shown, and one of "
-                f"{whole_percent(least)} points could have been missed."
+                "For whom not: between groups no gap in what is found was shown, but one of up to "
+                f"{whole_percent(least)} points could have gone unseen."
             )
     if groups is None or "level" not in groups:
         return
@@ -343,7 +344,8 @@ def _groups(
         named = [_level(row["column"], row["level"]) for row in few.to_dict("records")]
         more = len(named) - _SHOWN
         rest = f" and {more} more" if more > 0 else ""
-        yield f"Too few {names.many} to say anything of {', '.join(named[:_SHOWN])}{rest}."
+        whom = f"{names.many} or patients" if cluster else names.many
+        yield f"Too few {whom} to say anything of {', '.join(named[:_SHOWN])}{rest}."
 
 
 def _level(column: Any, level: Any) -> str:

@@ -23,7 +23,15 @@ from melnb.display.report import answers, card
 from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
 from melnb.display.report.answer import Answer, answer
 from melnb.display.report.prose import Around, Prose, read_prose
-from melnb.display.report.report_page import Part, Section, holds, write_figures, write_report
+from melnb.display.report.report_page import (
+    Block,
+    Part,
+    Section,
+    holds,
+    is_narrow,
+    write_figures,
+    write_report,
+)
 from melnb.display.threshold.panels import CHOICE_FILE, pictures_of
 from melnb.display.threshold.threshold_explorer import (
     NothingToExplore,
@@ -46,7 +54,7 @@ from melnb.evaluation.unjudged import unjudged_results, why_unjudged
 from melnb.tables.checks import TEST
 from melnb.tables.schema import class_names, write_table
 
-Shows = Literal["figure", "table", "both", "appendix"]
+Shows = Literal["", "figure", "table", "both", "appendix"]
 
 NUMBERS = {
     "point": "operating_point", "by_fold": "metrics_by_fold", "sets": "prediction_sets",
@@ -61,6 +69,7 @@ _PROBABILITIES = {
     "calibration_indices": "A calibration curve",
     "multiclass_calibration_scores": "Calibration of all classes",
 }  # fmt: skip
+_UNJUDGED = ("unjudged_facts", "unjudged_scores", "unjudged_context")  # where others are judged
 _SEVERAL_FOLDS = ("fold_dispersion", "cross_validated_auc")  # they say nothing of one
 _ALL_CLASSES = (  # they say of two what was said of one
     "class_scores", "auc_by_class", "confusion_by_class", "multiclass_calibration_scores",
@@ -127,6 +136,9 @@ class Report:
             `predictions` (the first member's), of their out-of-fold rows; `cluster`, the column
             whose images err together; `threshold`, of the operating point once it is known; and
             `NUMBERS`.
+
+    Attributes:
+        judged: Whether any row has a truth.
     """
 
     def __init__(
@@ -136,7 +148,7 @@ class Report:
         self.predictions = next(iter(judged.values()))
         self._shared = {"members": judged, "predictions": self.predictions, **shared}
         self._everything = next(iter(members.values()))
-        self._judged = bool(self._everything["truth"].notna().any())
+        self.judged = bool(self._everything["truth"].notna().any())
         self._prose: Mapping[str, Around] = {}
         self._numbers: dict[str, Number] = kept.setdefault("numbers", {})
         self._shown: dict[str, Shown] = kept.setdefault("shown", {})
@@ -173,7 +185,11 @@ class Report:
     @property
     def sections(self) -> list[Section]:
         """Those of the page, in the order of the cells; then those of its appendix."""
-        titles = dict.fromkeys(shown.section for shown in self._shown.values() if shown.section)
+        titles = dict.fromkeys(
+            shown.section
+            for shown in sorted(self._shown.values(), key=lambda shown: self.judged and shown.always)
+            if shown.section
+        )
         made = []
         for folded in (False, True):
             for title in titles:
@@ -183,7 +199,7 @@ class Report:
                     for name, shown in own.items()
                     for part in self._told(name, shown.folded if folded else shown.parts)
                 ]
-                always = self._judged or any(shown.always for shown in own.values())
+                always = self.judged or any(shown.always for shown in own.values())
                 if always and (parts or not folded):
                     made.append(Section(title, *_once(parts), folded=folded))
         return made
@@ -226,7 +242,7 @@ class Report:
         function: Callable[..., Any],
         section: str = "",
         *,
-        page: Shows = "figure",
+        page: Shows = "",
         csv: str = "",
         over: Mapping[str, pd.DataFrame] | None = None,
         of: str = "",
@@ -242,8 +258,10 @@ class Report:
             function: Of `evaluation`, drawn by the function of its name in `display`, if there is
                 one; or of `display`: a picture, or a table to read, by itself.
             section: Of the page; empty: it stands in the notebook alone.
-            page: What the page has of it; without a picture, the table. `appendix`: its table
-                stands there. The cell shows the picture, and the table where the page has it.
+            page: What the page has of it, `figure`, `table` or `both`; without a picture, the
+                table. `appendix`: both, the table there. Empty: the figure, and both where all
+                stands in the appendix. The cell shows the picture, and the table where the page
+                has it.
             csv: The name of the table's file; empty: it is not written.
             over: Predictions by label, to make one number of each and one picture of all.
             of: The number that a function of `display` draws.
@@ -259,8 +277,9 @@ class Report:
         """
         kept = name or function.__name__
         drawn, tables, lack = self._seen(function, kept, over, csv, of, options)
-        both = [drawn, *tables]
-        chosen = {"figure": [drawn], "table": tables, "both": both, "appendix": both}[page]
+        folded = folded or (self.judged and function.__name__ in _UNJUDGED)
+        page = page or ("both" if folded else "figure")
+        chosen = {"figure": [drawn], "table": tables}.get(page, [drawn, *tables])
         parts = [part for part in chosen if part is not None] or tables or [lack]
         above = [text for text in [words or self._above(function.__name__)] if text]
         figure = drawn if isinstance(drawn, go.Figure) else None
@@ -293,7 +312,8 @@ class Report:
         around = self._prose.get(name, Around())
         if not any(holds(part) and not isinstance(part, str) for part in parts):
             return list(parts)
-        return [*map(Prose, around.before), *parts, *map(Prose, around.after)]
+        whole = (*map(Prose, around.before), *parts, *map(Prose, around.after))
+        return [Block(whole)] if len(parts) == 1 and is_narrow(parts[0]) else list(whole)
 
     def explore(self, section: str) -> ThresholdExplorer | NothingToExplore:
         """Return the threshold explorer, or why there is none, and put it under a heading.

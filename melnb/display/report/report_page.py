@@ -7,7 +7,7 @@ explorers work by the same modules as in JupyterLab. The page forbids itself eve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -33,7 +33,9 @@ from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 from melnb.tables.files import replacing
 
 Explorer: TypeAlias = ThresholdExplorer | MaskExplorer
-Part: TypeAlias = str | go.Figure | pd.DataFrame | Gallery | Explorer | Mapping[str, Any]
+Part: TypeAlias = (
+    "str | go.Figure | pd.DataFrame | Gallery | Explorer | Block | Mapping[str, Any]"
+)
 
 LIBRARY = "plotly.min.js"  # beside the figures
 MOST_ROWS = 200  # of a table in the page
@@ -51,6 +53,12 @@ INTENDED_USE = (
     "prevalence that stands beside them. Before any use with patients, a model must be tried "
     "prospectively where it would be used, and by those who would use it.",
 )
+
+
+class Block(tuple["Part", ...]):
+    """Parts that stay together, as a narrow figure and its sentences beside another."""
+
+    __slots__ = ()
 
 
 class Section:
@@ -107,8 +115,9 @@ def write_report(
     if answer is not None:  # the explorer moves it: it comes first
         evidence.sort(key=lambda pair: not any(p["kind"] == "explorer" for p in pair[1]))
     shown = [*evidence, *appendix]
-    kinds = {part["kind"] for _, parts in shown for part in parts}
-    asked = {part["module"] for _, parts in shown for part in parts if "module" in part}
+    every = [part for _, parts in shown for part in _flat_parts(parts)]
+    kinds = {part["kind"] for part in every}
+    asked = {part["module"] for part in every if "module" in part}
     page = _template("page.html.jinja").render(
         title=title,
         subtitle=subtitle,
@@ -163,6 +172,8 @@ def holds(part: Part) -> bool:
     """Return whether a part shows anything: a text, rows, marks of known values."""
     if isinstance(part, str):
         return bool(part)
+    if isinstance(part, Block):
+        return any(map(holds, part))
     if isinstance(part, pd.DataFrame):
         return not part.empty
     if isinstance(part, go.Figure):
@@ -184,9 +195,22 @@ def _known(values: Any) -> np.ndarray:
     return np.asarray(pd.notna(np.asarray(values, dtype=object).ravel()), dtype=bool)
 
 
-def _shown(part: Part, number: int) -> dict[str, Any]:
+def _flat_parts(parts: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        yield from _flat_parts(part["parts"]) if part["kind"] == "block" else [part]
+
+
+def is_narrow(part: Part) -> bool:
+    """Return whether a part is a figure that leaves room for another beside it."""
+    return isinstance(part, go.Figure) and (part.layout.width or 10**6) <= _NARROW
+
+
+def _shown(part: Part, number: int | str) -> dict[str, Any]:
     """Return what the template needs to show a part."""
     identity = {"id": f"part-{number}"}
+    if isinstance(part, Block):
+        parts = [_shown(own, f"{number}-{k}") for k, own in enumerate(part) if holds(own)]
+        return {"kind": "block", "parts": parts}
     if isinstance(part, str):
         return {"kind": "text", "text": part.html() if isinstance(part, Prose) else part}
     if isinstance(part, go.Figure):
@@ -194,7 +218,7 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
     if isinstance(part, pd.DataFrame):
         said = cells.shared_words(part)
         texts = cells.tidy(part.head(MOST_ROWS).drop(columns=list(said)))
-        notes = [f"{cells.words(column)}: {text}." for column, text in said.items()]
+        notes = [f"{cells.words(column)}: {cells.plain(text)}." for column, text in said.items()]
         return _table(texts, more=max(0, len(part) - MOST_ROWS), notes=notes)
     if isinstance(part, Gallery):
         return {"kind": "gallery", "html": Markup(part.html())}
@@ -225,7 +249,7 @@ def _table(texts: pd.DataFrame, *, more: int = 0, notes: Sequence[str] = ()) -> 
 
 def _figure(figure: go.Figure) -> dict[str, Any]:
     drawn = go.Figure(figure)  # a copy: the notebook's own figure keeps its look
-    narrow = (drawn.layout.width or 10**6) <= _NARROW
+    narrow = is_narrow(drawn)
     title = drawn.layout.title.text or "figure"
     height = drawn.layout.height or theme.HEIGHT
     drawn.update_layout(template=None, width=None)  # the page's theme and width take their place

@@ -98,7 +98,7 @@ function makeAnswer(home, { counts, limits, point, word, own }, act, roc) {
       put("cost", needed(rate.nnb), at ? ends(at.limits.number_needed_to_biopsy, needed)
         : `at prevalence ${percent(expected)}`);
       dots.show(rate, expected);
-      mover.show(state, counts.written(cut), Boolean(at), hand);
+      mover.show(state, short(cut), Boolean(at), hand);
     },
   };
 }

@@ -36,7 +36,7 @@ def test_a_decision_curve_has_a_band_and_both_defaults(predictions: pd.DataFrame
 
 def test_the_standardised_curve_is_the_same_over_the_prevalence(predictions: pd.DataFrame) -> None:
     table = net_benefit_table(predictions, positive="melanoma", draws=50)
-    figure = decisions.standardised_net_benefit(table, threshold=0.1)
+    figure = decisions.standardised_net_benefit(table)
     named = {trace.name: trace for trace in figure.data if trace.showlegend is not False}
     assert list(named["model"].y) == table["standardised"].tolist()
     assert list(figure.data[0].y) == table["standardised_high"].tolist()
