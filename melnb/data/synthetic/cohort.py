@@ -15,7 +15,7 @@ from melnb.data.synthetic.patients import make_cohort
 from melnb.tables import schema
 from melnb.tables.files import naming, old_folder, replace_folder
 
-_DRAWING = 1  # raise it when the same settings give other pictures: old sets are then made again
+_DRAWING = 2  # raise it when the same settings give another set: old ones are then made again
 _SETTINGS = "synthetic.json"
 
 
@@ -83,7 +83,7 @@ def make_dataset(
 
 
 def read_dataset_images(folder: str | Path) -> pd.DataFrame:
-    """Read a synthetic data set as an images table; test rows have no diagnosis and no target.
+    """Read a synthetic data set as an images table; half of the test rows have no diagnosis.
 
     Raises:
         FileNotFoundError: The folder holds no data set.

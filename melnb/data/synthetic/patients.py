@@ -43,7 +43,7 @@ def make_cohort(
         seed: Of every random choice. One seed with other switches gives the same people,
             lesions and views.
         positives: Share of images that show a melanoma.
-        test: Share of patients whose diagnosis is withheld.
+        test: Share of patients set aside; the diagnosis of every other one is withheld.
         leak: Share of lesions with several images whose later images go under a new patient and
             a new lesion: near-duplicates that no id gives away.
         shortcut: 0: a ruler tells nothing; 1: it lies beside every melanoma and nowhere else.
@@ -179,15 +179,18 @@ def _numbered(rng: np.random.Generator, groups: pd.Series, prefix: str) -> list[
 
 
 def _add_split(rng: np.random.Generator, table: pd.DataFrame, test: float) -> None:
-    """Withhold a share of patients that is like the rest in melanomas and in images."""
+    """Set a share of patients aside that is like the rest in melanomas and in images.
+
+    Every other one's diagnosis is published, to judge by once; the others' are withheld.
+    """
     melanoma = table["true_diagnosis"] == "melanoma"
     patients = melanoma.groupby(table["patient_id"]).agg(["sum", "size"])
     patients["chance"] = rng.random(len(patients))
     patients = patients.sort_values(["sum", "size", "chance"])
     steps = np.floor(np.arange(len(patients) + 1) * test + rng.random())
     chosen = patients.index[np.diff(steps) > 0]
-    withheld = table["patient_id"].isin(chosen)
-    table["split"] = np.where(withheld, "test", "train")
+    test_rows, withheld = (table["patient_id"].isin(own) for own in (chosen, chosen[1::2]))
+    table["split"] = np.where(test_rows, "test", "train")
     table["diagnosis"] = table["true_diagnosis"].where(~withheld, np.nan)
 
 

@@ -185,10 +185,10 @@ class Report:
     @property
     def sections(self) -> list[Section]:
         """Those of the page, in the order of the cells; then those of its appendix."""
-        titles = dict.fromkeys(
-            shown.section
-            for shown in sorted(self._shown.values(), key=lambda shown: self.judged and shown.always)
-            if shown.section
+        always = {shown.section for shown in self._shown.values() if shown.always and self.judged}
+        titles = sorted(
+            dict.fromkeys(shown.section for shown in self._shown.values() if shown.section),
+            key=always.__contains__,  # what is there whether judged or not is read last
         )
         made = []
         for folded in (False, True):
@@ -199,8 +199,8 @@ class Report:
                     for name, shown in own.items()
                     for part in self._told(name, shown.folded if folded else shown.parts)
                 ]
-                always = self.judged or any(shown.always for shown in own.values())
-                if always and (parts or not folded):
+                stays = self.judged or any(shown.always for shown in own.values())
+                if stays and (parts or not folded):
                     made.append(Section(title, *_once(parts), folded=folded))
         return made
 

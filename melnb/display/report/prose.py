@@ -3,7 +3,8 @@
 A notebook says before each number what is asked, and after it what to make of it. The page says the
 same because it reads the notebook that runs: there is one text. Between two cells, what stands above
 a heading belongs to the first, what stands below it to the second; without a heading the first of
-several paragraphs belongs to the first, and a paragraph alone to the second.
+several paragraphs belongs to the first, and a paragraph alone to the second. A paragraph with code in
+it is for who runs the notebook.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ class Prose(str):
     def html(self) -> Markup:
         """Return it with its emphasis; all else is text."""
         text = str(escape(self))
-        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
         text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
         return Markup(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text))
 
@@ -50,18 +50,18 @@ def read_prose(notebook: Path) -> dict[str, Around]:
     if not notebook.is_file():
         return {}
     found: dict[str, Around] = {}
-    before: list[str] = []
-    last = ""
+    last, between = "", ""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            after, before = _parted(text)
-            if last:
-                found[last].after.extend(after)
-        elif name := shown_name(text):
-            found[name] = Around(before)
-        last = shown_name(text) if cell["cell_type"] == "code" else last
-        before = [] if cell["cell_type"] == "code" else before
+            between += f"\n\n{text}"
+            continue
+        after, before = _parted(between)
+        if last:
+            found[last].after.extend(after)
+        last, between = shown_name(text), ""
+        if last:
+            found[last] = Around(before)
     return found
 
 
@@ -75,7 +75,8 @@ def shown_name(source: str) -> str:
 
 def _parted(text: str) -> tuple[list[str], list[str]]:
     """Return the paragraphs that belong to the cell above, and to the cell below."""
-    blocks = [block.strip() for block in re.split(r"\n\s*\n", text) if block.strip()]
+    blocks = [block.strip() for block in re.split(r"\n\s*\n", text)]
+    blocks = [block for block in blocks if block and ("`" not in block or block.startswith("#"))]
     heads = [k for k, block in enumerate(blocks) if block.startswith("#")]
     if heads:
         below = [b for b in blocks[heads[-1] + 1 :] if not b.startswith("#")]
