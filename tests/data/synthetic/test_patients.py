@@ -38,7 +38,7 @@ def test_every_cohort_is_whole(
     withheld, test = table["diagnosis"].isna(), table["split"] == "test"
     assert test[withheld].all()
     numbers = [table["patient_id"][rows].nunique() for rows in (withheld, test & ~withheld)]
-    assert 0 <= numbers[1] - numbers[0] <= 1, "every other one is there to judge by"
+    assert 0 <= numbers[0] - numbers[1] <= 1, "every other one is there to judge by"
     assert (table["diagnosis"] == table["true_diagnosis"])[~withheld].all()
 
 
