@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
+from melnb_tables import foreign
 
 JUDGED = "out of fold"  # the rows of a table that names none
 WIDE = ("sensitivity", "specificity", "auc")
@@ -25,20 +25,6 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture(autouse=True)
 def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "display", lambda *parts: None, raising=False)
-
-
-def foreign(path: Path, name: str, *, prevalence: float, moved: float, folds: int) -> str:
-    """Write a CSV of anyone's: 300 images of 100 patients; each fold has a scale of its own."""
-    draw, patient = np.random.default_rng(len(name)), np.arange(300) // 3
-    truth = draw.random(300) < prevalence
-    odds = draw.normal(size=100)[patient] + draw.normal(size=300) + 2 * truth - 2 + moved
-    fold = patient % folds if folds else np.full(300, -1)
-    odds = odds * (1 + 0.4 * np.maximum(fold, 0)) + 0.5 * np.maximum(fold, 0)
-    columns = {"image": [f"{name}{k}" for k in range(300)], "target": truth.astype(int)}
-    columns |= {"patient_id": [f"{name}-p{k}" for k in patient], "fold": fold}
-    table = pd.DataFrame(columns | {"pred": np.round(1 / (1 + np.exp(-odds)), 3)})
-    table.to_csv(path / f"{name}.csv", index=False)
-    return str(path / f"{name}.csv")
 
 
 def all_tables(home: Path, sections: Any) -> dict[str, pd.DataFrame]:

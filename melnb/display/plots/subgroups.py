@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -225,12 +227,20 @@ def _add_reasons(figure: go.Figure, rows: pd.DataFrame, places: np.ndarray, x: f
             x=[x] * len(rows),
             y=places,
             mode="text",
-            text=" " + rows["note"].map(cells.plain),
+            text=" " + rows["note"].map(_in_brief),
             textposition="middle right",
             textfont={"size": 11, "color": theme.INK_ON_ANY},
             hoverinfo="skip",
             showlegend=False,
         )
+
+
+def _in_brief(note: str) -> str:
+    """Return a reason as short as a telephone has room for: `too few: 15 of 3 patients`."""
+    few = re.match(r"suppressed: ([\d,]+) .*?row\(s\)(?: of ([\d,]+) (\w+?)(?:_id)?)?, fewer", note)
+    if few:
+        return f"too few: {few[1]}" + (f" of {few[2]} {few[3]}s" if few[2] else "")
+    return cells.plain(note).removeprefix("not estimable: ")
 
 
 def _add_band(figure: go.Figure, own: pd.DataFrame, colour: str, col: int) -> None:

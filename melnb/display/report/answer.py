@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pandas as pd
@@ -123,14 +124,19 @@ class Names:
 def whole_percent(share: float) -> str:
     """Return a share as people say it; never 0 or 100 where it is neither."""
     near = math.floor(100 * share + 0.5)
-    return f"{near}" if near not in (0, 100) or share in (0, 1) else f"{100 * share:.1f}"
+    return f"{near}" if near not in (0, 100) or share in (0, 1) else _fixed(100 * share)
+
+
+def _fixed(value: float) -> str:
+    """Return a number with one decimal, as the page's `toFixed` rounds it: a half away from 0."""
+    return str(Decimal(value).quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
 def number_needed(value: float) -> str:
     """Return how many are flagged for each find."""
     if not math.isfinite(value):
         return "–"
-    return f"{value:.1f}".removesuffix(".0") if value < 99.95 else f"{value:,.0f}"
+    return _fixed(value).removesuffix(".0") if value < 99.95 else f"{value:,.0f}"
 
 
 def _range(low: float, high: float, written: Any = whole_percent) -> str:
@@ -163,7 +169,7 @@ def _finds(point: pd.Series, names: Names) -> str:
     hits, all_hits = int(point["tp"]), int(point["tp"] + point["fn"])
     wrong, others = int(point["fp"]), int(point["fp"] + point["tn"])
     between = _range(point["sensitivity_fixed_low"], point["sensitivity_fixed_high"])
-    found = _of(hits, all_hits, "the only one") + (f" ({between} %)" if between else "")
+    found = _of(hits, all_hits, "the only one") + (f" ({between}\N{NO-BREAK SPACE}%)" if between else "")
     text = f"at threshold {point['threshold']:.2g} it "
     text += f"finds {found}" if all_hits else f"has no {names.one.split(' ', 1)[1]} to find"
     if not others:
@@ -189,7 +195,7 @@ def _cost(point: pd.Series) -> str:
     text = number_needed(needed)
     own = point["positives"] / max(point["n"], 1)
     where = "" if math.isclose(point["prevalence"], own, rel_tol=1e-9) else (
-        f"where {whole_percent(point['prevalence'])} % are positive, "
+        f"where {whole_percent(point['prevalence'])}\N{NO-BREAK SPACE}% are positive, "
     )  # fmt: skip
     return f": {where}{text} {'biopsy' if text == '1' else 'biopsies'} for each"
 
@@ -219,8 +225,8 @@ def _unjudged_sentence(numbers: Mapping[str, pd.DataFrame], predictions: pd.Data
     if len(flagged):
         row = flagged.iloc[0]
         between = _range(row["low"], row["high"])
-        text += f"; {whole_percent(row['value'])} % are flagged" + (
-            f" ({between} %)" if between else ""
+        text += f"; {whole_percent(row['value'])}\N{NO-BREAK SPACE}% are flagged" + (
+            f" ({between}\N{NO-BREAK SPACE}%)" if between else ""
         )
     return f"{text}."
 
@@ -242,8 +248,8 @@ def _figures(rank: pd.Series, point: pd.Series, names: Names) -> Iterator[Figure
         if n:
             between = _range(*ends)
             counts = f"{k:,} of {n:,}"
-            more = " · ".join(filter(None, (counts, f"{between} %" if between else "")))
-            yield Figure(name, f"{whole_percent(k / n)} %", words, more)
+            more = " · ".join(filter(None, (counts, f"{between}\N{NO-BREAK SPACE}%" if between else "")))
+            yield Figure(name, f"{whole_percent(k / n)}\N{NO-BREAK SPACE}%", words, more)
     needed = point["number_needed_to_biopsy"]
     if math.isfinite(needed):
         ends = (point[f"number_needed_to_biopsy_fixed_{end}"] for end in ("low", "high"))
@@ -299,8 +305,8 @@ def _tested(points: pd.DataFrame | None) -> str:
     spared = _range(1 - row["specificity_high"], 1 - row["specificity_low"])
     return (
         f"Locked and judged once on {_count(n, 'test image')}{by}: finds "
-        f"{whole_percent(row['sensitivity'])} %{f' ({between} %)' if between else ''} and flags "
-        f"{whole_percent(1 - row['specificity'])} %{f' ({spared} %)' if spared else ''} of others."
+        f"{whole_percent(row['sensitivity'])}\N{NO-BREAK SPACE}%{f' ({between}\N{NO-BREAK SPACE}%)' if between else ''} and flags "
+        f"{whole_percent(1 - row['specificity'])}\N{NO-BREAK SPACE}%{f' ({spared}\N{NO-BREAK SPACE}%)' if spared else ''} of others."
     )
 
 

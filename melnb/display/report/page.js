@@ -27,9 +27,9 @@ for (const details of document.querySelectorAll("details")) {
   }, { once: true });
 }
 
-function paint(name, more = {}) {
+function paint(name) {
   for (const { node } of figures) {
-    if (!isFolded(node)) Plotly.relayout(node, { template: templates[name], ...more });
+    if (!isFolded(node)) Plotly.relayout(node, { template: templates[name] });
   }
 }
 const button = document.getElementById("theme");
@@ -45,8 +45,13 @@ button.addEventListener("click", () => {
 });
 night.addEventListener("change", settle);
 // Plotly's drawings do not follow the paper: they are drawn as wide as it is.
-const PAPER = 690;
-addEventListener("beforeprint", () => paint("light", { autosize: false, width: PAPER }));
+const [PAPER, HALF] = [690, 336];
+addEventListener("beforeprint", () => {
+  for (const { node } of figures) {
+    const width = node.closest(".block, .narrow") ? HALF : PAPER;
+    if (!isFolded(node)) Plotly.relayout(node, { template: templates.light, autosize: false, width });
+  }
+});
 addEventListener("afterprint", () => {
   settle();
   for (const { node } of figures) if (!isFolded(node)) Plotly.relayout(node, { autosize: true, width: null });

@@ -90,11 +90,11 @@ function makeAnswer(home, { counts, limits, point, word, own }, act, roc) {
       const { now, rate, expected, cut } = state;
       const at = own(state);
       const [found, spared] = [limits.sensitivity(now.tp), limits.specificity(now.fp)];
-      put("found", `${wholePercent(rate.sensitivity)} %`,
-        joined(`${whole(now.tp)} of ${whole(counts.positives)}`, ends(found, wholePercent, " %")));
-      put("alarms", `${wholePercent(1 - rate.specificity)} %`,
+      put("found", `${wholePercent(rate.sensitivity)}\u00a0%`,
+        joined(`${whole(now.tp)} of ${whole(counts.positives)}`, ends(found, wholePercent, "\u00a0%")));
+      put("alarms", `${wholePercent(now.fp / counts.others)}\u00a0%`,
         joined(`${whole(now.fp)} of ${whole(counts.others)}`,
-          ends([1 - spared[1], 1 - spared[0]], wholePercent, " %")));
+          ends([1 - spared[1], 1 - spared[0]], wholePercent, "\u00a0%")));
       put("cost", needed(rate.nnb), at ? ends(at.limits.number_needed_to_biopsy, needed)
         : `at prevalence ${percent(expected)}`);
       dots.show(rate, expected);

@@ -57,7 +57,7 @@ def test_a_forest_has_a_mark_or_a_reason_for_each_level(
     drawn = next(t for t in figure.data if t.mode == "markers")
     assert drawn.x[list(drawn.y).index(place)] == row["value"]
     reason = next(t for t in figure.data if t.mode == "text")
-    assert "suppressed" in reason.text[0]
+    assert "too few" in reason.text[0]
     with pytest.raises(ValueError, match="metric is 'F1'"):
         subgroups.subgroup_metrics(table, metric="F1")
 
