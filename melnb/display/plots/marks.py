@@ -18,7 +18,7 @@ POOLED = "out of fold"  # the label drawn thick when folds are drawn beside it
 _LABEL = 32  # letters of a row's label in one line
 UNIT = {"range": [-0.01, 1.01], "dtick": 0.2}
 LOG = {"type": "log", "dtick": 1, "tickformat": "~g"}
-_LEGEND, _BELOW = 70, 140  # pixels of a legend below a figure, and of the margin that holds it
+_LEGEND, _BELOW = 64, 134  # pixels of a legend below a figure, and of the margin that holds it
 CHANCE = {"color": theme.GREY, "width": 1, "dash": "dot"}
 
 
@@ -93,7 +93,8 @@ def add_curves(figure: go.Figure, tables: Tables, x: str, y: str, *, col: int = 
     free = {"y": 0.97, "yanchor": "top"} if y == "precision" else {"y": 0.03, "yanchor": "bottom"}
     figure.update_layout(legend={"x": 0.98, "xanchor": "right", **free})
     if len(curves) > 2 and figure.layout.height:  # words for so many would lie on the curves
-        below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.21, "yanchor": "top"}
+        below = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bottom"}
+        below |= {"yref": "container"}  # a square's height follows its width, on any screen
         figure.update_layout(legend=below, height=figure.layout.height + _LEGEND, margin_b=_BELOW)
 
 

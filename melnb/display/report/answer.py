@@ -21,6 +21,7 @@ from melnb.tables import diagnoses
 from melnb.tables.checks import TEST
 
 ELSEWHERE = 0.02  # of melanomas among lesions seen in practice, for the cost of a find
+_PERCENT = "\N{NO-BREAK SPACE}%"
 _SHOWN = 5  # groups that are named
 _RESEARCH = (
     "For research: no medical device. Other cameras, skins, ages or referrals may do much worse."
@@ -169,7 +170,7 @@ def _finds(point: pd.Series, names: Names) -> str:
     hits, all_hits = int(point["tp"]), int(point["tp"] + point["fn"])
     wrong, others = int(point["fp"]), int(point["fp"] + point["tn"])
     between = _range(point["sensitivity_fixed_low"], point["sensitivity_fixed_high"])
-    found = _of(hits, all_hits, "the only one") + (f" ({between}\N{NO-BREAK SPACE}%)" if between else "")
+    found = _of(hits, all_hits, "the only one") + (f" ({between}{_PERCENT})" if between else "")
     text = f"at threshold {point['threshold']:.2g} it "
     text += f"finds {found}" if all_hits else f"has no {names.one.split(' ', 1)[1]} to find"
     if not others:
@@ -195,7 +196,7 @@ def _cost(point: pd.Series) -> str:
     text = number_needed(needed)
     own = point["positives"] / max(point["n"], 1)
     where = "" if math.isclose(point["prevalence"], own, rel_tol=1e-9) else (
-        f"where {whole_percent(point['prevalence'])}\N{NO-BREAK SPACE}% are positive, "
+        f"where {whole_percent(point['prevalence'])}{_PERCENT} are positive, "
     )  # fmt: skip
     return f": {where}{text} {'biopsy' if text == '1' else 'biopsies'} for each"
 
@@ -225,8 +226,8 @@ def _unjudged_sentence(numbers: Mapping[str, pd.DataFrame], predictions: pd.Data
     if len(flagged):
         row = flagged.iloc[0]
         between = _range(row["low"], row["high"])
-        text += f"; {whole_percent(row['value'])}\N{NO-BREAK SPACE}% are flagged" + (
-            f" ({between}\N{NO-BREAK SPACE}%)" if between else ""
+        text += f"; {whole_percent(row['value'])}{_PERCENT} are flagged" + (
+            f" ({between}{_PERCENT})" if between else ""
         )
     return f"{text}."
 
@@ -248,8 +249,8 @@ def _figures(rank: pd.Series, point: pd.Series, names: Names) -> Iterator[Figure
         if n:
             between = _range(*ends)
             counts = f"{k:,} of {n:,}"
-            more = " · ".join(filter(None, (counts, f"{between}\N{NO-BREAK SPACE}%" if between else "")))
-            yield Figure(name, f"{whole_percent(k / n)}\N{NO-BREAK SPACE}%", words, more)
+            more = " · ".join(filter(None, (counts, f"{between}{_PERCENT}" if between else "")))
+            yield Figure(name, f"{whole_percent(k / n)}{_PERCENT}", words, more)
     needed = point["number_needed_to_biopsy"]
     if math.isfinite(needed):
         ends = (point[f"number_needed_to_biopsy_fixed_{end}"] for end in ("low", "high"))
@@ -305,8 +306,8 @@ def _tested(points: pd.DataFrame | None) -> str:
     spared = _range(1 - row["specificity_high"], 1 - row["specificity_low"])
     return (
         f"Locked and judged once on {_count(n, 'test image')}{by}: finds "
-        f"{whole_percent(row['sensitivity'])}\N{NO-BREAK SPACE}%{f' ({between}\N{NO-BREAK SPACE}%)' if between else ''} and flags "
-        f"{whole_percent(1 - row['specificity'])}\N{NO-BREAK SPACE}%{f' ({spared}\N{NO-BREAK SPACE}%)' if spared else ''} of others."
+        f"{whole_percent(row['sensitivity'])}{_PERCENT}{f' ({between}{_PERCENT})' if between else ''} and flags "
+        f"{whole_percent(1 - row['specificity'])}{_PERCENT}{f' ({spared}{_PERCENT})' if spared else ''} of others."
     )
 
 
