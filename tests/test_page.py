@@ -44,7 +44,7 @@ FACTS = """() => {
 @pytest.fixture(scope="module")
 def written(
     run_cells: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Any]]:
+) -> dict[str, Any]:
     """The names of a report's cells, and its `home`; and the point of `06c_choose` on it."""
     folder = tmp_path_factory.mktemp("page")
     outputs = folder / "out"
@@ -56,7 +56,8 @@ def written(
     draw = np.random.default_rng(5)
     patient = np.arange(300) // 3
     unknown = dict.fromkeys(("lesion_id", "diagnosis", "target"), np.nan)
-    images = pd.DataFrame({"image_id": table["image"], "path": "none.jpg", "source": "x", **unknown})
+    images = pd.DataFrame({"image_id": table["image"], "path": "none.jpg", **unknown})
+    images["source"] = "x"
     images["patient_id"], images["age"] = table["patient_id"], np.nan
     images["sex"] = draw.choice(["female", "male"], 100)[patient]
     images["site"] = draw.choice(["torso", "head", "palm"], 100, p=[0.7, 0.25, 0.05])[patient]
@@ -70,7 +71,7 @@ def written(
         how = {"predictions": [first, second], "dataset": "d", "margin": 0.05, "run": "one"}
         names = run_cells("06_report", **how, outputs=str(outputs))
         chosen = run_cells("06c_choose", run="one", report="one", outputs=str(outputs))
-    yield names | {"home": outputs / "06_report" / "one", "chosen": chosen["point"]}
+    return names | {"home": outputs / "06_report" / "one", "chosen": chosen["point"]}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def check_facts(shown: dict[str, Any], point: pd.Series, *, of_point: bool) -> N
 
 
 @browsed
-def test_every_number_of_the_page_is_that_of_the_tables(written: dict[str, Any], opened: Any) -> None:
+def test_every_number_is_that_of_the_tables(written: dict[str, Any], opened: Any) -> None:
     home, shown = written["home"], opened.evaluate(FACTS)
     point = pd.read_csv(home / "operating_point.csv").iloc[0]
     check_facts(shown, point, of_point=True)
@@ -117,17 +118,20 @@ def test_every_number_of_the_page_is_that_of_the_tables(written: dict[str, Any],
     area = metrics.query("metric == 'AUC' and rows == 'out of fold'").iloc[0]
     assert shown["roc"] == f"AUC {area['value']:.3f}"
     # What Python wrote into the file is what the page makes of it when it wakes.
-    static = dict(re.findall(r'data-figure-name="(\w+)">.*?<dd>(.*?)</dd>', (home / "report.html").read_text()))
+    text = (home / "report.html").read_text(encoding="utf-8")
+    static = dict(re.findall(r'data-figure-name="(\w+)">.*?<dd>(.*?)</dd>', text))
     assert {name: texts[0] for name, texts in shown["big"].items()} == static
     found, needed = shown["big"]["found"], shown["big"]["cost"]
-    between = " to ".join(f"{100 * point[f'sensitivity_fixed_{end}']:.0f}" for end in ("low", "high"))
-    assert found[1] == f"{point['tp']} of {point['tp'] + point['fn']} · {between}\N{NO-BREAK SPACE}%"
+    low, high = (f"{100 * point[f'sensitivity_fixed_{end}']:.0f}" for end in ("low", "high"))
+    between = f"{low} to {high}\N{NO-BREAK SPACE}%"
+    assert found[1] == f"{point['tp']} of {point['tp'] + point['fn']} · {between}"
     assert float(needed[0]) == pytest.approx(point["number_needed_to_biopsy"], abs=0.051)
     for words in (
-        f"ranks a melanoma above another lesion {100 * area['value']:.0f} times in 100".capitalize(),
+        f"Ranks a melanoma above another lesion {100 * area['value']:.0f} times in 100",
         f"({100 * area['low']:.0f} to {100 * area['high']:.0f})",
-        f"at threshold {point['threshold']:.2g} it finds {point['tp']} of {point['positives']} ({between}\N{NO-BREAK SPACE}%)",
-        f"flags {point['fp']} of {point['fp'] + point['tn']} others: {needed[0]} biopsies for each",
+        f"at threshold {point['threshold']:.2g} it finds {point['tp']} of {point['positives']}",
+        f"({between}) and flags {point['fp']} of {point['fp'] + point['tn']} others",
+        f"others: {needed[0]} biopsies for each",
         "300 images of 100 patients, out of fold.",
     ):  # fmt: skip
         assert words in shown["verdict"]
@@ -250,7 +254,8 @@ def test_the_page_speaks_and_knows_no_column(written: dict[str, Any]) -> None:
 # Where everything stands.
 
 OVERLAPS = """() => {
-  const boxes = (path) => [...document.querySelectorAll(path)].map((e) => [e, e.getBoundingClientRect()])
+  const boxes = (path) => [...document.querySelectorAll(path)]
+    .map((e) => [e, e.getBoundingClientRect()])
     .filter(([e, b]) => b.width > 0 && b.height > 0 && !e.closest("details:not([open])"));
   const found = [];
   for (const path of [".figures > div", ".seen > div", "main > section", ".answer > *",
@@ -267,7 +272,8 @@ OVERLAPS = """() => {
     const [legend, area] = [plot.querySelector(".legend"), plot.querySelector(".xaxislayer-above")];
     if (!legend || !area || plot.layout?.legend?.orientation !== "h") continue;
     const [a, b] = [legend.getBoundingClientRect(), area.getBoundingClientRect()];
-    if (b.height && a.top < b.bottom - 1 && a.bottom > b.top + 1) found.push(`legend on ${plot.id}`);
+    const meets = b.height && a.top < b.bottom - 1 && a.bottom > b.top + 1;
+    if (meets) found.push(`legend on ${plot.id}`);
   }
   return found;
 }"""
@@ -293,7 +299,8 @@ def test_nothing_overlaps_or_is_cut_at_any_width(opened: Any) -> None:
         if width == 1280:
             assert opened.evaluate("document.documentElement.scrollHeight") < 9000
         lefts = "e => new Set(e.map((p) => Math.round(p.getBoundingClientRect().left))).size"
-        columns = [opened.locator(p).evaluate_all(lefts) for p in (".panels > .panel", ".seen > div")]
+        stacks = (".panels > .panel", ".seen > div")
+        columns = [opened.locator(path).evaluate_all(lefts) for path in stacks]
         assert (columns == [1, 1]) == (width < 700), width
     opened.set_viewport_size({"width": 1280, "height": 900})
 

@@ -146,6 +146,15 @@ def _range(low: float, high: float, written: Any = whole_percent) -> str:
     return " to ".join(map(written, ends)) if all(map(math.isfinite, ends)) else ""
 
 
+def _share(value: float, low: float, high: float) -> str:
+    """Return `85 % (70 to 95 %)`; empty where there is no share."""
+    if math.isnan(value):
+        return ""
+    between = _range(low, high)
+    ends = f" ({between}{_PERCENT})" if between else ""
+    return f"{whole_percent(value)}{_PERCENT}{ends}"
+
+
 def _pooled_auc(scores: pd.DataFrame) -> pd.Series:
     """Return the area of all rows: those of folds together, or the only ones."""
     areas = scores[scores["metric"] == "AUC"]
@@ -225,10 +234,7 @@ def _unjudged_sentence(numbers: Mapping[str, pd.DataFrame], predictions: pd.Data
     flagged = facts[facts["measure"] == "flagged"]
     if len(flagged):
         row = flagged.iloc[0]
-        between = _range(row["low"], row["high"])
-        text += f"; {whole_percent(row['value'])}{_PERCENT} are flagged" + (
-            f" ({between}{_PERCENT})" if between else ""
-        )
+        text += f"; {_share(row['value'], row['low'], row['high'])} are flagged"
     return f"{text}."
 
 
@@ -302,13 +308,13 @@ def _tested(points: pd.DataFrame | None) -> str:
     row = points.iloc[0]
     n, times = int(row["n"]), max(1, round((row["tp"] + row["fn"]) / max(row["positives"], 1)))
     by = f" by each of {times} networks" if times > 1 else ""
-    between = _range(row["sensitivity_low"], row["sensitivity_high"])
-    spared = _range(1 - row["specificity_high"], 1 - row["specificity_low"])
-    return (
-        f"Locked and judged once on {_count(n, 'test image')}{by}: finds "
-        f"{whole_percent(row['sensitivity'])}{_PERCENT}{f' ({between}{_PERCENT})' if between else ''} and flags "
-        f"{whole_percent(1 - row['specificity'])}{_PERCENT}{f' ({spared}{_PERCENT})' if spared else ''} of others."
-    )
+    found = _share(row["sensitivity"], row["sensitivity_low"], row["sensitivity_high"])
+    alarms = _share(*(1 - row[f"specificity{end}"] for end in ("", "_high", "_low")))
+    what = " and ".join(
+        words for words, share in ((f"finds {found}", found), (f"flags {alarms} of others", alarms))
+        if share
+    )  # fmt: skip
+    return f"Locked and judged once on {_count(n, 'test image')}{by}: {what}."
 
 
 def _elsewhere(point: pd.Series, names: Names) -> Iterator[str]:
@@ -319,7 +325,7 @@ def _elsewhere(point: pd.Series, names: Names) -> Iterator[str]:
     needed = 1 + alarms * (1 - ELSEWHERE) / (sensitivity * ELSEWHERE)
     yield (
         f"Here {whole_percent(point['prevalence'])} in 100 are {names.many}. Where "
-        f"{whole_percent(ELSEWHERE)} in 100 are, it takes {number_needed(needed)} biopsies for each."
+        f"{100 * ELSEWHERE:g} in 100 are, it takes {number_needed(needed)} biopsies for each."
     )
 
 

@@ -20,8 +20,8 @@ import plotly.graph_objects as go
 from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
-from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
 from melnb.display.report.answer import Answer, answer
+from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
 from melnb.display.report.prose import Around, Prose, read_prose
 from melnb.display.report.report_page import (
     Block,

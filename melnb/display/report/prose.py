@@ -1,10 +1,10 @@
 """The sentences around a notebook's pictures, taken to the page: what to look for, what is seen.
 
-A notebook says before each number what is asked, and after it what to make of it. The page says the
-same because it reads the notebook that runs: there is one text. Between two cells, what stands above
-a heading belongs to the first, what stands below it to the second; without a heading the first of
-several paragraphs belongs to the first, and a paragraph alone to the second. A paragraph with code in
-it is for who runs the notebook.
+A notebook says before each number what is asked, and after it what to make of it. The page says
+the same because it reads the notebook that runs: there is one text. Between two cells, what stands
+above a heading belongs to the first, what stands below it to the second; without a heading the
+first of several paragraphs belongs to the first, and a paragraph alone to the second. A paragraph
+with code in it is for who runs the notebook.
 """
 
 from __future__ import annotations

@@ -33,9 +33,7 @@ from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 from melnb.tables.files import replacing
 
 Explorer: TypeAlias = ThresholdExplorer | MaskExplorer
-Part: TypeAlias = (
-    "str | go.Figure | pd.DataFrame | Gallery | Explorer | Block | Mapping[str, Any]"
-)
+Part: TypeAlias = "str | go.Figure | pd.DataFrame | Gallery | Explorer | Block | Mapping[str, Any]"
 
 LIBRARY = "plotly.min.js"  # beside the figures
 MOST_ROWS = 200  # of a table in the page

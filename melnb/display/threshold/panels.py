@@ -94,7 +94,7 @@ def deflated(codes: np.ndarray) -> bytes:
     return zlib.compress(np.ascontiguousarray(codes, dtype=np.uint8).tobytes(), _LEVEL)
 
 
-# Intervals at every threshold, as Python computes them: the page looks them up and knows no formula.
+# Intervals at every threshold, as Python computes them: the page looks them up, by no formula.
 #
 # Sensitivity is a matter of how many positives are flagged, and specificity of how many others, so
 # that a class of n rows has n + 1 pairs of limits. They are sent as whole numbers of `LIMIT_STEPS`.

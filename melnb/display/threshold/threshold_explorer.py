@@ -52,6 +52,7 @@ STYLE = (_HERE / "explorer.css").read_text(encoding="utf-8")
 _TOP = float(np.nextafter(1.0, 2.0))  # flags nothing, even where a score is 1
 _MANY_LOW = 0.05  # half the scores below this: a linear axis would show one spike
 _RESULTS = ("threshold", "prevalence", "sensitivity", "specificity", "run", "n", "positives")
+_STATED = ("sensitivity", "specificity", "ppv", "npv", "number_needed_to_biopsy", "flagged")
 _SYNCED = ("threshold", "prevalence", "chosen")
 
 
@@ -314,8 +315,8 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         ends = ("fixed_low", "fixed_high", "low", "high")
         limits = {
             name: [float(v) if np.isfinite(v := row[f"{name}_{end}"]) else None for end in ends]
-            for name in ("sensitivity", "specificity", "ppv", "npv", "number_needed_to_biopsy", "flagged")
-        }  # fmt: skip
+            for name in _STATED
+        }
         anew = row["choose"] not in ("threshold", "locked")
         own = {name: float(row[name]) for name in ("threshold", "prevalence")}
         return own | {"limits": limits, "anew": anew}

@@ -160,9 +160,7 @@ def measure_rows(
     return {name: _both_limits(measure) for name, measure in measures.items()}
 
 
-def limits_by_count(
-    clusters: np.ndarray | None, n: int, *, confidence: float = 0.95
-) -> np.ndarray:
+def limits_by_count(clusters: np.ndarray | None, n: int, *, confidence: float = 0.95) -> np.ndarray:
     """Return the limits of the share k / n, when the first k of n rows are flagged, for every k.
 
     They are those of `proportions.clustered_wilson`, which asks for one k, for all thresholds of a
