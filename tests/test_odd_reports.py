@@ -96,8 +96,11 @@ def the_scores_alone_are_told(home: Path) -> None:
     page = (home / "report.html").read_text(encoding="utf-8")
     assert f"None of {N} rows has a truth" in page
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
-        "What was read", "Without a truth", "Intended use: research, not a medical device",
+        "What limits it", "Without a truth", "Intended use: research, not a medical device",
+        "Appendix",
     ]  # fmt: skip
+    assert re.findall(r"<summary>(.*?)</summary>", page) == ["What was read", "How it was made"]
+    assert f"{N} images without a truth: scored, and nobody can say how well" in page
     assert "not estimable" not in page
     card = (home / "report_card.md").read_text(encoding="utf-8")
     assert f"{N} images without a truth: predicted, not judged" in card

@@ -22,16 +22,8 @@ from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answer import Answer, answer
 from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
-from melnb.display.report.prose import Around, Prose, read_prose
-from melnb.display.report.report_page import (
-    Block,
-    Part,
-    Section,
-    holds,
-    is_narrow,
-    write_figures,
-    write_report,
-)
+from melnb.display.report.prose import Around, Shown, page_sections, read_prose
+from melnb.display.report.report_page import Part, Section, write_figures, write_report
 from melnb.display.threshold.panels import CHOICE_FILE, pictures_of
 from melnb.display.threshold.threshold_explorer import (
     NothingToExplore,
@@ -105,25 +97,6 @@ class Number:
     lack: str = ""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a cell gives to the page.
-
-    Attributes:
-        section: The heading under which it stands; empty: it is not on the page.
-        parts: In reading order.
-        folded: Likewise, in the appendix.
-        figure: Written as a file, too.
-        always: Whether its section stands where no row has a truth.
-    """
-
-    section: str
-    parts: tuple[Part, ...]
-    folded: tuple[Part, ...] = ()
-    figure: go.Figure | None = None
-    always: bool = False
-
-
 class Report:
     """What a notebook shows of predictions, collected for one page, its CSVs and its figures.
 
@@ -185,24 +158,7 @@ class Report:
     @property
     def sections(self) -> list[Section]:
         """Those of the page, in the order of the cells; then those of its appendix."""
-        always = {shown.section for shown in self._shown.values() if shown.always and self.judged}
-        titles = sorted(
-            dict.fromkeys(shown.section for shown in self._shown.values() if shown.section),
-            key=always.__contains__,  # what is there whether judged or not is read last
-        )
-        made = []
-        for folded in (False, True):
-            for title in titles:
-                own = {k: shown for k, shown in self._shown.items() if shown.section == title}
-                parts = [
-                    part
-                    for name, shown in own.items()
-                    for part in self._told(name, shown.folded if folded else shown.parts)
-                ]
-                stays = self.judged or any(shown.always for shown in own.values())
-                if stays and (parts or not folded):
-                    made.append(Section(title, *_once(parts), folded=folded))
-        return made
+        return page_sections(self._shown, self._prose, judged=self.judged)
 
     @property
     def answer(self) -> Answer:
@@ -306,14 +262,6 @@ class Report:
         onto, below = ((), parts) if folded else (parts, ())
         self._shown[section] = Shown(section, onto, below, always=always)
         return cells.cell(parts)
-
-    def _told(self, name: str, parts: Sequence[Part]) -> list[Part]:
-        """Return parts between the notebook's sentences, if there is more to show than words."""
-        around = self._prose.get(name, Around())
-        if not any(holds(part) and not isinstance(part, str) for part in parts):
-            return list(parts)
-        whole = (*map(Prose, around.before), *parts, *map(Prose, around.after))
-        return [Block(whole)] if len(parts) == 1 and is_narrow(parts[0]) else list(whole)
 
     def explore(self, section: str) -> ThresholdExplorer | NothingToExplore:
         """Return the threshold explorer, or why there is none, and put it under a heading.
@@ -544,12 +492,3 @@ def _read(name: str, made: Number) -> list[Any]:
         return []
     read = _READ.get(name)
     return list(read(made.value)) if read else [made.value]
-
-
-def _once(parts: Any) -> list[Part]:
-    """Return parts without texts that were said before."""
-    told: list[Part] = []
-    for part in parts:
-        if not (isinstance(part, str) and part in [t for t in told if isinstance(t, str)]):
-            told.append(part)
-    return told

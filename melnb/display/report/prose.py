@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from markupsafe import Markup, escape
+import plotly.graph_objects as go
+
+from melnb.display.report.report_page import Block, Part, Prose, Section, holds, is_narrow
 
 _SHOWN = re.compile(r"report\.show\(\s*\w+\.(\w+)")
 _TITLED = re.compile(r"report\.(?:explore|include)\(\s*\"([^\"]+)\"")
@@ -27,18 +30,6 @@ class Around:
 
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
-
-
-class Prose(str):
-    """A paragraph of a notebook, as a part of a page."""
-
-    __slots__ = ()
-
-    def html(self) -> Markup:
-        """Return it with its emphasis; all else is text."""
-        text = str(escape(self))
-        text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
-        return Markup(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text))
 
 
 def read_prose(notebook: Path) -> dict[str, Around]:
@@ -82,3 +73,72 @@ def _parted(text: str) -> tuple[list[str], list[str]]:
         below = [b for b in blocks[heads[-1] + 1 :] if not b.startswith("#")]
         return blocks[: heads[0]], below
     return (blocks[:1], blocks[1:]) if len(blocks) > 1 else ([], blocks)
+
+
+# What cells gave to the page, between those sentences.
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a cell gives to the page.
+
+    Attributes:
+        section: The heading under which it stands; empty: it is not on the page.
+        parts: In reading order.
+        folded: Likewise, in the appendix.
+        figure: Written as a file, too.
+        always: Whether its section stands where no row has a truth.
+    """
+
+    section: str
+    parts: tuple[Part, ...]
+    folded: tuple[Part, ...] = ()
+    figure: go.Figure | None = None
+    always: bool = False
+
+
+def page_sections(
+    kept: Mapping[str, Shown], prose: Mapping[str, Around], *, judged: bool
+) -> list[Section]:
+    """Return the sections of a page, in the order of the cells; then those of its appendix.
+
+    Args:
+        kept: What cells gave, by name.
+        prose: `read_prose`, by the same names.
+        judged: Whether any row has a truth.
+    """
+    always = {shown.section for shown in kept.values() if shown.always and judged}
+    titles = sorted(
+        dict.fromkeys(shown.section for shown in kept.values() if shown.section),
+        key=always.__contains__,  # what is there whether judged or not is read last
+    )
+    made = []
+    for folded in (False, True):
+        for title in titles:
+            own = {name: shown for name, shown in kept.items() if shown.section == title}
+            parts = [
+                part
+                for name, shown in own.items()
+                for part in _told(prose.get(name), shown.folded if folded else shown.parts)
+            ]
+            stays = judged or any(shown.always for shown in own.values())
+            if stays and (parts or not folded):
+                made.append(Section(title, *_once(parts), folded=folded))
+    return made
+
+
+def _told(around: Around | None, parts: Sequence[Part]) -> list[Part]:
+    """Return parts between their sentences, if there is more to show than words."""
+    if around is None or not any(holds(p) and not isinstance(p, str) for p in parts):
+        return list(parts)
+    whole = (*map(Prose, around.before), *parts, *map(Prose, around.after))
+    return [Block(whole)] if len(parts) == 1 and is_narrow(parts[0]) else list(whole)
+
+
+def _once(parts: Iterable[Part]) -> list[Part]:
+    """Return parts without texts that were said before."""
+    told: list[Part] = []
+    for part in parts:
+        if not (isinstance(part, str) and part in [t for t in told if isinstance(t, str)]):
+            told.append(part)
+    return told

@@ -7,6 +7,7 @@ explorers work by the same modules as in JupyterLab. The page forbids itself eve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -17,7 +18,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 import melnb
@@ -26,7 +27,6 @@ from melnb.display.gallery import Gallery
 from melnb.display.masks import mask_explorer as masks
 from melnb.display.masks.mask_explorer import MaskExplorer
 from melnb.display.report.answer import Answer
-from melnb.display.report.prose import Prose
 from melnb.display.theme import CONFIG
 from melnb.display.threshold import threshold_explorer
 from melnb.display.threshold.threshold_explorer import ThresholdExplorer
@@ -51,6 +51,18 @@ INTENDED_USE = (
     "prevalence that stands beside them. Before any use with patients, a model must be tried "
     "prospectively where it would be used, and by those who would use it.",
 )
+
+
+class Prose(str):
+    """A paragraph of a notebook, as a part of a page."""
+
+    __slots__ = ()
+
+    def html(self) -> Markup:
+        """Return it with its emphasis; all else is text."""
+        text = str(escape(self))
+        text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
+        return Markup(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text))
 
 
 class Block(tuple["Part", ...]):

