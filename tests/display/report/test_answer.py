@@ -40,7 +40,7 @@ def rows(found: int, missed: int, alarms: int, spared: int, positive: str = "mel
         ((9, 1, 5, 20), "it finds 9 of 10 (60 to 98\u00a0%) and flags 5 of 25 others: 1.6"),
         ((0, 4, 3, 8), "it finds none of 4 (0 to 49\u00a0%) and flags 3 of 11 others; 15 images"),
         ((5, 0, 0, 9), "finds all 5 (57 to 100\u00a0%) and flags none of 9 others: 1 biopsy for"),
-        ((1, 0, 1, 0), "finds the only one (21 to 100\u00a0%) and flags the only other: 2 biopsies"),
+        ((1, 0, 1, 0), "finds the only one (21 to 100\u00a0%) and flags the only other: 2"),
         ((3, 2, 7, 0), "and flags all 7 others: 3.3 biopsies for each"),
     ],
 )  # fmt: skip
