@@ -259,9 +259,9 @@ def _figures(rank: pd.Series, point: pd.Series, names: Names) -> Iterator[Figure
             yield Figure(name, f"{whole_percent(k / n)}{_PERCENT}", words, more)
     needed = point["number_needed_to_biopsy"]
     if math.isfinite(needed):
-        ends = (point[f"number_needed_to_biopsy_fixed_{end}"] for end in ("low", "high"))
-        yield Figure("cost", number_needed(needed), "biopsies for each found",
-                     _range(*ends, number_needed))  # fmt: skip
+        low, high = (point[f"number_needed_to_biopsy_fixed_{end}"] for end in ("low", "high"))
+        more = _range(low, high, number_needed)
+        yield Figure("cost", number_needed(needed), "biopsies for each found", more)
 
 
 def _limits(

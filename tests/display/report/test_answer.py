@@ -15,7 +15,7 @@ from melnb.evaluation import metrics_by_fold, operating_point, unjudged_facts
 
 
 def said(table: pd.DataFrame, positive: str = "melanoma", **rule: Any) -> answer.Answer:
-    how = {"choose": "threshold", "at": 0.4, "draws": 2} | rule
+    how: dict[str, Any] = {"choose": "threshold", "at": 0.4, "draws": 2} | rule
     cluster = "patient_id" if "patient_id" in table else ""
     numbers = {
         "metrics_by_fold": metrics_by_fold(table, positive=positive, cluster=cluster, draws=2),
