@@ -257,11 +257,13 @@ def test_the_report_is_one_file_with_its_numbers(outputs: Path) -> None:
     page = (home / "report.html").read_text(encoding="utf-8")
     assert "http://" not in page.split("<script", 1)[0]
     for heading in (
-        "Summary", "Curves", "Calibration", "Operating point", "Threshold explorer", "Net benefit",
-        "Subgroups", "Patients", "Selective prediction", "Comparison", "Worst errors",
-        "Classes", "How it was made",
+        "Curves", "Calibration", "Operating point", "Threshold explorer", "Net benefit",
+        "Subgroups", "Patients", "Comparison", "Appendix",
     ):  # fmt: skip
         assert f">{heading}</h2>" in page
+    for heading in ("Summary", "Selective prediction", "Worst errors", "How it was made"):
+        assert f"<summary>{heading}</summary>" in page
+    assert "Ranks a melanoma above another lesion" in page
     scores = pd.read_csv(home / "metrics.csv")
     pooled = scores[(scores["rows"] == "out of fold") & (scores["metric"] == "AUC")].iloc[0]
     assert documents.read_run(home)["results"]["auc"] == pytest.approx(pooled["value"])
