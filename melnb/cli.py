@@ -129,6 +129,29 @@ def run(
 
 
 @main.command()
+@click.argument("pictures", nargs=-1, required=True)
+@click.option("--model", default="", help="Run of 03_train [default: the newest finished].")
+@click.option("--labels", default="", help="CSV of what is known [default: that beside them].")
+@click.option("--run", default="", help="Name of the result [default: the pictures' and a digest].")
+@_FORCE
+@_told
+def look(pictures: tuple[str, ...], model: str, labels: str, run: str, force: bool) -> None:
+    """Say what a trained model makes of new PICTURES: files, folders, or both.
+
+    For example: melnb look clinic/ --model demo. It prints a line for each picture, and the page
+    that shows it among the known lesions. Research use, not a medical device.
+    """
+    from melnb.running.first_steps import answers, look_parameters
+    from melnb.running.stage import launch
+
+    parameters = look_parameters(pictures, model=model, labels=labels, run=run, say=_say)
+    folder = launch(parameters.stage, parameters=parameters, force=force)
+    for line in answers(folder):
+        _say(line)
+    click.echo(folder / "look.html")
+
+
+@main.command()
 @click.argument("file")
 @click.argument("rest", nargs=-1, metavar="[KEY=VALUE]... [-- SNAKEMAKE ARGUMENTS]")
 @click.option(

@@ -1,3 +1,5 @@
+from .appearance import hair_shares as hair_shares
+from .appearance import quality_flags as quality_flags
 from .appearance_measures import mean_colours as mean_colours
 from .appearance_measures import measure_images as measure_images
 from .audit.duplicates import find_identical as find_identical
@@ -35,6 +37,12 @@ from .features.feature_rows import score_features as score_features
 from .folds import check_balance as check_balance
 from .folds import fold_balance as fold_balance
 from .folds import make_folds as make_folds
+from .known_lesions import compare_appearance as compare_appearance
+from .known_lesions import compare_known as compare_known
+from .known_lesions import describe_lesions as describe_lesions
+from .known_lesions import nearest_known as nearest_known
+from .known_lesions import sample_known as sample_known
+from .known_lesions import same_pictures as same_pictures
 from .lesions.applying import apply_masks as apply_masks
 from .lesions.lesion_tables import lesion_features as lesion_features
 from .lesions.lesion_tables import list_fallbacks as list_fallbacks
@@ -48,6 +56,8 @@ from .lesions.mask_files import true_masks as true_masks
 from .metadata import METADATA_FILE as METADATA_FILE
 from .metadata import read_encoder as read_encoder
 from .metadata import write_encoder as write_encoder
+from .new_pictures import find_pictures as find_pictures
+from .new_pictures import prepare_pictures as prepare_pictures
 from .pictures import read_picture as read_picture
 from .pseudo_labels import check_teachers as check_teachers
 from .pseudo_labels import choose_labels as choose_labels

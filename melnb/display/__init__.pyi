@@ -80,6 +80,7 @@ from .plots.training import range_test as range_test
 from .plots.training import schedule_table as schedule_table
 from .report.answers import point_facts as point_facts
 from .report.card import run_facts as run_facts
+from .report.look_page import write_look as write_look
 from .report.notebook_report import Report as Report
 from .report.report_page import Section as Section
 from .report.report_page import write_figures as write_figures

@@ -1,5 +1,6 @@
 from .accelerator import setup as setup
 from .feature_extraction import make_extractor as make_extractor
+from .feature_extraction import make_own_extractor as make_own_extractor
 from .networks.classifier import make_classifier as make_classifier
 from .networks.heads import input_sizes as input_sizes
 from .networks.heads import training_view as training_view
@@ -15,8 +16,10 @@ from .out_of_fold import encode_images as encode_images
 from .out_of_fold import is_foreign as is_foreign
 from .out_of_fold import predict_dataset as predict_dataset
 from .out_of_fold import read_model as read_model
+from .out_of_fold import read_networks as read_networks
 from .out_of_fold import sample_looks as sample_looks
 from .saliency.explanations import explain as explain
+from .saliency.explanations import mean_grad_cam as mean_grad_cam
 from .saliency.explanations import metadata_attributions as metadata_attributions
 from .saliency.feature_map import dissect as dissect
 from .saliency.map_scores import score_maps as score_maps

@@ -15,6 +15,7 @@ from keras import layers
 from melnb.data.augmentation.augment import VIEWS
 from melnb.data.batches import encoded_batches
 from melnb.models.networks.backbones import make_backbone
+from melnb.models.networks.heads import input_sizes
 from melnb.models.networks.weights import read_weights
 from melnb.models.tta import count_views, make_viewer, predict_rows
 from melnb.tables.nearest import did_you_mean
@@ -89,6 +90,28 @@ def make_extractor(
     }  # fmt: skip
     facts["digest"] = _digest(vector, facts)
     return Extractor(make_viewer(vector, image_size=image_size, views=views), facts, batch_size)
+
+
+def make_own_extractor(model: keras.Model, *, batch_size: int = 64) -> Extractor:
+    """Make an extractor of a trained classifier: the mean over its last map, one look.
+
+    What else it is told of a patient plays no part: the map is made before it is joined.
+
+    Args:
+        model: Of `make_classifier`, trained.
+        batch_size: Rows in a batch, over all replicas.
+    """
+    size = input_sizes(model)[0]
+    pixels = next(each for each in model.inputs if len(each.shape) == 4)
+    features = model.get_layer("features").output
+    mean = layers.GlobalAveragePooling2D(dtype="float32", name="vector")(features)
+    vector = keras.Model(pixels, mean, name="encoder")
+    facts: dict[str, Any] = {
+        "backbone": model.name, "weights": "its own", "image_size": size, "layer": "features",
+        "views": "none", "keep_views": False, "precision": "float32", "width": int(mean.shape[-1]),
+    }  # fmt: skip
+    facts["digest"] = _digest(vector, facts)
+    return Extractor(make_viewer(vector, image_size=size, views="none"), facts, batch_size)
 
 
 def _map(network: keras.Model, layer: str) -> Any:

@@ -88,6 +88,7 @@ def predict_foreign(
     average: str = "probability",
     batch_size: int = 64,
     folder: Path,
+    networks: Mapping[int, keras.Model] | None = None,
     **looks: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict every image of a foreign dataset by the mean of all networks.
@@ -103,6 +104,7 @@ def predict_foreign(
         average: Of the looks, see `tta.average_views`.
         batch_size: Rows in a batch, over all replicas.
         folder: Where finished folds are kept, below `folds/`.
+        networks: Of `read_networks`, where they are read already.
         looks: `views`, `n_views`, `seed` and `augmentation` of `tta.predict_views`.
 
     Returns:
@@ -118,7 +120,8 @@ def predict_foreign(
         ]
         if not all(file.is_file() for file in files):
             matched = shared_classes(learnt_classes(home, data), data.classes)
-            rows, seen = look_at(home, data, None, batch_size=batch_size, **looks)
+            model = (networks or {}).get(fold)
+            rows, seen = look_at(home, data, None, batch_size=batch_size, model=model, **looks)
             targets = rows["target"].map(dict(enumerate(matched.targets)))
             rows = rows.assign(target=targets.fillna(-1).astype(int))
             for file, views in zip(files, ("none", name_views(looks)), strict=True):
@@ -193,6 +196,16 @@ def read_model(folder: Path) -> keras.Model:
         ModelFileError: It is not what the fold wrote.
     """
     return read_classifier(folder / "model.keras")
+
+
+def read_networks(trained: Trained) -> dict[int, keras.Model]:
+    """Read the network of every fold, to be used more than once.
+
+    Raises:
+        FileNotFoundError: A folder holds no `model.keras`.
+        ModelFileError: One is not what its fold wrote.
+    """
+    return {fold: read_model(home) for fold, home in trained.items()}
 
 
 def encode_images(
@@ -339,7 +352,8 @@ def predict_dataset(
         foreign: Whether no network has learnt from it: `predict_foreign` of every image, and no
             test images beside them. Else `predict_out_of_fold`, and `predict_test`.
         left_out: Image ids of a foreign dataset that were learnt from all the same.
-        how: `run`, `average`, `batch_size` and looks, as those functions take them.
+        how: `run`, `average`, `batch_size` and looks, as those functions take them; `networks` of a
+            foreign dataset.
 
     Returns:
         The predictions of one look and of all, and those of test images (perhaps none).
@@ -362,7 +376,13 @@ def sample_looks(trained: Trained, data: Dataset, **looks: Any) -> list[np.ndarr
 
 
 def look_at(
-    home: Path, data: Dataset, fold: int | None, *, batch_size: int, **looks: Any
+    home: Path,
+    data: Dataset,
+    fold: int | None,
+    *,
+    batch_size: int,
+    model: keras.Model | None = None,
+    **looks: Any,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict the images of a fold by one network, each look by itself.
 
@@ -371,12 +391,13 @@ def look_at(
         data: The prepared dataset.
         fold: Of it; -1: test; None: all images.
         batch_size: Rows in a batch, over all replicas.
+        model: The network, if it is read already.
         looks: As for `predict_out_of_fold`.
 
     Returns:
         What `tta.predict_views` returns.
     """
-    model = read_model(home)
+    model = model or read_model(home)
     size = input_sizes(model)[0]
     paths = data.paths(fold, size, exact=False)
     told = encode_images(model, home, data, paths)

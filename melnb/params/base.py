@@ -158,6 +158,11 @@ class Parameters(BaseModel):
             raise ParameterError(f"{cls.stage}: no parameter is set: run the parameters cell first")
         return cls.check({**unknown, **wanted})
 
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> Self:
+        """Make the parameters that a run recorded; what the class no longer knows is left."""
+        return cls.check({name: v for name, v in values.items() if name in cls.model_fields})
+
     def values_of(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the values of some fields, such as a group's, to be handed on as keywords."""
         return {name: getattr(self, name) for name in names}

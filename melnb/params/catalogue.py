@@ -22,6 +22,7 @@ from melnb.params.base import read_pair as read_pair
 from melnb.params.base import read_yaml as read_yaml
 from melnb.params.ensemble import Ablation as Ablation
 from melnb.params.ensemble import Ensemble as Ensemble
+from melnb.params.predict import Look as Look
 from melnb.params.predict import Predict as Predict
 from melnb.params.predict import PseudoLabel as PseudoLabel
 from melnb.params.prepare import Explore as Explore
@@ -136,7 +137,7 @@ STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
         Explore, Prepare, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed, Predict,
-        PseudoLabel, Ensemble, Ablation, Report, Explain, Choose, External,
+        PseudoLabel, Look, Ensemble, Ablation, Report, Explain, Choose, External,
     )
 }  # fmt: skip
 

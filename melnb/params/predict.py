@@ -1,10 +1,10 @@
-"""What 04_predict and 04b_pseudo_label take."""
+"""What 04_predict, 04b_pseudo_label and 04c_look take."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from melnb.params.base import Confidence, Name, Parameters, Rules
 
@@ -28,6 +28,13 @@ class Predict(Parameters):
     contrast: float = Field(0.1, ge=0, le=1, description="random views: share either way")
     confidence: Confidence = 0.95
     outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @property
+    def looks(self) -> dict[str, Any]:
+        """The keywords of `models.predict_dataset` that say how an image is looked at."""
+        strengths = ("rotation", "zoom", "shift", "brightness", "contrast")
+        drawn = {"augmentation": self.values_of(strengths) | {"flips": True}}
+        return self.values_of(("views", "n_views", "seed", "average")) | drawn
 
 
 class PseudoLabel(Parameters):
@@ -55,3 +62,34 @@ class PseudoLabel(Parameters):
             "low {low} is not below high {high}",
         ),
     )
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Look(Parameters):
+    """04c_look: what does a model say of new photographs, and how far may it be believed?"""
+
+    stage: ClassVar[str] = "04c_look"
+    pictures: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        [], description="files and folders of pictures; none: a dozen are drawn"
+    )
+    labels: str = Field("", description="CSV of what is known of them; empty: that beside them")
+    run: Name = Field("demo", description="name of the result")
+    train_run: Name = Field("demo", description="of 03_train: the networks")
+    predictions: str = Field(
+        "04_predict/demo", description="their out-of-fold scores; empty: those of the training"
+    )
+    report: str = Field(
+        "", description="of 06_report, that judged these: its calibrator, threshold and sets"
+    )
+    chosen: str = Field("", description="operating_point.json; wins over the report's threshold")
+    n_known: int = Field(2000, ge=50, description="known lesions compared, the rarer class first")
+    neighbours: int = Field(6, ge=0, le=24, description="of the known, shown beside each picture")
+    turned_away: float = Field(
+        0.005, gt=0, lt=0.5, description="share of known positives that may look unlike the rest"
+    )
+    batch_size: int = Field(64, ge=1, description="for each replica")
+    seed: int = Field(0, ge=0, description="of every random choice")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")

@@ -54,6 +54,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "03d_embed": ("02_prepare/{dataset}",),
     "04_predict": ("02_prepare/{dataset}", "03_train/{train_run}/*"),
     "04b_pseudo_label": ("02_prepare/{dataset}", "04_predict/{predict_runs}"),
+    "04c_look": ("03_train/{train_run}/*", "{predictions}", "06_report/{report}"),
     "05_ensemble": ("{members}", "{recipe}"),
     "05b_ablation": ("03_train/{techniques}-s*/*",),
     "06_report": ("{predictions}", "02_prepare/{dataset}"),
@@ -62,7 +63,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "06d_external": ("{predictions}", "{external}"),
 }
 # Parameters that name files and folders.
-PATHS = ("folder", "fold_file", "marks", "chosen", "masks", "feature_tables")
+PATHS = ("folder", "fold_file", "chosen", "masks", "feature_tables", "pictures", "labels")
 
 
 def needed(parameters: Parameters) -> list[str]:

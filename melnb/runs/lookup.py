@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -173,6 +173,56 @@ def find_images(
     if not dataset:
         return None
     return read_images(reads(find_run("02_prepare", dataset, outputs) / "images.csv"))
+
+
+class Yardstick(NamedTuple):
+    """What judged a run of 03_train; empty where nothing did.
+
+    Attributes:
+        predictions: Of 04_predict, its out-of-fold scores by many looks.
+        report: Of 06_report, whose first predictions these are.
+        chosen: The `operating_point.json` that a person chose in 06c_choose since.
+    """
+
+    predictions: str = ""
+    report: str = ""
+    chosen: str = ""
+
+
+def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
+    """Return what last judged the networks of a run, each the newest of its kind.
+
+    Args:
+        train_run: Of 03_train.
+        outputs: Where runs are written.
+    """
+    dataset = read_run(next(iter(find_folds("03_train", train_run, outputs).values())))
+    own = dataset["parameters"]["dataset"]
+    predicted = _newest("04_predict", outputs, lambda p: (
+        (p["train_run"] or p["run"]) == train_run and p["dataset"] == own
+    ))  # fmt: skip
+    asked = [f"04_predict/{predicted}"] if predicted else []
+    report = _newest("06_report", outputs, lambda p: (
+        p["predictions"][:1] == asked and p.get("unit", "image") == "image"
+    ))  # fmt: skip
+    choice = _newest("06c_choose", outputs, lambda p: p["report"] == report) if report else ""
+    file = outputs_root(outputs) / "06c_choose" / choice / "operating_point.json"
+    return Yardstick("".join(asked), report, str(file) if choice else "")
+
+
+def newest_training(outputs: str | Path = "") -> str:
+    """Return the run of 03_train of which a fold was started last; empty if there is none."""
+    home = outputs_root(outputs) / "03_train"
+    records = {path.parent.parent.name: read_run(path.parent)["started"]
+               for path in sorted(home.glob(f"*/fold*/{RECORD}"))}  # fmt: skip
+    return max(records, key=lambda name: records[name], default="")
+
+
+def _newest(stage: str, outputs: str | Path, fits: Callable[[Mapping[str, Any]], bool]) -> str:
+    """Return the name of the last started run of a stage whose parameters fit; empty if none."""
+    records = [read_run(folder) for folder in finished_runs(stage, outputs)]
+    fitting = [r for r in records if fits(r["parameters"])]
+    return str(max(fitting, key=lambda r: r["started"])["run"]) if fitting else ""
 
 
 def learnt_datasets(records: Iterable[Mapping[str, Any]]) -> list[str]:

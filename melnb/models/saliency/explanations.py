@@ -107,6 +107,31 @@ def grad_cam(
     return _resize(np.maximum(signed, 0), size), _resize(signed, size)
 
 
+def mean_grad_cam(
+    anatomies: Sequence[Anatomy], samples: Sequence[Sample], *, classes: int, batch_size: int = 32
+) -> np.ndarray:
+    """Return where several networks, in the mean, see pictures speak for a class.
+
+    Each network's map is a share of its own greatest value first, so that none drowns the others.
+
+    Args:
+        anatomies: Of each network.
+        samples: The same n pictures, as each of them takes them.
+        classes: The column explained.
+        batch_size: Rows at a time.
+
+    Returns:
+        n x size x size float32, 0 to 1.
+    """
+    parts = []
+    for anatomy, sample in zip(anatomies, samples, strict=True):
+        columns = np.full(len(sample), classes)
+        maps, _ = grad_cam(anatomy, sample, classes=columns, batch_size=batch_size)
+        most = maps.max(axis=(1, 2), keepdims=True)
+        parts.append(np.divide(maps, most, out=np.zeros_like(maps), where=most > 0))
+    return np.asarray(np.mean(parts, axis=0))
+
+
 def _resize(maps: np.ndarray, size: int) -> np.ndarray:
     return to_array(ops.image.resize(maps, (size, size), interpolation="bilinear"))[..., 0]
 
