@@ -12,6 +12,7 @@ The main line is six notebooks; each reads only what an earlier one wrote:
       03d_embed  an encoder's vectors, and probes on them: embeddings.npy  predictions.csv
     04_predict    many views of every image: predictions.csv (out of fold)  test.csv
       04b_pseudo_label  what a student may learn of unlabelled images: pseudo.csv
+      04c_look  what is said of new photographs: look.html  predictions.csv
     05_ensemble   joined by image id: predictions.csv  weights.csv
       05b_ablation  what each technique brings, beyond noise: ablation.csv
     06_report     how good, how sure, for whom: metrics.csv  figures/  report.html  report_card.md

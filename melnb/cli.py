@@ -57,7 +57,23 @@ def _say(text: object) -> None:
     click.echo(_seen(str(text)))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    """Commands; a word that is none is answered with the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the first word."""
+        from melnb.tables.nearest import did_you_mean
+
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            verbs = self.list_commands(ctx)
+            hint = did_you_mean(args[0], verbs, cutoff=0.5) or f" (commands: {', '.join(verbs)})"
+            ctx.fail(_seen(f"no command {args[0]!r}{hint}"))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--root", type=click.Path(file_okay=False, exists=True), help="The project's folder.")
 @click.version_option(melnb.__version__, prog_name="melnb")
 def main(root: str | None) -> None:
@@ -128,6 +144,51 @@ def run(
         _show(launch(stage, parameters=parameters, force=force))
 
 
+@main.command("try")
+@click.argument("pictures")
+@click.argument("labels", default="")
+@click.option("--label", "words", multiple=True, metavar="THEIRS=OURS", help="What a label means.")
+@click.option("--other", "others", multiple=True, help="A label that is none of ours.")
+@click.option("--name", default="mine", show_default=True, help="Of the data and the runs.")
+@click.option("--id-column", default="", help="That names the pictures [default: told by itself].")
+@click.option("--label-column", default="", help="That holds the labels [default: likewise].")
+@click.option("-n", "--dry-run", is_flag=True, help="Write the pipeline, and run nothing.")
+@_told
+def try_(
+    pictures: str,
+    labels: str,
+    words: tuple[str, ...],
+    others: tuple[str, ...],
+    name: str,
+    id_column: str,
+    label_column: str,
+    dry_run: bool,
+) -> None:
+    """Learn from the PICTURES of a folder and a CSV of LABELS, and report how well.
+
+    Without LABELS the folder's folders are the classes. It says what it took for what, writes
+    params/NAME.pipeline.yaml, yours to change, runs it, and prints the report's path. For example:
+    melnb try photos/ labels.csv --label malignant=melanoma --other benign
+    """
+    from melnb.params.catalogue import read_pair
+    from melnb.running.pipeline import read_pipeline
+    from melnb.running.trial import write_pipeline
+    from melnb.runs.store import find_run
+
+    told = dict(read_pair(pair, "--label malignant=melanoma") for pair in words)
+    file = write_pipeline(
+        pictures, labels, name=name, words=told | dict.fromkeys(others, "other"),
+        id_column=id_column, label_column=label_column, say=_say,
+        ask=click.prompt if sys.stdin.isatty() else None,
+    )  # fmt: skip
+    click.echo(f"written: {file}")
+    if dry_run:
+        return
+    _run_pipeline(read_pipeline(file), jobs=2)
+    _show(find_run("06_report", name))
+    click.echo(f"new photographs: melnb look <pictures> --model {name}")
+
+
 @main.command()
 @click.argument("pictures", nargs=-1, required=True)
 @click.option("--model", default="", help="Run of 03_train [default: the newest finished].")
@@ -175,18 +236,27 @@ def pipeline(
     goes to Snakemake: melnb pipeline params/demo.pipeline.yaml -- --executor slurm
     """
     from melnb.running.pipeline import read_pipeline
-    from melnb.running.snakemake import WOULD_FAIL, planned, run_pipeline
-    from melnb.running.status import Board, table
+    from melnb.running.snakemake import WOULD_FAIL, planned
+    from melnb.running.status import table
+    from melnb.running.up_to_date import check_other_dataset
 
     cut = next((k for k, text in enumerate(rest) if text.startswith("-")), len(rest))
     plan = read_pipeline(file, rest[:cut])
+    for job in () if force else plan.jobs:
+        check_other_dataset(job.parameters)
     if dry_run:
         plans = planned(plan, force=force)
         click.echo("\n".join(table(plans)))
         sys.exit(any(row.state == WOULD_FAIL for row in plans))
-    rows = run_pipeline(
-        plan, jobs=jobs, gpus=gpus, force=force, extra=rest[cut:], show=Board().show
-    )
+    _run_pipeline(plan, jobs=jobs, gpus=gpus, force=force, extra=rest[cut:])
+
+
+def _run_pipeline(plan: Any, **how: Any) -> None:
+    """Run a pipeline with its board; exit with 1 unless all is done."""
+    from melnb.running.snakemake import run_pipeline
+    from melnb.running.status import Board
+
+    rows = run_pipeline(plan, show=Board().show, **how)
     for row in rows:
         if row.state == "failed":
             click.echo(f"\n{row.note}", err=True)

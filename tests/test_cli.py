@@ -71,6 +71,41 @@ def test_an_error_is_one_message(
     assert "Traceback" not in result.output
 
 
+def test_verbs_and_pipelines_are_found_by_their_bare_and_nearly_right_names(
+    project: Path, kernels: Kernels
+) -> None:
+    (project / "params/tiny.pipeline.yaml").write_text("stages: [01_explore]")
+    assert "01_explore/demo  would run" in call("pipeline", "tiny", "-n").output
+    slip = call("pipeline", "tinny", "-n")
+    assert slip.exit_code == 1
+    assert "no pipeline 'tinny' in" in slip.output
+    assert "did you mean 'tiny'?" in slip.output
+    slip = call("pipelin", "tiny")
+    assert slip.exit_code == 2
+    assert "no command 'pipelin'; did you mean 'pipeline'?" in slip.output
+    assert "(commands: doctor, explore, look, " in call("xyzzy").output
+
+
+def test_a_changed_dataset_writes_over_no_run_of_another(
+    project: Path, kernels: Kernels
+) -> None:
+    (project / "params/p.pipeline.yaml").write_text("stages: [02_prepare, 03_train]")
+    assert call("run", "02_prepare", "dataset=mine").exit_code == 0
+    assert call("run", "02_prepare").exit_code == 0
+    assert call("run", "03_train").exit_code == 0
+    kernels()
+    for words in (("run", "03_train", "dataset=mine"), ("pipeline", "p", "dataset=mine", "-n")):
+        refused = call(*words)
+        assert refused.exit_code == 1
+        assert "03_train/demo/fold0 is a run of the dataset demo, which dataset=mine would wr" in (
+            " ".join(refused.output.split())
+        )
+        assert "run=demo-mine" in refused.output
+    assert kernels() == []
+    assert call("run", "03_train", "dataset=mine", "--force").exit_code == 0
+    assert call("run", "03_train", "dataset=mine", "epochs=2").exit_code == 0
+
+
 def test_a_pipeline_runs_shows_and_fails(project: Path, kernels: Kernels) -> None:
     plan = project / "params/p.pipeline.yaml"
     plan.write_text("stages: [{02_prepare: {with: {seed: 13}}}, 03_train]")

@@ -18,7 +18,7 @@ FINISHED = {
     "01_explore": "demo", "02_prepare": "demo", "02c_segment_train": "demo/fold0",
     "02d_segment_apply": "demo", "03_train": "demo/fold0", "03b_find_lr": "demo",
     "03c_metadata": "demo", "03d_embed": "demo", "04_predict": "demo", "04b_pseudo_label": "demo",
-    "05_ensemble": "demo",
+    "04c_look": "demo", "05_ensemble": "demo",
     "05b_ablation": "demo", "06_report": "demo", "06b_explain": "demo", "06c_choose": "demo",
     "06d_external": "demo",
 }  # fmt: skip

@@ -86,7 +86,7 @@ def quality_flags(quality: pd.DataFrame, known: pd.DataFrame, hair: np.ndarray) 
         known: Of pictures that were learnt from.
         hair: Of the new pictures' files, `hair_shares`.
     """
-    dark, blurred = (float(np.quantile(known[name], _FEWEST)) for name in QUALITY)
+    dark, blurred = (float(np.quantile(known[name], _FEWEST, method="lower")) for name in QUALITY)
     words = [
         ("too dark", quality["brightness"] < dark),
         ("blurred", quality["sharpness"] < blurred),
@@ -104,7 +104,7 @@ def picture_appearance(encoded: Sequence[bytes]) -> Appearance:
         encoded: n pictures, as `read_encoded` gives them.
 
     Returns:
-        n x 433 float32: a thumbnail of 8 x 8; the root of the joint histogram of colours, 5 x 5 x 5;
+        n x 433 float32: a thumbnail of 8 x 8; the root of the joint histogram of colours, 5 each;
         in 4 x 4 cells the gradients by 6 directions; in 2 x 2 cells the deviations of 5 bands.
     """
     return np.stack([_describe(pixels) for pixels in map(_decoded, encoded)])

@@ -6,8 +6,8 @@ from, and new pictures likewise; distances are in units of the median of the hel
 networks can be compared. What *every* network finds far is strange: if each turns away a share of
 its held-out lesions, all together turn away no more than the mean of these shares.
 
-The distance is the mean of 1 - cosine to the nearest few: Sun et al. 2022, "Out-of-distribution
-detection with deep nearest neighbors", ICML.
+The distance is the mean one to the nearest few, of vectors of length one: Sun et al. 2022,
+"Out-of-distribution detection with deep nearest neighbors", ICML.
 """
 
 from __future__ import annotations
@@ -204,12 +204,13 @@ def compare_known(
                 f"not {len(held_out)}: compare with more (n_known)"
             )
         centre = vectors[learnt].mean(axis=0)
-        own, theirs = _unit(vectors - centre), _unit(new[number] - centre)
-        distance = _distance(own[held_out], own[learnt])
+        own, theirs = _unit(vectors), _unit(new[number])
+        distance = _euclidean(own[held_out], own[learnt])
         unit = max(float(np.median(distance)), 1e-6)
         known_distance[held_out] = distance / unit
-        scaled.append(_distance(theirs, own[learnt]) / unit)
-        cosines = theirs @ own.T
+        scaled.append(_euclidean(theirs, own[learnt]) / unit)
+        # Without the mean, all pictures of skin point the same way, and are alike.
+        cosines = _unit(new[number] - centre) @ _unit(vectors - centre).T
         total += cosines
         least = np.minimum(least, cosines)
     return Comparison(known_distance, np.min(scaled, axis=0), total / len(known), least)
@@ -279,14 +280,4 @@ def _euclidean(asked: np.ndarray, reference: np.ndarray) -> np.ndarray:
         far = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ reference.T
         nearest = np.partition(far, NEAREST - 1, axis=1)[:, :NEAREST]
         parts.append(np.sqrt(np.maximum(nearest, 0)).mean(axis=1))
-    return np.concatenate(parts).astype(float)
-
-
-def _distance(asked: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return the mean of 1 - cosine to the nearest few of the reference, for unit vectors."""
-    parts = []
-    for start in range(0, len(asked), _BLOCK):
-        cosines = asked[start : start + _BLOCK] @ reference.T
-        nearest = np.partition(cosines, -NEAREST, axis=1)[:, -NEAREST:]
-        parts.append(1 - nearest.mean(axis=1))
     return np.concatenate(parts).astype(float)

@@ -46,7 +46,7 @@ def look_parameters(
 
     trained = model.removeprefix("03_train/").split("/")[0] or newest_training(outputs)
     home = outputs_root(outputs) / "03_train"
-    if not any(home.glob(f"{trained}/fold*/run.json")) or not trained:
+    if not trained or not any((home / trained).glob("fold*/run.json")):
         names = sorted(path.name for path in home.iterdir()) if home.is_dir() else []
         way = "train one first: melnb try <pictures> <labels.csv>, or make demo"
         there = did_you_mean(trained, names) or (f" (there: {', '.join(names)})" if names else "")
@@ -54,13 +54,13 @@ def look_parameters(
             f"no trained model {trained!r} in {home}{there}" if trained else f"no model in {home}"
         )
         raise ParameterError(what if there else f"{what}: {way}")
-    places = [located(place).absolute() for place in pictures]
+    places = [located(place).resolve() for place in pictures]
     check_pictures(places)
     yardstick = find_yardstick(trained, outputs)
     say(_judges(trained, yardstick.predictions, yardstick.report, yardstick.chosen, told=model))
     told = {
         "pictures": [str(place) for place in places], "train_run": trained, "outputs": outputs,
-        "labels": str(located(labels).absolute()) if labels else "", **yardstick._asdict(),
+        "labels": str(located(labels).resolve()) if labels else "", **yardstick._asdict(),
     }  # fmt: skip
     return Look.check({**told, "run": run or _name(trained, places)})
 

@@ -32,8 +32,11 @@ from melnb.params.catalogue import (
     stage_class,
 )
 from melnb.running.up_to_date import needed, there_already
-from melnb.runs.store import located, outputs_root, run_name
+from melnb.runs.store import located, outputs_root, project_root, run_name
 from melnb.tables.nearest import did_you_mean
+
+
+_ENDING = ".pipeline.yaml"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
         ParameterError: A name is unknown, a value is refused, two jobs are one run, or a job needs
             a run that is neither in the pipeline nor finished.
     """
-    path = located(file)
+    path = _find(file)
     plan = read_yaml(path)
     _known(plan, ("outputs", "set", "stages"), str(path))
     shared = scalars.mapping(plan.get("set"), f"{path}: set")
@@ -106,6 +109,23 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
     outputs = str({**shared, **for_all}.get("outputs", ""))
     name = path.name.removesuffix(".yaml").removesuffix(".pipeline")
     return Pipeline(name, outputs, _ordered(jobs, path))
+
+
+def _find(file: str | Path) -> Path:
+    """Return the file of a pipeline, which may be named bare: `demo` for its file in `params/`.
+
+    Raises:
+        ParameterError: A bare name is none; the nearest is named.
+    """
+    path, bare = located(file), Path(file).suffix == "" and len(Path(file).parts) == 1
+    home = project_root() / "params"
+    if path.is_file() or not bare:
+        return path
+    names = sorted(p.name.removesuffix(_ENDING) for p in home.glob(f"*{_ENDING}"))
+    if str(file) in names:
+        return home / f"{file}{_ENDING}"
+    hint = did_you_mean(file, names) or f" (there: {', '.join(names) or 'none'})"
+    raise ParameterError(f"no pipeline {str(file)!r} in {home}{hint}")
 
 
 def _values(

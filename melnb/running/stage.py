@@ -23,6 +23,7 @@ from melnb.params.catalogue import ParameterError, Parameters
 from melnb.running import kernels
 from melnb.running.up_to_date import (
     check_inputs,
+    check_other_dataset,
     code_of,
     notebook_of,
     read_cells,
@@ -114,6 +115,8 @@ def launch(
             _adopt(final)
             say(f"{stage}/{run} is up to date")
             return final
+        if not force:
+            check_other_dataset(parameters)
         check_inputs(parameters)
         say(f"{stage}/{run}: {reason}, running {notebook.name}")
         return _run(notebook, final, parameters, say)

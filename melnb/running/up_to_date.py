@@ -133,6 +133,30 @@ def check_raw_data(parameters: Parameters) -> None:
         raise ParameterError(f"{key}: {error}") from None
 
 
+def check_other_dataset(parameters: Parameters) -> None:
+    """Refuse to write over a run that was made of another dataset.
+
+    A pipeline that is given another `dataset` and keeps its runs' names would replace them all.
+
+    Raises:
+        ParameterError: The run is finished, and its dataset is another.
+    """
+    final, wanted = run_folder(parameters), parameters.plain().get("dataset")
+    if not wanted or not (final / RECORD).is_file():
+        return
+    try:
+        before = read_run(final)["parameters"].get("dataset")
+    except DamagedError:  # nobody's, and made anew
+        return
+    if before and before != wanted:
+        name, key = run_name(parameters), f"{parameters.stage}/{run_name(parameters)}"
+        first = name.split("/")[0]
+        raise ParameterError(
+            f"{key} is a run of the dataset {before}, which dataset={wanted} would write over: "
+            f"give it another name (run={first}-{wanted}, say), or write over it (--force)"
+        )
+
+
 def there_already(name: str, outputs: str) -> bool:
     """Return whether a run, of any fold where the name has a `*`, or a file is there.
 

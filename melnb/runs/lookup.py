@@ -199,13 +199,13 @@ def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
     dataset = read_run(next(iter(find_folds("03_train", train_run, outputs).values())))
     own = dataset["parameters"]["dataset"]
     predicted = _newest("04_predict", outputs, lambda p: (
-        (p["train_run"] or p["run"]) == train_run and p["dataset"] == own
+        (p.get("train_run") or p.get("run")) == train_run and p.get("dataset") == own
     ))  # fmt: skip
     asked = [f"04_predict/{predicted}"] if predicted else []
     report = _newest("06_report", outputs, lambda p: (
-        p["predictions"][:1] == asked and p.get("unit", "image") == "image"
+        asked and p.get("predictions", [])[:1] == asked and p.get("unit", "image") == "image"
     ))  # fmt: skip
-    choice = _newest("06c_choose", outputs, lambda p: p["report"] == report) if report else ""
+    choice = _newest("06c_choose", outputs, lambda p: p.get("report") == report) if report else ""
     file = outputs_root(outputs) / "06c_choose" / choice / "operating_point.json"
     return Yardstick("".join(asked), report, str(file) if choice else "")
 

@@ -306,8 +306,8 @@ def _melanoma(images: pd.DataFrame, labelled: pd.Series) -> pd.Series:
     if labelled.any() and not (named[labelled] == MELANOMA).any() and not none[labelled].all():
         raise ValueError(
             f"task melanoma: none of {labelled.sum()} labelled images is named melanoma (classes: "
-            f"{sorted(classes)}): use task native, or name melanoma so, by its class folder or in "
-            "the column diagnosis"
+            f"{sorted(classes)}): use task native, and name the one looked for in the report "
+            "(positive), or name melanoma so, by its class folder or in the column diagnosis"
         )
     return pd.Series(np.where(named == MELANOMA, MELANOMA, OTHER), images.index, dtype=object)
 

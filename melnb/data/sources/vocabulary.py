@@ -21,6 +21,10 @@ _MALIGNANCY = {
     "malignant": "malignant", "1": "malignant", "1.0": "malignant", "true": "malignant",
     "false": "benign",
 }  # fmt: skip
+_WAY_OUT = (
+    "write one of these; or read the column as classes of your own (columns={{target: {column}}}, "
+    "task=native), and name the one looked for in the report (positive)"
+)
 GROUPS = (OTHER, "benign", "malignant")  # classes that are no diagnosis
 _SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(
     ("test", "testing", "val", "valid", "validation", "dev"), "test"
@@ -60,7 +64,10 @@ def read_diagnoses(values: pd.Series, file: Path) -> pd.Series:
                 f"diagnosis {text!r} is a class, no diagnosis: map its column as the target "
                 f"(columns={{target: {values.name}}})"
             )
-        return find_diagnosis(text)
+        try:
+            return find_diagnosis(text)
+        except ValueError as error:
+            raise ValueError(f"{error}: {_WAY_OUT.format(column=values.name)}") from None
 
     return _translate(blank_missing(values, names=False), diagnosis, file)
 

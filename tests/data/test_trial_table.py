@@ -1,0 +1,106 @@
+"""A trial: columns are found by what they hold, and words of one's own are named."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from melnb.data import trial_table as trial
+from melnb.tables.checks import TableError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for k in range(8):
+        small = draw.integers(60, 200, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((40, 40)).save(folder / f"IMG_{k}.jpg")
+    return folder
+
+
+HEADERS = {
+    "plain": ("image,label", "IMG_{k}.jpg,{word}"),
+    "isic": ("isic_id,benign_malignant,age_approx", "IMG_{k},{word},50"),
+    "path": ("filepath,patient_id,target", "c:\\x\\IMG_{k}.JPG,p{k},{word}"),
+    "german": ("Bild;Befund;Notiz", "IMG_{k}.jpg;{word};Text {k}"),
+    "verdict last": ("nr,lesion,file name,verdict", "{k},l{k},img_{k}.jpg,{word}"),
+    "dx": ("image_id,dx,dx_type", "IMG_{k},{word},histo"),
+}
+
+
+TELLING = set(HEADERS) - {"german", "verdict last"}  # numbers under other names are asked about
+WORDS = [(name, pair) for name in HEADERS for pair in (("malignant", "benign"), ("mel", "nv"))]
+
+
+@pytest.mark.parametrize(("name", "words"), [*WORDS, *((n, ("1", "0")) for n in sorted(TELLING))])
+def test_six_headers_are_read_without_a_word(
+    photos: Path, name: str, words: tuple[str, str]
+) -> None:
+    head, row = HEADERS[name]
+    lines = [row.format(k=k, word=words[k % 2]) for k in range(8)]
+    file = photos.parent / "labels.csv"
+    file.write_text("\n".join([head, *lines]))
+    found = trial.read_trial(photos, file)
+    table = found.table.set_index("image_id")
+    task, positive = trial.choose_task(found.table)
+    assert (table["target"] == positive).tolist() == [True, False] * 4
+    assert task == ("native" if words[0] == "malignant" else "melanoma")
+    assert [Path(p).name for p in table["path"]] == [f"IMG_{k}.jpg" for k in range(8)]
+    assert "pictures are named by" in found.taken[0]
+
+
+def test_a_column_that_nothing_tells_is_asked_for_by_its_option(photos: Path) -> None:
+    file = photos.parent / "labels.csv"
+    lines = [f"IMG_{k},{k % 2},{k % 3}" for k in range(8)]
+    file.write_text("\n".join(["image,a,b", *lines]))
+    with pytest.raises(TableError, match="--label-column a"):
+        trial.read_trial(photos, file)
+    found = trial.read_trial(photos, file, label_column="a")
+    assert trial.choose_task(found.table) == ("melanoma", "melanoma")
+    with pytest.raises(TableError, match="no column 'c' among"):
+        trial.read_trial(photos, file, label_column="c")
+
+
+def test_what_does_not_belong_together_is_counted(photos: Path) -> None:
+    file = photos.parent / "labels.csv"
+    lines = [f"IMG_{k},{'mel' if k % 2 else 'nv'}" for k in range(6)]
+    file.write_text("\n".join(["image,dx", *lines, "gone,nv", "IMG_7,"]))
+    (photos / "bad.jpg").write_text("nothing")
+    found = trial.read_trial(photos, file)
+    assert len(found.table) == 6
+    assert found.unlabelled == ("IMG_6", "IMG_7")
+    assert found.taken[1].startswith("1 of 8 rows have no picture (gone is the first)")
+    assert found.refused["file"].tolist() == [str(photos / "bad.jpg")]
+    file.write_text("image,dx\nq,nv\nr,mel\n")
+    with pytest.raises(TableError, match="no cell names a picture"):
+        trial.read_trial(photos, file)
+
+
+def test_class_folders_need_no_table(photos: Path) -> None:
+    for k, path in enumerate(sorted(photos.iterdir())):
+        (photos / ("Naevus" if k % 2 else "melanoma")).mkdir(exist_ok=True)
+        path.rename(photos / ("Naevus" if k % 2 else "melanoma") / path.name)
+    found = trial.read_trial(photos)
+    assert found.table["target"].value_counts().to_dict() == {"melanoma": 4, "nevus": 4}
+
+
+def test_words_of_ones_own_are_translated_and_slips_are_named(photos: Path) -> None:
+    table = pd.DataFrame({"image_id": list("abcdefgh"), "patient_id": None,
+                          "target": ["take_out"] * 4 + ["leave"] * 4})  # fmt: skip
+    assert trial.unknown_words(table) == {"take_out": 4, "leave": 4}
+    told = trial.translate(table, {"Take out": "MEL", "leave": "other"})
+    assert told["target"].value_counts().to_dict() == {"melanoma": 4, "other": 4}
+    assert trial.choose_task(told) == ("melanoma", "melanoma")
+    assert trial.count_folds(told, "melanoma") == 2
+    with pytest.raises(ValueError, match=r"no picture is labelled 'leve' \(labels: take_out, lea"):
+        trial.translate(table, {"leve": "other"})
+    with pytest.raises(ValueError, match="'bad' is no class that we know"):
+        trial.translate(table, {"leave": "bad"})
+    with pytest.raises(ValueError, match="nothing is called melanoma or malignant"):
+        trial.choose_task(trial.translate(table, {"take out": "nevus", "leave": "other"}))
+    with pytest.raises(ValueError, match="2 pictures of melanoma and 4 others"):
+        trial.choose_task(told.drop(index=[0, 1]))
