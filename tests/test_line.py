@@ -188,6 +188,36 @@ def test_other_patients_judge_the_networks(outputs: Path) -> None:
     assert told[["tp", "fp", "tn", "fn"]].sum() == 2 * told["n"]
 
 
+def test_new_photographs_get_what_a_prepared_dataset_gets(
+    melnb: Run, root: Path, outputs: Path
+) -> None:
+    """By the command: the same numbers as 02_prepare and 04_predict give, and one page."""
+    raw = outputs / "synthetic" / "images60-seed1"
+    words = [str(raw / "images"), "--labels", str(raw / "metadata.csv"), "--model", "a-s0"]
+    done = melnb("look", *words, "--run", "away", root=root)
+    assert done.returncode == 0, done.stderr
+    assert "model 03_train/a-s0; out-of-fold scores of 04_predict/a; " in done.stdout
+    home = outputs / "04c_look" / "away"
+    away = schema.read_predictions(outputs / "04_predict/away/predictions.csv")
+    seen = schema.read_predictions(home / "predictions.csv")
+    both = away.merge(seen, on="image_id", suffixes=("", "_seen"), validate="1:1")
+    assert len(both) == len(away) == 60
+    assert (both["p_melanoma"] - both["p_melanoma_seen"]).abs().max() < 1e-6
+    assert (both["truth"].fillna("") == both["truth_seen"].fillna("")).all()
+    called = seen["score"] >= documents.read_run(home)["results"]["threshold"]
+    assert (called == (seen["called"] == "melanoma")).all()
+    near = pd.read_csv(home / "neighbours.csv")
+    own = schema.read_folds(outputs / "02_prepare/line/folds.csv").set_index("image_id")["fold"]
+    assert (own[near["neighbour"]] >= 0).all()
+    assert near.groupby("image_id").size().eq(6).all()
+    page = (home / "look.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 60
+    assert "Research use, not a medical device." in page
+    assert "pictures whose truth is known" in page
+    drawn = documents.read_run(outputs / "04c_look" / "line")["results"]
+    assert (drawn["pictures"], drawn["refused"]) == (12, 0)
+
+
 def test_what_each_network_said_of_test_rows_is_kept(outputs: Path) -> None:
     for run in ("04_predict/a", "05_ensemble/line"):
         paths = lookup.find_networks(run, outputs)

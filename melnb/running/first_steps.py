@@ -48,12 +48,9 @@ def look_parameters(
     home = outputs_root(outputs) / "03_train"
     if not trained or not any((home / trained).glob("fold*/run.json")):
         names = sorted(path.name for path in home.iterdir()) if home.is_dir() else []
-        way = "train one first: melnb try <pictures> <labels.csv>, or make demo"
-        there = did_you_mean(trained, names) or (f" (there: {', '.join(names)})" if names else "")
-        what = (
-            f"no trained model {trained!r} in {home}{there}" if trained else f"no model in {home}"
-        )
-        raise ParameterError(what if there else f"{what}: {way}")
+        way = ": train one first (melnb try <pictures> <labels.csv>, or make demo)"
+        near = did_you_mean(trained, names) or f" (there: {', '.join(names)})" if names else way
+        raise ParameterError(f"no trained model{f' {trained!r}' * bool(trained)} in {home}{near}")
     places = [located(place).resolve() for place in pictures]
     check_pictures(places)
     yardstick = find_yardstick(trained, outputs)

@@ -69,7 +69,7 @@ def test_unknown_labels_name_the_options_which_then_do(photos: Path, project: Pa
     table = pd.read_csv(project / "params" / "mine.labels.csv")
     assert table["target"].value_counts().to_dict() == {"other": 10, "melanoma": 6}
     slip = call("photos", "labels.csv", "-n", "--label", "exise=melanoma")
-    assert "no picture is labelled 'exise' (labels: leave, excise)" in slip.output
+    assert "no picture is labelled 'exise' (labels: excise, leave)" in slip.output
 
 
 def test_on_a_terminal_the_person_is_asked(photos: Path) -> None:
