@@ -86,9 +86,7 @@ def test_verbs_and_pipelines_are_found_by_their_bare_and_nearly_right_names(
     assert "(commands: doctor, explore, look, " in call("xyzzy").output
 
 
-def test_a_changed_dataset_writes_over_no_run_of_another(
-    project: Path, kernels: Kernels
-) -> None:
+def test_a_changed_dataset_writes_over_no_run_of_another(project: Path, kernels: Kernels) -> None:
     (project / "params/p.pipeline.yaml").write_text("stages: [02_prepare, 03_train]")
     assert call("run", "02_prepare", "dataset=mine").exit_code == 0
     assert call("run", "02_prepare").exit_code == 0

@@ -23,7 +23,8 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 RUNS = [
     ("01_explore", "line"), ("02_prepare", "line"), ("03_train", "a-s0/fold0"),
     ("03b_find_lr", "line"), ("03c_metadata", "line"), ("03d_embed", "line"), ("04_predict", "a"),
-    ("04b_pseudo_label", "line"), ("04c_look", "line"), ("05_ensemble", "stacked"), ("05b_ablation", "line"),
+    ("04b_pseudo_label", "line"), ("04c_look", "line"), ("05_ensemble", "stacked"),
+    ("05b_ablation", "line"),
     ("06_report", "line"), ("06b_explain", "line"), ("06c_choose", "line"),
     ("06d_external", "line"),
 ]  # fmt: skip

@@ -41,8 +41,8 @@ from .known_lesions import compare_appearance as compare_appearance
 from .known_lesions import compare_known as compare_known
 from .known_lesions import describe_lesions as describe_lesions
 from .known_lesions import nearest_known as nearest_known
-from .known_lesions import sample_known as sample_known
 from .known_lesions import same_pictures as same_pictures
+from .known_lesions import sample_known as sample_known
 from .lesions.applying import apply_masks as apply_masks
 from .lesions.lesion_tables import lesion_features as lesion_features
 from .lesions.lesion_tables import list_fallbacks as list_fallbacks

@@ -8,6 +8,7 @@ itself sees no difference.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ def read_encoded(index: pd.DataFrame) -> list[bytes]:
     found: dict[tuple[str, int], bytes] = {}
     for shard, rows in places.groupby(0):
         wanted = {*rows[2].astype(int)}
-        for number, example in enumerate(read_examples(shard, keys=("image",), check=False)):
+        for number, example in enumerate(read_examples(str(shard), keys=("image",), check=False)):
             if number in wanted:
                 found[str(shard), number] = bytes(example["image"])
     return [found[shard, int(number)] for shard, number in zip(places[0], places[2], strict=True)]
@@ -114,7 +115,7 @@ def standardised(known: Appearance, new: Appearance) -> tuple[Appearance, Appear
     """Bring the four parts of descriptions to one weight, by the spread of known ones in each."""
     ends = np.cumsum([0, *_WIDTHS])
     pairs = []
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         centre = known[:, start:end].mean(axis=0)
         spread = np.sqrt(((known[:, start:end] - centre) ** 2).sum(axis=1).mean())
         pairs.append([(part[:, start:end] - centre) / max(spread, 1e-9) for part in (known, new)])
@@ -151,7 +152,7 @@ def _edges(grey: np.ndarray) -> np.ndarray:
 
 def _texture(grey: np.ndarray) -> np.ndarray:
     smooth = [grey, *(ndimage.gaussian_filter(grey, scale) for scale in _SCALES)]
-    bands = [one - other for one, other in zip(smooth, smooth[1:], strict=False)] + [smooth[-1]]
+    bands = [one - other for one, other in pairwise(smooth)] + [smooth[-1]]
     half = _SIDE // 2
     quarters = [(slice(r, r + half), slice(c, c + half)) for r in (0, half) for c in (0, half)]
     return np.array([np.log1p(band[quarter].std()) for band in bands for quarter in quarters])

@@ -96,10 +96,10 @@ def describe_lesions(
         found = Described(vectors, picture_appearance(encoded), picture_quality(encoded))
     if keep:
         named = {f"fold{fold}": values for fold, values in found.vectors.items()}
-        measures = {"appearance": found.appearance, "quality": found.quality.to_numpy()}
+        named |= {"appearance": found.appearance, "quality": found.quality.to_numpy()}
         Path(keep).mkdir(parents=True, exist_ok=True)
         with replacing(Path(keep) / _FILE) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, key=np.array(key), **named, **measures)
+            np.savez(stream, key=np.array(key), **named)  # type: ignore[arg-type]
     return found
 
 

@@ -94,7 +94,9 @@ def read_trial(
     lines = [f"{file.name}: pictures are named by {name!r}, labels stand in {label!r}"]
     if spare := int(told["path"].isna().sum()):
         first = told.loc[told["path"].isna(), "image_id"].iloc[0]
-        lines.append(f"{spare} of {len(told)} rows have no picture ({first} is the first): left out")
+        lines.append(
+            f"{spare} of {len(told)} rows have no picture ({first} is the first): left out"
+        )
     without = found.images.loc[~own.isin(keys[told["target"].notna()]), "image_id"]
     return _trial(told[good], lines, without, found.refused)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from melnb.params.catalogue import Look, ParameterError
 from melnb.runs.lookup import find_yardstick, newest_training
@@ -73,6 +74,7 @@ def answers(folder: Path) -> list[str]:
     rows = read_table(folder / "predictions.csv").sort_values("score", ascending=False)
     width = max(len(str(name)) for name in rows["image_id"])
     lines = []
+    row: Any  # pandas knows no kinds of its cells
     for row in rows.itertuples():
         kind = "called" if row.called == row.positive else "not called"
         called = "turned away" if row.strange else f"{kind} {row.positive}"

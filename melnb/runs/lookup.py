@@ -203,7 +203,7 @@ def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
     ))  # fmt: skip
     asked = [f"04_predict/{predicted}"] if predicted else []
     report = _newest("06_report", outputs, lambda p: (
-        asked and p.get("predictions", [])[:1] == asked and p.get("unit", "image") == "image"
+        bool(asked) and p.get("predictions", [])[:1] == asked and p.get("unit", "image") == "image"
     ))  # fmt: skip
     choice = _newest("06c_choose", outputs, lambda p: p.get("report") == report) if report else ""
     file = outputs_root(outputs) / "06c_choose" / choice / "operating_point.json"

@@ -78,7 +78,7 @@ def shards(tmp_path: Path) -> pd.DataFrame:
     for k in range(40):
         pixels = np.full((80, 80, 3), (205, 160, 140)) + draw.normal(0, 4, (80, 80, 3))
         place = np.hypot(*(np.mgrid[:80, :80] - 40 + draw.normal(0, 3, (2, 1, 1))))
-        pixels[place < 18 + k % 7] = (110, 70, 60) + draw.normal(0, 12, 3)
+        pixels[place < 18 + k % 7] = np.add((110, 70, 60), draw.normal(0, 12, 3))
         path = tmp_path / f"k{k}.png"
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
         rows.append({"image_id": f"k{k}", "path": str(path), "target": "other", "source": "s"})

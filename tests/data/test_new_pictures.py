@@ -49,7 +49,7 @@ def test_what_is_no_photograph_is_named_and_the_others_are_found(tmp_path: Path)
     assert "mask" in reasons["one_mask.png"]
     assert reasons["empty"] == "a folder without a picture in it or below"
     check_pictures([tmp_path / "a"])
-    with pytest.raises(FileNotFoundError, match="no picture to look at .*folder without a picture"):
+    with pytest.raises(FileNotFoundError, match=r"no picture to look at .*folder without a pict"):
         check_pictures([tmp_path / "empty"])
     with pytest.raises(FileNotFoundError, match=r"text\.png: not a picture"):
         find_pictures([tmp_path / "a" / "text.png"])

@@ -26,7 +26,9 @@ def test_without_a_model_the_way_to_one_is_named(photo: Path) -> None:
     with pytest.raises(ParameterError, match=r"melnb try <pictures> <labels.csv>, or make demo\)"):
         look_parameters(["new.jpg"])
     finish("03_train", "small/fold0", dataset="d")
-    with pytest.raises(ParameterError, match=r"no trained model 'smal' in .*; did you mean 'small'"):
+    with pytest.raises(
+        ParameterError, match=r"no trained model 'smal' in .*; did you mean 'small'"
+    ):
         look_parameters(["new.jpg"], model="smal")
 
 

@@ -75,9 +75,10 @@ def write_look(
     row = point.iloc[0]
     paths = known_images.set_index("image_id")["path"]
     files = images.set_index("image_id")["path"]
-    cards = []
+    cards: list[dict[str, Any]] = []
     joined = calls.merge(flags, on="image_id")
     joined = joined.sort_values(["strange", "score"], ascending=[True, False], kind="stable")
+    call: Any  # a row; pandas knows no kinds of its cells
     for call in joined.itertuples():
         picture = read_tile(pd.Series({"path": files[call.image_id]}), _SIDE, open_picture)
         own = neighbours[neighbours["image_id"] == call.image_id]

@@ -64,7 +64,8 @@ def novelty_limits(
         )
     clusters = row_clusters(known, cluster)
     allowed = math.floor(share / len(measures) * own.sum())
-    rows, beyond = [], np.zeros(len(known), bool)
+    rows: list[dict[str, Any]] = []
+    beyond = np.zeros(len(known), bool)
     for name in measures:
         limit = float(np.sort(known.loc[own, name])[own.sum() - 1 - allowed])
         far = (known[name] > limit).to_numpy()
@@ -114,12 +115,12 @@ def judge_alike(
     asked = calibration["method"] != "none" or calibration["smoothing"]
     if asked:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    versions, each = calibrate_run(both, each, folder=folder, **calibration)
+    versions, judges = calibrate_run(both, each, folder=folder, **calibration)
     last = [*versions.values()][-1]
     test = last["fold"] == TEST
     names = new["image_id"].to_numpy()
     scored = last[test].assign(image_id=names, run=new["run"].iloc[0], views=new["views"].iloc[0])
-    back = {fold: table.assign(image_id=_bare(table)) for fold, table in each.items()}
+    back = {fold: table.assign(image_id=_bare(table)) for fold, table in judges.items()}
     return last[~test].reset_index(drop=True), scored.reset_index(drop=True), back
 
 
@@ -202,7 +203,7 @@ def new_calls(
     Returns:
         The columns of `standings`; `positive`; `called` (the positive class, or `other`),
         `networks` and `networks_calling` (how many alone reach the threshold), `set` (the classes
-        that cannot be ruled out, joined by `or`; empty: none fits; missing: not estimable), `truth`.
+        that cannot be ruled out, joined by `or`; empty: none fits; None: not estimable), `truth`.
     """
     positive, threshold = str(locked["positive"]), float(locked["threshold"])
     table = standings(predictions, known, positive=positive)
@@ -213,7 +214,7 @@ def new_calls(
     called = np.where(table["score"] >= threshold, positive, "other")
     return table.assign(
         positive=positive, called=called, networks=len(alone), networks_calling=alone.sum(axis=0),
-        set=_sets(predictions, known, positive, error_rate),
+        set=pd.Series(_sets(predictions, known, positive, error_rate), dtype=object),
         truth=predictions["truth"].to_numpy(dtype=object),
     )  # fmt: skip
 

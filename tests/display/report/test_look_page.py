@@ -37,8 +37,9 @@ def parts(tmp_path: Path) -> dict[str, Any]:
         fresh, {0: fresh, 1: fresh}, known, locked=lock_threshold(point)
     )  # fmt: skip
     ids, path = calls["image_id"], str(tmp_path / "p.jpg")
-    flags = pd.DataFrame({"image_id": ids, "strange": [False, True, False, False], "met": [
-        None, None, EVIL, None], "flags": ["", f"not like {EVIL}", "blurred; too dark", ""]})  # fmt: skip
+    flags = pd.DataFrame({"image_id": ids, "strange": [False, True, False, False]})
+    flags["met"] = [None, None, EVIL, None]
+    flags["flags"] = ["", f"not like {EVIL}", "blurred; too dark", ""]
     distances = known.assign(d=1.0)
     return {
         "calls": calls, "flags": flags, "title": EVIL, "model": f"a {EVIL}", "known": known,
