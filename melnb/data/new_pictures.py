@@ -18,7 +18,7 @@ import pandas as pd
 from melnb.data.datasets import Dataset, write_dataset
 from melnb.data.pictures import Fit, PictureError, read_picture
 from melnb.data.shards.records import make_records
-from melnb.data.sources.any_csv import read_any_csv
+from melnb.data.sources.any_csv import read_unplaced
 from melnb.data.sources.layout import NOTES, PICTURE_SUFFIXES
 from melnb.data.sources.tasks import set_task
 from melnb.tables.checks import TEST, TableError
@@ -227,7 +227,7 @@ def _labels_beside(places: Iterable[str | Path]) -> tuple[Path | None, list[str]
 
 def _join(images: pd.DataFrame, file: Path, task: str) -> tuple[pd.DataFrame, list[str]]:
     """Add what a table says of the pictures, by their names."""
-    rows = read_any_csv(file, missing="keep")
+    rows = read_unplaced(file)
     rows = rows.assign(split="test")
     if rows["target"].notna().any():
         rows = set_task(rows, task)

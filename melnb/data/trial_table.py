@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.new_pictures import NewPictures, find_pictures
-from melnb.data.sources.any_csv import read_any_csv
+from melnb.data.sources.any_csv import read_unplaced
 from melnb.data.sources.folders import read_folders
 from melnb.data.sources.layout import read_rows
 from melnb.data.sources.vocabulary import GROUPS, UNKNOWN
@@ -85,7 +85,7 @@ def read_trial(
     for asked in (name, label):
         if asked not in rows:
             raise TableError(f"{file}: no column {asked!r} among {list(rows.columns)}")
-    said = read_any_csv(file, columns={"image_id": name, "target": label}, missing="keep")
+    said = read_unplaced(file, columns={"image_id": name, "target": label})
     keys = said["image_id"].str.lower()
     own = found.images["path"].map(_key)
     paths = dict(zip(own, found.images["path"], strict=True))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from melnb.data.sources.layout import (
@@ -90,6 +91,23 @@ def read_any_csv(
     is_file = is_table(place) and not place.is_dir()
     listing = list_folder(place.parent if is_file else place, source="csv", home="")
     file = listing.root / place.name if is_file else _only_csv(listing)
+    table, rows, named = _read_table(file, columns)
+    return _finish(_place(table, named, listing, file, missing), table, rows, named)
+
+
+def read_unplaced(file: str | Path, *, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Read a CSV of pictures without looking for them: every `path` is missing.
+
+    Takes what `read_any_csv` takes, and refuses what it refuses of a table.
+    """
+    table, rows, named = _read_table(Path(file), _check_columns(columns or {}))
+    return _finish(table.assign(path=np.nan), table, rows, named)
+
+
+def _read_table(
+    file: Path, columns: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.Series]]:
+    """Return what a CSV says of its pictures, its rows as they stand, and ours by their column."""
     if not file.is_file():
         raise FileNotFoundError(f"csv: no file {file}")
     rows = read_rows(file)
@@ -105,7 +123,12 @@ def read_any_csv(
             check_no_labels(table, file)
     elif not _is_own(table, named):
         check_labels(table, file)
-    placed = _place(table, named, listing, file, missing)
+    return table, rows, named
+
+
+def _finish(
+    placed: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame, named: dict[str, pd.Series]
+) -> pd.DataFrame:
     placed.attrs["indeterminate"] = table.attrs.get("indeterminate", ())
     placed.attrs[NOTES] = [*table.attrs.get(NOTES, ()), *_notes(rows, named, table)]
     return make_images("csv", [placed])
