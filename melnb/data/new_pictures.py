@@ -221,7 +221,7 @@ def _labels_beside(places: Iterable[str | Path]) -> tuple[Path | None, list[str]
     ]  # fmt: skip
     if len(tables) == 1:
         return tables[0], []
-    many = f"{len(tables)} tables lie beside the pictures and none was read: name the one meant"
+    many = f"{len(tables)} tables lie beside the pictures and none was read: name one (labels)"
     return None, [many] if tables else []
 
 
