@@ -64,6 +64,7 @@ from .plots.segmentation import mask_scores as mask_scores
 from .plots.segmentation import segmentation_summary as segmentation_summary
 from .plots.shift import external_calibration as external_calibration
 from .plots.shift import external_classes as external_classes
+from .plots.shift import external_decisions as external_decisions
 from .plots.shift import external_metrics as external_metrics
 from .plots.shift import external_points as external_points
 from .plots.shift import external_summary as external_summary

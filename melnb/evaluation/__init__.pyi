@@ -99,9 +99,12 @@ from .shift.areas import areas_by_source as areas_by_source
 from .shift.areas import class_areas_by_source as class_areas_by_source
 from .shift.areas import external_classes as external_classes
 from .shift.areas import external_metrics as external_metrics
+from .shift.at_threshold import decisions_by_source as decisions_by_source
+from .shift.at_threshold import external_decisions as external_decisions
 from .shift.at_threshold import external_points as external_points
 from .shift.at_threshold import flagged_shares as flagged_shares
 from .shift.at_threshold import points_by_source as points_by_source
+from .shift.at_threshold import read_frozen_decision as read_frozen_decision
 from .shift.at_threshold import source_subgroups as source_subgroups
 from .shift.other_sources import all_class_tables as all_class_tables
 from .shift.other_sources import meeting_counts as meeting_counts

@@ -164,6 +164,22 @@ def source_subgroups(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
     return figure.update_xaxes(matches="x")
 
 
+def external_decisions(
+    table: pd.DataFrame, *, title: str = "What does the frozen class decision bring?"
+) -> go.Figure | None:
+    """Draw the gains of `at_threshold.external_decisions`, paired; None where there is none."""
+    drawn = table[table["gain"].notna()].reset_index(drop=True)
+    if drawn.empty:
+        return None
+    label = drawn["source"].astype(str) + ", " + drawn["metric"] + " (" + drawn["rows"] + ")"
+    axis = "Gain over the most probable class"
+    figure = marks.interval_figure(
+        drawn.assign(label=label), "label", "gain", title=title, axis=axis
+    )
+    figure.add_vline(x=0, line=marks.CHANCE)
+    return figure
+
+
 def _panels(
     title: str, heads: Mapping[str, str], rows: Sequence[str], *, legend: bool = False
 ) -> go.Figure:

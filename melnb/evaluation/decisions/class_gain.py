@@ -96,11 +96,11 @@ def class_gain(
         chosen = rule is decision
         row: dict[str, object] = {"rule": name, "chosen": chosen}
         for rows, frozen in ((NESTED, False), (NAIVE, True)):
-            made.append(row | {"rows": rows} | _gained(inside, rule, frozen=frozen, **how))
-        made.append(row | {"rows": NESTED} | _gained(inside, rule, metric="accuracy", **how))
+            made.append(row | {"rows": rows} | decided_gain(inside, rule, frozen=frozen, **how))
+        made.append(row | {"rows": NESTED} | decided_gain(inside, rule, metric="accuracy", **how))
         if chosen:
-            for way, own in _test_ways(predictions, networks or {}):
-                made.append(row | {"rows": way} | _gained(own, rule, frozen=True, **how))
+            for way, own in test_ways(predictions, networks or {}):
+                made.append(row | {"rows": way} | decided_gain(own, rule, frozen=True, **how))
     return pd.DataFrame(made, columns=list(GAIN_COLUMNS))
 
 
@@ -178,7 +178,7 @@ def _rules(
         yield f"{_RULES[decide]}{tau}", own
 
 
-def _test_ways(predictions: pd.DataFrame, networks: Networks) -> Iterator[tuple[str, pd.DataFrame]]:
+def test_ways(predictions: pd.DataFrame, networks: Networks) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield how test rows with a truth are judged, and the rows: see `locked_test_points`."""
     test = predictions[(predictions["fold"] == TEST) & predictions["truth"].notna()]
     if len(test):
@@ -187,17 +187,31 @@ def _test_ways(predictions: pd.DataFrame, networks: Networks) -> Iterator[tuple[
             yield THEIR_MEAN, test
 
 
-def _gained(
+def decided_gain(
     rows: pd.DataFrame,
     decision: ClassDecision,
     *,
     frozen: bool = False,
-    metric: Literal["", "balanced_accuracy", "accuracy"] = "",
+    metric: Literal["", "balanced_accuracy", "macro_f1", "accuracy"] = "",
     confidence: float = 0.95,
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, object]:
-    """Return the metric of both decisions and their paired difference."""
+    """Return the metric of the most probable class and of a decision, and their paired difference.
+
+    Args:
+        rows: Predictions table of rows with a truth.
+        decision: `fit_class_decision` of these rows or of others.
+        frozen: All rows get the frozen weights; else each fold those of the others.
+        metric: Of both; empty: what the decision is for.
+        confidence: Of the intervals.
+        draws: Number of resamples.
+        seed: Of the resampling.
+
+    Returns:
+        `metric`, `n`, `most_probable` and `value`, each with `…_low` and `…_high`, `gain` with
+        `low` and `high` (of a cost, what is saved), `method`, `note`.
+    """
     judged = metric or CRITERIA[decision.decide]
     row: dict[str, object] = {"metric": _NAMES[judged], "n": len(rows)}
     if rows.empty or not decision.weights:
@@ -219,12 +233,16 @@ def _gained(
         for own in (slice(half), slice(half, None))
     )
     gain = sign * (after - before)
-    se, low, high = (
-        float(v) for v in bootstrap.percentile_interval(gain[1:], confidence=confidence)
-    )
-    known = se > NO_ERROR
-    row |= {"most_probable": before[0], "value": after[0], "gain": gain[0]}
-    row |= {"low": low if known else math.nan, "high": high if known else math.nan}
+    names = {"most_probable": before, "value": after, "gain": gain}
+    known = False
+    for name, values in names.items():
+        se, low, high = (
+            float(v) for v in bootstrap.percentile_interval(values[1:], confidence=confidence)
+        )
+        known = se > NO_ERROR
+        ends = ("low", "high") if name == "gain" else (f"{name}_low", f"{name}_high")
+        limits = (low, high) if known else (math.nan, math.nan)
+        row |= {name: values[0], **dict(zip(ends, limits, strict=True))}
     words = "" if known else "interval not estimable: no resample differs"
     note = "; ".join(filter(None, (words, decision.note)))
     return row | {"method": f"bootstrap of {cluster or 'rows'}, paired", "note": note}

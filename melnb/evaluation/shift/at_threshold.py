@@ -1,20 +1,27 @@
-"""The locked threshold, elsewhere: what does it still find, and at what price?"""
+"""The locked threshold and the frozen class decision, elsewhere: what do they still find?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from melnb.evaluation.calibration.calibrators import Calibrator, calibrate, read_calibrator
+from melnb.evaluation.calibration.cross_calibration import calibrate_networks, cross_calibrate
+from melnb.evaluation.decisions.class_decision import ClassDecision, read_class_decision
+from melnb.evaluation.decisions.class_gain import NESTED, decided_gain, test_ways
 from melnb.evaluation.decisions.locked_threshold import locked_point
-from melnb.evaluation.discrimination.within_folds import image_ids
+from melnb.evaluation.discrimination.within_folds import Networks, image_ids, with_mean
 from melnb.evaluation.rows import row_clusters
 from melnb.evaluation.statistics.intervals import difference_interval
 from melnb.evaluation.statistics.proportions import clustered_wilson
 from melnb.evaluation.subgroups.subgroup_metrics import COLUMNS, subgroup_metrics
 from melnb.evaluation.summaries import cluster_column
+from melnb.tables.checks import TEST
+from melnb.tables.schema import class_names
 
 # Does it fail in the same people elsewhere? Subgroups inside each source.
 
@@ -180,6 +187,141 @@ def flagged_shares(
         rows.append(row | {"note": "no truth is known: predicted, not judged"})
     columns = ["source", "images", "flagged", "share", "low", "high", "median", "note"]
     return pd.DataFrame(rows, columns=columns)
+
+
+# The frozen decision of many classes, elsewhere: is it worth there what it was at home?
+
+DECIDED = ("balanced_accuracy", "macro_f1")
+DECISION_COLUMNS = (
+    "source", "rows", "metric", "most_probable", "most_probable_low", "most_probable_high",
+    "value", "value_low", "value_high", "gain", "low", "high", "n", "method", "note",
+)  # fmt: skip
+
+
+class FrozenDecision(NamedTuple):
+    """What a report froze for many classes.
+
+    Attributes:
+        decision: Of its `class_decision.json`.
+        calibrator: Of the probabilities that it decides by; None: as they come.
+    """
+
+    decision: ClassDecision
+    calibrator: Calibrator | None = None
+
+
+def read_frozen_decision(
+    report: str | Path, *, reads: Callable[[Path], Path] = Path
+) -> FrozenDecision | None:
+    """Read the class decision that a report froze, and the calibrator that came before it.
+
+    Args:
+        report: Its folder.
+        reads: Told each file that is looked for, as `Run.seeks` of the run that asks.
+
+    Returns:
+        None where the report has none: the most probable class decides.
+
+    Raises:
+        TableError: The decision's file is damaged.
+        ValueError: The calibrator's is.
+    """
+    files = [reads(Path(report) / name) for name in ("class_decision.json", "calibrator.json")]
+    if not files[0].is_file():
+        return None
+    calibrator = read_calibrator(files[1]) if files[1].is_file() else None
+    return FrozenDecision(read_class_decision(files[0]), calibrator)
+
+
+def external_decisions(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    frozen: FrozenDecision | None,
+    networks: Mapping[str, Networks] | None = None,
+    confidence: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what a class decision, frozen at home, brings in each source.
+
+    Internal rows are decided nested, each fold by what the others asked for; those of other sources
+    by the frozen weights, network by network where these are known, since the decision was fitted
+    on single networks' values. A source is judged by the classes that it has rows of; macro F1
+    counts those that are called there, too.
+
+    Args:
+        tables: `other_sources.all_class_tables`; the first is the internal one.
+        frozen: `read_frozen_decision`; None: there is none.
+        networks: What each network alone said, by source.
+        confidence: Of the intervals.
+        draws: Number of resamples.
+        seed: Of the resampling.
+
+    Returns:
+        `source`, `rows` (nested; else how they are judged), `metric` (balanced accuracy, macro F1),
+        `most_probable` and `value` (before and after) with limits, `gain` with `low` and `high`
+        (paired, of resampled patients, else lesions), `n`, `method`, `note`. Without a decision one
+        row, whose note says so.
+    """
+    if frozen is None:
+        note = "no class decision was frozen: chosen names no report that has one"
+        return pd.DataFrame([{"note": note}], columns=list(DECISION_COLUMNS))
+    made, fitted_on = [], frozen.decision.run
+    home = next(iter(tables.values()))["run"].iloc[0]
+    other = f"fitted on run {fitted_on}" if fitted_on not in ("", home) else ""
+    for name, way, rows in _decided_rows(tables, frozen, networks or {}):
+        how: dict[str, Any] = {"confidence": confidence, "draws": draws, "seed": seed}
+        absent = [c for c in class_names(rows) if not (rows["truth"] == c).any()]
+        lacking = [f"no row is {', '.join(absent)}"] if absent else []
+        for metric in DECIDED:
+            row = decided_gain(rows, frozen.decision, frozen=way != NESTED, metric=metric, **how)
+            words = [str(row.get("note", "")), other, *lacking]
+            row |= {"source": name, "rows": way, "note": "; ".join(filter(None, words))}
+            made.append(row)
+    return pd.DataFrame(made, columns=list(DECISION_COLUMNS))
+
+
+def decisions_by_source(table: pd.DataFrame) -> dict[str, list[float]]:
+    """Return what `run.json` keeps of `external_decisions`: each external source in turn."""
+    away = table[table["rows"].ne(NESTED) & table["metric"].notna()]
+    first = away.drop_duplicates(["source", "metric"])
+    ends = {"": "value", "_gain": "gain", "_gain_low": "low", "_gain_high": "high"}
+    return {
+        f"external_decided_{str(metric).lower().replace(' ', '_')}{end}": rows[column].tolist()
+        for metric, rows in first.groupby("metric", sort=False)
+        for end, column in ends.items()
+    }
+
+
+def _decided_rows(
+    tables: Mapping[str, pd.DataFrame],
+    frozen: FrozenDecision,
+    networks: Mapping[str, Networks],
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield source, how its rows are judged, and the rows, calibrated as the decision's were."""
+    home: pd.DataFrame | None = None
+    calibrator, how = frozen.calibrator, _calibration(frozen.calibrator)
+    for name, table in tables.items():
+        rows, alone, there = table, networks.get(name, {}), name in networks
+        if home is None:
+            home = table
+            rows = cross_calibrate(table, **how)[0] if calibrator else table
+            yield name, NESTED, rows
+            continue
+        if calibrator and {*class_names(table)} == {*calibrator.classes}:
+            alone = calibrate_networks(home, alone, **how) if there else {}
+            rows = with_mean(calibrate(table.assign(fold=TEST), calibrator), alone)
+        yield from ((name, way, own) for way, own in test_ways(rows, alone))
+
+
+def _calibration(calibrator: Calibrator | None) -> dict[str, Any]:
+    """Return the keywords by which internal rows are calibrated as a calibrator's were."""
+    if calibrator is None:
+        return {}
+    own = [name for name in calibrator.parameters if name in calibrator.classes]
+    of_two = own[0] if len(own) == 1 else ""
+    how = {"method": calibrator.method, "smoothing": calibrator.smoothing}
+    return how | {"positive": of_two}
 
 
 def _limits(row: Mapping[str, Any], measure: str) -> tuple[float, float, float]:
