@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ def make_folds(
     *,
     n_folds: int,
     seed: int,
+    folds: Literal["patients", "source"] = "patients",
     fold_column: str = "",
     fold_file: str | Path = "",
     identical: pd.DataFrame | None = None,
@@ -44,6 +46,9 @@ def make_folds(
         images: The images table.
         n_folds: Number of folds; of test images alone it does not count.
         seed: Of the shuffle.
+        folds: `patients` deals out as above; `source` makes each source a fold, in alphabetical
+            order, so that every image is judged by a model that has met no image of its source
+            (leave one source out).
         fold_column: A column of `images` that gives the folds as they are; -1 sets an image
             aside. Where it holds more values than `n_folds` (15 published shards, say), the sorted
             values are dealt out by `KFold(n_folds, shuffle=True, random_state=seed)`.
@@ -56,8 +61,9 @@ def make_folds(
 
     Raises:
         FoldError: An image to learn from has no target, there are fewer groups than folds, a
-            fold would lack a class, or the given column is missing, empty, too short, or puts
-            a patient, a lesion or a picture into two folds.
+            fold would lack a class, there is one source alone or another number than `n_folds`, or
+            the given column is missing, empty, too short, or puts a patient, a lesion or a picture
+            into two folds.
         TableError: A patient or a lesion lies both in the test split and outside it.
     """
     check_images(images)
@@ -70,17 +76,20 @@ def make_folds(
     if fold_file:
         fold_column = fold_column or "fold"
         learnt = learnt.assign(**{fold_column: _read_folds(fold_file, fold_column, learnt)})
-    if fold_column:
+    if folds == "source":
+        fold = _source_folds(learnt, n_folds)
+        _check_groups_whole(learnt, groups, fold, "source")
+    elif fold_column:
         fold = _given_folds(learnt, fold_column, n_folds, seed)
         _check_groups_whole(learnt, groups, fold, fold_column)
     else:
         fold = _dealt_folds(learnt, groups, n_folds, seed)
     numbers = pd.Series(fold, index=learnt["image_id"].to_numpy())
-    folds = images[["image_id"]].reset_index(drop=True)
-    folds["fold"] = folds["image_id"].map(numbers).fillna(TEST).astype("int64")
-    check_folds(folds, images)
-    check_balance(images, folds)
-    return folds
+    table = images[["image_id"]].reset_index(drop=True)
+    table["fold"] = table["image_id"].map(numbers).fillna(TEST).astype("int64")
+    check_folds(table, images)
+    check_balance(images, table)
+    return table
 
 
 def fold_balance(
@@ -95,7 +104,8 @@ def fold_balance(
 
     Returns:
         One row per fold, test (-1) last: `fold, images, patients, images_per_patient, lesions`
-        (patients and lesions of unknown id are not counted) and the images of each class.
+        (patients and lesions of unknown id are not counted), `source` where images are of several
+        (their names), and the images of each class.
     """
     joined = folds[["image_id", "fold"]].merge(images, on="image_id")
     names = list(classes) or sorted(joined["target"].dropna().unique())
@@ -104,10 +114,18 @@ def fold_balance(
     known = grouped["patient_id"].count()
     table["images_per_patient"] = known / table["patients"].where(table["patients"] > 0)
     table["lesions"] = grouped["lesion_id"].nunique()
+    if joined["source"].nunique() > 1:
+        table["source"] = grouped["source"].agg(
+            lambda own: ", ".join(sorted(own.dropna().unique()))
+        )
     counts = pd.crosstab(joined["fold"], joined["target"])
     table[names] = counts.reindex(index=table.index, columns=names, fill_value=0)
     last = table.index == TEST
     return pd.concat([table[~last], table[last]]).reset_index(names="fold")
+
+
+def _listed(names: pd.Series) -> str:
+    return ", ".join(sorted(names.dropna().unique()))
 
 
 def check_balance(images: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
@@ -156,6 +174,30 @@ def _dealt_folds(images: pd.DataFrame, groups: np.ndarray, n_folds: int, seed: i
         except ValueError as error:
             raise FoldError(f"n_folds {n_folds}, rarest class {rarest!r}: {error}") from None
     return fold
+
+
+def _source_folds(images: pd.DataFrame, n_folds: int) -> np.ndarray:
+    """Return the place of each image's source among all, by name."""
+    unknown = images.loc[images["source"].isna(), "image_id"]
+    if len(unknown):
+        raise FoldError(
+            f"folds source: the source of {unknown.iloc[0]} is unknown ({len(unknown)} such "
+            "images): give it, or use folds patients"
+        )
+    names, codes = np.unique(
+        images["source"].to_numpy(dtype=object).astype(str), return_inverse=True
+    )
+    if len(names) == 1:
+        raise FoldError(
+            f"folds source: all images are of {str(names[0])!r}, and to leave one source out "
+            "there must be two: read more with source several, or use folds patients"
+        )
+    if len(names) != n_folds:
+        raise FoldError(
+            f"folds source: n_folds is {n_folds}, and there are {len(names)} sources "
+            f"({', '.join(names[:5])}): set n_folds {len(names)}"
+        )
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _read_folds(file: str | Path, column: str, images: pd.DataFrame) -> pd.Series:
@@ -216,6 +258,13 @@ def _check_groups_whole(
     if (counts > 1).any():
         group = groups[np.argmax(counts > 1)]
         members = images[groups == group]
+        if column == "source":
+            raise FoldError(
+                f"folds source: {members['image_id'].iloc[0]} and images of the same patient, "
+                f"lesion or picture are of the sources {_listed(members['source'])} "
+                f"({len(np.unique(groups[counts > 1]))} such groups): a model would be tested on "
+                "what it has learnt; set copies first, or leave those of one source out"
+            )
         raise FoldError(
             f"fold_column {column!r} puts {members['image_id'].iloc[0]} (patient "
             f"{members['patient_id'].iloc[0]}, lesion {members['lesion_id'].iloc[0]}) and images "

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from melnb.params.base import Name, Parameters, Rules
 
 Source = Literal[
     "synthetic", "isic2016", "isic2017", "isic2018", "isic2018_task1", "ham10000", "isic2019",
     "siim2020", "isic2024", "ph2", "folders", "csv", "kaggle_tfrecords",
+    "several",
 ]  # fmt: skip
+Missing = Literal["error", "drop", "keep"]
+
+
+class Part(TypedDict, total=False):
+    """One of several sources."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    source: Source
+    folder: str
+    columns: dict[str, str]
+    rows: Annotated[int, Field(ge=0)]
+    missing: Missing
+
+
+_TWO = 2  # sources are several
 
 
 class RawData(Parameters):
@@ -22,7 +39,13 @@ class RawData(Parameters):
     folder: str = Field("", description="raw files; empty: made (synthetic only)")
     columns: dict[str, str] = Field({}, description="source csv: our column: theirs")
     rows: int = Field(600, ge=0, description="images to use; 0: all")
-    missing: Literal["error", "drop", "keep"] = Field(
+    sources: dict[Name, Part] = Field(
+        {}, description="source several: name: {source, folder, rows …} of each"
+    )
+    copies: Literal["error", "first"] = Field(
+        "error", description="source several: of an image in two; first: the first named keeps it"
+    )
+    missing: Missing = Field(
         "error", description="rows without picture (task mask: or mask); keep: tables alone"
     )
     seed: int = Field(0, ge=0, description="of every random choice")
@@ -30,11 +53,39 @@ class RawData(Parameters):
         "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
     )
 
+    rules: ClassVar[Rules] = (
+        (
+            lambda p: p.source == "several" and len(p.sources) < _TWO,
+            "source several needs sources, two or more: {{ham: {{source: ham10000, folder: a}}, "
+            "clinic: {{source: csv, folder: b}}}}, say",
+        ),
+        (
+            lambda p: bool(p.sources) and p.source != "several",
+            "sources are of source several, not of {source}",
+        ),
+        (
+            lambda p: p.source == "several" and bool(p.folder or p.columns or p.rows),
+            "source several: each of sources has its own folder, columns and rows: leave folder "
+            "and columns empty, and set rows 0",
+        ),
+        (
+            lambda p: any(
+                part.get("source", "several") in ("several", "kaggle_tfrecords")
+                for part in p.sources.values()
+            ),
+            "each of sources needs a source of pictures: neither several nor kaggle_tfrecords",
+        ),
+    )
+
 
 class Explore(RawData):
     """01_explore: what is in the data?"""
 
     stage: ClassVar[str] = "01_explore"
+    shown: ClassVar[tuple[str, ...]] = (
+        "dataset", "source", "folder", "columns", "rows", "missing", "seed", "task", "image_size",
+        "per_class", "outputs",
+    )  # fmt: skip
     image_size: int = Field(128, ge=16, le=1024, description="pixels on a side of shown pictures")
     per_class: int = Field(6, ge=1, le=50, description="sample pictures of each class")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
@@ -56,6 +107,9 @@ class Prepare(RawData):
     relabel_percentile: float = Field(5.0, ge=0, le=100, description="of the score of known ones")
     n_folds: int = Field(
         3, ge=0, le=50, description="folds, never splitting a patient or lesion; 0: all is test"
+    )
+    folds: Literal["patients", "source"] = Field(
+        "patients", description="source: each source is a fold, to leave one source out"
     )
     fold_column: str = Field("", description="a column of the source that gives the fold as it is")
     fold_file: str = Field("", description="a CSV of ids and folds to use as they are")
@@ -85,6 +139,15 @@ class Prepare(RawData):
         (
             lambda p: not p.n_folds and bool(p.fold_column or p.fold_file),
             "n_folds 0 makes every image a test image: leave fold_column and fold_file empty",
+        ),
+        (
+            lambda p: p.folds == "source" and bool(p.fold_column or p.fold_file),
+            "folds source makes a fold of each source: leave fold_column and fold_file empty",
+        ),
+        (
+            lambda p: p.folds == "source" and bool(p.sources) and p.n_folds != len(p.sources),
+            "folds source makes a fold of each of sources, of which n_folds {n_folds} is not the "
+            "number: set it to that",
         ),
         (
             lambda p: (

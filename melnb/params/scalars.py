@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
+from typing_extensions import is_typeddict
 
 _MOST_BYTES, _MOST_MARKS, _MOST_VALUES = 1 << 20, 10_000, 100_000  # of one file
 _DIGITS = 4000  # of a whole number: Python reads 4300
@@ -168,6 +169,9 @@ def settle(value: Any, wanted: Any) -> Any:
     if isinstance(value, Mapping) and dict in containers:
         key, item = containers[dict]
         return {settle(k, key): settle(v, item) for k, v in value.items()}
+    if isinstance(value, Mapping) and (named := [kind for kind in kinds if is_typeddict(kind)]):
+        hints = get_type_hints(named[0], include_extras=True)
+        return {str(name): settle(item, hints.get(str(name), str)) for name, item in value.items()}
     return _scalar(value, kinds) if isinstance(value, Plain) else value
 
 

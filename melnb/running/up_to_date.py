@@ -116,19 +116,33 @@ def check_raw_data(parameters: Parameters) -> None:
         ParameterError: They are not, in the words of the source's reader; or there is no folder.
     """
     values, key = parameters.plain(), f"{parameters.stage}/{run_name(parameters)}"
-    if values.get("source", "synthetic") == "synthetic":
+    names = ("columns", "rows", "seed", "task", "missing")
+    told: dict[str, Any] = {name: values[name] for name in names if name in values}
+    told["held_out"] = not values.get("n_folds", True)
+    parts = values.get("sources") or {"": values}
+    for name, part in parts.items():
+        _check_source(f"{key}: {name}".removesuffix(": "), part, told)
+
+
+def _check_source(key: str, part: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+    """Refuse one source whose files are not laid out as it says."""
+    source, folder = part.get("source", "synthetic"), part.get("folder", "")
+    if source == "synthetic":
         return
-    if not values["folder"]:
+    if not folder:
         raise ParameterError(
-            f"{key}: source is {values['source']!r}, but folder is empty: say where its files are"
+            f"{key}: source is {source!r}, but folder is empty: say where its files are"
+        )
+    if not resolve(folder).exists():
+        raise ParameterError(
+            f"{key}: folder is {folder!r}: no {resolve(folder)}{_files(resolve(folder))}"
         )
     # Imported here, as most stages have no raw files, and pandas takes longer than all else.
     from melnb.data.sources.catalogue import check_source
 
-    told = {name: values[name] for name in ("columns", "rows", "seed", "task", "missing")}
-    held_out = not values.get("n_folds", True)
+    own = {name: part.get(name, value) for name, value in told.items()}
     try:
-        check_source(values["source"], resolve(values["folder"]), held_out=held_out, **told)
+        check_source(source, resolve(folder), **own)
     except (OSError, ValueError) as error:
         raise ParameterError(f"{key}: {error}") from None
 

@@ -10,7 +10,7 @@ from .lookup import learnt_datasets as learnt_datasets
 from .lookup import lineage as lineage
 from .lookup import own_dataset as own_dataset
 from .lookup import predicted_dataset as predicted_dataset
-from .lookup import raw_folder as raw_folder
+from .lookup import raw_folders as raw_folders
 from .lookup import weights_files as weights_files
 from .store import find_run as find_run
 from .store import notebook_file as notebook_file

@@ -44,6 +44,32 @@ def raw_folder(folder: str, *, rows: int, seed: int, outputs: str | Path = "") -
     return outputs_root(outputs) / "synthetic" / f"images{rows or 600}-seed{seed}"
 
 
+def raw_folders(
+    folder: str,
+    parts: Mapping[str, Mapping[str, Any]],
+    *,
+    rows: int,
+    seed: int,
+    outputs: str | Path = "",
+) -> dict[str, Path]:
+    """Return where the raw files of each of several sources are, by name; of one, by an empty name.
+
+    Args:
+        folder: As of `raw_folder`, where there are no parts.
+        parts: The sources that are read together: `folder` and `rows` of each.
+        rows: As of `raw_folder`.
+        seed: Likewise.
+        outputs: Where runs are written.
+    """
+    how: dict[str, Any] = {"seed": seed, "outputs": outputs}
+    if not parts:
+        return {"": raw_folder(folder, rows=rows, **how)}
+    return {
+        name: raw_folder(part.get("folder", ""), rows=part.get("rows", 0), **how)
+        for name, part in parts.items()
+    }
+
+
 def applied_source(run: str, outputs: str | Path = "") -> tuple[str, Path]:
     """Return the source and the file by which 02_prepare reads what 02d_segment_apply wrote.
 

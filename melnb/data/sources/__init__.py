@@ -13,5 +13,6 @@ A line imports only lines above it:
     isic_challenges  siim2020  isic2024  ham10000  ph2  folders  any_csv
     kaggle_records                   shards as others made them
     tasks                            labels, and what is learnt of an image
+    several                          sources joined into one table
     catalogue                        every source by name; the task; a sample of rows
 """

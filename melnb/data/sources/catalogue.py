@@ -23,6 +23,7 @@ from melnb.data.sources.isic_challenges import (
 from melnb.data.sources.kaggle_records import find_shards, read_kaggle_records
 from melnb.data.sources.layout import NOTES, Missing, keep_masked
 from melnb.data.sources.ph2 import read_ph2
+from melnb.data.sources.several import Copies, join_sources
 from melnb.data.sources.siim2020 import read_siim2020
 from melnb.data.sources.tasks import DIAGNOSIS, MASK, set_task
 from melnb.tables.diagnoses import MELANOMA, NAMES, OTHER
@@ -40,7 +41,9 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "folders": read_folders,
 }
 UNLABELLED = ("isic2016", "isic2017")  # whose masks are a task apart from the labels
-SOURCES = ("synthetic", *READERS, "csv", "kaggle_tfrecords")
+SEVERAL = "several"
+SOURCES = ("synthetic", *READERS, "csv", "kaggle_tfrecords", SEVERAL)
+Folders = str | Path | Mapping[str, Path]
 _KEPT = {  # listed in `attrs`, and yet in the table
     "unlabelled": "have no target: all are test images, to be predicted",
     "indeterminate": "are called indeterminate: they count as benign, as ISIC 2024 counts them",
@@ -50,7 +53,7 @@ _ORDER = ("benign", "malignant", OTHER, *NAMES)
 
 def read_source(
     source: str,
-    folder: str | Path,
+    folder: Folders,
     *,
     columns: Mapping[str, str] | None = None,
     rows: int = 0,
@@ -58,6 +61,8 @@ def read_source(
     task: str = "native",
     missing: Missing | None = None,
     held_out: bool = False,
+    parts: Mapping[str, Mapping[str, Any]] | None = None,
+    copies: Copies = "error",
 ) -> pd.DataFrame:
     """Read the images table of a source.
 
@@ -79,6 +84,9 @@ def read_source(
             always have theirs. Of task mask, the same of images without a mask (dropped ids are in
             `attrs["without_mask"]`; kept ones have no target).
         held_out: Whether all images are test images, those with a target too.
+        parts: Source several: `source` and, if need be, `columns`, `rows` and `missing` of each, by
+            the name that its images shall have as their source.
+        copies: Source several: see `several.join_sources`.
 
     Raises:
         ValueError: There is no such source or task, `columns` is given for another than csv,
@@ -90,6 +98,12 @@ def read_source(
     """
     if source not in SOURCES:
         raise ValueError(f"no source {source!r} (sources: {list(SOURCES)})")
+    if source == SEVERAL:
+        if not isinstance(folder, Mapping) or not parts:
+            raise ValueError("source several: give parts, and a folder of each by its name")
+        read = read_parts(folder, parts, seed, task, missing, held_out)
+        return join_sources(read, task=task, copies=copies)
+    folder = folder[""] if isinstance(folder, Mapping) else folder
     if columns and source != "csv":
         raise ValueError(f"columns is for source csv alone; {source} names its own: leave it empty")
     if source == "kaggle_tfrecords" and task == DIAGNOSIS:
@@ -114,10 +128,33 @@ def read_source(
     return sample_rows(images, rows, seed) if rows else images
 
 
+def read_parts(
+    folders: Mapping[str, Path],
+    parts: Mapping[str, Mapping[str, Any]],
+    seed: int,
+    task: str,
+    missing: Missing | None,
+    held_out: bool,
+) -> dict[str, pd.DataFrame]:
+    """Return `read_source` of each part of several sources, by its name; as `read_source` takes."""
+    made = {}
+    for name, part in parts.items():
+        own = {"missing": missing} | {k: v for k, v in part.items() if k != "folder"}
+        own["columns"] = own.get("columns") or None
+        try:
+            made[name] = read_source(
+                folder=folders[name], seed=seed, task=task, held_out=held_out, **own
+            )
+        except (OSError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from None
+    return made
+
+
 def check_source(source: str, folder: str | Path, **options: Any) -> None:
     """Refuse what `read_source` would, before a kernel is started for it; make nothing.
 
-    Of TFRecords only whether they are there: all that they hold would have to be read.
+    Of TFRecords only whether they are there: all that they hold would have to be read. Of several
+    sources each is checked, not whether they share images.
 
     Args:
         source: One of `SOURCES`.
@@ -130,8 +167,14 @@ def check_source(source: str, folder: str | Path, **options: Any) -> None:
         read_source(source, folder, **options)
 
 
-def used_files(images: pd.DataFrame) -> list[str]:
-    """Return the paths of pictures and masks that a source's images name."""
+def used_files(images: pd.DataFrame, *, of: str = "") -> list[str]:
+    """Return the paths of pictures and masks that a source's images name.
+
+    Args:
+        images: The images table.
+        of: One of several sources; empty: all rows.
+    """
+    images = images[images["source"] == of] if of else images
     columns = [images[name].dropna() for name in ("path", "mask_path") if name in images]
     return list(pd.concat(columns).astype(str)) if columns else []
 

@@ -194,7 +194,7 @@ def fold_balance(table: pd.DataFrame) -> go.Figure:
     Even folds lie on 1; the test images (fold -1) are no fold and are left out.
     """
     folds = table[table["fold"] != TEST]
-    fixed = {"fold", "images", "patients", "images_per_patient", "lesions"}
+    fixed = {"fold", "images", "patients", "images_per_patient", "lesions", "source"}
     counted = ["images", "patients", *(str(c) for c in table.columns if c not in fixed)]
     colours = {"images": theme.INK_ON_ANY, "patients": theme.GREY}
     figure = go.Figure(

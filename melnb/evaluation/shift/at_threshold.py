@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -191,7 +191,7 @@ def flagged_shares(
 
 # The frozen decision of many classes, elsewhere: is it worth there what it was at home?
 
-DECIDED = ("balanced_accuracy", "macro_f1")
+DECIDED: tuple[Literal["balanced_accuracy", "macro_f1"], ...] = ("balanced_accuracy", "macro_f1")
 DECISION_COLUMNS = (
     "source", "rows", "metric", "most_probable", "most_probable_low", "most_probable_high",
     "value", "value_low", "value_high", "gain", "low", "high", "n", "method", "note",
