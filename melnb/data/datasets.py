@@ -60,7 +60,7 @@ class Dataset:
         """Whether there are test images."""
         return any(shard.fold == TEST for shard in self.shards)
 
-    def other_folds(self, fold: int) -> tuple[int, ...]:
+    def other_folds(self, fold: int | None) -> tuple[int, ...]:
         """Return the folds to learn from when one is asked about; test is none of them."""
         return tuple(k for k in sorted({s.fold for s in self.shards}) if k not in (fold, TEST))
 
@@ -69,15 +69,19 @@ class Dataset:
         """Name the class that is looked for: melanoma, or the last where there is none."""
         return "melanoma" if "melanoma" in self.classes else self.classes[-1]
 
-    def split(self, fold: int, image_size: int) -> tuple[list[Path], list[Path]]:
+    def split(self, fold: int | None, image_size: int) -> tuple[list[Path], list[Path]]:
         """Return the shards to learn from and those held out; the next larger size does, too.
+
+        Args:
+            fold: Held out; None: none is.
+            image_size: Pixels on a side.
 
         Raises:
             DatasetError: There is no such fold.
             FileNotFoundError: A file is gone.
         """
         learnt = self.paths(self.other_folds(fold), image_size, exact=False)
-        return learnt, self.paths(fold, image_size, exact=False)
+        return learnt, [] if fold is None else self.paths(fold, image_size, exact=False)
 
     def read_index(self, paths: Iterable[str | Path]) -> pd.DataFrame:
         """Return the index of shards (`records.read_index`), its targets by the classes' names."""

@@ -26,6 +26,7 @@ from melnb.models.networks.heads import input_sizes
 from melnb.models.tta import average_views, predict_views, sample_views
 from melnb.tables.checks import TEST
 from melnb.tables.delimited import read_first_row
+from melnb.tables.documents import read_run
 from melnb.tables.schema import (
     class_names,
     read_folds,
@@ -84,6 +85,7 @@ def predict_foreign(
     data: Dataset,
     *,
     run: str,
+    images: int | None = None,
     left_out: Collection[str] = (),
     average: str = "probability",
     batch_size: int = 64,
@@ -100,6 +102,7 @@ def predict_foreign(
         trained: Fold and folder of its `model.keras`.
         data: The prepared dataset.
         run: The name of the result.
+        images: Of which fold of the dataset; -1: test; None: all.
         left_out: Images that the networks have met, which are no strangers.
         average: Of the looks, see `tta.average_views`.
         batch_size: Rows in a batch, over all replicas.
@@ -115,13 +118,11 @@ def predict_foreign(
     """
     parts = []
     for fold, home in tqdm(trained.items(), desc="foreign images, by fold", unit="fold"):
-        files = [
-            folder / "folds" / f"foreign-by-fold{fold}-{k}.csv" for k in ("single", "averaged")
-        ]
+        network = "all" if fold == TEST else f"fold{fold}"
+        files = [folder / "folds" / f"foreign-by-{network}-{k}.csv" for k in ("single", "averaged")]
         if not all(file.is_file() for file in files):
             matched = shared_classes(learnt_classes(home, data), data.classes)
-            model = (networks or {}).get(fold)
-            rows, seen = look_at(home, data, None, batch_size=batch_size, model=model, **looks)
+            rows, seen = look_at(home, data, images, batch_size=batch_size, **looks)
             targets = rows["target"].map(dict(enumerate(matched.targets)))
             rows = rows.assign(target=targets.fillna(-1).astype(int))
             for file, views in zip(files, ("none", name_views(looks)), strict=True):
@@ -235,14 +236,14 @@ def encode_images(
 def learnt_classes(home: Path, data: Dataset) -> tuple[str, ...]:
     """Return the classes of a network's columns: those of the predictions beside it.
 
-    A network without any is taken to be of the dataset's.
+    A network that predicted nothing has them in its record; one without any is taken to be of the
+    dataset's.
     """
     beside = home / "predictions.csv"
-    return (
-        class_names(pd.DataFrame(columns=read_first_row(beside)))
-        if beside.is_file()
-        else data.classes
-    )
+    if beside.is_file():
+        return class_names(pd.DataFrame(columns=read_first_row(beside)))
+    recorded = read_run(home)["results"] if (home / "run.json").is_file() else {}
+    return tuple(map(str, recorded.get("classes") or data.classes))
 
 
 def check_classes(home: Path, data: Dataset) -> None:
@@ -346,7 +347,8 @@ def predict_dataset(
     """Predict all images of a dataset, each by networks that have not learnt from it.
 
     Args:
-        trained: Fold and finished folder.
+        trained: Fold and finished folder; -1: of a network that learnt from all rows, which is
+            asked about test images alone.
         data: The prepared dataset.
         folder: Of the run; what each fold says is kept in `folds/`.
         foreign: Whether no network has learnt from it: `predict_foreign` of every image, and no
@@ -358,9 +360,15 @@ def predict_dataset(
     Returns:
         The predictions of one look and of all, and those of test images (perhaps none).
     """
-    if foreign:
+    if not foreign and TEST in trained and not data.has_test:
+        raise ValueError(
+            f"the network learnt from all rows (fold none) of {data.dataset!r}, which has no test "
+            "images: predict another dataset"
+        )
+    if foreign or TEST in trained:
+        images = None if foreign else TEST
         single, predictions = predict_foreign(
-            trained, data, folder=folder, left_out=left_out, **how
+            trained, data, folder=folder, images=images, left_out=left_out, **how
         )
         return single, predictions, predictions.head(0)
     single, predictions = predict_out_of_fold(trained, data, folder=folder, **how)

@@ -97,8 +97,10 @@ def predict_views(
     image_size = image_size or input_sizes(model)[0]
     count_images(paths)  # refuses a shard that was cut off
     _check_metadata(model, metadata, len(index))
-    viewer = make_viewer(model, image_size=image_size, views=views, augmentation=augmentation)
     count = count_views(views, n_views)
+    if index.empty:
+        return index, np.zeros((0, count, int(model.output_shape[-1])))
+    viewer = make_viewer(model, image_size=image_size, views=views, augmentation=augmentation)
     batches = predict_batches(
         paths, image_size=image_size, batch_size=batch_size, n_views=count, seed=seed,
         metadata=metadata,

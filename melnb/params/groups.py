@@ -122,7 +122,9 @@ class Fit(Parameters):
     patience: int = Field(0, ge=0, description="epochs without a gain before a stop; 0: none")
     swa_start: int = Field(0, ge=0, description="epoch from which weights are averaged; 0: none")
     snapshots: bool = Field(False, description="cosine_restarts: keep each cycle's end")
-    keep: Literal["best", "swa", "snapshots"] = Field("best", description="weights to end with")
+    keep: Literal["best", "last", "swa", "snapshots"] = Field(
+        "best", description="weights to end with; last: of the last epoch, chosen by nothing"
+    )
     jit_compile: Literal["auto", "true", "false"] = Field(
         "auto", description="by XLA; auto: what the machine gains by"
     )
@@ -139,6 +141,10 @@ class Fit(Parameters):
         (
             lambda p: p.keep == "snapshots" and not p.snapshots,
             "keep snapshots needs snapshots",
+        ),
+        (
+            lambda p: p.keep == "last" and bool(p.patience),
+            "keep last ends at the last of epochs, and patience {patience} before it: leave it 0",
         ),
     )
 

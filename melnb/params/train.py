@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -177,7 +177,9 @@ class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, PictureAug
     )  # fmt: skip
     dataset: Name = Field("demo", description="of 02_prepare")
     run: Name = Field("demo", description="name of this model")
-    fold: int = Field(0, ge=0, description="held out for validation")
+    fold: Annotated[int, Field(ge=0)] | Literal["none"] = Field(
+        0, description="held out for validation; none: all rows are learnt"
+    )
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     monitor: Literal["val_loss", "val_auc"] = Field("val_auc", description="best epoch by this")
     confidence: Confidence = 0.95
@@ -199,7 +201,26 @@ class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, PictureAug
             "head arcface moves the score of the true class, and losses of a batch compare the "
             "scores of images: use loss cross_entropy or focal, not {loss}",
         ),
+        (
+            lambda p: (
+                p.fold == "none"
+                and (p.keep == "best" or bool(p.patience) or p.schedule == "plateau")
+            ),
+            "fold none holds nothing out by which an epoch or a rate could be chosen: fix epochs "
+            "beforehand, as the folds have told, set keep last, swa or snapshots (not {keep}), "
+            "patience 0 (not {patience}) and another schedule than plateau",
+        ),
+        (
+            lambda p: p.fold == "none" and bool(p.pseudo),
+            "fold none learns from every fold, and pseudo labels are by networks that have not "
+            "met the fold held out: leave pseudo out",
+        ),
     )
+
+    @property
+    def judged(self) -> int | None:
+        """The fold that is held out and judged; None: none is."""
+        return None if self.fold == "none" else self.fold
 
 
 class FindLr(Parameters):

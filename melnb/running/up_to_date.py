@@ -367,7 +367,7 @@ def _new_runs(inputs: Iterable[Input], parameters: Parameters) -> str:
     read = {*places, *(path.parent for path in places)}
     root = outputs_root(str(parameters.plain()["outputs"]))
     for name in needed(parameters):
-        pattern = re.escape(name).replace(r"\-s\*", r"\-s\d+").replace(r"/\*", r"/fold\d+")
+        pattern = re.escape(name).replace(r"\-s\*", r"\-s\d+").replace(r"/\*", r"/fold(?:\d+|none)")
         for record in sorted(root.glob(f"{name}/{RECORD}")) if "*" in name else ():
             key = record.parent.relative_to(root).as_posix()
             if re.fullmatch(pattern, key) and record.parent not in read:

@@ -5,6 +5,7 @@ from .lookup import find_measures as find_measures
 from .lookup import find_networks as find_networks
 from .lookup import find_seeds as find_seeds
 from .lookup import find_tables as find_tables
+from .lookup import find_trained as find_trained
 from .lookup import finished_runs as finished_runs
 from .lookup import learnt_datasets as learnt_datasets
 from .lookup import lineage as lineage

@@ -21,10 +21,12 @@ from melnb.runs.store import (
     project_root,
     resolve,
 )
+from melnb.tables.checks import TEST
 from melnb.tables.documents import DamagedError, read_run
 from melnb.tables.files import is_table
 from melnb.tables.schema import read_images, read_table
 
+ALL = "foldnone"  # the folder of a network that learnt from every fold
 _FOLD = re.compile(r"fold(\d+)")
 _NETWORK = re.compile(r"(?:test|foreign)-by-fold(\d+)(?:-averaged)?\.csv")
 
@@ -106,13 +108,35 @@ def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path
     """Return fold and folder of every finished fold of a run.
 
     Raises:
-        FileNotFoundError: Not one fold is finished.
+        FileNotFoundError: Not one fold is finished; or the run learnt from all rows.
     """
     home = outputs_root(outputs) / stage / run
     numbers = sorted(int(m[1]) for m in map(_FOLD.fullmatch, _names(home)) if m)
+    if not numbers and (home / ALL / RECORD).is_file():
+        raise FileNotFoundError(
+            f"{stage}/{run} learnt from all rows (fold none): it has nothing to say out of fold. "
+            "Its predictions of test rows or of another dataset are those of 04_predict"
+        )
     if not numbers:
         raise FileNotFoundError(f"no fold of {stage}/{run} in {home.parent}: run {stage} first")
     return {number: find_run(stage, f"{run}/fold{number}", outputs) for number in numbers}
+
+
+def find_trained(run: str, outputs: str | Path = "") -> dict[int, Path]:
+    """Return what a run of 03_train has to predict with: its folds, as `find_folds` finds them.
+
+    Of a run that learnt from all rows it is the one network, under the number of test rows (-1):
+    the only rows of its dataset that it may be asked about. Where there are folds too, it is not
+    among them, for what is fitted out of fold would not be of it.
+
+    Raises:
+        FileNotFoundError: Nothing is finished.
+    """
+    home = outputs_root(outputs) / "03_train" / run
+    folds = any(map(_FOLD.fullmatch, _names(home)))
+    if folds or not (home / ALL).is_dir():
+        return find_folds("03_train", run, outputs)
+    return {TEST: find_run("03_train", f"{run}/{ALL}", outputs)}
 
 
 def find_seeds(run: str, outputs: str | Path = "") -> dict[int, list[Path]]:
@@ -333,6 +357,11 @@ def _files(name: str, outputs: str | Path, reads: Callable[[Path], Path]) -> lis
     home = find_run(stage, run, outputs)
     sought = [reads(home / file) for file in ("predictions.csv", "test.csv")]
     files = [file for file in sought if file.is_file()]
+    if not files and run.endswith(f"/{ALL}"):
+        raise FileNotFoundError(
+            f"{name} learnt from all rows (fold none), and predicted none of them: an image that "
+            "was learnt is no evidence. Predict test rows or another dataset by 04_predict"
+        )
     if not files:
         raise FileNotFoundError(f"no predictions.csv and no test.csv in {home}: name another run")
     return files

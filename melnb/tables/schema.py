@@ -164,6 +164,9 @@ def make_predictions(
         run: The model run's name.
         views: How many looks at each image were averaged, in words: `none`, `dihedral`, `random15`.
         kind: `probability` or `score`.
+
+    Returns:
+        A predictions table; without an image an empty one, which nobody takes for predictions.
     """
     columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(classes)}
     table = pd.DataFrame(
@@ -178,7 +181,7 @@ def make_predictions(
         }
     )
     table["truth"] = table["truth"].astype(object).where(table["truth"].notna(), np.nan)
-    return check_predictions(table)
+    return check_predictions(table) if len(table) else table
 
 
 def read_images(path: str | Path) -> pd.DataFrame:

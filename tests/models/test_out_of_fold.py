@@ -13,7 +13,7 @@ from melnb.data.datasets import Dataset
 from melnb.data.pictures import read_picture
 from melnb.data.shards.examples import Shard
 from melnb.data.shards.records import read_index
-from melnb.models import out_of_fold
+from melnb.models import out_of_fold, tta
 from melnb.tables import schema
 
 SIDE = 32
@@ -179,3 +179,28 @@ def test_looks_are_shown_as_pictures(trained: dict[int, Path], data: Dataset) ->
     assert len(seen) == 8
     assert all(look.shape == (SIDE, SIDE, 3) and look.dtype == np.uint8 for look in seen)
     np.testing.assert_array_equal(seen[1], seen[0][:, ::-1])
+
+
+def test_a_network_of_all_rows_is_asked_about_test_rows_alone(
+    trained: dict[int, Path], data: Dataset, tmp_path: Path
+) -> None:
+    how = {"run": "r", "batch_size": 24, "folder": tmp_path / "run"}
+    single, predictions, test = out_of_fold.predict_dataset({-1: trained[0]}, data, **how)
+    assert test.empty
+    assert {*predictions["fold"]} == {-1}
+    expected = out_of_fold.predict_test({0: trained[0]}, data, **how | {"folder": tmp_path / "b"})
+    columns = ["image_id", "p_other", "p_melanoma"]
+    pd.testing.assert_frame_equal(predictions[columns], expected[columns])
+    pd.testing.assert_frame_equal(single[columns], expected[columns])
+    folds = tuple(shard for shard in data.shards if shard.fold >= 0)
+    untested = Dataset(**{**vars(data), "shards": folds})
+    with pytest.raises(ValueError, match=r"all rows \(fold none\) of 'd', which has no test"):
+        out_of_fold.predict_dataset({-1: trained[0]}, untested, **how)
+
+
+def test_without_an_image_there_is_no_prediction(trained: dict[int, Path], data: Dataset) -> None:
+    index, said = tta.predict_images(out_of_fold.read_model(trained[0]), [], batch_size=8)
+    assert said.shape == (0, 2)
+    empty = data.label(index, said, fold=0, run="r")
+    assert [*empty.columns[:5]] == ["image_id", "fold", "truth", "p_other", "p_melanoma"]
+    assert empty.empty

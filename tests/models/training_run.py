@@ -46,6 +46,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "balanced": {"sampling": {"kind": "balanced"}},
     "arcface": {"network": {"head": "arcface"}},
     "metadata": {"network": {"metadata": 3, "fusion": "gated"}},
+    "all_rows": {"held_out": False, "optimizer": {"ema": 0.9}, "recipe": {"keep": "last"}},
     # What two of a kind leave out of everything at once.
     "rest": {
         "schedule": {"schedule": "plateau", "plateau_patience": 1},
@@ -160,7 +161,8 @@ def fit(order: dict[str, Any]) -> tuple[fitting.Fitted, np.ndarray | None]:
     )  # fmt: skip
     rates = block_rates(model, chosen["rates"]) if "rates" in chosen else None
     fitted = fitting.fit_classifier(
-        model, rows=rows, valid_paths=paths[:1], sampling=sampling, remake=remake,
+        model, rows=rows, valid_paths=paths[: chosen.get("held_out", 1)], sampling=sampling,
+        remake=remake,
         loss=make_loss("cross_entropy", n_classes=2, label_smoothing=0.05), schedule=schedule,
         recipe=Recipe(plan, augmentation=STRENGTHS, seed=3, **chosen.get("recipe", {})),
         optimizer=make_optimizer("adam", schedule, rate_of=rates, **chosen.get("optimizer", {})),

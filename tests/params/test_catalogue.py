@@ -363,3 +363,17 @@ def test_columns_of_foreign_files_are_ours_to_theirs() -> None:
         catalogue.Ensemble.check({"columns": {"label": "y"}})
     with pytest.raises(catalogue.ParameterError, match="leave one of them out"):
         catalogue.External.check({"columns": {"prediction": "y", "p_melanoma": "x"}})
+
+
+def test_a_run_of_all_rows_chooses_nothing() -> None:
+    assert catalogue.Train.check({"fold": "none", "keep": "last"}).judged is None
+    assert catalogue.Train.check({"fold": 2}).judged == 2
+    for change in ({"keep": "best"}, {"patience": 2}, {"schedule": "plateau"}):
+        with pytest.raises(catalogue.ParameterError, match="fold none holds nothing out by which"):
+            catalogue.Train.check({"fold": "none", "keep": "last"} | change)
+    with pytest.raises(catalogue.ParameterError, match="networks that have not met the fold held out"):
+        catalogue.Train.check({"fold": "none", "keep": "last", "pseudo": "p"})
+    with pytest.raises(catalogue.ParameterError, match="keep last ends at the last of epochs"):
+        catalogue.Train.check({"keep": "last", "patience": 1})
+    with pytest.raises(catalogue.ParameterError, match="fold"):
+        catalogue.Train.check({"fold": -1})

@@ -148,3 +148,15 @@ def test_a_report_finds_the_dataset_of_its_predictions(tmp_path: Path) -> None:
     assert lookup.own_dataset(["04_predict/a"], tmp_path) == "", "ham was taken away"
     write_run("02_prepare", "ham", tmp_path)
     assert lookup.own_dataset(["04_predict/a", str(csv)], tmp_path) == "ham"
+
+
+def test_a_network_of_all_rows_is_no_fold(tmp_path: Path) -> None:
+    write_run("03_train", "full/foldnone", tmp_path)
+    home = tmp_path / "03_train" / "full" / "foldnone"
+    assert lookup.find_trained("full", tmp_path) == {-1: home}
+    with pytest.raises(FileNotFoundError, match=r"learnt from all rows \(fold none\): it has noth"):
+        lookup.find_folds("03_train", "full", tmp_path)
+    with pytest.raises(FileNotFoundError, match="an image that was learnt is no evidence"):
+        lookup.find_tables(["03_train/full/foldnone"], tmp_path)
+    write_run("03_train", "full/fold0", tmp_path)
+    assert [*lookup.find_trained("full", tmp_path)] == [0], "what is fitted out of fold is of folds"

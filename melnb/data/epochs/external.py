@@ -30,7 +30,7 @@ def add_external(
     datasets: Sequence[Dataset],
     *,
     own: Dataset,
-    fold: int,
+    fold: int | None,
     image_size: int,
     drop: Collection[str] = (),
 ) -> tuple[Rows, pd.DataFrame]:
@@ -40,7 +40,7 @@ def add_external(
         rows: Training rows of `own`.
         datasets: None, one or several; an image that stands in two is taken from the first.
         own: See `external_rows`, also for what follows.
-        fold: Held out.
+        fold: Held out; None: none is.
         image_size: Pixels on a side.
         drop: Classes left out on purpose; not every dataset need have them.
 
@@ -68,7 +68,7 @@ def external_rows(
     dataset: Dataset,
     *,
     own: Dataset,
-    fold: int,
+    fold: int | None,
     image_size: int,
     drop: Collection[str] = (),
     taken: Collection[str] = (),
@@ -79,7 +79,7 @@ def external_rows(
     Args:
         dataset: The other dataset, prepared by 02_prepare; its test images stay unseen.
         own: The dataset that is judged on; its classes are the ones learnt.
-        fold: Of `own`, held out.
+        fold: Of `own`, held out; None: none is.
         image_size: Pixels on a side; the next larger size that is there serves too.
         drop: Classes of the other dataset that are left out on purpose.
         taken: Images that an earlier dataset gave already.
@@ -162,11 +162,11 @@ def _diagnosis(name: str) -> str:
 
 
 def _meeting(
-    index: pd.DataFrame, own: Dataset, fold: int, size: int, copies: pd.DataFrame
+    index: pd.DataFrame, own: Dataset, fold: int | None, size: int, copies: pd.DataFrame
 ) -> dict[str, np.ndarray]:
     """Return which images stand in one's own dataset, or whose patient or lesion is judged on."""
     every = read_index(own.paths(None, size, exact=False))
-    judged_on = [fold, TEST] if own.has_test else [fold]
+    judged_on = [*([] if fold is None else [fold]), *([TEST] if own.has_test else [])]
     judged = read_index(own.paths(judged_on, size, exact=False))
     renamed = copies.loc[copies["own"].isin(judged["image_id"]), ["image_id"]]
     met = overlap.met_images(index, pd.concat([judged, renamed], ignore_index=True))

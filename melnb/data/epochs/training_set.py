@@ -49,7 +49,7 @@ class TrainingSet:
 def training_set(
     own: Dataset,
     *,
-    fold: int,
+    fold: int | None,
     image_size: int,
     external: Sequence[str] = (),
     external_drop: Collection[str] = (),
@@ -61,7 +61,7 @@ def training_set(
 
     Args:
         own: The prepared dataset that is judged on.
-        fold: Held out.
+        fold: Held out; None: none is.
         image_size: Pixels on a side; the next larger size that is there serves too.
         external: Runs of 02_prepare: other datasets; see `add_external`.
         external_drop: Classes of theirs that are left out.
@@ -78,9 +78,11 @@ def training_set(
         read_rows(learnt, n_classes=len(own.classes)), others, own=own, fold=fold,
         image_size=image_size, drop=external_drop,
     )  # fmt: skip
+    if pseudo and fold is None:
+        raise ValueError("pseudo labels are by networks that never met the fold held out: name it")
     for folder in find("04b_pseudo_label", [pseudo] if pseudo else []):
         labels = read_labels(folder / "pseudo.csv")
-        student = pseudo_rows(labels, own, fold=fold, image_size=image_size)
+        student = pseudo_rows(labels, own, fold=fold or 0, image_size=image_size)
         rows = join_rows([rows, student])
     images = join_images(dataset.folder for dataset in (own, *others))
     if not metadata:

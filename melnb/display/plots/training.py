@@ -99,7 +99,7 @@ class LiveCurves:
         panels = [
             self._panel(title, columns)
             for title, columns in _PANELS.items()
-            if columns[-1] in self.history
+            if any(column in self.history for column in columns)
         ]
         return f'<div style="display:flex;flex-wrap:wrap;gap:24px">{"".join(panels)}</div>'
 
@@ -111,11 +111,12 @@ class LiveCurves:
         x = np.linspace(_EDGE, _WIDTH - 10, max(len(values), 2))[: len(values)]
         y = _HEIGHT - _EDGE - (values - low) / spread * (_HEIGHT - 2 * _EDGE)
         lines = [_line(x, y[:, k], dotted=name == "loss") for k, name in enumerate(drawn)]
-        best = self._best()
-        mark = (
-            f'<circle cx="{x[best]:.1f}" cy="{y[best, -1]:.1f}" r="5" fill="{theme.VERMILLION}"/>'
-        )
-        words = f"{title}: {values[-1, -1]:.3f} after epoch {len(values)}, best {best + 1}"
+        words, mark = f"{title}: {values[-1, -1]:.3f} after epoch {len(values)}", ""
+        if self.monitor in self.history:  # else nothing is held out
+            best = self._best()
+            where = f'cx="{x[best]:.1f}" cy="{y[best, -1]:.1f}"'
+            mark = f'<circle {where} r="5" fill="{theme.VERMILLION}"/>'
+            words += f", best {best + 1}"
         return (
             f'<svg role="img" aria-label="{escape(words)}" width="{_WIDTH}" height="{_HEIGHT}" '
             f'font-family="{escape(theme.FONT)}" font-size="12" fill="currentColor">'

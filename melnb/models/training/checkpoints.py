@@ -10,6 +10,7 @@ backend, replica and precision.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,16 +86,19 @@ class Record:
     ) -> None:
         """Keep a finished epoch.
 
+        The best epoch is the last one where that is asked for, or nothing is measured.
+
         Args:
             row: Of the history.
             arrays: All tensors, to go on with.
             judged: The weights that were measured.
             snapshot: Whether these are to be kept for an ensemble.
         """
-        state, value = self.state, row[self.recipe.monitor]
+        state, value = self.state, row.get(self.recipe.monitor, math.nan)
         state.epoch = int(row["epoch"])
         state.rows.append(dict(row))
         better = value < state.best if self.recipe.monitor == "val_loss" else value > state.best
+        better |= self.recipe.keep == "last" or not self.measures
         if not state.best_epoch or better:
             state.best, state.best_epoch = value, state.epoch
             write_weights(self.checkpoint, "best", state.epoch, judged)

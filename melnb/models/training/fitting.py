@@ -22,11 +22,11 @@ import pandas as pd
 from melnb.data.epochs.sampling import NATURAL, Sampling
 from melnb.data.epochs.training_rows import Rows
 from melnb.models.accelerator import scope_of
-from melnb.models.optimization.curves import Schedule
+from melnb.models.optimization.curves import Plateau, Schedule
 from melnb.models.optimization.freezing import freeze
 from melnb.models.optimization.weight_averaging import update_batch_norm
 from melnb.models.training.callback import Recorder
-from melnb.models.training.checkpoints import Record, read_weights, write_weights
+from melnb.models.training.checkpoints import MEASURES, Record, read_weights, write_weights
 from melnb.models.training.plan import Course
 from melnb.models.training.recipe import Phase, Recipe
 from melnb.models.training.state import (
@@ -38,7 +38,7 @@ from melnb.models.training.state import (
     select_mean,
     to_array,
 )
-from melnb.models.training.validation import Judge, Validation
+from melnb.models.training.validation import Judge, Unjudged, Validation
 
 # Snapshots: the networks that a schedule with restarts leaves at the end of each cycle, as one.
 #
@@ -91,7 +91,7 @@ def finish(course: Course, record: Record, validation: Judge) -> keras.Model:
         if state.snapshots:
             found.append(_measure_snapshots(course, record, validation))
         wanted = course.recipe.keep in {row["weights"] for row in found}
-        keep = course.recipe.keep if wanted else "best"
+        keep = course.recipe.keep if wanted else found[0]["weights"]
         state.results = [{**row, "kept": row["weights"] == keep} for row in found]
         state.done = True
         record.write()
@@ -100,15 +100,16 @@ def finish(course: Course, record: Record, validation: Judge) -> keras.Model:
     keep = next(row["weights"] for row in state.results if row["kept"])
     if keep == "snapshots":
         return make_ensemble(course.model, _read_snapshots(record))
-    epoch = state.epoch if keep == "swa" else state.best_epoch
-    assign_weights(course.model, read_weights(record.checkpoint, keep, epoch))
+    kind, epoch = ("swa", state.epoch) if keep == "swa" else ("best", state.best_epoch)
+    assign_weights(course.model, read_weights(record.checkpoint, kind, epoch))
     return course.model
 
 
 def _measure_best(record: Record) -> dict[str, Any]:
     row = record.state.rows[record.state.best_epoch - 1]
     found = {name: row[name] for name in record.measures}
-    return {"weights": "best", "epochs": 1, **found}
+    chosen = record.recipe.keep != "last" and record.measures
+    return {"weights": "best" if chosen else "last", "epochs": 1, **found}
 
 
 def _measure_mean(course: Course, record: Record, validation: Judge) -> dict[str, Any]:
@@ -146,7 +147,8 @@ class Fitted:
         history: One row an epoch: epoch (from 1), learning_rate (of its last step), loss (its mean
             over the augmented epoch), val_loss, val_auc, seconds; where phases differ, image_size
             and batch_size. Of a segmenter it has other measures.
-        results: One row for each choice of weights: weights (`best`, `swa`, `snapshots`), epochs
+        results: One row for each choice of weights: weights (`best` or `last`, `swa`,
+            `snapshots`), epochs
             (how many are in them), val_loss, val_auc or other measures, kept.
     """
 
@@ -155,11 +157,13 @@ class Fitted:
     results: pd.DataFrame
 
     def summary(self, monitor: str) -> dict[str, Any]:
-        """Return which epoch was the best by a number of the history, of how many; what is kept."""
-        return {
-            "best_epoch": best_epoch(self.history, monitor), "epochs": len(self.history),
-            "weights": self.results.query("kept").iloc[0]["weights"],
-        }  # fmt: skip
+        """Return which epoch was the best by a number of the history, of how many; what is kept.
+
+        Where nothing was held out no epoch is the best.
+        """
+        kept = self.results.query("kept").iloc[0]["weights"]
+        best = {"best_epoch": best_epoch(self.history, monitor)} if monitor in self.history else {}
+        return best | {"epochs": len(self.history), "weights": kept}
 
 
 def fit_classifier(
@@ -182,7 +186,8 @@ def fit_classifier(
     """Fit a classifier, or go on fitting it; see `Course` for what it is made of.
 
     Args:
-        valid_paths: Shards to be measured on; `metadata` is theirs, n x M in file order.
+        valid_paths: Shards to be measured on; `metadata` is theirs, n x M in file order. None: all
+            is learnt from, nothing measured, and the recipe may choose nothing by it.
         folder: Gets `history.csv` and `checkpoint/`.
         callbacks: More of Keras'; their own state is not kept when a run is taken up again.
         on_epoch: Called with the history after every epoch, and when a run is taken up again.
@@ -195,9 +200,12 @@ def fit_classifier(
             run begins with a network or an optimizer that has learnt already.
     """
     course = Course(model, rows, sampling, recipe, loss, optimizer, schedule, remake)
-    record = Record(Path(folder), recipe, course.identity())
+    measures = MEASURES if valid_paths else ()
+    record = Record(Path(folder), recipe, course.identity(), measures=measures)
     with scope_of(model):
-        validation = _make_validation(course, valid_paths, metadata)
+        validation: Judge = (
+            _make_validation(course, valid_paths, metadata) if valid_paths else _unjudged(course)
+        )
         return fit_course(course, record, validation, callbacks, on_epoch, verbose)
 
 
@@ -273,6 +281,21 @@ def _fit_phase(
         steps_per_epoch=course.steps(phase), initial_epoch=begun, epochs=phase.end,
         callbacks=[recorder, *callbacks], shuffle=False, verbose=verbose,
     )  # fmt: skip
+
+
+def _unjudged(course: Course) -> Unjudged:
+    """Return what measures nothing, unless something is to be chosen by it.
+
+    Raises:
+        ValueError: It is.
+    """
+    recipe = course.recipe
+    if recipe.keep == "best" or recipe.patience or isinstance(course.schedule, Plateau):
+        raise ValueError(
+            "nothing is held out, and the best epoch, a stop (patience) and a plateau's rate are "
+            "chosen by what is: set keep last, swa or snapshots, patience 0, another schedule"
+        )
+    return Unjudged(course.model)
 
 
 def _make_validation(

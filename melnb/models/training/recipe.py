@@ -140,7 +140,7 @@ def _check_blocks(
 
 
 MONITORS = ("val_auc", "val_loss")
-KEEPS = ("best", "swa", "snapshots")
+KEEPS = ("best", "last", "swa", "snapshots")
 JITS = ("auto", "true", "false")
 
 
@@ -166,8 +166,8 @@ class Recipe:
             averaging; Izmailov et al. 2018); 0: none.
         snapshots: Whether the weights at the end of each cycle of the schedule are kept (Huang et
             al. 2017).
-        keep: What the run ends with: the weights of the `best` epoch, those of `swa`, or all
-            `snapshots` together.
+        keep: What the run ends with: the weights of the `best` epoch, those of the `last`, which
+            nothing has chosen, those of `swa`, or all `snapshots` together.
         jit_compile: `true`, `false`, or `auto`: what the machine gains by.
         seed: Of order and augmentation.
     """

@@ -38,6 +38,27 @@ class Judge(Protocol):
         """Measure the mean of what several sets of weights, by name, give."""
 
 
+class Unjudged:
+    """Measures nothing: of a run that holds nothing out.
+
+    Args:
+        model: That is trained.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+
+    def measure(self, loss: keras.losses.Loss) -> dict[str, float]:
+        """Return no number."""
+        return {}
+
+    def measure_mean(
+        self, members: Iterable[Mapping[str, np.ndarray]], loss: keras.losses.Loss
+    ) -> dict[str, float]:
+        """Return no number."""
+        return {}
+
+
 class Validation:
     """The labelled rows of validation shards, ready to be measured after every epoch.
 

@@ -110,7 +110,7 @@ def make_parts(rate: Any = 0.01, units: int = 4) -> dict[str, Any]:
 def fit(
     blobs: list[Path], folder: Path, parts: dict[str, Any], epochs: int = 4, **more: Any
 ) -> Fitted:
-    named = {k: more.pop(k) for k in ("monitor", "patience", "seed") if k in more}
+    named = {k: more.pop(k) for k in ("monitor", "patience", "seed", "keep") if k in more}
     recipe = Recipe((Phase(0, epochs, SIDE, 24),), **named)
     given = {
         "rows": read_rows(blobs[:2], n_classes=2), "valid_paths": blobs[2:3], "recipe": recipe,
@@ -270,3 +270,33 @@ def test_an_area_that_cannot_be_estimated_is_no_monitor(blobs: list[Path], tmp_p
     fitted = fit(blobs, tmp_path, make_parts(), valid_paths=[path], monitor="val_loss", epochs=1)
     assert fitted.history["val_auc"].isna().all()
     assert fitted.results[["weights", "kept"]].values.tolist() == [["best", True]]
+
+
+def weights_of(fitted: Fitted) -> list[np.ndarray]:
+    return [to_array(weight) for weight in fitted.model.weights]
+
+
+def test_the_last_epoch_is_kept_where_nothing_is_to_be_chosen(
+    blobs: list[Path], tmp_path: Path
+) -> None:
+    """Of all rows, and of a run whose first epoch is the best: the same weights to the bit."""
+    told = {"monitor": "val_loss", "keep": "last"}
+    judged = fit(blobs, tmp_path / "judged", make_parts(rate=5.0), epochs=3, **told)
+    assert best_epoch(judged.history, "val_loss") < 3
+    assert judged.results[["weights", "epochs", "kept"]].to_numpy().tolist() == [["last", 1, True]]
+    alone = fit(blobs, tmp_path / "all", make_parts(rate=5.0), epochs=3, valid_paths=[], **told)
+    assert [*alone.history] == ["epoch", "learning_rate", "loss", "seconds"]
+    assert [*alone.results] == ["weights", "epochs", "kept"]
+    assert alone.summary("val_loss") == {"epochs": 3, "weights": "last"}
+    for one, other in zip(weights_of(judged), weights_of(alone), strict=True):
+        assert np.array_equal(one, other)
+    again = fit(blobs, tmp_path / "all", make_parts(rate=5.0), epochs=3, valid_paths=[], **told)
+    assert np.array_equal(weights_of(again)[0], weights_of(alone)[0])
+
+
+@pytest.mark.parametrize("told", [{}, {"keep": "last", "patience": 1}])
+def test_nothing_is_chosen_by_what_is_not_held_out(
+    blobs: list[Path], tmp_path: Path, told: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="nothing is held out, and the best epoch"):
+        fit(blobs, tmp_path, make_parts(), valid_paths=[], **told)

@@ -15,7 +15,7 @@ import pytest
 DIED = -signal.SIGKILL
 TECHNIQUES = (
     "sizes", "freeze", "rates", "ema", "accumulate", "swa", "snapshots", "plateau", "mining",
-    "mixing", "balanced", "arcface", "metadata",
+    "mixing", "balanced", "arcface", "metadata", "all_rows",
 )  # fmt: skip
 
 
