@@ -344,3 +344,53 @@ def _example(row: dict[str, object], folder: Path, *, labelled: bool) -> dict[st
     example |= {"patient_id": int(str(row["patient_id"])[3:]), "sex": 0, "age_approx": 45}
     example |= {"anatom_site_general_challenge": 1}
     return example | ({"diagnosis": 0, "target": int(str(row["target"]))} if labelled else {})
+
+
+def few_of_each(folder: Path, name: str) -> str:
+    """Write a pipeline of several sources of which each gives 60 images; return its path."""
+    texts = {name: shown(name), "base": (HERE / "params" / "02_prepare.abroad.yaml").read_text()}
+    for source in ("ham10000", "isic2016", "isic2017"):
+        place = f"folder: $MELNB_DATA/{source}"
+        texts = {k: t.replace(f"{place}}}", f"{place}, rows: 60}}") for k, t in texts.items()}
+        texts = {k: t.replace(f"{place}, missing", f"{place}, rows: 60, missing")
+                 for k, t in texts.items()}  # fmt: skip
+    base = folder / "02_prepare.yaml"
+    base.write_text(texts["base"])
+    text = texts[name].replace("params/02_prepare.abroad.yaml", str(base))
+    lone = "source: ham10000, folder: $MELNB_DATA/ham10000, sources: {}"
+    return write_set(folder, text.replace(lone, f"{lone}, rows: 90"))
+
+
+ABROAD = [
+    "epochs=2", "batch_size=16", "image_size=32", "image_sizes=[32]", "frozen_epochs=0",
+    "03_train.backbone=tiny", "03_train.weights=none",
+]  # fmt: skip
+
+
+@real
+@pytest.mark.nightly
+def test_each_reason_for_the_fall_abroad_is_judged_on_the_same_images(
+    run_set: Set, tmp_path: Path
+) -> None:
+    words = [*ABROAD, "03d_embed.backbone=tiny", "03d_embed.weights=none"]
+    outputs = run_set(few_of_each(tmp_path, "abroad"), *words, small=("06_report.smallest=2",))
+    gains = pd.read_csv(outputs / "05b_ablation" / "abroad" / "ablation.csv")
+    assert gains["n"].nunique() == 1
+    three = pd.read_csv(outputs / "02_prepare" / "abroad-three" / "folds.csv")
+    assert {*three["fold"]} >= {0, 1, 2}
+    by_fold = pd.read_csv(outputs / "06_report" / "abroad-three" / "metrics.csv")
+    assert by_fold["fold"].nunique() >= 3
+
+
+@real
+@pytest.mark.nightly
+def test_the_lesions_box_is_found_by_masks_of_the_other_source(
+    run_set: Set, tmp_path: Path
+) -> None:
+    words = [*ABROAD, "02c_segment_train.backbone=unet-tiny"]
+    outputs = run_set(few_of_each(tmp_path, "abroad-box"), *words, small=("views=none",))
+    boxes = pd.read_csv(outputs / "02_prepare" / "abroad-box" / "images.csv")
+    assert {*boxes["source"]} == {"ham10000", "isic2017"}
+    whole = pd.read_csv(outputs / "02_prepare" / "abroad-squash" / "folds.csv")
+    kept = pd.read_csv(outputs / "02_prepare" / "abroad-box" / "folds.csv")
+    assert kept.merge(whole, on="image_id").eval("fold_x == fold_y").all()

@@ -14,8 +14,7 @@ from keras import layers
 
 from melnb.data.augmentation.augment import VIEWS
 from melnb.data.batches import encoded_batches
-from melnb.models.networks.backbones import make_backbone
-from melnb.models.networks.heads import input_sizes
+from melnb.models.networks.backbones import is_own, make_backbone
 from melnb.models.networks.weights import read_weights
 from melnb.models.tta import count_views, make_viewer, predict_rows
 from melnb.tables.nearest import did_you_mean
@@ -56,6 +55,7 @@ def make_extractor(
     *,
     weights: str,
     image_size: int,
+    scaling: str = "inside",
     layer: str = "",
     views: str = "none",
     keep_views: bool = False,
@@ -68,6 +68,7 @@ def make_extractor(
         backbone: As `make_backbone` takes it.
         weights: As `read_weights` takes them.
         image_size: Pixels on a side; pictures of another size are resized.
+        scaling: As `make_backbone` takes it.
         layer: Whose map is averaged; empty: the last. Early ones see colour and texture.
         views: `none`, or `dihedral`: the eight flips and quarter turns.
         keep_views: Whether each look's vector is kept; else their mean is.
@@ -78,7 +79,7 @@ def make_extractor(
         ValueError: There is no such backbone or layer; the nearest is named.
         WeightsError: Weights are not published, cannot be had or do not fit.
     """
-    network = make_backbone(backbone, image_size=image_size)
+    network = make_backbone(backbone, image_size=image_size, scaling=scaling)
     read_weights(network, backbone=backbone, weights=weights)
     pixels = network.input
     mean = layers.GlobalAveragePooling2D(dtype="float32", name="vector")(_map(network, layer))
@@ -88,6 +89,7 @@ def make_extractor(
         "views": views, "keep_views": keep_views and views != "none", "precision": precision,
         "width": int(mean.shape[-1]),
     }  # fmt: skip
+    facts |= {"scaling": scaling} if is_own(backbone) else {}
     facts["digest"] = _digest(vector, facts)
     return Extractor(make_viewer(vector, image_size=image_size, views=views), facts, batch_size)
 

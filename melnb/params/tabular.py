@@ -76,10 +76,20 @@ class Embed(Parameters):
     """03d_embed: what does an encoder see that never learnt from these lesions?"""
 
     stage: ClassVar[str] = "03d_embed"
+    shown: ClassVar[tuple[str, ...]] = (
+        "dataset", "run", "backbone", "weights", "image_size", "layer", "views", "keep_views",
+        "precision", "batch_size", "features", "estimators", "class_weights", "settings",
+        "positive", "seed", "confidence", "outputs",
+    )  # fmt: skip
     dataset: Name = Field("demo", description="of 02_prepare")
     run: Name = Field("demo", description="name of the result")
-    backbone: str = Field("EfficientNetLite0", description="the encoder")
-    weights: str = Field("imagenet", description="none, imagenet, noisy-student, edges or a path")
+    backbone: str = Field("EfficientNetLite0", description="the encoder, or path/to/my.keras")
+    weights: str = Field(
+        "imagenet", description="none, imagenet, noisy-student, edges, kept or a path"
+    )
+    scaling: Literal["inside", "unit", "signed", "torch", "caffe", "lite"] = Field(
+        "inside", description="of an encoder of one's own: what it wants of pixels of 0-255"
+    )
     image_size: int = Field(
         128, ge=32, le=1024, description="pixels on a side, scaled from a size prepared"
     )
@@ -105,6 +115,20 @@ class Embed(Parameters):
 
     rules: ClassVar[Rules] = (
         (
+            lambda p: p.weights == "kept" and not p.backbone.endswith(".keras"),
+            "weights kept are those of an encoder of one's own, backbone path/to/my.keras, not of "
+            "{backbone}",
+        ),
+        (
+            lambda p: p.backbone.endswith(".keras") and p.weights not in ("none", "kept"),
+            "backbone {backbone} is an encoder of one's own: weights are kept, or none (random), "
+            "not {weights}",
+        ),
+        (
+            lambda p: p.scaling != "inside" and not p.backbone.endswith(".keras"),
+            "scaling is of an encoder of one's own; {backbone} has its own inside",
+        ),
+        (
             lambda p: p.keep_views and p.views == "none",
             "keep_views needs views dihedral, not {views}",
         ),
@@ -118,6 +142,7 @@ class Embed(Parameters):
     def extractor(self) -> dict[str, Any]:
         """The keywords of `models.make_extractor`, the batch as one replica has it."""
         names = (
-            "backbone", "weights", "image_size", "layer", "views", "keep_views", "precision",
+            "backbone", "weights", "scaling", "image_size", "layer", "views", "keep_views",
+            "precision",
         )  # fmt: skip
         return self.values_of(names)

@@ -15,8 +15,13 @@ Column = Literal["sex", "age", "site", "images_per_patient"]
 class Classifier(Parameters):
     """The network, from pixels to probabilities."""
 
-    backbone: str = Field("tiny", description="tiny, EfficientNetB0-B7, EfficientNetLite0 …")
-    weights: str = Field("none", description="none, imagenet, noisy-student, edges or a path")
+    backbone: str = Field(
+        "tiny", description="tiny, EfficientNetB0-B7, EfficientNetLite0 … or path/to/my.keras"
+    )
+    weights: str = Field("none", description="none, imagenet, noisy-student, edges, kept or a path")
+    scaling: Literal["inside", "unit", "signed", "torch", "caffe", "lite"] = Field(
+        "inside", description="of an encoder of one's own: what it wants of pixels of 0-255"
+    )
     pooling: Literal["avg", "max", "gem"] = Field("avg", description="from map to vector")
     dropout: float = Field(0.2, ge=0, lt=1, description="before the last layer")
     dropout_samples: int = Field(1, ge=1, le=32, description="dropouts averaged before the head")
@@ -30,6 +35,20 @@ class Classifier(Parameters):
     metadata_dropout: float = Field(0.1, ge=0, lt=1, description="share of values hidden")
 
     rules: ClassVar[Rules] = (
+        (
+            lambda p: p.weights == "kept" and not p.backbone.endswith(".keras"),
+            "weights kept are those of an encoder of one's own, backbone path/to/my.keras, not of "
+            "{backbone}",
+        ),
+        (
+            lambda p: p.backbone.endswith(".keras") and p.weights not in ("none", "kept"),
+            "backbone {backbone} is an encoder of one's own: weights are kept, or none (random), "
+            "not {weights}",
+        ),
+        (
+            lambda p: p.scaling != "inside" and not p.backbone.endswith(".keras"),
+            "scaling is of an encoder of one's own; {backbone} has its own inside",
+        ),
         (
             lambda p: p.dropout_samples > 1 and not p.dropout,
             "dropout_samples {dropout_samples} average nothing where dropout is 0: nothing is "

@@ -19,7 +19,7 @@ from melnb.runs import raw_data
 from melnb.runs.folders import RECORD, mend, partial
 from melnb.runs.provenance import ABSENT, alteration, hash_path, identity
 from melnb.runs.raw_data import Look
-from melnb.runs.store import find_table, outputs_root, project_root, resolve, run_name
+from melnb.runs.store import find_table, located, outputs_root, project_root, resolve, run_name
 from melnb.tables.documents import (
     NOTEBOOK_SHAPE,
     Cell,
@@ -106,6 +106,9 @@ def check_inputs(parameters: Parameters) -> None:
                 raise ParameterError(
                     f"{key}: {field} is {text!r}: no {resolve(text)}{_files(resolve(text))}"
                 )
+    own = str(values.get("backbone", ""))
+    if own.endswith(".keras") and not located(own).is_file():
+        raise ParameterError(f"{key}: backbone is {own!r}: no {resolve(own)}{_files(resolve(own))}")
     check_raw_data(parameters)
 
 

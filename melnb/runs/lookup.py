@@ -81,15 +81,21 @@ def applied_source(run: str, outputs: str | Path = "") -> tuple[str, Path]:
     return "csv", find_run("02d_segment_apply", run, outputs) / "images.csv"
 
 
-def weights_files(weights: str) -> list[Path]:
-    """Return the file that `weights` names, if it is a file of one's own.
+def weights_files(weights: str, backbone: str = "") -> list[Path]:
+    """Return the files of one's own that weights and backbone name.
 
     Published ones are none: their digest is in the code, and each use is checked against it.
+
+    Args:
+        weights: As the parameters name them.
+        backbone: A file if it is one of a network, `.keras`.
     """
-    if weights in ("none", "imagenet", "noisy-student", "edges"):
-        return []
-    path = located(weights)
-    return [path.absolute()] if path.is_file() else []
+    published = weights in ("none", "kept", "imagenet", "noisy-student", "edges")
+    named = [
+        *([] if published else [weights]),
+        *([backbone] if backbone.endswith(".keras") else []),
+    ]
+    return [path.absolute() for path in map(located, named) if path.is_file()]
 
 
 def finished_runs(stage: str, outputs: str | Path = "") -> list[Path]:

@@ -88,13 +88,22 @@ def train(
 
 
 @pytest.fixture(scope="session")
-def published() -> Callable[[str], keras.Model]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], keras.Model]:
     """Make a backbone once a session, at the smallest size: one of Keras' takes seconds to trace.
 
-    Its weights are whatever the last test gave it; its scaling is its own.
+    Its weights are whatever the last test gave it; its scaling is its own. `own.keras` is an
+    encoder of one's own, from a file.
     """
     smallest = {"InceptionV3": 80, "Xception": 80}
-    return functools.cache(lambda name: make_backbone(name, image_size=smallest.get(name, SIDE)))
+
+    def make(name: str) -> keras.Model:
+        path = name
+        if name == "own.keras":
+            path = str(tmp_path_factory.mktemp("own") / name)
+            make_backbone("tiny", image_size=48).save(path)
+        return make_backbone(path, image_size=smallest.get(name, SIDE))
+
+    return functools.cache(make)
 
 
 @pytest.fixture(scope="session")

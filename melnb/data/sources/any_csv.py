@@ -71,7 +71,7 @@ def read_any_csv(
     the diagnosis being the narrowest of `diagnosis_1` to `diagnosis_5` that has a class. A target
     of 0 and 1 means other and melanoma; of other texts, each is a class, by the ontology's name
     where it has one. Words for missing are no patient, no class and no level, which
-    `attrs["notes"]` says by column.
+    `attrs["notes"]` says by column. A column `source` says whose an image is; else all are `csv`.
 
     Args:
         folder: The CSV, or a folder that holds no other. Pictures lie anywhere below that folder,
@@ -131,7 +131,11 @@ def _finish(
 ) -> pd.DataFrame:
     placed.attrs["indeterminate"] = table.attrs.get("indeterminate", ())
     placed.attrs[NOTES] = [*table.attrs.get(NOTES, ()), *_notes(rows, named, table)]
-    return make_images("csv", [placed])
+    images = make_images("csv", [placed])
+    if "source" in placed:  # several sources in one table, such as 02d_segment_apply writes
+        own = placed["source"].set_axis(placed["image_id"].to_numpy())
+        images["source"] = images["image_id"].map(own).fillna("csv").astype(images["source"].dtype)
+    return images
 
 
 def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras import layers, ops
 
 from melnb.models.networks.efficientnet_lite import REPEATS as LITES
 from melnb.models.networks.efficientnet_lite import efficientnet_lite
+from melnb.models.networks.saved import read_network
 from melnb.tables.nearest import did_you_mean
 
 # Two networks of our own, to be trained from nothing on a CPU: `tiny` and `small`.
@@ -70,6 +72,9 @@ def _convolution(
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green and blue, 0-1
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # of blue, green and red, 0-255
+OWN = ".keras"  # how the name of an encoder of one's own ends
+SCALINGS = ("inside", "unit", "signed", "torch", "caffe", "lite")
+"""What a network wants of pixels of 0-255: them as they are, 0-1, -1 to 1, or see `Backbone`."""
 _HOST = "https://storage.googleapis.com/"
 
 
@@ -178,20 +183,31 @@ def find_backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def make_backbone(name: str, *, image_size: int) -> keras.Model:
+def is_own(name: str) -> bool:
+    """Return whether a backbone is named by the file of an encoder of one's own."""
+    return name.endswith(OWN)
+
+
+def make_backbone(name: str, *, image_size: int, scaling: str = "inside") -> keras.Model:
     """Make a backbone with random weights.
 
     Args:
-        name: A key of `BACKBONES`.
+        name: A key of `BACKBONES`; or the path of a `.keras` file, an encoder without a head, of
+            which the layers are taken (`weights.read_weights` knows its weights as `kept`).
         image_size: Pixels on a side.
+        scaling: Of an encoder of one's own: what it wants of pixels of 0-255, see `SCALINGS`.
 
     Returns:
         A model named `backbone`: n x image_size x image_size x 3 float32 pixels, 0-255, to
         n x height x width x channels features.
 
     Raises:
-        ValueError: There is no such backbone, or the pictures are too small for it.
+        FileNotFoundError: There is no such file.
+        ValueError: There is no such backbone, or the pictures are too small for it; or the file is
+            no encoder, or is not to be trusted (`saved.ModelFileError`).
     """
+    if is_own(name):
+        return _make_own(name, image_size, scaling)
     row = find_backbone(name)
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     scaled = scale_pixels(pixels, row.scaling)
@@ -206,6 +222,48 @@ def make_backbone(name: str, *, image_size: int) -> keras.Model:
     if name in EFFICIENTNETS:
         set_normalization(network, IMAGENET_MEAN, np.square(IMAGENET_DEVIATION))
     return keras.Model(pixels, network.output, name="backbone")
+
+
+def read_own(path: str | Path) -> keras.Model:
+    """Read an encoder of one's own, looked at as every model file is.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not from a picture to a map of features; or see `saved.read_network`.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"backbone is {str(path)!r}, and there is no such file")
+    encoder = read_network(path, stage="03_train")
+    shapes = [tuple(t.shape) for t in (*encoder.inputs, *encoder.outputs)]
+    if len(shapes) != 2 or len(shapes[0]) != 4 or shapes[0][-1] != 3 or len(shapes[1]) != 4:
+        raise ValueError(
+            f"{path} is from {shapes[: len(encoder.inputs)]} to {shapes[len(encoder.inputs) :]}, "
+            "and an encoder is from one picture (None, height, width, 3) to one map of features "
+            "(None, h, w, channels): cut its head off and save that "
+            "(keras.Model(net.input, net.get_layer(…).output).save)"
+        )
+    return encoder
+
+
+def _make_own(name: str, image_size: int, scaling: str) -> keras.Model:
+    """Return an encoder of one's own for pictures of a size, its layers made anew."""
+    if scaling not in SCALINGS:
+        hint = did_you_mean(scaling, SCALINGS)
+        raise ValueError(f"scaling is {scaling!r}{hint}; use one of {list(SCALINGS)}")
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    read = read_own(name)
+    try:
+        made = keras.models.clone_model(read, input_tensors=pixels)
+    except ValueError as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{name} takes pictures of {read.input_shape[1:3]} pixels, and not of {image_size} "
+            f"({said}): set image_size to its own"
+        ) from None
+    if scaling == "inside":
+        return keras.Model(made.input, made.output, name="backbone")
+    return keras.Model(pixels, made(scale_pixels(pixels, scaling)), name="backbone")
 
 
 def scale_pixels(pixels: Any, scaling: str) -> Any:
@@ -223,6 +281,8 @@ def scale_pixels(pixels: Any, scaling: str) -> Any:
             pixels = ops.flip(pixels, axis=-1)
         case "lite":
             scale, offset = 1 / 128, -127 / 128
+        case "unit":
+            scale, offset = 1 / 255, 0.0
         case "torch":
             scale = [1 / (255 * d) for d in IMAGENET_DEVIATION]
             offset = [-m / d for m, d in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)]

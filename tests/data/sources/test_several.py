@@ -145,3 +145,9 @@ def test_parameters_say_what_several_sources_need() -> None:
         with pytest.raises(ParameterError, match=said):
             Prepare.check(given | change)
     assert raw_folders("", {}, rows=9, seed=1, outputs="o")[""].name == "images9-seed1"
+
+
+def test_a_table_of_several_sources_keeps_them(text: Text, tmp_path: Path) -> None:
+    text("t.csv", "image_id,target,source", "1,nevus,here", "2,melanoma,there", "3,nevus,")
+    images = catalogue.read_source("csv", tmp_path / "t.csv", missing="keep")
+    assert images["source"].tolist() == ["here", "there", "csv"]

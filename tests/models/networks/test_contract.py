@@ -20,8 +20,9 @@ pytestmark = pytest.mark.xdist_group("backbones")  # each made once
 # The least of each kind.
 QUICK = {
     "tiny", "small", "EfficientNetLite0", "EfficientNetB0", "VGG16", "ResNet50", "DenseNet121",
-    "unet-tiny", "unet-small",
+    "unet-tiny", "unet-small", "own.keras",
 }  # fmt: skip
+OWN = "own.keras"  # an encoder of one's own, saved at another size
 Make = Callable[[str], keras.Model]
 
 
@@ -44,7 +45,9 @@ def parts(network: keras.Model) -> list[tuple[str, str, tuple[int, ...]]]:
     ]
 
 
-@pytest.mark.parametrize("name", each(BACKBONES, {"tiny", "EfficientNetLite0", "VGG16"}))
+@pytest.mark.parametrize(
+    "name", each([*BACKBONES, OWN], {"tiny", "EfficientNetLite0", "VGG16", OWN})
+)
 def test_pixels_of_0_to_255_become_a_map_and_are_scaled_inside(name: str, published: Make) -> None:
     backbone = published(name)
     side = backbone.input_shape[1]
@@ -66,7 +69,7 @@ def test_pixels_of_0_to_255_become_a_map_and_are_scaled_inside(name: str, publis
     assert abs(black + white).max() < 0.45 * (white - black).min()  # grey is about zero
 
 
-@pytest.mark.parametrize("name", each(BACKBONES))
+@pytest.mark.parametrize("name", each([*BACKBONES, OWN]))
 def test_every_weight_is_in_one_block_and_can_be_frozen(name: str, published: Make) -> None:
     backbone = published(name)
     blocks = blocks_of(backbone)
@@ -80,7 +83,7 @@ def test_every_weight_is_in_one_block_and_can_be_frozen(name: str, published: Ma
     assert len(backbone.trainable_weights) == learning > 0
 
 
-@pytest.mark.parametrize("name", each(BUILDERS))
+@pytest.mark.parametrize("name", each([*BUILDERS, OWN]))
 def test_what_is_built_here_is_saved_and_read_by_the_door(
     name: str, published: Make, tmp_path: Path
 ) -> None:
