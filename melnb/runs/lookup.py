@@ -91,10 +91,8 @@ def weights_files(weights: str, backbone: str = "") -> list[Path]:
         backbone: A file if it is one of a network, `.keras`.
     """
     published = weights in ("none", "kept", "imagenet", "noisy-student", "edges")
-    named = [
-        *([] if published else [weights]),
-        *([backbone] if backbone.endswith(".keras") else []),
-    ]
+    named = [] if published else [weights]
+    named += [backbone] if backbone.endswith(".keras") else []
     return [path.absolute() for path in map(located, named) if path.is_file()]
 
 

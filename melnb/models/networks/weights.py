@@ -177,8 +177,8 @@ def weights_origin(backbone: str, weights: str) -> dict[str, str]:
         WeightsError: No such weights are published.
     """
     if is_own(backbone):
-        with Path(backbone).expanduser().open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with Path(backbone).expanduser().open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
         named = "encoder" if weights == "none" else "weights"
         return {f"{named}_source": Path(backbone).name, f"{named}_digest": f"sha256:{digest}"}
     if packaged := PACKAGED.get((backbone, weights)):

@@ -23,6 +23,7 @@ QUICK = {
     "unet-tiny", "unet-small", "own.keras",
 }  # fmt: skip
 OWN = "own.keras"  # an encoder of one's own, saved at another size
+FULL = {"tiny", "EfficientNetLite0", "VGG16", OWN}  # those whose scaling is asked at once
 Make = Callable[[str], keras.Model]
 
 
@@ -45,9 +46,7 @@ def parts(network: keras.Model) -> list[tuple[str, str, tuple[int, ...]]]:
     ]
 
 
-@pytest.mark.parametrize(
-    "name", each([*BACKBONES, OWN], {"tiny", "EfficientNetLite0", "VGG16", OWN})
-)
+@pytest.mark.parametrize("name", each([*BACKBONES, OWN], FULL))
 def test_pixels_of_0_to_255_become_a_map_and_are_scaled_inside(name: str, published: Make) -> None:
     backbone = published(name)
     side = backbone.input_shape[1]

@@ -1,4 +1,4 @@
-"""An encoder of one's own: read by the door, its layers or its weights, for pictures of any size."""
+"""An encoder of one's own: by the door for files, its layers or its weights, at any size."""
 
 from pathlib import Path
 
