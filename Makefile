@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
-EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficientnet --extra encoders --group dev
+EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficientnet --extra encoders --extra onnx --group dev
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 

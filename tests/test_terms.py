@@ -43,6 +43,7 @@ TERMS = {
         optimization/lr_finder: learning-rate finder
         optimization/optimizers: gradient accumulation
         optimization/weight_averaging: EMA, SWA
+        onnx_encoder: ONNX
         out_of_fold: out-of-fold predictions
         saliency/explanations: Grad-CAM, integrated gradients
         saliency/randomization: sanity checks

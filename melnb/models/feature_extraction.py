@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from melnb.data.augmentation.augment import VIEWS
 from melnb.data.batches import encoded_batches
 from melnb.models.networks.backbones import is_own, make_backbone
 from melnb.models.networks.weights import read_weights
+from melnb.models.onnx_encoder import ONNX, OnnxViewer
 from melnb.models.tta import count_views, make_viewer, predict_rows
 from melnb.tables.nearest import did_you_mean
 
@@ -25,13 +26,13 @@ class Extractor:
     """An encoder that is ready.
 
     Attributes:
-        viewer: From `batches.encoded_batches` to rows x width.
+        viewer: From `batches.encoded_batches` to rows x width: a model, or what predicts as one.
         facts: For `encoder.json`: backbone, weights, image_size, layer, views, precision, width,
             digest.
         batch_size: Rows in a batch, over all replicas.
     """
 
-    viewer: keras.Model
+    viewer: keras.Model | OnnxViewer
     facts: dict[str, Any]
     batch_size: int
 
@@ -56,6 +57,7 @@ def make_extractor(
     weights: str,
     image_size: int,
     scaling: str = "inside",
+    layout: str = "auto",
     layer: str = "",
     views: str = "none",
     keep_views: bool = False,
@@ -65,11 +67,13 @@ def make_extractor(
     """Make an encoder of a backbone: the mean over a map of features, in one look or in eight.
 
     Args:
-        backbone: As `make_backbone` takes it.
+        backbone: As `make_backbone` takes it; or the path of an `.onnx` file.
         weights: As `read_weights` takes them.
         image_size: Pixels on a side; pictures of another size are resized.
         scaling: As `make_backbone` takes it.
-        layer: Whose map is averaged; empty: the last. Early ones see colour and texture.
+        layout: Of an ONNX file: `channels_first`, `channels_last`, or `auto`, by its shape.
+        layer: Whose map is averaged; empty: the last. Early ones see colour and texture. Of an ONNX
+            file, one of its outputs.
         views: `none`, or `dihedral`: the eight flips and quarter turns.
         keep_views: Whether each look's vector is kept; else their mean is.
         precision: Of what is kept: `float32` or `float16`.
@@ -79,18 +83,25 @@ def make_extractor(
         ValueError: There is no such backbone or layer; the nearest is named.
         WeightsError: Weights are not published, cannot be had or do not fit.
     """
+    facts: dict[str, Any] = {
+        "backbone": backbone, "weights": weights, "image_size": image_size, "layer": layer,
+        "views": views, "keep_views": keep_views and views != "none", "precision": precision,
+    }  # fmt: skip
+    if backbone.endswith(ONNX):
+        ready = OnnxViewer(
+            backbone, image_size=image_size, scaling=scaling, layout=layout, views=views,
+            layer=layer,
+        )  # fmt: skip
+        facts |= {"scaling": scaling, "channels_first": ready.first, "width": ready.width}
+        return Extractor(ready, facts | {"digest": _digest_of(facts, [ready.digest])}, batch_size)
     network = make_backbone(backbone, image_size=image_size, scaling=scaling)
     read_weights(network, backbone=backbone, weights=weights)
     pixels = network.input
     mean = layers.GlobalAveragePooling2D(dtype="float32", name="vector")(_map(network, layer))
     vector = keras.Model(pixels, mean, name="encoder")
-    facts: dict[str, Any] = {
-        "backbone": backbone, "weights": weights, "image_size": image_size, "layer": layer,
-        "views": views, "keep_views": keep_views and views != "none", "precision": precision,
-        "width": int(mean.shape[-1]),
-    }  # fmt: skip
+    facts |= {"width": int(mean.shape[-1])}
     facts |= {"scaling": scaling} if is_own(backbone) else {}
-    facts["digest"] = _digest(vector, facts)
+    facts["digest"] = _digest_of(facts, [np.ascontiguousarray(w) for w in vector.get_weights()])
     return Extractor(make_viewer(vector, image_size=image_size, views=views), facts, batch_size)
 
 
@@ -133,7 +144,7 @@ def _map(network: keras.Model, layer: str) -> Any:
     return maps[layer]
 
 
-def _digest(encoder: keras.Model, facts: dict[str, Any]) -> str:
+def _digest_of(facts: Mapping[str, Any], content: Iterable[np.ndarray | str]) -> str:
     """Return what tells an encoder from every other: how it looks, and each of its weights.
 
     Not where the weights came from: the same ones by another name make the same vectors.
@@ -141,6 +152,6 @@ def _digest(encoder: keras.Model, facts: dict[str, Any]) -> str:
     told = {name: value for name, value in facts.items() if name != "weights"}
     told |= {"backend": keras.backend.backend(), "dtype": keras.config.dtype_policy().name}
     sum_of = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for values in encoder.get_weights():
-        sum_of.update(np.ascontiguousarray(values).tobytes())
+    for part in content:
+        sum_of.update(part.encode() if isinstance(part, str) else part.tobytes())
     return sum_of.hexdigest()

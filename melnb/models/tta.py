@@ -229,6 +229,11 @@ def _check_metadata(model: keras.Model, metadata: np.ndarray | None, images: int
         )
 
 
+def make_look(views: str) -> keras.layers.Layer:
+    """Return what shows pictures in the view of their rows: `image`, `draws`, `view`."""
+    return _Look(views, {})
+
+
 class _Look(keras.layers.Layer):  # type: ignore[misc]
     """The picture as it is seen in one view of its row."""
 

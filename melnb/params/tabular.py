@@ -12,6 +12,7 @@ Estimator = Literal[
     "logistic", "forest", "naive_bayes", "discriminant", "neighbours", "boosting", "lightgbm",
     "xgboost", "catboost",
 ]  # fmt: skip
+_OWN = (".keras", ".onnx")  # files of an encoder of one's own
 Statistic = Literal["difference", "ratio", "z", "rank", "lof", "pictures"]
 
 
@@ -83,7 +84,9 @@ class Embed(Parameters):
     )  # fmt: skip
     dataset: Name = Field("demo", description="of 02_prepare")
     run: Name = Field("demo", description="name of the result")
-    backbone: str = Field("EfficientNetLite0", description="the encoder, or path/to/my.keras")
+    backbone: str = Field(
+        "EfficientNetLite0", description="the encoder, or path/to/my.keras or .onnx"
+    )
     weights: str = Field(
         "imagenet", description="none, imagenet, noisy-student, edges, kept or a path"
     )
@@ -92,6 +95,9 @@ class Embed(Parameters):
     )
     image_size: int = Field(
         128, ge=32, le=1024, description="pixels on a side, scaled from a size prepared"
+    )
+    layout: Literal["auto", "channels_last", "channels_first"] = Field(
+        "auto", description="of an .onnx file: where its colours are; auto: by its shape"
     )
     layer: str = Field("", description="whose map is averaged; empty: the last")
     views: Literal["none", "dihedral"] = Field("none", description="of a lesion")
@@ -115,18 +121,22 @@ class Embed(Parameters):
 
     rules: ClassVar[Rules] = (
         (
-            lambda p: p.weights == "kept" and not p.backbone.endswith(".keras"),
+            lambda p: p.weights == "kept" and not p.backbone.endswith(_OWN),
             "weights kept are those of an encoder of one's own, backbone path/to/my.keras, not of "
             "{backbone}",
         ),
         (
-            lambda p: p.backbone.endswith(".keras") and p.weights not in ("none", "kept"),
+            lambda p: p.backbone.endswith(_OWN) and p.weights not in ("none", "kept"),
             "backbone {backbone} is an encoder of one's own: weights are kept, or none (random), "
             "not {weights}",
         ),
         (
-            lambda p: p.scaling != "inside" and not p.backbone.endswith(".keras"),
+            lambda p: p.scaling != "inside" and not p.backbone.endswith(_OWN),
             "scaling is of an encoder of one's own; {backbone} has its own inside",
+        ),
+        (
+            lambda p: p.backbone.endswith(".onnx") and p.weights != "kept",
+            "backbone {backbone} is a frozen encoder: weights are kept, not {weights}",
         ),
         (
             lambda p: p.keep_views and p.views == "none",
@@ -142,7 +152,7 @@ class Embed(Parameters):
     def extractor(self) -> dict[str, Any]:
         """The keywords of `models.make_extractor`, the batch as one replica has it."""
         names = (
-            "backbone", "weights", "scaling", "image_size", "layer", "views", "keep_views",
-            "precision",
+            "backbone", "weights", "scaling", "layout", "image_size", "layer", "views",
+            "keep_views", "precision",
         )  # fmt: skip
         return self.values_of(names)

@@ -50,6 +50,11 @@ class Classifier(Parameters):
             "scaling is of an encoder of one's own; {backbone} has its own inside",
         ),
         (
+            lambda p: p.backbone.endswith(".onnx"),
+            "backbone {backbone} is a frozen encoder, which serves 03d_embed: to train on, give a "
+            ".keras file",
+        ),
+        (
             lambda p: p.dropout_samples > 1 and not p.dropout,
             "dropout_samples {dropout_samples} average nothing where dropout is 0: nothing is "
             "dropped",

@@ -107,7 +107,7 @@ def check_inputs(parameters: Parameters) -> None:
                     f"{key}: {field} is {text!r}: no {resolve(text)}{_files(resolve(text))}"
                 )
     own = str(values.get("backbone", ""))
-    if own.endswith(".keras") and not located(own).is_file():
+    if own.endswith((".keras", ".onnx")) and not located(own).is_file():
         raise ParameterError(f"{key}: backbone is {own!r}: no {resolve(own)}{_files(resolve(own))}")
     check_raw_data(parameters)
 

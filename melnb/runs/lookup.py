@@ -88,11 +88,11 @@ def weights_files(weights: str, backbone: str = "") -> list[Path]:
 
     Args:
         weights: As the parameters name them.
-        backbone: A file if it is one of a network, `.keras`.
+        backbone: A file if it is one of a network, `.keras` or `.onnx`.
     """
     published = weights in ("none", "kept", "imagenet", "noisy-student", "edges")
     named = [] if published else [weights]
-    named += [backbone] if backbone.endswith(".keras") else []
+    named += [backbone] if backbone.endswith((".keras", ".onnx")) else []
     return [path.absolute() for path in map(located, named) if path.is_file()]
 
 

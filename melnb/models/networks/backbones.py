@@ -206,6 +206,11 @@ def make_backbone(name: str, *, image_size: int, scaling: str = "inside") -> ker
         ValueError: There is no such backbone, or the pictures are too small for it; or the file is
             no encoder, or is not to be trusted (`saved.ModelFileError`).
     """
+    if name.endswith(".onnx"):
+        raise ValueError(
+            f"backbone is {name!r}: an ONNX file is frozen, and serves 03d_embed; to train on, "
+            f"give a {OWN} file"
+        )
     if is_own(name):
         return _make_own(name, image_size, scaling)
     row = find_backbone(name)

@@ -176,7 +176,7 @@ def weights_origin(backbone: str, weights: str) -> dict[str, str]:
     Raises:
         WeightsError: No such weights are published.
     """
-    if is_own(backbone):
+    if is_own(backbone) or backbone.endswith(".onnx"):
         with Path(backbone).expanduser().open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         named = "encoder" if weights == "none" else "weights"
