@@ -218,8 +218,11 @@ def write_folds(folds: pd.DataFrame, path: str | Path) -> Path:
 
 
 def write_predictions(predictions: pd.DataFrame, path: str | Path) -> Path:
-    """Check a predictions table and write it whole or not at all."""
-    return write_table(check_predictions(predictions), path)
+    """Check a predictions table and write it whole or not at all.
+
+    An empty one, of a network that nothing is held out of, is not written: a file stands for rows.
+    """
+    return write_table(check_predictions(predictions), path) if len(predictions) else Path(path)
 
 
 def write_table(table: pd.DataFrame, path: str | Path, *, header: bool = True) -> Path:

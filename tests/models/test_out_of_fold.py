@@ -198,9 +198,12 @@ def test_a_network_of_all_rows_is_asked_about_test_rows_alone(
         out_of_fold.predict_dataset({-1: trained[0]}, untested, **how)
 
 
-def test_without_an_image_there_is_no_prediction(trained: dict[int, Path], data: Dataset) -> None:
+def test_without_an_image_there_is_no_prediction(
+    trained: dict[int, Path], data: Dataset, tmp_path: Path
+) -> None:
     index, said = tta.predict_images(out_of_fold.read_model(trained[0]), [], batch_size=8)
     assert said.shape == (0, 2)
     empty = data.label(index, said, fold=0, run="r")
     assert [*empty.columns[:5]] == ["image_id", "fold", "truth", "p_other", "p_melanoma"]
     assert empty.empty
+    assert not schema.write_predictions(empty, tmp_path / "none.csv").exists()
