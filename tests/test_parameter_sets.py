@@ -379,7 +379,7 @@ def test_each_reason_for_the_fall_abroad_is_judged_on_the_same_images(
     three = pd.read_csv(outputs / "02_prepare" / "abroad-three" / "folds.csv")
     assert {*three["fold"]} >= {0, 1, 2}
     by_fold = pd.read_csv(outputs / "06_report" / "abroad-three" / "metrics.csv")
-    assert by_fold["fold"].nunique() >= 3
+    assert {"fold 0", "fold 1", "fold 2"} <= {*by_fold["rows"]}
 
 
 @real

@@ -196,6 +196,12 @@ def align(members: Members, *, same_folds: bool = True) -> dict[str, pd.DataFram
     """
     if not members:
         raise TableError("ensemble: there are no members: name one or more runs")
+    bare = [name for name, table in members.items() if table.empty]
+    if bare and len(bare) < len(members):
+        raise TableError(
+            f"member {bare[0]} has no row out of fold, and others have: it learnt from all of them "
+            "(fold none), or is of test rows alone. Set shared_only true to blend what all have"
+        )
     for name, table in members.items():
         try:
             check_predictions(table)
