@@ -36,7 +36,7 @@ def test_missing_images_are_named_member_by_member(binary: Make) -> None:
 def test_a_member_without_a_row_out_of_fold_is_named(binary: Make) -> None:
     tables = members_of(binary)
     judged = {name: table[table["fold"] != TEST] for name, table in tables.items()}
-    with pytest.raises(TableError, match="member fair has no row out of fold.*shared_only true"):
+    with pytest.raises(TableError, match=r"member fair has no row out of fold.*shared_only true"):
         alignment.align(judged | {"fair": judged["fair"].head(0)})
 
 
