@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from melnb.params.base import Confidence, Name, Parameters, Rules
 from melnb.params.groups import Augmentation, Machine, Training
 
+
+def _check_fold(fold: int | str) -> int | str:
+    if isinstance(fold, str) and fold != "none":
+        raise ValueError("Input should be a valid integer, or none")
+    if isinstance(fold, int) and fold < 0:
+        raise ValueError("Input should be greater than or equal to 0, or none")
+    return fold
+
+
+Fold = Annotated[int | str, AfterValidator(_check_fold)]
 Column = Literal["sex", "age", "site", "images_per_patient"]
 
 
@@ -201,9 +211,7 @@ class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, PictureAug
     )  # fmt: skip
     dataset: Name = Field("demo", description="of 02_prepare")
     run: Name = Field("demo", description="name of this model")
-    fold: Annotated[int, Field(ge=0)] | Literal["none"] = Field(
-        0, description="held out for validation; none: all rows are learnt"
-    )
+    fold: Fold = Field(0, description="held out for validation; none: all rows are learnt")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     monitor: Literal["val_loss", "val_auc"] = Field("val_auc", description="best epoch by this")
     confidence: Confidence = 0.95
@@ -244,7 +252,7 @@ class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, PictureAug
     @property
     def judged(self) -> int | None:
         """The fold that is held out and judged; None: none is."""
-        return None if self.fold == "none" else self.fold
+        return None if self.fold == "none" else int(self.fold)
 
 
 class FindLr(Parameters):
