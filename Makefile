@@ -52,8 +52,9 @@ format: $(VENV)/ready ## tidy code and strip notebooks
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 	$(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
 
-api: $(VENV)/ready ## make docs/api.md, the public names, from the doors
+api: $(VENV)/ready ## make docs/api.md and docs/checks.md, the public names and the checks
 	$(BIN)/python docs/api.py > docs/api.md
+	$(BIN)/python docs/checks.py > docs/checks.md
 
 lab: $(VENV)/ready ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks --LabApp.news_url=None $(AS_ROOT)

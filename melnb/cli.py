@@ -428,6 +428,34 @@ def _tell_persons(folder: Path) -> None:
     click.echo(f"{folder}: nothing found")
 
 
+class _Unread(click.ClickException):
+    """Nothing could be checked: another exit code than a finding's."""
+
+    exit_code = 3
+
+
+@main.command()
+@click.argument("names", nargs=-1, required=True, metavar="DATASET | CSV...")
+@click.option("--part", default="", help="The column that parts the rows of a CSV: fold, shard …")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+@_told
+def check(names: tuple[str, ...], part: str, as_json: bool) -> None:
+    """Say whether a prepared DATASET or tables leak: patients, lesions, copies, labels, test rows.
+
+    Of several CSV files each is a part (train.csv test.csv). Exits with 0 if all passes, 1 with
+    something to review, 2 with a failure, 3 if nothing could be read. docs/checks.md explains each.
+    """
+    from melnb.running.check import check_named, findings_lines
+    from melnb.tables.findings import EXIT_CODES, worst_severity
+
+    try:
+        table = check_named(names, part=part)
+    except (ValueError, OSError) as error:
+        raise _Unread(_seen(str(error))) from error
+    _say("\n".join(findings_lines(table, as_json=as_json)))
+    sys.exit(EXIT_CODES[worst_severity(table)])
+
+
 def _width(name: str, default: float, measure: str) -> Callable[..., Any]:
     """Make the option that wishes for an interval's width."""
     words = f"Wished, of the interval of {measure}; 0: not planned for."

@@ -1,0 +1,7 @@
+"""Write the page of the checks from their list: `python docs/checks.py > docs/checks.md`."""
+
+import sys
+
+from melnb.tables.findings import checks_page
+
+sys.stdout.write(checks_page())

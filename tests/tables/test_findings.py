@@ -1,0 +1,57 @@
+"""Findings: numbered for good, the worst first, and their page made of the list."""
+
+from pathlib import Path
+
+import pytest
+
+from melnb.tables.findings import (
+    CHECKS,
+    EXIT_CODES,
+    FAIL,
+    NOT_CHECKED,
+    PASS,
+    REVIEW,
+    Finding,
+    checks_page,
+    findings_table,
+    worst_severity,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
+
+
+def test_the_page_of_the_checks_is_made_of_their_list() -> None:
+    assert PAGE.read_text(encoding="utf-8") == checks_page(), "make api"
+
+
+def test_checks_are_numbered_without_a_gap_and_say_all() -> None:
+    assert list(CHECKS) == [f"MEL{k:03}" for k in range(1, len(CHECKS) + 1)]
+    for check in CHECKS.values():
+        assert all(check), check.code
+        assert any(word in check.asks for word in (FAIL, REVIEW)), check.code
+
+
+def test_what_was_not_asked_stands_there_as_not_checked() -> None:
+    table = findings_table([Finding("MEL002", FAIL, 3, "three"), Finding("MEL001", PASS, 0, "ok")])
+    assert table["code"].tolist() == list(CHECKS)
+    assert table["severity"].tolist()[:3] == [PASS, FAIL, NOT_CHECKED]
+    assert table["remedy"][0] == ""
+    assert table["remedy"][1] == CHECKS["MEL002"].remedy
+
+
+@pytest.mark.parametrize(
+    ("severities", "worst", "code"),
+    [
+        ([PASS], PASS, 0), ([PASS, NOT_CHECKED], NOT_CHECKED, 0), ([PASS, REVIEW], REVIEW, 1),
+        ([REVIEW, FAIL, PASS], FAIL, 2), ([], NOT_CHECKED, 0),
+    ],
+)  # fmt: skip
+def test_the_worst_decides(severities: list[str], worst: str, code: int) -> None:
+    findings = [Finding("MEL001", severity, 0, "") for severity in severities]
+    assert worst_severity(findings_table(findings, every=False)) == worst
+    assert EXIT_CODES[worst] == code
+
+
+def test_a_finding_of_no_check_is_refused() -> None:
+    with pytest.raises(ValueError, match="MEL999"):
+        findings_table([Finding("MEL999", PASS, 0, "")])
