@@ -4,6 +4,7 @@ The main line is six notebooks; each reads only what an earlier one wrote:
 
     01_explore    what is in the data?
     02_prepare    images.csv  folds.csv  dataset.json  records/
+      02b_audit  what leaks, what could be a shortcut, which labels: findings.csv  same_as.csv
       02c_segment_train  where the lesion is: model.keras  scores.csv  masks/
       02d_segment_apply  masks, crops, features: lesions.csv  images.csv for a next 02_prepare
     03_train      one run, one fold: model.keras  history.csv  predictions.csv

@@ -58,6 +58,11 @@ class Embeddings:
         taken = np.asarray(self.values[rows], np.float32)
         return taken.mean(axis=1) if taken.ndim == 3 else taken
 
+    @classmethod
+    def none(cls) -> Embeddings:
+        """Return the embeddings of no image: what asks for more says that it has none."""
+        return cls(np.zeros(0, dtype=object), np.zeros((0, 1), np.float32), {})
+
     def features(self) -> pd.DataFrame:
         """Return `image_id` and a column of numbers for each cell of the vector: `e0`, `e1` …"""
         vectors = pd.DataFrame(self.vectors())

@@ -2,6 +2,8 @@ from .browser.image_browser import ImageBrowser as ImageBrowser
 from .cells import show as show
 from .cells import tidy as tidy
 from .gallery import augmented_views as augmented_views
+from .gallery import label_errors as label_errors
+from .gallery import near_duplicates as near_duplicates
 from .gallery import nearest_neighbours as nearest_neighbours
 from .gallery import sample_grid as sample_grid
 from .gallery import worst_errors as worst_errors

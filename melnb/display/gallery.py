@@ -38,22 +38,25 @@ class Tile:
         jpeg: The encoded picture; empty: it could not be read.
         caption: Text below it.
         words: Text instead of it, for those who cannot see it.
+        ratio: Width by height.
     """
 
     jpeg: bytes = field(repr=False)  # a notebook keeps what is shown as text, too
     caption: str
     words: str
+    ratio: float = 1.0
 
     def html(self, size: int) -> str:
         """Return the tile as HTML, every text escaped."""
-        side = f"width:100%;max-width:{size}px;aspect-ratio:1;border-radius:6px"
+        side = f"width:100%;max-width:{size}px;aspect-ratio:{self.ratio:g};border-radius:6px"
         if self.jpeg:
             source = f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode()}"
             shown = f'<img alt="{escape(self.words)}" style="{side}" src="{source}">'
         else:
             shown = f'<div style="{side};border:1px dashed currentColor">not readable</div>'
         style = "font-size:12px;line-height:1.3;overflow-wrap:anywhere"
-        caption = f'<figcaption style="{style}">{escape(self.caption)}</figcaption>'
+        text = escape(self.caption).replace("\n", "<br>")
+        caption = f'<figcaption style="{style}">{text}</figcaption>'
         return f'<figure style="margin:0">{shown}{caption}</figure>'
 
 
@@ -182,6 +185,79 @@ def nearest_neighbours(
             _tile(pd.Series({"path": paths.get(name)}), size, open_picture, caption)
             for name, caption in shown
         ]
+    return Gallery("", rows, size)
+
+
+def near_duplicates(
+    pairs: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    n: int = 24,
+    size: int = 112,
+    open_picture: OpenPicture = open_file,
+) -> Gallery:
+    """Make a gallery of pairs, the two pictures of each side by side, those of a kind together.
+
+    Args:
+        pairs: Of `data.near_duplicates`, the likeliest first.
+        images: `image_id`, `path`, `target`.
+        n: Pairs shown.
+        size: Pixels on a side of one picture.
+        open_picture: Opens a path as a square picture.
+    """
+    known = images.set_index("image_id")
+    rows: dict[str, list[Tile]] = {}
+    for _, pair in pairs.head(n).iterrows():
+        names = [str(pair["image_id"]), str(pair["same_as"])]
+        titles = [_class_title(known["target"].get(name)) for name in names]
+        label = titles[0] if titles[0] == titles[1] else " / ".join(titles)
+        aligned = f"{pair['aligned']:.3f}" if pd.notna(pair["aligned"]) else "not compared"
+        text = f"{names[0]} · {names[1]}\n{label} · pixels {aligned}"
+        paths = [known["path"].get(name) for name in names]
+        jpeg = _side_by_side(paths, size, open_picture)
+        rows.setdefault(str(pair["kind"]).capitalize(), []).append(
+            Tile(jpeg, text, f"pictures {names[0]} and {names[1]}", ratio=2.0)
+        )
+    return Gallery("", rows, 2 * size)
+
+
+def _side_by_side(paths: Sequence[Any], size: int, open_picture: OpenPicture) -> bytes:
+    """Return the pictures in one JPEG, grey where one cannot be read."""
+    sheet = Image.new("RGB", (len(paths) * size, size), (128, 128, 128))
+    for place, path in enumerate(paths):
+        jpeg = read_tile(pd.Series({"path": path}), size, open_picture)
+        if jpeg:
+            sheet.paste(Image.open(io.BytesIO(jpeg), formats=["JPEG"]), (place * size, 0))
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=82, optimize=True)
+    return file.getvalue()
+
+
+def label_errors(
+    errors: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    n: int = 24,
+    size: int = 112,
+    open_picture: OpenPicture = open_file,
+) -> Gallery:
+    """Make a gallery of the labels most in doubt, those of a label together.
+
+    Args:
+        errors: Of `evaluation.label_errors`, the most doubtful first.
+        images: `image_id`, `path`.
+        n: Pictures shown.
+        size: Pixels on a side.
+        open_picture: Opens a path as a square picture.
+    """
+    paths = images.set_index("image_id")["path"]
+    rows: dict[str, list[Tile]] = {}
+    for _, row in errors.head(n).iterrows():
+        share = f", {row['neighbours']:.0%} of neighbours" if pd.notna(row["neighbours"]) else ""
+        caption = f"{row['image_id']} · rather {_class_title(row['suggested'])}?{share}"
+        picture = pd.Series({"path": paths.get(row["image_id"])})
+        heading = f"Called {_class_title(row['truth'])}"
+        rows.setdefault(heading, []).append(_tile(picture, size, open_picture, caption))
     return Gallery("", rows, size)
 
 

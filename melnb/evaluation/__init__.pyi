@@ -85,6 +85,9 @@ from .ensembles.recipes import read_recipe as read_recipe
 from .ensembles.recipes import write_recipe as write_recipe
 from .ensembles.search import exhaustive_search as exhaustive_search
 from .ensembles.search import greedy_search as greedy_search
+from .label_errors import label_error_finding as label_error_finding
+from .label_errors import label_errors as label_errors
+from .leak_worth import leak_worth as leak_worth
 from .mask_failures import failure_prediction as failure_prediction
 from .mask_failures import failure_roc as failure_roc
 from .mask_failures import jaccard_by_coverage as jaccard_by_coverage
@@ -117,6 +120,10 @@ from .shift.score_shift import external_calibration as external_calibration
 from .shift.score_shift import score_shift as score_shift
 from .shift.score_shift import source_histogram as source_histogram
 from .shift.score_shift import source_versions as source_versions
+from .shortcuts import over_best_shortcut as over_best_shortcut
+from .shortcuts import over_finding as over_finding
+from .shortcuts import shortcut_areas as shortcut_areas
+from .shortcuts import shortcut_findings as shortcut_findings
 from .statistics.proportions import grouped_means as grouped_means
 from .subgroups.gaps import gap_tests as gap_tests
 from .subgroups.subgroup_metrics import subgroup_columns as subgroup_columns

@@ -11,7 +11,7 @@ What cannot be together is said once, in the `rules` of the group or class that 
     scalars    YAML whose text stays as it was typed
     base       what every class can do: check, read a notebook's cell, say what is wrong
     groups     what stages have in common: phases, rates, steps, fit, augmentation, machine
-    prepare    01_explore, 02_prepare
+    prepare    01_explore, 02_prepare, 02b_audit
     segment    02c_segment_train, 02d_segment_apply
     train      03_train, 03b_find_lr
     tabular    03c_metadata 03d_embed

@@ -5,6 +5,7 @@ from .ensemble import Ensemble as Ensemble
 from .predict import Look as Look
 from .predict import Predict as Predict
 from .predict import PseudoLabel as PseudoLabel
+from .prepare import Audit as Audit
 from .prepare import Explore as Explore
 from .prepare import Prepare as Prepare
 from .report import Choose as Choose

@@ -25,6 +25,7 @@ from melnb.params.ensemble import Ensemble as Ensemble
 from melnb.params.predict import Look as Look
 from melnb.params.predict import Predict as Predict
 from melnb.params.predict import PseudoLabel as PseudoLabel
+from melnb.params.prepare import Audit as Audit
 from melnb.params.prepare import Explore as Explore
 from melnb.params.prepare import Prepare as Prepare
 from melnb.params.report import Choose as Choose
@@ -136,8 +137,8 @@ def _limits(field: FieldInfo) -> str:
 STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
-        Explore, Prepare, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed, Predict,
-        PseudoLabel, Look, Ensemble, Ablation, Report, Explain, Choose, External,
+        Explore, Prepare, Audit, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed, Predict,
+        PseudoLabel, Ensemble, Ablation, Report, Explain, Choose, External,
     )
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What 01_explore and 02_prepare take."""
+"""What 01_explore, 02_prepare and 02b_audit take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from melnb.params.base import Name, Parameters, Rules
+from melnb.params.base import Confidence, Name, Parameters, Rules
 
 Source = Literal[
     "synthetic", "isic2016", "isic2017", "isic2018", "isic2018_task1", "ham10000", "isic2019",
@@ -114,6 +114,9 @@ class Prepare(RawData):
     fold_column: str = Field("", description="a column of the source that gives the fold as it is")
     fold_file: str = Field("", description="a CSV of ids and folds to use as they are")
     marks: str = Field("", description="a CSV of what was marked in 01_explore; empty: none")
+    same_as: str = Field(
+        "", description="02b_audit/<run> or a CSV: pairs kept in one fold; empty: none"
+    )
     image_sizes: list[int] = Field([64], description="pixels on a side; none: tables alone")
     cleaning: Literal["none", "hairs", "constancy", "both"] = Field(
         "none", description="hairs removed, colours as in white light, or both"
@@ -158,3 +161,20 @@ class Prepare(RawData):
             "marks out, or prepare the JPEG files of the source instead",
         ),
     )
+
+
+class Audit(Parameters):
+    """02b_audit: does the data leak, could a shortcut win, are the labels right?"""
+
+    stage: ClassVar[str] = "02b_audit"
+    dataset: Name = Field("demo", description="of 02_prepare")
+    run: Name = Field("demo", description="name of the result")
+    embeddings: str = Field("", description="run of 03d_embed; empty: what needs it is not checked")
+    predictions: str = Field("", description="a run or CSV to set against shortcuts; empty: none")
+    positive: str = Field("melanoma", description="the class that is looked for")
+    n_pairs: int = Field(1000, ge=0, description="near duplicates proposed")
+    n_shown: int = Field(24, ge=0, le=200, description="of them, and of doubtful labels, in pictures")
+    workers: int = Field(0, ge=0, description="processes; 0: one for each core")
+    seed: int = Field(0, ge=0, description="of leaky folds, probes and draws")
+    confidence: Confidence = 0.95
+    outputs: str = Field("", description="where runs are written; empty: outputs/")

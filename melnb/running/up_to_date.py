@@ -36,7 +36,8 @@ from melnb.tables.nearest import did_you_mean
 
 # The runs that each stage reads, as its parameters name them; `*` stands for every fold.
 NEEDS: dict[str, tuple[str, ...]] = {
-    "02_prepare": ("{relabel}", "02d_segment_apply/{applied}"),
+    "02_prepare": ("{relabel}", "02d_segment_apply/{applied}", "{same_as}"),
+    "02b_audit": ("02_prepare/{dataset}", "03d_embed/{embeddings}", "{predictions}"),
     "02c_segment_train": ("02_prepare/{dataset}",),
     "02d_segment_apply": (
         "02_prepare/{dataset}",

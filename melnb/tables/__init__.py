@@ -19,6 +19,7 @@ no other's, so that changing one patient changes no other to the bit.
     within_patient  how a value stands in its group: difference, ratio, z-score, outlier factor;
                     how far numbers lie from their mean, and when that is rounding
     documents       one typed reader for each JSON file: run.json and its kin
+    findings        numbered checks of a dataset, and what they say
     schema          the three tables: read, written, checked
 """
 

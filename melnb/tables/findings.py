@@ -14,6 +14,7 @@ import pandas as pd
 
 PASS, REVIEW, FAIL, NOT_CHECKED = "PASS", "REVIEW", "FAIL", "not checked"
 SEVERITIES = (FAIL, REVIEW, NOT_CHECKED, PASS)  # the worst first
+EMBED = "run 03d_embed on this dataset, then 02b_audit with its run as embeddings"
 FINDING_COLUMNS = ("code", "check", "severity", "rows", "evidence", "remedy")
 EXIT_CODES = {PASS: 0, NOT_CHECKED: 0, REVIEW: 1, FAIL: 2}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.embeddings import Embeddings, nearest_neighbours
-from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW, Finding
+from melnb.tables.findings import EMBED, FAIL, NOT_CHECKED, PASS, REVIEW, Finding
 
 _FEWEST = 10  # rows of a class, and of the others
 _NEAR = 0.1  # AUC of a row's number from one half
@@ -72,7 +72,7 @@ def label_finding(embeddings: Embeddings, images: pd.DataFrame, *, seed: int = 0
     """
     known = images[images["target"].notna() & images["image_id"].isin(embeddings.image_id)]
     if known["target"].nunique() < 2 or len(known) < 2 * _NEIGHBOURS:
-        return Finding("MEL010", NOT_CHECKED, 0, "fewer than two targets, or than 20 pictures")
+        return Finding("MEL010", NOT_CHECKED, 0, "no embeddings were given, or of fewer than 20 pictures or two targets", EMBED)
     apart = "lesion_id" if "lesion_id" in known and known["lesion_id"].notna().any() else ""
     asked = known["image_id"].sample(min(_ASKED, len(known)), random_state=seed)
     near = nearest_neighbours(embeddings, known, of=asked, count=_NEIGHBOURS, apart=apart)

@@ -1,0 +1,112 @@
+"""What a leak is worth: rows for an honest and for a leaky cross-validation of one probe.
+
+The leaks are the two of most published "99 %": folds of images, and up-sampling before the split.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from melnb.data.embeddings import Embeddings
+from melnb.tables.checks import TEST
+
+REPEAT = "_os"  # in the id of a repeated row, before its number
+
+
+class Split(NamedTuple):
+    """Rows for one cross-validation: of the same ids, in the same order.
+
+    Attributes:
+        images: `image_id`, `patient_id`, `lesion_id`, `target`.
+        folds: `image_id`, `fold`.
+        features: `image_id` and columns of numbers.
+    """
+
+    images: pd.DataFrame
+    folds: pd.DataFrame
+    features: pd.DataFrame
+
+
+def principal_features(embeddings: Embeddings, *, width: int = 64) -> pd.DataFrame:
+    """Return `image_id` and the scores of vectors along the directions in which they vary most.
+
+    The directions are those of all images, without their labels.
+
+    Args:
+        embeddings: Of `read_embeddings`.
+        width: Directions kept, at most.
+    """
+    if not len(embeddings):
+        return pd.DataFrame({"image_id": pd.Series(dtype=object)})
+    vectors = embeddings.vectors()
+    centred = vectors - vectors.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
+    scores = centred @ directions[:, ::-1][:, :width]
+    table = pd.DataFrame(scores.astype(float), columns=[f"c{k}" for k in range(scores.shape[1])])
+    table.insert(0, "image_id", embeddings.image_id)
+    return table
+
+
+def leaky_splits(
+    images: pd.DataFrame, folds: pd.DataFrame, features: pd.DataFrame, *, seed: int = 0
+) -> dict[str, Split]:
+    """Return rows for one honest and two leaky cross-validations of the same images.
+
+    Args:
+        images: The images table; those without a target and test images are left out.
+        folds: Honest folds.
+        features: `image_id` and columns to learn from.
+        seed: Of the leaky folds.
+
+    Returns:
+        `honest`: the folds given. `folds of images`: as many, dealt out to images. `up-sampled
+        before`: every class repeated to the size of the largest, then folds dealt out to rows.
+        Nothing where no image has features.
+    """
+    fold = images["image_id"].map(folds.set_index("image_id")["fold"])
+    kept = images["target"].notna() & fold.notna() & fold.ne(TEST)
+    kept &= images["image_id"].isin(features["image_id"])
+    own = images.loc[kept, ["image_id", "patient_id", "lesion_id", "target"]]
+    known = features.set_index("image_id").loc[own["image_id"]].reset_index()
+    number = int(fold[kept].nunique())
+    if own["target"].nunique() < 2:
+        return {}
+    own, honest = own.reset_index(drop=True), fold[kept].astype("int64").to_numpy()
+    rows = _repeated(own["target"].to_numpy(), np.random.default_rng(seed))
+    names = pd.Series(own["image_id"].to_numpy()[rows], dtype=object)
+    count = names.groupby(names).cumcount()
+    names = names.where(count == 0, names + REPEAT + count.astype(str))
+    more, again = own.iloc[rows].reset_index(drop=True), known.iloc[rows].reset_index(drop=True)
+    more["image_id"] = again["image_id"] = names
+    return {
+        "honest": _split(own, honest, known),
+        "folds of images": _split(own, _dealt(own["target"], number, seed), known),
+        "up-sampled before": _split(more, _dealt(more["target"], number, seed), again),
+    }
+
+
+def _split(images: pd.DataFrame, fold: np.ndarray, features: pd.DataFrame) -> Split:
+    return Split(images, images[["image_id"]].assign(fold=fold), features)
+
+
+def _dealt(target: pd.Series, number: int, seed: int) -> np.ndarray:
+    """Deal rows out to folds, each class alike."""
+    order = np.random.default_rng(seed).permutation(len(target))
+    fold = np.empty(len(target), dtype=np.int64)
+    place = target.iloc[order].groupby(target.iloc[order].to_numpy()).cumcount().to_numpy()
+    fold[order] = place % number
+    return fold
+
+
+def _repeated(target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return row numbers in which each class stands as often as the largest."""
+    codes = pd.factorize(target)[0]
+    most = int(np.bincount(codes).max())
+    parts = [np.arange(len(codes))]
+    for k in range(codes.max() + 1):
+        own = np.flatnonzero(codes == k)
+        parts.append(rng.choice(own, most - len(own), replace=True))
+    return np.concatenate(parts)

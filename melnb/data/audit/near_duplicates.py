@@ -1,0 +1,279 @@
+"""Near duplicates: one picture, or one lesion, under two names, found by embeddings and by pixels.
+
+Proposed are the nearest of each picture by its whitened vector, and by its thumbnail, mirrored and
+turned onto itself; then pixels are laid on each other.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from melnb.data.audit.alignment import aligned_agreement, coarse_agreement, dihedral
+from melnb.data.audit.leaks import HELD_OUT, SAME_COLUMNS
+from melnb.data.audit.shortcuts import Looks
+from melnb.data.embeddings import Embeddings
+from melnb.tables.checks import check_columns
+from melnb.tables.findings import EMBED, FAIL, NOT_CHECKED, PASS, REVIEW, Finding
+
+PICTURE, LESION, ALIKE = "same picture", "same lesion", "look-alike"
+PAIR_COLUMNS = (*SAME_COLUMNS, "aligned", "rank")
+_WIDTH, _A_DIRECTION = 512, 10  # directions of whitening; images that each rests on, at least
+_LOOKS_WIDTH = 64
+_BY_VECTOR, _BY_LOOK = 20, 5  # neighbours of each picture that are compared
+_SAME, _LIKELY = 0.98, 0.25  # aligned pixels; similarity beyond the neighbourhood's
+_PARTNERS = 3  # of each picture, whose pixels are aligned
+_TWINS = 0.95  # coarse agreement at which pixels are aligned whatever the vectors say
+_EXACT, _PROBES, _BLOCK = 20_000, 12, 2048
+
+
+def whitened(vectors: np.ndarray, *, most: int = _WIDTH) -> np.ndarray:
+    """Return vectors of length one along which a set varies alike in every direction.
+
+    What varies most in pictures of skin is light, colour and the place of the lesion; whitened,
+    what is peculiar to a picture counts as much (Jegou and Chum 2012, ECCV).
+
+    Args:
+        vectors: n x width.
+        most: Directions kept: the strongest, and at most one for each ten images.
+    """
+    centred = vectors - vectors.mean(axis=0)
+    kept = max(1, min(most, vectors.shape[1], len(vectors) // _A_DIRECTION))
+    strengths, directions = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
+    strengths = np.maximum(strengths[-kept:], 1e-9 * strengths[-1])
+    # The scale is free, as each is brought to length one.
+    white = centred @ (directions[:, -kept:] / np.sqrt(strengths)).astype(np.float32)
+    lengths = np.linalg.norm(white, axis=1, keepdims=True)
+    return np.asarray(white / np.maximum(lengths, 1e-12), np.float32)
+
+
+def nearest_rows(unit: np.ndarray, count: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows whose cosines with each row are highest, itself apart.
+
+    Up to 20,000 rows all are compared with all. Above, rows are gathered about as many centres as
+    the root of their number, and each is compared with the rows of the twelve cells nearest to its
+    own: time grows with the number to the power 1.5, and a pair of distant cells may be missed.
+
+    Args:
+        unit: n x width, each of length one.
+        count: Neighbours of each.
+        seed: Of the rows by which centres are found.
+
+    Returns:
+        n x count rows, the nearest first, and their cosines.
+    """
+    n = len(unit)
+    count = min(count, n - 1)
+    rows, cosines = np.zeros((n, count), np.int64), np.zeros((n, count), np.float32)
+    for own, others in _cells(unit, seed):
+        for start in range(0, len(own), _BLOCK):
+            block = own[start : start + _BLOCK]
+            product = unit[block] @ (unit[others].T if others is not None else unit.T)
+            product[block[:, None] == (others if others is not None else np.arange(n))] = -2.0
+            best = np.argpartition(-product, count - 1, axis=1)[:, :count]
+            values = np.take_along_axis(product, best, axis=1)
+            order = np.argsort(-values, axis=1, kind="stable")
+            best = np.take_along_axis(best, order, axis=1)
+            rows[block] = best if others is None else others[best]
+            cosines[block] = np.take_along_axis(values, order, axis=1)
+    return rows, cosines
+
+
+def _cells(unit: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Return rows and the rows that they are compared with; None: all."""
+    n = len(unit)
+    if n <= _EXACT:
+        return [(np.arange(n), None)]
+    from sklearn.cluster import MiniBatchKMeans
+
+    centres = round(np.sqrt(n))
+    drawn = np.random.default_rng(seed).choice(n, min(n, 40 * centres), replace=False)
+    clusters = MiniBatchKMeans(centres, batch_size=8192, n_init=1, random_state=seed, max_iter=20)
+    places = clusters.fit(unit[drawn]).cluster_centers_.astype(np.float32)
+    places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
+    starts = range(0, n, 65_536)
+    cell = np.concatenate([(unit[s : s + 65_536] @ places.T).argmax(axis=1) for s in starts])
+    order = np.argsort(cell, kind="stable")
+    ends = np.searchsorted(cell[order], np.arange(centres + 1))
+    members = [order[a:b] for a, b in pairwise(ends)]
+    near = np.argsort(-(places @ places.T), axis=1)[:, :_PROBES]
+    return [
+        (members[k], np.concatenate([members[c] for c in near[k]]))
+        for k in range(centres)
+        if len(members[k])
+    ]
+
+
+def near_duplicates(
+    embeddings: Embeddings, looks: Looks, *, most: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Propose pairs of pictures that may be one picture, or one lesion, the likeliest first.
+
+    A pair's similarity is the cosine of whitened vectors less the mean of what the two have with
+    their own ten next (cross-domain similarity local scaling: Conneau et al. 2018, ICLR), so that
+    pictures to which many are alike are not proposed again and again. Then grey levels are laid on
+    each other (`alignment.aligned_agreement`).
+
+    Args:
+        embeddings: Of `read_embeddings`.
+        looks: Of the same images, in any order; those that it lacks are not compared.
+        most: Pairs returned.
+        seed: Of the search among more than 20,000 pictures.
+
+    Returns:
+        `image_id`, `same_as`, `kind` (`same picture`: pixels agree; `same lesion`: likely by
+        vectors; `look-alike`), `similarity`, `aligned` (-1 to 1) and `rank` (from 1).
+    """
+    known = pd.Index(looks.table["image_id"]).get_indexer(pd.Index(embeddings.image_id))
+    rows = np.flatnonzero((known >= 0) & looks.table["note"].eq("").to_numpy()[known])
+    if len(rows) < 2 * _A_DIRECTION:
+        return pd.DataFrame({name: [] for name in PAIR_COLUMNS})
+    thumbnails, place = looks.thumbnails, known[rows]
+    first, second, similarity = _candidates(
+        whitened(embeddings.vectors(rows)), whitened(_mirrored(thumbnails[place])), seed
+    )
+    aligned = np.full(len(first), np.nan)
+    chosen = _worth(first, second, similarity, thumbnails, place)
+    for start in range(0, len(chosen), _BLOCK):
+        some = chosen[start : start + _BLOCK]
+        aligned[some] = aligned_agreement(
+            thumbnails[place[first[some]]], thumbnails[place[second[some]]]
+        )
+    same = aligned >= _SAME
+    kinds = np.where(same, PICTURE, np.where(similarity >= _LIKELY, LESION, ALIKE))
+    order = np.argsort(-_standing(similarity, aligned), kind="stable")[:most]
+    names = embeddings.image_id[rows]
+    return pd.DataFrame(
+        {
+            "image_id": names[first[order]], "same_as": names[second[order]], "kind": kinds[order],
+            "similarity": similarity[order].astype(float), "aligned": aligned[order],
+            "rank": np.arange(1, len(order) + 1),
+        }
+    )  # fmt: skip
+
+
+def _standing(similarity: np.ndarray, aligned: np.ndarray) -> np.ndarray:
+    """Return by what pairs are ranked."""
+    return np.asarray(similarity + np.nan_to_num(aligned, nan=0.0))
+
+
+def _mirrored(thumbnails: np.ndarray) -> np.ndarray:
+    """Return what is left of thumbnails when all their turns and mirrors are averaged."""
+    n, side = thumbnails.shape[:2]
+    step = side // 16
+    cells = thumbnails.reshape(n, 16, step, 16, step, 3).mean(axis=(2, 4), dtype=np.float32)
+    cells -= cells.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(sum(dihedral(cells))).reshape(n, -1)
+
+
+def _candidates(
+    vectors: np.ndarray, looks: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pairs of rows, each once, and their similarity."""
+    rows, cosines = nearest_rows(vectors, _BY_VECTOR, seed=seed)
+    around = cosines[:, 1:11].mean(axis=1) if cosines.shape[1] > 1 else cosines[:, 0]
+    others, _ = nearest_rows(looks[:, -_LOOKS_WIDTH:], _BY_LOOK, seed=seed)
+    pairs = [
+        np.column_stack([np.repeat(np.arange(len(near)), near.shape[1]), near.reshape(-1)])
+        for near in (rows, others)
+    ]
+    both = np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
+    first, second = both[:, 0], both[:, 1]
+    products = np.concatenate([
+        np.einsum("ij,ij->i", vectors[first[s : s + _BLOCK]], vectors[second[s : s + _BLOCK]])
+        for s in range(0, len(first), _BLOCK)
+    ])  # fmt: skip
+    return first, second, products - (around[first] + around[second]) / 2
+
+
+def _worth(
+    first: np.ndarray,
+    second: np.ndarray,
+    similarity: np.ndarray,
+    thumbnails: np.ndarray,
+    place: np.ndarray,
+) -> np.ndarray:
+    """Return the pairs whose pixels are aligned: each picture's likeliest, and coarse twins."""
+    rank = pd.Series(similarity)
+    chosen = np.zeros(len(first), bool)
+    for side in (first, second):
+        chosen |= rank.groupby(side).rank(ascending=False, method="first").to_numpy() <= _PARTNERS
+    for start in range(0, len(first), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        coarse = coarse_agreement(thumbnails[place[first[some]]], thumbnails[place[second[some]]])
+        chosen[some] |= coarse.max(axis=1) >= _TWINS
+    return np.flatnonzero(chosen)
+
+
+def duplicate_finding(pairs: pd.DataFrame, rows: pd.DataFrame) -> Finding:
+    """Say whether verified pairs lie in two parts, and how many wait to be settled (MEL009).
+
+    Args:
+        pairs: Of `near_duplicates`.
+        rows: Of `leaks.audit_rows`; pairs of one lesion or patient by their ids are no news.
+    """
+    check_columns(pairs, PAIR_COLUMNS, "pairs")
+    if pairs.empty:
+        words = f"no embeddings were given, or of fewer than {2 * _A_DIRECTION} pictures"
+        return Finding("MEL009", NOT_CHECKED, 0, words, EMBED)
+    news = unknown_pairs(pairs, rows)
+    part = rows.set_index("image_id")["part"]
+    same = news[news["kind"].eq(PICTURE)]
+    sides = same["image_id"].map(part), same["same_as"].map(part)
+    torn = (sides[0].notna() & sides[1].notna() & sides[0].ne(sides[1])).sum()
+    words = (
+        f"{len(same):,} pairs of other lesions are the same picture by their pixels, {torn:,} in "
+        f"two parts ({HELD_OUT} among them); {int(news['kind'].eq(LESION).sum()):,} more may be "
+        "one lesion"
+    )
+    severity = FAIL if torn else REVIEW if news["kind"].ne(ALIKE).any() else PASS
+    return Finding("MEL009", severity, int(2 * len(same)), words)
+
+
+def unknown_pairs(pairs: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs whose lesions are not known to be one, in their order."""
+    lesion = images.set_index("image_id")["lesion_id"]
+    one, other = pairs["image_id"].map(lesion), pairs["same_as"].map(lesion)
+    return pairs[~(one.notna() & one.eq(other))].reset_index(drop=True)
+
+
+def pair_precision(
+    pairs: pd.DataFrame, images: pd.DataFrame, *, counts: tuple[int, ...] = (100, 500, 1000)
+) -> pd.DataFrame:
+    """Return the share of the likeliest pairs that are of one lesion by their ids.
+
+    A lower limit, as ids do not know all that is the same; and the share of all pairs of one lesion
+    that were proposed.
+
+    Args:
+        pairs: Of `near_duplicates`.
+        images: The images table; pairs with an unknown lesion are left out.
+        counts: Of pairs, from the likeliest.
+
+    Returns:
+        `pairs`, `precision`, `recall`; no row where no lesion is known.
+    """
+    lesion = images.set_index("image_id")["lesion_id"]
+    one, other = pairs["image_id"].map(lesion), pairs["same_as"].map(lesion)
+    known = one.notna() & other.notna()
+    same = one[known].eq(other[known]).to_numpy()
+    sizes = lesion.value_counts()
+    every = int((sizes * (sizes - 1) // 2).sum())
+    made = [
+        {"pairs": n, "precision": float(same[:n].mean()), "recall": same[:n].sum() / max(every, 1)}
+        for n in counts
+        if n <= len(same)
+    ]
+    return pd.DataFrame(made, columns=["pairs", "precision", "recall"])
+
+
+def settled_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs that are taken for one unless a person says otherwise: `same_as.csv`.
+
+    Args:
+        pairs: Of `unknown_pairs`; look-alikes are left out.
+    """
+    own = pairs.loc[pairs["kind"].ne(ALIKE), list(SAME_COLUMNS)]
+    return own.reset_index(drop=True)
