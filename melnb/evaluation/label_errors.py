@@ -19,6 +19,7 @@ LABEL_COLUMNS = ("image_id", "truth", "suggested", "confident", "doubt", "own", 
 _PRIOR = 5.0  # neighbours' worth of the classes' shares, beside those counted
 _LEAST = 1e-4  # a probability that counts as none
 _SHARE = 0.01  # of images in doubt, above which a person should look
+_DOUBT = float(np.log(20))  # the label is less probable than 5 %, by both
 
 
 def confident_labels(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -116,8 +117,8 @@ def _counts(neighbours: pd.DataFrame, ids: pd.Series, classes: tuple[str, ...]) 
 def label_error_finding(errors: pd.DataFrame, *, total: int = 0) -> Finding:
     """Say whether more labels are in doubt than 1 % (MEL015).
 
-    In doubt are those that the model is confident are others, and that fewer than half of the
-    neighbours bear.
+    In doubt are those that the model is confident are others, that both hold less probable than
+    5 %, and that fewer than half of the neighbours bear.
 
     Args:
         errors: Of `label_errors`; no rows: not checked.
@@ -127,7 +128,9 @@ def label_error_finding(errors: pd.DataFrame, *, total: int = 0) -> Finding:
         words = "no out-of-fold predictions were given"
         remedy = "run 02b_audit with predictions, or with embeddings, whose probes make them"
         return Finding("MEL015", NOT_CHECKED, 0, words, remedy)
-    doubtful = errors[errors["confident"] & ~(errors["neighbours"] >= 0.5)]
+    doubtful = errors[
+        errors["confident"] & (errors["doubt"] > _DOUBT) & ~(errors["neighbours"] >= 0.5)
+    ]
     share = len(doubtful) / (total or len(errors))
     words = f"{len(doubtful):,} labels in doubt ({share:.1%})"
     if len(doubtful):
