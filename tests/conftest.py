@@ -201,6 +201,7 @@ stages:
       with: {dataset: masked, applied: masked, rows: 0, n_folds: 2, measure: false, fit: squash}
   - 03b_find_lr: {file: params/03b_find_lr.demo.yaml, with: {steps: 12}}
   - 03d_embed: params/03d_embed.demo.yaml
+  - 02b_audit: params/02b_audit.demo.yaml
   - 04b_pseudo_label: params/04b_pseudo_label.demo.yaml
   - 04c_look: params/04c_look.demo.yaml
   - 06b_explain: {file: params/06b_explain.demo.yaml, with: {n_scored: 8, n_checked: 2, levels: 2}}

@@ -15,7 +15,8 @@ from melnb.tables import documents
 
 HERE = Path(__file__).parents[1]
 FINISHED = {
-    "01_explore": "demo", "02_prepare": "demo", "02c_segment_train": "demo/fold0",
+    "01_explore": "demo", "02_prepare": "demo", "02b_audit": "demo",
+    "02c_segment_train": "demo/fold0",
     "02d_segment_apply": "demo", "03_train": "demo/fold0", "03b_find_lr": "demo",
     "03c_metadata": "demo", "03d_embed": "demo", "04_predict": "demo", "04b_pseudo_label": "demo",
     "04c_look": "demo", "05_ensemble": "demo",

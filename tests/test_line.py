@@ -24,6 +24,7 @@ from melnb.evaluation.decisions.net_benefit import net_benefit_table
 from melnb.params import catalogue
 from melnb.runs import lookup, raw_data
 from melnb.tables import checks, documents, schema
+from melnb.tables.findings import CHECKS
 
 COLD = {"JUPYTER_DEFAULT_PROVISIONER_NAME": "local-provisioner"}  # TensorFlow's one cold start
 TRAIN = ["dataset=line", "run=a-s0", "epochs=2", "batch_size=16"]
@@ -100,6 +101,18 @@ def test_a_student_is_told_by_teachers_that_never_saw_its_fold(outputs: Path) ->
     assert student["results"]["images"] == own + len(kept)
     held_out = schema.read_predictions(outputs / "03_train/student/fold0/predictions.csv")
     assert not set(held_out["image_id"]) & set(labels["image_id"])
+
+
+def test_the_audit_of_a_clean_set_names_every_check_and_finds_no_leak(outputs: Path) -> None:
+    home = outputs / "02b_audit" / "line"
+    findings = pd.read_csv(home / "findings.csv").set_index("code")["severity"]
+    assert list(findings.index) == list(CHECKS)
+    assert not findings.eq("FAIL").loc["MEL001":"MEL010"].any()
+    assert not findings.eq("not checked").loc["MEL001":"MEL010"].any()
+    assert (findings.loc[["MEL001", "MEL002", "MEL003", "MEL004", "MEL008"]] == "PASS").all()
+    assert set(pd.read_csv(home / "worth.csv")["split"]) == {
+        "honest", "folds of images", "up-sampled before",
+    }  # fmt: skip
 
 
 def test_gains_and_explanations_have_intervals(outputs: Path) -> None:

@@ -152,6 +152,8 @@ def test_ham10000_by_a_frozen_encoder(run_set: Set) -> None:
         outputs / "03d_embed" / "ham10000-128" / "encoder.json", "run it again"
     )
     assert (encoder["weights"], encoder["width"]) == ("imagenet", 1280)
+    audit = documents.read_run(outputs / "02b_audit" / "ham10000-128")
+    assert audit["results"]["images"] == 120
     record = documents.read_run(outputs / "06_report" / "ham10000-frozen")
     assert 0.5 < record["results"]["auc"] < 1
 

@@ -21,7 +21,8 @@ from melnb.tables import documents
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 RUNS = [
-    ("01_explore", "line"), ("02_prepare", "line"), ("03_train", "a-s0/fold0"),
+    ("01_explore", "line"), ("02_prepare", "line"), ("02b_audit", "line"),
+    ("03_train", "a-s0/fold0"),
     ("03b_find_lr", "line"), ("03c_metadata", "line"), ("03d_embed", "line"), ("04_predict", "a"),
     ("04b_pseudo_label", "line"), ("04c_look", "line"), ("05_ensemble", "stacked"),
     ("05b_ablation", "line"),

@@ -10,7 +10,11 @@ import melnb
 PACKAGE = Path(melnb.__file__).parent
 TERMS = {
     "data": """
+        audit/alignment: template matching
         audit/duplicates: duplicates
+        audit/leaks: data leakage
+        audit/near_duplicates: near duplicates, embeddings
+        audit/shortcuts: shortcuts
         augmentation/artefacts: hairs, rulers
         augmentation/augment: RandAugment, AugMix
         augmentation/colour: color augmentation
@@ -77,6 +81,8 @@ TERMS = {
         ensembles/blends: rank averaging
         ensembles/search: ensemble selection
         ensembles/stackers: stacking
+        label_errors: label errors, confident learning
+        shortcuts: spurious features
         mask_scores: Dice
         patient_context: ugly duckling
         shift/areas: external validation

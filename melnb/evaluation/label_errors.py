@@ -42,7 +42,9 @@ def confident_labels(predictions: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         raise TableError("predictions: no out-of-fold row has a truth: give predictions of folds")
     classes, values, codes = _parts(rows)
-    means = [values[codes == k, k].mean() if (codes == k).any() else np.inf for k in range(len(classes))]
+    means = [
+        values[codes == k, k].mean() if (codes == k).any() else np.inf for k in range(len(classes))
+    ]
     reached = np.where(values >= np.array(means), values, 0.0)
     confident = np.where(reached.max(axis=1) > 0, reached.argmax(axis=1), codes)
     names = np.array(classes, dtype=object)

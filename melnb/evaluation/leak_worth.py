@@ -1,4 +1,4 @@
-"""What a leak is worth: the AUC and the accuracy of one probe on leaky splits, against honest ones."""
+"""What a leak is worth: AUC and accuracy of one probe on leaky splits, against honest ones."""
 
 from __future__ import annotations
 

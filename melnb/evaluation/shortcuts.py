@@ -1,4 +1,4 @@
-"""Shortcuts: how far one gets without the lesion, and how much farther a model gets (spurious features).
+"""Shortcuts, or spurious features: how far one gets without the lesion, and a model beyond it.
 
 Areas are those of baselines that see the file, the patient or the border alone, out of fold.
 """

@@ -137,8 +137,8 @@ def _limits(field: FieldInfo) -> str:
 STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
-        Explore, Prepare, Audit, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed, Predict,
-        PseudoLabel, Ensemble, Ablation, Report, Explain, Choose, External,
+        Explore, Prepare, Audit, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed,
+        Predict, PseudoLabel, Ensemble, Ablation, Report, Explain, Choose, External,
     )
 }  # fmt: skip
 

@@ -173,7 +173,9 @@ class Audit(Parameters):
     predictions: str = Field("", description="a run or CSV to set against shortcuts; empty: none")
     positive: str = Field("melanoma", description="the class that is looked for")
     n_pairs: int = Field(1000, ge=0, description="near duplicates proposed")
-    n_shown: int = Field(24, ge=0, le=200, description="of them, and of doubtful labels, in pictures")
+    n_shown: int = Field(
+        24, ge=0, le=200, description="of them, and of doubtful labels, in pictures"
+    )
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     seed: int = Field(0, ge=0, description="of leaky folds, probes and draws")
     confidence: Confidence = 0.95

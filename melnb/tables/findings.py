@@ -119,7 +119,9 @@ CHECKS: dict[str, Check] = {
             "MEL010",
             "labels against pictures",
             "Are pictures more often of the class of their nearest neighbours than chance would "
-            "have it? FAIL if not, or if they are once the labels are moved by some rows.",
+            "have it? FAIL if they are twice as often once the labels are moved by one or two rows "
+            "or put in the opposite order, REVIEW if they never are: the labels are in another "
+            "order, or the encoder sees nothing of the classes.",
             "Labels that were joined by position to a table in another order teach nothing, and "
             "nothing says so.",
             "join labels to pictures by their id",

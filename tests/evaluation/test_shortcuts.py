@@ -1,4 +1,4 @@
-"""Shortcuts and leaks: areas become findings, the model is set against the best, a leak has a worth."""
+"""Shortcuts and leaks: areas become findings, and a leak has a worth."""
 
 import numpy as np
 import pandas as pd

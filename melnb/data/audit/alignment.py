@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.fft import irfft2, next_fast_len, rfft2
 
 _COARSE = 16  # pixels on a side at which the eight moves are compared
 _MOVES_TRIED = 2  # of the eight, by their coarse agreement
 _SIZES = (0.8, 0.85, 0.9, 0.95, 1.0, 1.06, 1.12, 1.18, 1.25)  # of one picture against the other
-_NEAR_SIZES = 1  # steps of size about the best of the rough look
+_ROUGH_SIZES, _BETWEEN = (1, 4, 7), 1  # those of the first look; steps about the best of them
 _ROUGH = 0.85  # agreement at half size below which nobody looks twice
 _BLOCK = 256  # pairs at once
 
@@ -25,22 +26,15 @@ def dihedral(pictures: np.ndarray) -> Iterator[np.ndarray]:
             yield from (rows, rows[:, :, ::-1])
 
 
-def coarse_agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the correlation of colours in 16 x 16 cells in each of the eight moves.
+def coarse_cells(pictures: np.ndarray) -> np.ndarray:
+    """Return colours in 16 x 16 cells, each colour about its mean and of length one.
 
     Args:
-        first: n x side x side x 3.
-        second: The same.
+        pictures: n x side x side x 3, side a multiple of 16.
 
     Returns:
-        n x 8, -1 to 1: the mean over the three colours, each about its own mean, so that a cast
-        does not count.
+        n x 16 x 16 x 3, float32.
     """
-    own, theirs = _cells(first), _cells(second)
-    return np.stack([(own * move).sum(axis=(1, 2, 3)) / 3 for move in dihedral(theirs)], axis=1)
-
-
-def _cells(pictures: np.ndarray) -> np.ndarray:
     n, side = pictures.shape[:2]
     step = side // _COARSE
     blocks = pictures.reshape(n, _COARSE, step, _COARSE, step, 3)
@@ -48,6 +42,20 @@ def _cells(pictures: np.ndarray) -> np.ndarray:
     cells -= cells.mean(axis=(1, 2), keepdims=True)
     length = np.sqrt((cells**2).sum(axis=(1, 2), keepdims=True))
     return np.asarray(cells / np.maximum(length, 1e-6))
+
+
+def coarse_agreement(own: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return the correlation of colours in each of the eight moves.
+
+    Args:
+        own: n x 16 x 16 x 3, of `coarse_cells`.
+        theirs: The same.
+
+    Returns:
+        n x 8, -1 to 1: the mean over the three colours, so that a cast does not count.
+    """
+    moves = [np.einsum("nijc,nijc->n", own, move) for move in dihedral(theirs)]
+    return np.stack(moves, axis=1) / 3
 
 
 def aligned_agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -69,7 +77,8 @@ def aligned_agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _aligned(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    order = np.argsort(-coarse_agreement(first, second), axis=1, kind="stable")[:, :_MOVES_TRIED]
+    coarse = coarse_agreement(coarse_cells(first), coarse_cells(second))
+    order = np.argsort(-coarse, axis=1, kind="stable")[:, :_MOVES_TRIED]
     own, other = (p.mean(axis=3, dtype=np.float32) for p in (first, second))
     moves = np.stack([*dihedral(other)], axis=1)
     best = np.full(len(own), -1.0, np.float32)
@@ -77,18 +86,17 @@ def _aligned(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     rows, rough = np.arange(len(own)), _half(own)
     for rank in range(_MOVES_TRIED):
         template = _template(_half(moves[rows, order[:, rank]]))
-        for k, scale in enumerate(_SIZES):
-            found = _matched(_resized(rough, scale), template)
+        for k in _ROUGH_SIZES:
+            found = _matched(_resized(rough, _SIZES[k]), template)
             better = found > best
             best[better], move[better], size[better] = found[better], order[better, rank], k
     again = np.flatnonzero(best > _ROUGH)
     best[again] = -1.0
-    for step in range(-_NEAR_SIZES, _NEAR_SIZES + 1):
-        for k, scale in enumerate(_SIZES):
-            some = again[np.clip(size[again] + step, 0, len(_SIZES) - 1) == k]
-            if len(some):
-                template = _template(moves[some, move[some]])
-                best[some] = np.maximum(best[some], _matched(_resized(own[some], scale), template))
+    for k, scale in enumerate(_SIZES):
+        some = again[np.abs(size[again] - k) <= _BETWEEN]
+        if len(some):
+            template = _template(moves[some, move[some]])
+            best[some] = np.maximum(best[some], _matched(_resized(own[some], scale), template))
     return best
 
 
@@ -122,10 +130,11 @@ def _resized(grey: np.ndarray, scale: float) -> np.ndarray:
 def _matched(pictures: np.ndarray, templates: np.ndarray) -> np.ndarray:
     """Return the highest normalised cross-correlation of each template over its picture."""
     side, width = pictures.shape[1], templates.shape[1]
-    length, free = side + width, side - width + 1
-    product = np.fft.rfft2(pictures, s=(length, length))
-    product *= np.conj(np.fft.rfft2(templates, s=(length, length)))
-    sums = np.fft.irfft2(product, s=(length, length))[:, :free, :free]
+    free = side - width + 1
+    length = next_fast_len(side, real=True)  # what wraps round lies beyond the free places
+    product = rfft2(pictures, s=(length, length))
+    product *= np.conj(rfft2(templates, s=(length, length)))
+    sums = irfft2(product, s=(length, length))[:, :free, :free]
     centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)  # less is lost in the squares
     spread = _boxes(centred**2, width) - _boxes(centred, width) ** 2 / width**2
     return np.asarray((sums / np.sqrt(np.maximum(spread, 1.0))).max(axis=(1, 2)), np.float32)

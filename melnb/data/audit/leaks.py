@@ -90,7 +90,9 @@ def read_parts(files: Sequence[str | Path], *, part: str = "") -> pd.DataFrame:
 def _column(table: pd.DataFrame, aliases: Iterable[str]) -> pd.Series:
     names = {str(name).strip().casefold(): name for name in reversed([*table.columns])}
     own = next((names[alias] for alias in aliases if alias in names), None)
-    return pd.Series(np.nan, table.index, dtype=object) if own is None else blank_missing(table[own])
+    return (
+        pd.Series(np.nan, table.index, dtype=object) if own is None else blank_missing(table[own])
+    )
 
 
 def _stem(file: str | Path) -> str:
@@ -269,7 +271,9 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
             raise TableError(f"{file}: columns are {list(pairs.columns)}; {name} is needed")
     if "kind" in pairs:
         pairs = pairs[pairs["kind"].ne("look-alike")]
-    pairs = pairs[pairs["image_id"].isin(images["image_id"]) & pairs["same_as"].isin(images["image_id"])]
+    pairs = pairs[
+        pairs["image_id"].isin(images["image_id"]) & pairs["same_as"].isin(images["image_id"])
+    ]
     links = pd.concat(
         [pairs["image_id"], pairs["same_as"], identical["image_id"]], ignore_index=True
     )
@@ -279,4 +283,6 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
     joined = graph.assign(identical=make_groups(graph)).drop_duplicates("image_id")
     own = images.merge(joined[["image_id", "identical"]], on="image_id")
     own["identical"] = pd.factorize(own["identical"])[0]
-    return own.sort_values("identical", kind="stable")[list(identical.columns)].reset_index(drop=True)
+    return own.sort_values("identical", kind="stable")[list(identical.columns)].reset_index(
+        drop=True
+    )

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from melnb.data.audit.alignment import aligned_agreement, coarse_agreement, dihedral
+from melnb.data.audit.alignment import aligned_agreement, coarse_agreement, coarse_cells, dihedral
 from melnb.data.audit.leaks import HELD_OUT, SAME_COLUMNS
 from melnb.data.audit.shortcuts import Looks
 from melnb.data.embeddings import Embeddings
@@ -131,11 +131,12 @@ def near_duplicates(
     if len(rows) < 2 * _A_DIRECTION:
         return pd.DataFrame({name: [] for name in PAIR_COLUMNS})
     thumbnails, place = looks.thumbnails, known[rows]
+    cells = coarse_cells(thumbnails[place])
     first, second, similarity = _candidates(
-        whitened(embeddings.vectors(rows)), whitened(_mirrored(thumbnails[place])), seed
+        whitened(embeddings.vectors(rows)), whitened(_mirrored(cells), most=_LOOKS_WIDTH), seed
     )
     aligned = np.full(len(first), np.nan)
-    chosen = _worth(first, second, similarity, thumbnails, place)
+    chosen = _worth(first, second, similarity, cells)
     for start in range(0, len(chosen), _BLOCK):
         some = chosen[start : start + _BLOCK]
         aligned[some] = aligned_agreement(
@@ -159,13 +160,12 @@ def _standing(similarity: np.ndarray, aligned: np.ndarray) -> np.ndarray:
     return np.asarray(similarity + np.nan_to_num(aligned, nan=0.0))
 
 
-def _mirrored(thumbnails: np.ndarray) -> np.ndarray:
-    """Return what is left of thumbnails when all their turns and mirrors are averaged."""
-    n, side = thumbnails.shape[:2]
-    step = side // 16
-    cells = thumbnails.reshape(n, 16, step, 16, step, 3).mean(axis=(2, 4), dtype=np.float32)
-    cells -= cells.mean(axis=(1, 2), keepdims=True)
-    return np.asarray(sum(dihedral(cells))).reshape(n, -1)
+def _mirrored(cells: np.ndarray) -> np.ndarray:
+    """Return what is left of pictures when all their turns and mirrors are averaged."""
+    total = np.zeros_like(cells)
+    for move in dihedral(cells):
+        total += move
+    return total.reshape(len(cells), -1)
 
 
 def _candidates(
@@ -174,7 +174,7 @@ def _candidates(
     """Return pairs of rows, each once, and their similarity."""
     rows, cosines = nearest_rows(vectors, _BY_VECTOR, seed=seed)
     around = cosines[:, 1:11].mean(axis=1) if cosines.shape[1] > 1 else cosines[:, 0]
-    others, _ = nearest_rows(looks[:, -_LOOKS_WIDTH:], _BY_LOOK, seed=seed)
+    others, _ = nearest_rows(looks, _BY_LOOK, seed=seed)
     pairs = [
         np.column_stack([np.repeat(np.arange(len(near)), near.shape[1]), near.reshape(-1)])
         for near in (rows, others)
@@ -189,11 +189,7 @@ def _candidates(
 
 
 def _worth(
-    first: np.ndarray,
-    second: np.ndarray,
-    similarity: np.ndarray,
-    thumbnails: np.ndarray,
-    place: np.ndarray,
+    first: np.ndarray, second: np.ndarray, similarity: np.ndarray, cells: np.ndarray
 ) -> np.ndarray:
     """Return the pairs whose pixels are aligned: each picture's likeliest, and coarse twins."""
     rank = pd.Series(similarity)
@@ -202,7 +198,7 @@ def _worth(
         chosen |= rank.groupby(side).rank(ascending=False, method="first").to_numpy() <= _PARTNERS
     for start in range(0, len(first), _BLOCK):
         some = slice(start, start + _BLOCK)
-        coarse = coarse_agreement(thumbnails[place[first[some]]], thumbnails[place[second[some]]])
+        coarse = coarse_agreement(cells[first[some]], cells[second[some]])
         chosen[some] |= coarse.max(axis=1) >= _TWINS
     return np.flatnonzero(chosen)
 

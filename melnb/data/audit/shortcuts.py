@@ -1,4 +1,4 @@
-"""Shortcuts: what is known of a picture without its lesion: file, patient, border (image baselines).
+"""Shortcuts: baselines that never see the lesion, but the file, the patient or the border.
 
 Spurious features: a model that gets far with them alone learnt how the set was gathered.
 """

@@ -119,8 +119,10 @@ def test_labels_in_another_order_than_the_pictures_are_found() -> None:
     values = centres[pd.factorize(target, sort=True)[0]] + rng.normal(size=(300, 8))
     embeddings = Embeddings(images["image_id"].to_numpy(dtype=object), values, {})
     assert label_finding(embeddings, images).severity == PASS
-    for wrong in (np.roll(target, 1), rng.permutation(target), target[::-1]):
+    for wrong in (np.roll(target, 1), target[::-1]):
         assert label_finding(embeddings, images.assign(target=wrong)).severity == FAIL
+    shuffled = images.assign(target=rng.permutation(target))
+    assert label_finding(embeddings, shuffled).severity == REVIEW
     assert label_finding(embeddings, images.assign(target="a")).severity == NOT_CHECKED
 
 

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from melnb.data.sources import catalogue
+from melnb.evaluation.shortcuts import shortcut_areas
 from melnb.models.tabular.cross_fitting import cross_fit
 from melnb.models.tabular.learners import Learner, make_learners
 from melnb.models.tabular.table_rows import Rows, make_rows
@@ -70,3 +71,30 @@ def test_size_and_images_of_a_patient_tell_more_than_the_patient(images: pd.Data
     found = cross_fit(rows, learners={"boosting": Learner("boosting")})["boosting"].predictions
     area = roc_auc_score(found["truth"] == "melanoma", found["p_melanoma"])
     assert area == pytest.approx(0.842, abs=0.003)
+
+
+PUBLISHED = {"size and proportion": 0.789, "age, sex, site": 0.678}
+
+
+def test_published_areas_without_the_lesion_lie_within_our_intervals(images: pd.DataFrame) -> None:
+    sizes = images[["width", "height"]].astype(float)
+    table = images.assign(**sizes, aspect=sizes["width"] / sizes["height"])
+    learners = {"size and proportion": Learner("boosting"), "age, sex, site": Learner("logistic")}
+    columns = {
+        "size and proportion": ("width", "height", "aspect"),
+        "age, sex, site": ("age", "sex", "site"),
+    }
+    patients = images[["image_id", "patient_id"]]
+    given = {
+        name: cross_fit(rows_of(table, *columns[name]), learners={name: learner})[name]
+        .predictions.merge(patients)
+        for name, learner in learners.items()
+    }  # fmt: skip
+    counts = images.set_index("image_id")["images_per_patient"]
+    one = next(iter(given.values()))
+    p = 1 / one["image_id"].map(counts)
+    given["images per patient"] = one.assign(p_melanoma=p, p_other=1 - p)
+    areas = shortcut_areas(given, positive="melanoma", cluster="patient_id").set_index("run")
+    for name, published in (PUBLISHED | {"images per patient": 0.719}).items():
+        assert areas["low"][name] < published < areas["high"][name], name
+        assert areas["value"][name] == pytest.approx(published, abs=0.004), name
