@@ -123,7 +123,7 @@ def test_the_rest_leaves_tensorflow_alone() -> None:
 
 WORKERS = [
     "data.shards.shard_files", "data.skin", "data.cleaning", "data.lesions.writing",
-    "data.lesions.abcd", "data.synthetic.album",
+    "data.lesions.abcd", "data.synthetic.album", "data.audit.looks",
 ]  # fmt: skip
 
 
