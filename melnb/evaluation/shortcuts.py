@@ -95,5 +95,6 @@ def over_finding(over: pd.DataFrame) -> Finding:
         f"{row['first']} {row['auc_first']:.3f}, {row['second']} {row['auc_second']:.3f}: "
         f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
     )
-    above = row["low"] > 0
-    return Finding("MEL014", PASS if above else FAIL, 0 if above else int(row["n"]), words)
+    if row["low"] > 0:
+        return Finding("MEL014", PASS, 0, words)
+    return Finding("MEL014", FAIL, int(over["n"].iloc[0]), words)

@@ -67,8 +67,8 @@ def findings_lines(table: pd.DataFrame, *, as_json: bool = False) -> list[str]:
         content = {"severity": worst, "findings": table.to_dict("records")}
         return [json.dumps(content, indent=1, ensure_ascii=False)]
     lines = []
-    for row in table.itertuples(index=False):
-        lines.append(f"{row.code}  {row.severity:11}  {row.check}: {row.evidence}")
-        if row.remedy:
-            lines.append(f"{'':21}  -> {row.remedy}")
+    for row in table.to_dict("records"):
+        lines.append(f"{row['code']}  {row['severity']:11}  {row['check']}: {row['evidence']}")
+        if row["remedy"]:
+            lines.append(f"{'':21}  -> {row['remedy']}")
     return [*lines, f"worst: {worst}"]

@@ -115,7 +115,8 @@ def find_copies(images: pd.DataFrame, looks: Looks) -> pd.DataFrame:
     """
     digests = pd.Series(looks.table["digest"].to_numpy(), index=images.index)
     alike = digests.ne("") & digests.duplicated(keep=False)
-    own = images[alike].assign(identical=[_pixels(path) for path in images.loc[alike, "path"]])
+    pixels = [_pixels(path) for path in images.loc[alike, "path"]]
+    own = images[alike].assign(identical=np.array([*pixels, None], dtype=object)[:-1])
     own = own[own["identical"].notna() & own["identical"].duplicated(keep=False)]
     own = own.sort_values("image_id", kind="stable")
     own["identical"] = pd.factorize(own["identical"])[0]
