@@ -18,7 +18,7 @@ from melnb.data.audit.leaks import audit_rows, leak_findings, read_parts
 from melnb.runs.store import find_run, located
 from melnb.tables.checks import TableError
 from melnb.tables.files import is_table
-from melnb.tables.findings import findings_table, worst_severity
+from melnb.tables.findings import NOT_ASKED, findings_table, worst_severity
 from melnb.tables.schema import read_folds, read_images
 
 
@@ -67,8 +67,14 @@ def findings_lines(table: pd.DataFrame, *, as_json: bool = False) -> list[str]:
         content = {"severity": worst, "findings": table.to_dict("records")}
         return [json.dumps(content, indent=1, ensure_ascii=False)]
     lines = []
-    for row in table.to_dict("records"):
+    for row in table[table["evidence"].ne(NOT_ASKED)].to_dict("records"):
         lines.append(f"{row['code']}  {row['severity']:11}  {row['check']}: {row['evidence']}")
         if row["remedy"]:
             lines.append(f"{'':21}  -> {row['remedy']}")
-    return [*lines, f"worst: {worst}"]
+    return [*lines, *_left(table), f"worst: {worst}"]
+
+
+def _left(table: pd.DataFrame) -> list[str]:
+    """Return one line for all checks that tables alone cannot make."""
+    left = table.loc[table["evidence"].eq(NOT_ASKED), "code"].tolist()
+    return [f"{', '.join(left)}: need pictures or predictions; run 02b_audit"] if left else []

@@ -14,6 +14,7 @@ import pandas as pd
 
 PASS, REVIEW, FAIL, NOT_CHECKED = "PASS", "REVIEW", "FAIL", "not checked"
 SEVERITIES = (FAIL, REVIEW, NOT_CHECKED, PASS)  # the worst first
+NOT_ASKED = "not asked"
 EMBED = "run 03d_embed on this dataset, then 02b_audit with its run as embeddings"
 FINDING_COLUMNS = ("code", "check", "severity", "rows", "evidence", "remedy")
 EXIT_CODES = {PASS: 0, NOT_CHECKED: 0, REVIEW: 1, FAIL: 2}
@@ -212,7 +213,7 @@ def findings_table(findings: Iterable[Finding], *, every: bool = True) -> pd.Dat
     table = pd.DataFrame(rows, columns=list(FINDING_COLUMNS)).astype({"rows": "int64"})
     if every:
         lost = [check for code, check in CHECKS.items() if code not in set(table["code"])]
-        more = [(c.code, c.name, NOT_CHECKED, 0, "not asked", "run 02b_audit") for c in lost]
+        more = [(c.code, c.name, NOT_CHECKED, 0, NOT_ASKED, "run 02b_audit") for c in lost]
         table = pd.concat([table, pd.DataFrame(more, columns=table.columns)], ignore_index=True)
     return table.sort_values("code", kind="stable", ignore_index=True)
 
