@@ -1,7 +1,7 @@
 from .checks import TEST as TEST
-from .marks import apply_marks as apply_marks
 from .findings import findings_table as findings_table
 from .findings import worst_severity as worst_severity
+from .marks import apply_marks as apply_marks
 from .overlap import met_images as met_images
 from .schema import check_folds as check_folds
 from .schema import class_names as class_names
