@@ -165,6 +165,19 @@ def show(*parts: Any) -> None:
     display(*parts)
 
 
+def findings_table(table: pd.DataFrame) -> Any:
+    """Show `tables.findings_table` with every word of it, the worst severities marked.
+
+    Args:
+        table: Its findings.
+    """
+    colours = {"FAIL": "#b3261e", "REVIEW": "#8a5a00", "PASS": "#1b6e3c"}
+    style = table.style.hide(axis="index").format(escape="html")
+    style = style.set_properties(**{"text-align": "left", "white-space": "normal"})  # type: ignore[arg-type]
+    marked = {name: f"color:{colour};font-weight:600" for name, colour in colours.items()}
+    return style.map(lambda severity: marked.get(severity, ""), subset=["severity"])
+
+
 # What a cell of a notebook shows.
 
 NO_ROWS = "nothing to show of these rows"

@@ -49,7 +49,8 @@ def shortcut_findings(areas: pd.DataFrame) -> list[Finding]:
             continue
         words = f"out of fold, AUC {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
         severity = FAIL if row["low"] > _FAIL else REVIEW if row["low"] > _REVIEW else PASS
-        found.append(Finding(code, severity, 0 if severity == PASS else int(row["n"]), words))
+        count = 0 if severity == PASS else int(areas.loc[areas["run"].eq(name), "n"].iloc[0])
+        found.append(Finding(code, severity, count, words))
     return found
 
 

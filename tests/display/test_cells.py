@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from melnb.display import cells
+from melnb.tables.findings import FAIL, PASS, Finding, findings_table
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,11 @@ def test_numbers_stand_to_the_right(text: str) -> None:
 @pytest.mark.parametrize("text", ["04_predict/demo", "2 of 3", "fold 1", "never"])
 def test_words_stand_to_the_left(text: str) -> None:
     assert not cells.is_number(text)
+
+
+def test_findings_are_shown_whole_escaped_and_marked() -> None:
+    found = [Finding("MEL001", FAIL, 2, "x" * 90 + "<b>"), Finding("MEL002", PASS, 0, "fine")]
+    page = cells.findings_table(findings_table(found, every=False)).to_html()
+    assert "x" * 90 + "&lt;b&gt;" in page
+    assert "#b3261e" in page
+    assert "<b>" not in page
