@@ -178,8 +178,9 @@ def test_keys_move_mark_and_take_back(
     page.get_by_role("listbox").focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):  # the first one chooses
         page.keyboard.press(key)
-    page.get_by_role("heading", name="Most alike").wait_for()
+    page.wait_for_function("document.querySelector('aside dd')?.textContent === 'i1'")
     assert browser.image_id == "i1"
+    assert page.get_by_role("heading", name="Most alike").is_visible()
     assert page.get_by_role("heading", name="Of the same lesion").is_visible()
     near = data.nearest_neighbours(vectors, images, of=["i1"])["neighbour"]
     titles = page.locator("aside h4:has-text('Most alike') + .row button")
