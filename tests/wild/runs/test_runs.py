@@ -93,7 +93,7 @@ def test_a_damaged_record_stops_nothing_but_its_own_run(name: str, root: Path) -
     assert re.search(f"{path}: {problem}", rows["02_prepare/d"].note)
     assert "will be made anew" in rows["02_prepare/d"].note
     assert rows["06_report/r"].state == "changed", "it is shown, and has read the other"
-    assert re.search(r"^outputs/02_prepare/d is damaged .*\(auc 0\.5\)$", rows["06_report/r"].note)
+    assert re.search(r"^outputs/02_prepare/d is damaged .*\(AUC 0\.5\)$", rows["06_report/r"].note)
     assert up_to_date.why_stale(catalogue.Prepare(dataset="d")).startswith(f"damaged ({path}: ")
     stale = up_to_date.why_stale(catalogue.Report(run="r"))
     assert stale.startswith("outputs/02_prepare/d is damaged (")
