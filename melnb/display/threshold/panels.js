@@ -99,7 +99,8 @@ function makeFacts(title, names) {
     show(values) {
       values.forEach(([value, more], k) => {
         facts[k][0].textContent = value;
-        facts[k][1].replaceChildren(...more.flatMap((line, j) => (j ? [html("br"), line] : [line])));
+        const lines = [more].flat(); // a word, or several below each other
+        facts[k][1].replaceChildren(...lines.flatMap((line, j) => (j ? [html("br"), line] : [line])));
       });
     },
   };
