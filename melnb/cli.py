@@ -338,28 +338,15 @@ def compare(first: str, second: str, positive: str, outputs: str) -> None:
     run. The difference of AUC is paired (DeLong), patients counted as one, with its interval.
     """
     from melnb import evaluation
-    from melnb.running.side_by_side import differing
+    from melnb.running.side_by_side import difference, differing
     from melnb.runs.lookup import find_tables
 
     _say("\n".join(differing(first, second, outputs)))
     members = evaluation.read_members(find_tables([first, second], outputs), positive=positive)
     cluster = evaluation.cluster_column(next(iter(members.values())))
     row = evaluation.auc_comparison(members, positive=positive, cluster=cluster).iloc[0]
-    _say(_difference(row, positive))
+    _say(difference(row, positive))
     click.echo(f"curves over each other: melnb run 06_report predictions='[{first}, {second}]'")
-
-
-def _difference(row: Any, positive: str) -> str:
-    """Return a paired difference of AUC in a sentence."""
-    if row["difference"] != row["difference"]:
-        return f"AUC cannot be compared: {row['note']}"
-    beyond = row["low"] > 0 or row["high"] < 0  # neither, where the limits are not known
-    verdict = "more than chance" if beyond else "no difference is shown"
-    return (
-        f"AUC of {positive}: {row['auc_first']:.3f} less {row['auc_second']:.3f} is "
-        f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), p {row['p']:.2g}, on "
-        f"the {row['n']:,} images of both, {row['positives']:,} positive: {verdict}"
-    )
 
 
 @main.command("open")

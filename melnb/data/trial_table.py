@@ -21,7 +21,8 @@ from melnb.data.sources.vocabulary import GROUPS, UNKNOWN
 from melnb.tables.checks import TableError
 from melnb.tables.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
 from melnb.tables.files import picture_id, safe_id
-from melnb.tables.values import is_missing, neutralise
+from melnb.tables.schema import table_text
+from melnb.tables.values import is_missing
 
 KNOWN = frozenset({*NAMES, OTHER, *GROUPS}) - {UNKNOWN}
 MALIGNANT = "malignant"
@@ -231,4 +232,4 @@ def _plain(text: str) -> str:
 def write_trial(table: pd.DataFrame) -> str:
     """Return a trial's table as CSV, the same text for the same rows."""
     shown = table.sort_values("image_id", kind="stable").replace({None: np.nan})
-    return str(neutralise(shown).to_csv(index=False, lineterminator="\n"))
+    return table_text(shown)

@@ -6,6 +6,7 @@ Areas are those of baselines that see the file, the patient or the border alone,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def shortcut_findings(areas: pd.DataFrame) -> list[Finding]:
     rows = areas.set_index("run")
     found = []
     for name, code in SHORTCUT_CODES.items():
-        row = rows.loc[name] if name in rows.index else None
+        row: Any = rows.loc[name] if name in rows.index else None
         if row is None or not np.isfinite(row["low"]):
             why = "nothing of it varies, or it is unknown" if row is None else str(row["note"])
             found.append(Finding(code, NOT_CHECKED, 0, why, "give more images, and their columns"))

@@ -15,6 +15,7 @@ from keras import layers
 from melnb.data.augmentation.augment import VIEWS
 from melnb.data.batches import encoded_batches
 from melnb.models.networks.backbones import is_own, make_backbone
+from melnb.models.networks.heads import input_sizes
 from melnb.models.networks.weights import read_weights
 from melnb.models.onnx_encoder import ONNX, OnnxViewer
 from melnb.models.tta import count_views, make_viewer, predict_rows
@@ -123,7 +124,7 @@ def make_own_extractor(model: keras.Model, *, batch_size: int = 64) -> Extractor
         "backbone": model.name, "weights": "its own", "image_size": size, "layer": "features",
         "views": "none", "keep_views": False, "precision": "float32", "width": int(mean.shape[-1]),
     }  # fmt: skip
-    facts["digest"] = _digest(vector, facts)
+    facts["digest"] = _digest_of(facts, [np.ascontiguousarray(w) for w in vector.get_weights()])
     return Extractor(make_viewer(vector, image_size=size, views="none"), facts, batch_size)
 
 

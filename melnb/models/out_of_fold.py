@@ -122,7 +122,8 @@ def predict_foreign(
         files = [folder / "folds" / f"foreign-by-{network}-{k}.csv" for k in ("single", "averaged")]
         if not all(file.is_file() for file in files):
             matched = shared_classes(learnt_classes(home, data), data.classes)
-            rows, seen = look_at(home, data, images, batch_size=batch_size, **looks)
+            model = (networks or {}).get(fold)
+            rows, seen = look_at(home, data, images, batch_size=batch_size, model=model, **looks)
             targets = rows["target"].map(dict(enumerate(matched.targets)))
             rows = rows.assign(target=targets.fillna(-1).astype(int))
             for file, views in zip(files, ("none", name_views(looks)), strict=True):

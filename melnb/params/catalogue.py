@@ -138,7 +138,7 @@ STAGES: dict[str, type[Parameters]] = {
     c.stage: c
     for c in (
         Explore, Prepare, Audit, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed,
-        Predict, PseudoLabel, Ensemble, Ablation, Report, Explain, Choose, External,
+        Predict, PseudoLabel, Look, Ensemble, Ablation, Report, Explain, Choose, External,
     )
 }  # fmt: skip
 

@@ -119,6 +119,19 @@ def differing(first: str, second: str, outputs: str | Path = "") -> list[str]:
             for line in table]  # fmt: skip
 
 
+def difference(row: Any, positive: str) -> str:
+    """Return a paired difference of AUC in a sentence."""
+    if row["difference"] != row["difference"]:
+        return f"AUC cannot be compared: {row['note']}"
+    beyond = row["low"] > 0 or row["high"] < 0  # neither, where the limits are not known
+    verdict = "more than chance" if beyond else "no difference is shown"
+    return (
+        f"AUC of {positive}: {row['auc_first']:.3f} less {row['auc_second']:.3f} is "
+        f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), p {row['p']:.2g}, on "
+        f"the {row['n']:,} images of both, {row['positives']:,} positive: {verdict}"
+    )
+
+
 def _is_number(results: Sequence[Mapping[str, Any]], name: str) -> bool:
     values = [own[name] for own in results if name in own]
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)

@@ -64,7 +64,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "06d_external": ("{predictions}", "{external}"),
 }
 # Parameters that name files and folders.
-PATHS = ("folder", "fold_file", "chosen", "masks", "feature_tables", "pictures", "labels")
+PATHS = (
+    "folder", "fold_file", "marks", "chosen", "masks", "feature_tables", "pictures", "labels",
+)  # fmt: skip
 
 
 def needed(parameters: Parameters) -> list[str]:

@@ -15,6 +15,7 @@ from .lookup import raw_folders as raw_folders
 from .lookup import weights_files as weights_files
 from .store import find_run as find_run
 from .store import find_table as find_table
+from .store import notebook_file as notebook_file
 from .store import open_run as open_run
 from .store import outputs_root as outputs_root
 from .store import read_run as read_run

@@ -240,6 +240,11 @@ def write_table(table: pd.DataFrame, path: str | Path, *, header: bool = True) -
     return Path(path)
 
 
+def table_text(table: pd.DataFrame) -> str:
+    """Return a table as `write_table` would write it."""
+    return str(neutralise(table).to_csv(index=False, lineterminator="\n"))
+
+
 def read_table(path: str | Path, *, empty: bool = False) -> pd.DataFrame:
     """Read any table that `write_table` wrote, or that someone has edited since.
 
