@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from melnb.data.embeddings import read_embeddings
 from melnb.evaluation.calibration import prevalence as prior
@@ -71,6 +72,16 @@ def test_tables_join_by_id_and_no_patient_is_on_both_sides(outputs: Path) -> Non
     published = test.merge(images, on="image_id", suffixes=("", "_told")).dropna(subset="truth")
     assert 0 < len(published) < len(test)
     assert (published["truth"] == published["target"]).all()
+
+
+def test_published_truths_of_test_rows_enter_no_result_of_out_of_fold_rows(outputs: Path) -> None:
+    for run in ("04_predict/a", "05_ensemble/line", "05_ensemble/stacked"):
+        rows = schema.read_predictions(outputs / run / "predictions.csv")
+        known = schema.read_predictions(outputs / run / "test.csv")["truth"].notna()
+        assert known.any()
+        area = roc_auc_score(rows["truth"] == "melanoma", rows["p_melanoma"])
+        told = documents.read_run(outputs / run)["results"]["auc"]
+        assert told == pytest.approx(area, abs=1e-12), run
 
 
 def test_out_of_fold_rows_come_from_the_network_that_never_saw_them(outputs: Path) -> None:
