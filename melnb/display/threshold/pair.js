@@ -28,7 +28,9 @@ function comparePair({ own, other, alone }, cut) {
 /** A table of the two, their difference, and a sentence of whole images. */
 function makePair(pair, name, word) {
   const areas = [pair.own.auc(), pair.other.auc()];
-  const head = (text) => html("th", { scope: "col" }, text);
+  // A run's name may be broken behind its stage alone.
+  const broken = (text) => text.split("/").flatMap((part, k) => (k ? ["/", html("wbr"), part] : [part]));
+  const head = (text) => html("th", { scope: "col" }, ...broken(text));
   const line = (title, more) => {
     const cells = [html("td"), html("td"), html("td", { class: "difference" })];
     const label = html("th", { scope: "row" }, title, html("span", {}, more));
