@@ -52,6 +52,13 @@ def test_a_door_leads_to_what_its_stub_names(room: str) -> None:
             assert getattr(door, name) is not None
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_public_name_is_that_of_a_module_of_its_room(room: str) -> None:
+    """Python hangs a module that is imported on its room, in the place of what bears its name."""
+    modules = {path.stem for path in (ROOT / "melnb" / room).iterdir()}
+    assert not modules & set(API["public_names"](room))
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_come_in_by_the_doors(path: Path) -> None:
     for room, name in used(path):

@@ -81,7 +81,7 @@ TERMS = {
         ensembles/blends: rank averaging
         ensembles/search: ensemble selection
         ensembles/stackers: stacking
-        label_errors: label errors, confident learning
+        confident_learning: label errors, confident learning
         shortcuts: spurious features
         mask_scores: Dice
         patient_context: ugly duckling

@@ -18,8 +18,8 @@ No module here knows how a prediction was made: models are strangers.
     mask_scores      how well masks match: Jaccard, Dice, boundaries
     mask_failures    could we have known that a mask fails?
     shortcuts        how far one gets without the lesion
-    leak_worth       what a leaky split adds to a score
-    label_errors     confident learning, joined with neighbours
+    leaky_probes     what a leaky split adds to a score
+    confident_learning  label errors: confident learning, joined with neighbours
     challenges/      the files and measures of the ISIC challenges
     summaries        short tables for a reader
     units            an image, or a lesion or patient by the mean of its images

@@ -14,6 +14,8 @@ from .calibration.reliability import reliability_table as reliability_table
 from .challenges.foreign import read_foreign as read_foreign
 from .challenges.scoring import official_scores as official_scores
 from .challenges.submissions import submission_table as submission_table
+from .confident_learning import label_error_finding as label_error_finding
+from .confident_learning import label_errors as label_errors
 from .decisions.class_decision import apply_class_decision as apply_class_decision
 from .decisions.class_decision import fit_class_decision as fit_class_decision
 from .decisions.class_decision import read_class_decision as read_class_decision
@@ -85,9 +87,7 @@ from .ensembles.recipes import read_recipe as read_recipe
 from .ensembles.recipes import write_recipe as write_recipe
 from .ensembles.search import exhaustive_search as exhaustive_search
 from .ensembles.search import greedy_search as greedy_search
-from .label_errors import label_error_finding as label_error_finding
-from .label_errors import label_errors as label_errors
-from .leak_worth import leak_worth as leak_worth
+from .leaky_probes import leak_worth as leak_worth
 from .mask_failures import failure_prediction as failure_prediction
 from .mask_failures import failure_roc as failure_roc
 from .mask_failures import jaccard_by_coverage as jaccard_by_coverage

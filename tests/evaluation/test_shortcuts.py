@@ -6,7 +6,7 @@ import pytest
 
 from melnb.data.audit.leaky_splits import REPEAT, leaky_splits, principal_features
 from melnb.data.embeddings import Embeddings
-from melnb.evaluation.leak_worth import leak_worth
+from melnb.evaluation.leaky_probes import leak_worth
 from melnb.evaluation.shortcuts import (
     over_best_shortcut,
     over_finding,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from melnb.evaluation.label_errors import (
+from melnb.evaluation.confident_learning import (
     LABEL_COLUMNS,
     confident_labels,
     label_error_finding,
