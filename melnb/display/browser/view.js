@@ -122,6 +122,7 @@ function render({ model, el }) {
   function choose(next) {
     if (next === undefined || next === row) return;
     row = next;
+    detail.why.value = ""; // the words were of the image before
     sheet.mark(sheet.place(row));
     clearTimeout(pause); // a held arrow key passes by many
     pause = setTimeout(() => {

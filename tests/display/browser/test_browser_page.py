@@ -199,6 +199,10 @@ def test_keys_move_mark_and_take_back(
     assert browser.marked.empty
     page.locator("aside h4:has-text('Of the same lesion') + .row button").click()
     page.wait_for_function("document.querySelector('aside dd').textContent === 'i0'")
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("2")
+    page.locator(".sheet .tile b.bad_picture").wait_for()
+    assert browser.marked[["image_id", "why"]].to_numpy().tolist() == [["i0", ""]], "of i1 alone"
 
 
 def test_it_fits_any_width(
