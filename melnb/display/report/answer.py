@@ -184,10 +184,7 @@ def _finds(point: pd.Series, names: Names) -> str:
     text += f"finds {found}" if all_hits else f"has no {names.one.split(' ', 1)[1]} to find"
     if not others:
         return text
-    tail = "other" if others == 1 else "others"
-    text += f" and flags {_of(wrong, others, f'the only {tail}')}"
-    text += "" if others == 1 else f" {tail}"
-    return text + _cost(point)
+    return f"{text} and flags {_others(wrong, others)}{_cost(point)}"
 
 
 def _of(number: int, every: int, only: str) -> str:
@@ -196,6 +193,11 @@ def _of(number: int, every: int, only: str) -> str:
         return only if number else f"not {only}"
     words = {0: f"none of {every:,}", every: f"all {every:,}"}
     return words.get(number, f"{number:,} of {every:,}")
+
+
+def _others(number: int, every: int) -> str:
+    """Return how many of how many others: `the only other`, `3 of 9 others`."""
+    return _of(number, every, "the only other") + ("" if every == 1 else " others")
 
 
 def _cost(point: pd.Series) -> str:
@@ -273,10 +275,10 @@ def _limits(
     yield f"How sure: {how}." + _few(numbers["metrics_by_fold"])
     folds = known.loc[known["fold"] != TEST, "fold"].nunique()
     if folds < 2 and str(point["rows"]) == OUT_OF_FOLD:
-        yield "Whether the model had seen these images when it learnt, the file does not say."
-    yield from _honest(numbers.get("operating_point_by_fold"), point)
+        yield f"Whether the model had seen these {names.unit}s when it learnt, the file does not say."
+    yield from _honest(numbers.get("operating_point_by_fold"), point, names.unit)
     if str(point["rows"]) == OUT_OF_FOLD:
-        yield _tested(numbers.get("locked_test_points"))
+        yield _tested(numbers.get("locked_test_points"), names.unit)
     yield from _elsewhere(point, names)
     yield from _groups(numbers.get("subgroup_metrics"), numbers.get("gap_tests"), names, cluster)
     yield from filter(None, (unjudged, _RESEARCH))
@@ -287,24 +289,25 @@ def _few(scores: pd.DataFrame) -> str:
     return f" Rough: {note.removeprefix('rough: ')}." if note.startswith("rough: ") else ""
 
 
-def _honest(by_fold: pd.DataFrame | None, point: pd.Series) -> Iterator[str]:
+def _honest(by_fold: pd.DataFrame | None, point: pd.Series, unit: str) -> Iterator[str]:
     """Yield what thresholds chosen on the other folds do: these rows chose theirs."""
     if by_fold is None or not {"rows", "tp"} <= {*by_fold} or point["choose"] == "threshold":
         return
     row = by_fold.iloc[-1]
     if by_fold["threshold"].notna().any() and row["rows"] in ("all folds", "all parts"):
-        hits, wrong = (_of(int(row[k]), int(row[k] + row[m]), "the only one")
-                       for k, m in (("tp", "fn"), ("fp", "tn")))  # fmt: skip
+        tp, fn, fp, tn = (int(row[name]) for name in ("tp", "fn", "fp", "tn"))
+        parts = str(row["rows"]).removeprefix("all ")
         yield (
-            "These images chose the threshold, which flatters it: by thresholds that the other "
-            f"folds chose it finds {hits} and flags {wrong} others."
+            f"These {unit}s chose the threshold, which flatters it: by thresholds that the other "
+            f"{parts} chose it finds {_of(tp, tp + fn, 'the only one')} and flags "
+            f"{_others(fp, fp + tn)}."
         )
 
 
-def _tested(points: pd.DataFrame | None) -> str:
+def _tested(points: pd.DataFrame | None, unit: str) -> str:
     """Return what the locked threshold did on test rows, judged once."""
     if points is None or not {"tp", "judged"} <= {*points} or points.empty:
-        return "No test image with a known truth has judged the locked threshold."
+        return f"No test {unit} with a known truth has judged the locked threshold."
     row = points.iloc[0]
     n, times = int(row["n"]), max(1, round((row["tp"] + row["fn"]) / max(row["positives"], 1)))
     by = f" by each of {times} networks" if times > 1 else ""
@@ -314,7 +317,7 @@ def _tested(points: pd.DataFrame | None) -> str:
         words for words, share in ((f"finds {found}", found), (f"flags {alarms} of others", alarms))
         if share
     )  # fmt: skip
-    return f"Locked and judged once on {_count(n, 'test image')}{by}: {what}."
+    return f"Locked and judged once on {_count(n, f'test {unit}')}{by}: {what}."
 
 
 def _elsewhere(point: pd.Series, names: Names) -> Iterator[str]:

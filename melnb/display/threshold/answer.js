@@ -22,11 +22,11 @@ function dotsOf({ thousand, found, missed, alarms }) {
   return [...dots, ACROSS * DOWN - dots[0] - dots[1] - dots[2]];
 }
 
-/** A thousand images as dots, column by column, with their number in words. */
-function makeDots(word) {
+/** A thousand images, or lesions or patients, as dots, column by column, with their number in words. */
+function makeDots(word, unit) {
   const path = (name) => svg("path", { class: `dots-${name}` });
   const paths = [...KINDS, "hole"].map(path);
-  const label = "A thousand images as dots: found, missed, flagged in vain, left alone";
+  const label = `A thousand ${unit}s as dots: found, missed, flagged in vain, left alone`;
   const size = `0 0 ${ACROSS * PITCH} ${DOWN * PITCH}`;
   const drawing = svg("svg", { viewBox: size, role: "img", "aria-label": label }, ...paths);
   const title = html("figcaption", {});
@@ -47,7 +47,7 @@ function makeDots(word) {
         values[k].textContent = whole(images[KINDS[k]]);
       });
       const each = images.thousand / (ACROSS * DOWN);
-      title.textContent = `Of ${whole(images.thousand)} images, ${whole(images.all)} `
+      title.textContent = `Of ${counted(images.thousand, unit)}, ${whole(images.all)} `
         + `${isAre(images.all)} ${word}${each > 1 ? `; a dot is ${whole(each)}` : ""}`;
     },
   };
@@ -75,8 +75,8 @@ function makeMover(point, act) {
 }
 
 /** Fill the places of the report's first screen; `show` makes it follow. */
-function makeAnswer(home, { counts, limits, point, word, own }, act, roc) {
-  const [dots, mover] = [makeDots(word), makeMover(point, act)];
+function makeAnswer(home, { counts, limits, point, word, unit, own }, act, roc) {
+  const [dots, mover] = [makeDots(word, unit), makeMover(point, act)];
   const place = (name) => home.querySelector(`[data-place="${name}"]`);
   place("dots").append(dots.node, mover.node);
   place("roc").append(roc);

@@ -164,6 +164,8 @@ function wholeImages({ found, alarms }, expected) {
 // Numbers as words.
 const isAre = (n) => (n === 1 ? "is" : "are");
 const whole = (n) => Math.round(n).toLocaleString("en");
+/** So many of what a row is: `1 lesion`, `12 lesions`. */
+const counted = (n, noun) => `${whole(n)} ${noun}${Math.round(n) === 1 ? "" : "s"}`;
 const few = (n) => (n > 0 && n < 99.95 ? n.toFixed(1) : whole(n));
 function signed(text) {
   if (Number(text) === 0) return text.replace("-", "");

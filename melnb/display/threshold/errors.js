@@ -63,7 +63,7 @@ function makeStrip(title, list, wrong, chosen) {
 function makeErrors({ missed, alarms }, chosen) {
   const facts = html("dl", { class: "about" });
   const seen = html("div", { class: "chosen", role: "status" });
-  const hint = html("p", { class: "sentence" }, "Choose an image to see what is known of it.");
+  const hint = html("p", { class: "sentence" }, "Choose one to see what is known of it.");
   seen.append(hint);
   function show(told, picture) {
     const written = (value) => (Number.isInteger(value) || typeof value === "string"

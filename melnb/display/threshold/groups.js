@@ -33,7 +33,7 @@ function ranksByLevel(codes, levels, { tp, fp, n }) {
 }
 
 /** A place for a share with its interval, on a line from 0 to 1. */
-function makeTrack(shape, few) {
+function makeTrack(shape, few, alone) {
   const [range, dot, mean] = [html("i", { class: "range" }), html("i", { class: `dot ${shape}` }),
     html("i", { class: "mean" })];
   const [value, more] = [html("b"), html("span")];
@@ -59,13 +59,13 @@ function makeTrack(shape, few) {
       range.style.left = along(low);
       range.style.width = `calc(${wide(high - low)})`;
       value.textContent = percent(k / n);
-      more.textContent = ` ${between(limits) || "one patient alone"}`;
+      more.textContent = ` ${between(limits) || alone}`;
     },
   };
 }
 
 /** A table of a column's levels; a menu chooses the column. */
-function makeGroups(groups, few, follow) {
+function makeGroups(groups, { few, unit, cluster }, follow) {
   const options = groups.map(({ column }, k) =>
     html("option", { value: k }, column.replaceAll("_", " ")));
   const menu = html("select", { "aria-label": "Groups by" }, ...options);
@@ -78,11 +78,12 @@ function makeGroups(groups, few, follow) {
       head("Sensitivity"), head("Specificity"))),
     body);
   const note = html("p", { class: "key" }, html("span", {}, html("i", { class: "dash dashes" }),
-    "all images"), html("span", {}, few));
+    `all ${unit}s`), html("span", {}, few));
+  const alone = cluster && `one ${cluster} alone`; // then there is no interval
   let rows = [];
   function choose() {
     rows = groups[Number(menu.value)].levels.map((level) => {
-      const tracks = ["round", "square"].map((shape, side) => makeTrack(shape, level.few[side]));
+      const tracks = ["round", "square"].map((shape, side) => makeTrack(shape, level.few[side], alone));
       const size = ` ${whole(level.positive.length)} / ${whole(level.other.length)}`;
       const name = html("th", { scope: "row" }, level.name,
         html("span", {}, size));

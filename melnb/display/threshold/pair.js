@@ -26,7 +26,7 @@ function comparePair({ own, other, alone }, cut) {
 }
 
 /** A table of the two, their difference, and a sentence of whole images. */
-function makePair(pair, name, word) {
+function makePair(pair, name, { word, unit }) {
   const areas = [pair.own.auc(), pair.other.auc()];
   // A run's name may be broken behind its stage alone.
   const broken = (text) => text.split("/").flatMap((part, k) => (k ? ["/", html("wbr"), part] : [part]));
@@ -54,7 +54,7 @@ function makePair(pair, name, word) {
       put(spared, specificity, percent, points(specificity));
       const changed = [...positives, ...others].reduce((sum, count) => sum + count, 0);
       const alone = (k) => `${whole(positives[k])} ${word} and ${whole(others[k])} others`;
-      sentence.textContent = `At this specificity ${whole(changed)} of ${whole(pair.n)} images `
+      sentence.textContent = `At this specificity ${whole(changed)} of ${counted(pair.n, unit)} `
         + `change sides: ${alone(0)} are flagged by ${name} alone, ${alone(1)} by ${pair.name}.`;
     },
   };

@@ -256,6 +256,8 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
             "kind": self._kind,
             "intervals": of_intervals(self._cluster, self._confidence, self._unit),
             "few": self._few_words(),
+            "unit": self._unit,
+            "cluster": self._cluster.removesuffix("_id"),
             "point": self._point_limits(),
             "scale": "logit" if self._median() < _MANY_LOW else "linear",
             "groups": [self._group_words(group) for group in self._groups],

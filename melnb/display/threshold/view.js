@@ -75,8 +75,8 @@ function makeCurves(counts, pair, act) {
   };
 }
 
-/** Rates with their intervals, and the same in a sentence of whole images. */
-function makeNumbers(limits, own, word) {
+/** Rates with their intervals, and the same in a sentence of whole images, lesions or patients. */
+function makeNumbers(limits, own, { word, unit }) {
   const facts = makeFacts("At this fixed threshold",
     ["Sensitivity", "Specificity", "PPV", "NPV", "Needed to biopsy", "Flagged"]);
   const sentence = html("p", { class: "sentence" });
@@ -99,19 +99,19 @@ function makeNumbers(limits, own, word) {
           stated("number_needed_to_biopsy", "flagged for each found", few)],
         [percent(rate.flagged), stated("flagged", `at prevalence ${percent(expected)}`)],
       ]);
-      anew.textContent = at?.anew ? anewWords(at.limits) : "";
+      anew.textContent = at?.anew ? anewWords(at.limits, unit) : "";
       const { thousand, all, found, missed, alarms } = wholeImages(rate, expected);
-      sentence.textContent = `Of ${whole(thousand)} images, ${whole(all)} ${isAre(all)} ${word}: `
+      sentence.textContent = `Of ${counted(thousand, unit)}, ${whole(all)} ${isAre(all)} ${word}: `
         + `${whole(found)} of them ${isAre(found)} flagged, ${whole(missed)} missed. `
-        + `${whole(alarms)} other ${alarms === 1 ? "image is" : "images are"} flagged too.`;
+        + `${counted(alarms, `other ${unit}`)} ${isAre(alarms)} flagged too.`;
     },
   };
 }
 
-/** How wide the report's intervals are, which know that these images chose the threshold. */
-function anewWords(limits) {
+/** How wide the report's intervals are, which know that these rows chose the threshold. */
+function anewWords(limits, unit) {
   const wide = ["sensitivity", "specificity"].map((name) => `${name} ${between(limits[name].slice(2))}`);
-  return `With the choice of the threshold, which other images would make otherwise: ${wide.join(", ")}.`;
+  return `With the choice of the threshold, which other ${unit}s would make otherwise: ${wide.join(", ")}.`;
 }
 
 /** A menu that says how scores lie on their axis. */
@@ -129,7 +129,7 @@ function makeAxisMenu(kind, rescale) {
  */
 function makeParts(model, { counts, limits, groups, pair }, act, home) {
   const words = model.get("words");
-  const { positive, title } = words;
+  const { positive, title, unit } = words;
   const word = positive.toLowerCase();
   const n = counts.positives + counts.others;
   const name = pair && pair.name === words.choice.run ? "this run" : words.choice.run;
@@ -141,19 +141,19 @@ function makeParts(model, { counts, limits, groups, pair }, act, home) {
   /** The report's own point with its limits, if it is the one that is shown. */
   const own = ({ cut, expected }) => (words.point && expected === words.point.prevalence
     && counts.rank(cut) === counts.rank(words.point.threshold) ? words.point : null);
-  const numbers = makeNumbers(limits, own, word);
+  const numbers = makeNumbers(limits, own, { word, unit });
   const benefit = words.kind === "probability" ? makeBenefit(counts, act) : makeNoBenefit();
-  const byGroup = groups.length ? makeGroups(groups, words.few, () => act.follow()) : null;
-  const twoRuns = pair ? makePair(pair, name, word) : null;
+  const byGroup = groups.length ? makeGroups(groups, words, () => act.follow()) : null;
+  const twoRuns = pair ? makePair(pair, name, { word, unit }) : null;
   const errors = makeErrors(words.candidates, act.choose);
   const saving = makeSaving(model, () => choiceOf(words.choice, act.state()));
   histogram.node.firstChild.append(makeAxisMenu(words.scale, act.rescale));
 
-  const about = `${whole(n)} images, ${whole(counts.positives)} ${word} `
+  const about = `${counted(n, unit)}, ${whole(counts.positives)} ${word} `
     + `(${percent(counts.positives / n)}). At each fixed threshold: ${words.intervals}.`;
   const panel = (part, name) => part && html("div", { class: `panel ${name}` }, part.node);
   const [roc, precision] = curves.nodes;
-  const facts = { counts, limits, point: words.point, word, own };
+  const facts = { counts, limits, point: words.point, word, unit, own };
   const answer = home && makeAnswer(home, facts, act, roc);
   const drawn = answer ? [precision] : [roc, precision];
   const panels = [...drawn.map((node) => panel({ node }, "curve-panel")),

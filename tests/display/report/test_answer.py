@@ -121,6 +121,20 @@ def test_test_rows_that_were_judged_once_are_told() -> None:
     assert any(limit.startswith(words) for limit in limits)
 
 
+def test_limits_hold_for_lesions_for_parts_and_for_one_other() -> None:
+    table = rows(9, 1, 0, 1).assign(unit="lesion", n_images=2)
+    point = operating_point(table, positive="melanoma", choose="sensitivity", at=0.9, draws=2)
+    numbers = {"operating_point": point, "metrics_by_fold": metrics_by_fold(
+        table, positive="melanoma", draws=2)}  # fmt: skip
+    numbers["operating_point_by_fold"] = point.assign(rows="all parts")
+    limits = answer.answer(numbers, table, positive="melanoma").limits
+    assert (
+        "These lesions chose the threshold, which flatters it: by thresholds that the other parts "
+        "chose it finds 9 of 10 and flags not the only other."
+    ) in limits
+    assert "No test lesion with a known truth has judged the locked threshold." in limits
+
+
 @pytest.mark.parametrize(
     ("share", "words"), [(0.125, "13"), (0.9971, "99.7"), (1, "100"), (0, "0"), (0.001, "0.1")]
 )

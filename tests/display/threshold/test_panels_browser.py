@@ -66,6 +66,18 @@ def test_one_move_changes_every_linked_part(open_page: Open, full: ThresholdExpl
     assert choose(page, 0.03)["missed"] != before["missed"]
 
 
+def test_rows_are_called_what_they_are(
+    open_page: Open, predictions: pd.DataFrame, groups: pd.DataFrame, second: pd.DataFrame
+) -> None:
+    lesions = predictions.assign(unit="lesion", n_images=2)
+    page = open_page(ThresholdExplorer(lesions, threshold=0.3, groups=groups, other=second))
+    about, *sentences = page.locator(".melnb-threshold :is(header p, .sentence)").all_inner_texts()
+    assert f"{len(lesions):,} lesions, " in about
+    words = [*sentences, page.locator(".by-group .key").inner_text()]
+    assert sum("lesion" in text for text in words) >= 3
+    assert not [text for text in words if "image" in text]
+
+
 @pytest.mark.parametrize("prevalence", [0.05, 0.2])
 def test_net_benefit_is_that_of_the_probabilities_moved_to_the_prevalence(
     open_page: Open, full: ThresholdExplorer, predictions: pd.DataFrame, prevalence: float
