@@ -93,10 +93,12 @@ def test_a_leak_alone_makes_a_perfect_probe_of_noise() -> None:
     assert worth["accuracy_low"]["honest"] < worth["accuracy"]["honest"]
 
 
-def test_without_vectors_or_with_one_class_there_is_nothing_to_split() -> None:
+def test_without_vectors_or_with_one_class_or_fold_there_is_nothing_to_split() -> None:
     images, folds, vectors = cohort()
     assert leaky_splits(images, folds, principal_features(Embeddings.none())) == {}
-    assert leaky_splits(images.assign(target="a"), folds, principal_features(vectors)) == {}
+    features = principal_features(vectors)
+    assert leaky_splits(images.assign(target="a"), folds, features) == {}
+    assert leaky_splits(images, folds.assign(fold=0), features) == {}
     assert leak_worth({}, positive="melanoma").empty
 
 

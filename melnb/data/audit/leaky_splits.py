@@ -64,7 +64,7 @@ def leaky_splits(
     Returns:
         `honest`: the folds given. `folds of images`: as many, dealt out to images. `up-sampled
         before`: every class repeated to the size of the largest, then folds dealt out to rows.
-        Nothing where no image has features.
+        Nothing where no image has features, or where there are not two classes and two folds.
     """
     fold = images["image_id"].map(folds.set_index("image_id")["fold"])
     kept = images["target"].notna() & fold.notna() & fold.ne(TEST)
@@ -72,7 +72,7 @@ def leaky_splits(
     own = images.loc[kept, ["image_id", "patient_id", "lesion_id", "target"]]
     known = features.set_index("image_id").loc[own["image_id"]].reset_index()
     number = int(fold[kept].nunique())
-    if own["target"].nunique() < 2:
+    if own["target"].nunique() < 2 or number < 2:
         return {}
     own, honest = own.reset_index(drop=True), fold[kept].astype("int64").to_numpy()
     rows = _repeated(own["target"].to_numpy(), np.random.default_rng(seed))

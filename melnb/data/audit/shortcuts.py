@@ -107,13 +107,14 @@ def find_copies(images: pd.DataFrame, looks: Looks) -> pd.DataFrame:
 
     Args:
         images: The images table.
-        looks: Of `look_at_pictures` of the same images.
+        looks: Of `look_at_pictures` of these images, in any order; others are not compared.
 
     Returns:
         `identical` (number of the set, from 0), `image_id`, `patient_id`, `lesion_id`, `target`,
         `path`, as of `find_identical`.
     """
-    digests = pd.Series(looks.table["digest"].to_numpy(), index=images.index)
+    known = looks.table.set_index("image_id")["digest"]
+    digests = images["image_id"].map(known).fillna("")
     alike = digests.ne("") & digests.duplicated(keep=False)
     pixels = [_pixels(path) for path in images.loc[alike, "path"]]
     own = images[alike].assign(identical=np.array([*pixels, None], dtype=object)[:-1])

@@ -203,6 +203,9 @@ def test_equal_pixels_are_found_though_files_differ(tmp_path: Path) -> None:
     copies = find_copies(images, look_at_pictures(images))
     assert copies["image_id"].tolist() == ["a", "b"]
     assert copies["identical"].tolist() == [0, 0]
+    turned = find_copies(images, look_at_pictures(images[::-1]))
+    assert turned["image_id"].tolist() == ["a", "b"], "joined by id"
+    assert find_copies(images, look_at_pictures(images[1:])).empty
 
 
 def test_a_shortcut_is_what_varies(planted: pd.DataFrame) -> None:
