@@ -253,8 +253,9 @@ def label_errors(
     paths = images.set_index("image_id")["path"]
     rows: dict[str, list[Tile]] = {}
     for _, row in errors.head(n).iterrows():
-        share = f", {row['neighbours']:.0%} of neighbours" if pd.notna(row["neighbours"]) else ""
-        caption = f"{row['image_id']} · rather {_class_title(row['suggested'])}?{share}"
+        caption = f"{row['image_id']} · rather {_class_title(row['suggested'])}?"
+        if pd.notna(row["neighbours"]):
+            caption += f" {row['neighbours']:.0%} of neighbours are as it is called"
         picture = pd.Series({"path": paths.get(row["image_id"])})
         heading = f"Called {_class_title(row['truth'])}"
         rows.setdefault(heading, []).append(_tile(picture, size, open_picture, caption))

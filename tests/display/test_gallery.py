@@ -100,3 +100,13 @@ def test_views_show_arrays_in_their_own_range() -> None:
     shown = gallery.augmented_views({"i0": [white, black]}, size=8)
     pixels = [np.asarray(Image.open(io.BytesIO(t.jpeg))).mean() for t in shown.rows["i0"]]
     assert pixels == [255, 0]
+
+
+def test_a_doubtful_label_is_shown_with_how_many_neighbours_bear_it() -> None:
+    errors = pd.DataFrame({"image_id": ["a", "b"], "truth": "melanoma", "suggested": "nevus"})
+    images = pd.DataFrame({"image_id": ["a", "b"], "path": [None, None]})
+    shown = gallery.label_errors(errors.assign(neighbours=[0.1, np.nan]), images, size=16)
+    (tiles,) = shown.rows.values()
+    assert [tile.caption for tile in tiles] == [
+        "a · rather Nevus? 10% of neighbours are as it is called", "b · rather Nevus?",
+    ]  # fmt: skip

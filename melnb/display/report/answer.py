@@ -275,7 +275,8 @@ def _limits(
     yield f"How sure: {how}." + _few(numbers["metrics_by_fold"])
     folds = known.loc[known["fold"] != TEST, "fold"].nunique()
     if folds < 2 and str(point["rows"]) == OUT_OF_FOLD:
-        yield f"Whether the model had seen these {names.unit}s when it learnt, the file does not say."
+        seen = f"Whether the model had seen these {names.unit}s when it learnt"
+        yield f"{seen}, the file does not say."
     yield from _honest(numbers.get("operating_point_by_fold"), point, names.unit)
     if str(point["rows"]) == OUT_OF_FOLD:
         yield _tested(numbers.get("locked_test_points"), names.unit)

@@ -109,23 +109,10 @@ def write_report(
     Raises:
         TypeError: A part is of a kind that a report cannot show.
     """
-    use = Section("Intended use: research, not a medical device", *INTENDED_USE)
-    numbers = count(1)
-    evidence, appendix = (
-        [
-            (section.title, [_shown(part, next(numbers)) for part in section.parts if holds(part)])
-            for section in own
-            if any(holds(part) for part in section.parts)  # nothing compared, no heading
-        ]
-        for own in (
-            [*(s for s in sections if not s.folded), use],
-            [s for s in sections if s.folded],
-        )
-    )
+    evidence, appendix = _headed(sections)
     if answer is not None:  # the explorer moves it: it comes first
         evidence.sort(key=lambda pair: not any(p["kind"] == "explorer" for p in pair[1]))
-    shown = [*evidence, *appendix]
-    every = [part for _, parts in shown for part in _flat_parts(parts)]
+    every = [part for _, parts in [*evidence, *appendix] for part in _flat_parts(parts)]
     kinds = {part["kind"] for part in every}
     asked = {part["module"] for part in every if "module" in part}
     page = _template("page.html.jinja").render(
@@ -150,6 +137,20 @@ def write_report(
         modules={name: module for name, module in _MODULES.items() if name in asked},
     )
     return _write(path, page)
+
+
+def _headed(sections: Sequence[Section]) -> list[list[tuple[str, list[dict[str, Any]]]]]:
+    """Return headings and what the template shows below each: of the evidence, of the appendix."""
+    use, numbers = Section("Intended use: research, not a medical device", *INTENDED_USE), count(1)
+    unfolded = [section for section in sections if not section.folded]
+    return [
+        [
+            (section.title, [_shown(part, next(numbers)) for part in section.parts if holds(part)])
+            for section in own
+            if any(holds(part) for part in section.parts)  # nothing compared, no heading
+        ]
+        for own in ([*unfolded, use], [section for section in sections if section.folded])
+    ]
 
 
 def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[Path]:
