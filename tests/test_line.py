@@ -173,6 +173,8 @@ def test_vectors_are_kept_and_probed_in_the_networks_folds(outputs: Path) -> Non
     pair = images.loc[near["image_id"], "lesion_id"], images.loc[near["neighbour"], "lesion_id"]
     assert not (pair[0].to_numpy() == pair[1].to_numpy()).any()
     assert documents.read_run(home)["results"]["encoder"] == vectors.encoder["digest"]
+    agreement = pd.read_csv(home / "agreement.csv")
+    assert agreement["images"].sum() == (folds >= 0).sum(), "test rows, whose truths are published"
 
 
 def test_members_are_selected_and_a_recipe_is_applied_again(
