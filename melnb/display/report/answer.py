@@ -219,10 +219,17 @@ def _judged_on(known: pd.DataFrame, rows: str) -> str:
         whole = known["patient_id"].notna().all()
         number = _count(known["patient_id"].nunique(), "patient")
         text += f" of {number if whole else number.replace(' ', ' known ', 1)}"
-    folds = known.loc[known["fold"] != TEST, "fold"].nunique()
-    if folds == 1:
+    if _is_unsaid(known):
         return f"{text}, as they were predicted elsewhere"
     return f"{text}, {'out of fold' if rows == OUT_OF_FOLD else 'a test set'}"
+
+
+def _is_unsaid(known: pd.DataFrame) -> bool:
+    """Return whether rows are of one fold because their file has no folds: a network that is judged
+    on the one fold that it was trained without has a file that says so.
+    """
+    column = known.attrs.get("read_as", {}).get("fold_column", "none")
+    return column == "none" and known.loc[known["fold"] != TEST, "fold"].nunique() == 1
 
 
 def _count(number: int, noun: str) -> str:
@@ -273,8 +280,7 @@ def _limits(
     cluster = cluster_column(known)
     how = of_intervals(cluster, confidence, unit_of(known))
     yield f"How sure: {how}." + _few(numbers["metrics_by_fold"])
-    folds = known.loc[known["fold"] != TEST, "fold"].nunique()
-    if folds < 2 and str(point["rows"]) == OUT_OF_FOLD:
+    if _is_unsaid(known) and str(point["rows"]) == OUT_OF_FOLD:
         seen = f"Whether the model had seen these {names.unit}s when it learnt"
         yield f"{seen}, the file does not say."
     yield from _honest(numbers.get("operating_point_by_fold"), point, names.unit)

@@ -78,6 +78,10 @@ def test_predictions_of_others_say_what_is_not_known() -> None:
     one = said(rows(9, 1, 5, 20).assign(fold=0))
     assert one.sentence.endswith("35 images, as they were predicted elsewhere.")
     assert any("the file does not say" in limit for limit in one.limits)
+    own = rows(9, 1, 5, 20).assign(fold=0)
+    own.attrs["read_as"] = {"fold_column": "fold"}  # a run of one fold: its file says which
+    assert said(own).sentence.endswith("35 images, out of fold.")
+    assert not any("the file does not say" in limit for limit in said(own).limits)
     test = said(rows(9, 1, 5, 20).assign(fold=-1))
     assert test.sentence.endswith("35 images, a test set.")
 
