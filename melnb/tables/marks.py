@@ -12,13 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from melnb.tables.checks import TableError, check_columns
 from melnb.tables.delimited import read_delimited
+from melnb.tables.files import naming
 from melnb.tables.schema import write_table
 
 COLUMNS = ("image_id", "mark", "who", "when", "why")
 TITLES = {"label_wrong": "label wrong", "bad_picture": "bad picture", "keep": "keep"}
+_PATIENCE = 10  # seconds for another who writes a mark
 LEFT_OUT = ("label_wrong", "bad_picture")  # neither learnt from nor judged
 
 
@@ -67,13 +70,19 @@ def add_mark(path: str | Path, image_id: str, mark: str, *, why: str = "", who: 
     Raises:
         ValueError: There is no such mark.
         TableError: The file is no table of marks.
+        TimeoutError: Another program holds it.
     """
     if mark and mark not in TITLES:
         raise ValueError(f"mark is {mark!r}: use one of {list(TITLES)}, or '' to take one back")
     when = datetime.now(UTC).isoformat(timespec="seconds")
     row = pd.DataFrame([[image_id, mark, who or _user(), when, why]], columns=[*COLUMNS])
-    before = read_marks(path, trail=True)
-    write_table(pd.concat([before, row], ignore_index=True), path)
+    path = Path(path)
+    # Of two browsers that read the same file, the later would write over what the other has said.
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE):
+            before = read_marks(path, trail=True)
+            write_table(pd.concat([before, row], ignore_index=True), path)
 
 
 def apply_marks(images: pd.DataFrame, path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:

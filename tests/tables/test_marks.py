@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -71,3 +72,11 @@ def test_a_file_of_other_images_or_of_all_is_refused(images: pd.DataFrame, tmp_p
         tables.add_mark(file, image_id, "label_wrong")
     with pytest.raises(TableError, match="leaves out all 3"):
         tables.apply_marks(images, file)
+
+
+def test_who_mark_at_once_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "marks.csv"
+    names = [f"{k:03}" for k in range(24)]
+    with ThreadPoolExecutor(4) as browsers:
+        list(browsers.map(lambda name: tables.add_mark(file, name, "keep", who="ann"), names))
+    assert sorted(tables.read_marks(file)["image_id"]) == names
