@@ -265,11 +265,17 @@ def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
 
 
 def newest_training(outputs: str | Path = "") -> str:
-    """Return the run of 03_train of which a fold was started last; empty if there is none."""
-    home = outputs_root(outputs) / "03_train"
-    records = {path.parent.parent.name: read_run(path.parent)["started"]
-               for path in sorted(home.glob(f"*/fold*/{RECORD}"))}  # fmt: skip
-    return max(records, key=lambda name: records[name], default="")
+    """Return the run of 03_train of which a fold was started last; empty if there is none.
+
+    A network that learnt from all rows is none: nothing judged it. What is damaged is passed over.
+    """
+    home, started = outputs_root(outputs) / "03_train", dict[str, str]()
+    for path in home.glob(f"*/fold*/{RECORD}"):
+        if _FOLD.fullmatch(path.parent.name):
+            with suppress(DamagedError):
+                name, when = path.parent.parent.name, read_run(path.parent)["started"]
+                started[name] = max(started.get(name, ""), when)
+    return max(started, key=lambda name: started[name], default="")
 
 
 def _newest(stage: str, outputs: str | Path, fits: Callable[[Mapping[str, Any]], bool]) -> str:
