@@ -17,7 +17,7 @@ from melnb.tables.checks import TEST, TableError
 from melnb.tables.delimited import read_delimited
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW, Finding
 from melnb.tables.overlap import keys, make_groups, met_images
-from melnb.tables.schema import ID_COLUMNS
+from melnb.tables.schema import ID_COLUMNS, PATIENT_COLUMNS
 from melnb.tables.values import blank_missing
 
 HELD_OUT = "test"
@@ -25,7 +25,7 @@ _PEOPLE = ("patient_id", "lesion_id")
 # What anyone's tables call a column of ours; the first that is there is taken.
 _NAMES = {
     "image_id": ID_COLUMNS,
-    "patient_id": ("patient_id", "patient", "subject_id", "subject"),
+    "patient_id": PATIENT_COLUMNS,
     "lesion_id": ("lesion_id", "lesion"),
     "target": ("target", "benign_malignant", "diagnosis", "dx", "label", "class", "truth"),
     "part": ("fold", "split", "partition", "set"),

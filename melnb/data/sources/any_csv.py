@@ -40,7 +40,12 @@ from melnb.data.sources.vocabulary import (
 from melnb.tables.checks import TableError
 from melnb.tables.files import is_table, picture_id
 from melnb.tables.nearest import did_you_mean
-from melnb.tables.schema import ID_COLUMNS, IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS
+from melnb.tables.schema import (
+    ID_COLUMNS,
+    IMAGE_COLUMNS,
+    OPTIONAL_IMAGE_COLUMNS,
+    PATIENT_COLUMNS,
+)
 from melnb.tables.values import blank_missing, count_missing, read_numbers, whole_ids
 
 COLUMNS = tuple(c for c in (*IMAGE_COLUMNS, *OPTIONAL_IMAGE_COLUMNS) if c != "source")
@@ -49,6 +54,7 @@ _READERS = {
 }  # fmt: skip
 _PUBLISHED = {
     "image_id": ID_COLUMNS,
+    "patient_id": PATIENT_COLUMNS,
     "path": ("image_path", "filepath", "file_path"),
     "diagnosis": ("dx",),
     "age": ("age_approx", "age_approximate"),
@@ -64,14 +70,15 @@ def read_any_csv(
     """Read a CSV of pictures.
 
     Columns that are not mapped but bear a name of ours, or one that ISIC's files have for it
-    (`isic_id`, `age_approx`), are read as such; the others stay under their own names (a given
-    fold, say). The target is its own column; or the class whose column is marked among columns of 0
-    and 1, as in the ground truth of ISIC 2018 and 2019; or the diagnosis, of which `unknown` is no
-    class to learn; or, of ISIC's archive, benign or malignant (`diagnosis_1`, `benign_malignant`),
-    the diagnosis being the narrowest of `diagnosis_1` to `diagnosis_5` that has a class. A target
-    of 0 and 1 means other and melanoma; of other texts, each is a class, by the ontology's name
-    where it has one. Words for missing are no patient, no class and no level, which
-    `attrs["notes"]` says by column. A column `source` says whose an image is; else all are `csv`.
+    (`isic_id`, `age_approx`) or others give it (`patient`, `subject`), are read as such; the rest
+    stay under their own names (a given fold, say). The target is its own column; or the class whose
+    column is marked among columns of 0 and 1, as in the ground truth of ISIC 2018 and 2019; or the
+    diagnosis, of which `unknown` is no class to learn; or, of ISIC's archive, benign or malignant
+    (`diagnosis_1`, `benign_malignant`), the diagnosis being the narrowest of `diagnosis_1` to
+    `diagnosis_5` that has a class. A target of 0 and 1 means other and melanoma; of other texts,
+    each is a class, by the ontology's name where it has one. Words for missing are no patient, no
+    class and no level, which `attrs["notes"]` says by column. A column `source` says whose an image
+    is; else all are `csv`.
 
     Args:
         folder: The CSV, or a folder that holds no other. Pictures lie anywhere below that folder,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from melnb.tables.checks import TableError
 from melnb.tables.diagnoses import OTHER, find_diagnosis
-from melnb.tables.schema import ID_COLUMNS
+from melnb.tables.schema import ID_COLUMNS, PATIENT_COLUMNS
 from melnb.tables.values import UNSAID as UNSAID
 
 # What a column of anyone's table holds, and what its name says of it.
@@ -149,7 +149,7 @@ def _class_of(name: str, words: list[str], positive: str) -> tuple[str, str]:
 _IDS = (*ID_COLUMNS[:-1], "image_path", "filepath", "file_path", "path", "id")
 _FOLDS = ("fold", "folds", "kfold", "k_fold", "cv_fold", "fold_id")
 _PEOPLE = {
-    "patient_id": ("patient_id", "patient", "patientid"),
+    "patient_id": PATIENT_COLUMNS,
     "lesion_id": ("lesion_id", "lesion", "lesionid"),
 }
 _UNNAMED = re.compile(r"(Unnamed: \d+.*)?")
