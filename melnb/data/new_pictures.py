@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.datasets import Dataset, write_dataset
+from melnb.data.label_columns import find_id_column, find_label_column, picture_key
 from melnb.data.pictures import Fit, PictureError, read_picture
 from melnb.data.shards.records import make_records
 from melnb.data.sources.any_csv import read_unplaced
-from melnb.data.sources.layout import NOTES, PICTURE_SUFFIXES
+from melnb.data.sources.layout import NOTES, PICTURE_SUFFIXES, read_rows
 from melnb.data.sources.tasks import set_task
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.files import UNREAD_SUFFIXES, is_table, picture_id, safe_id, walk
@@ -50,14 +51,15 @@ class NewPictures:
 
 
 def find_pictures(
-    places: Sequence[str | Path], *, labels: str | Path = "", task: str = "native"
+    places: Sequence[str | Path], *, labels: str | Path | None = "", task: str = "native"
 ) -> NewPictures:
     """Find the pictures in files and folders, and what a table beside them says.
 
     Args:
         places: Pictures, and folders, in which they may lie at any depth.
         labels: A CSV as `source: csv` takes it, whose rows are found by the picture's name; empty:
-            the only table in one of the folders, or beside the files, if there is one.
+            the only table in one of the folders, or beside the files, if there is one. None: no
+            table is sought.
         task: What is called what: see `sources.tasks.set_task`.
 
     Raises:
@@ -72,7 +74,8 @@ def find_pictures(
     if not kept:
         raise FileNotFoundError(_nothing(refused))
     images = _table(kept)
-    table, notes = (Path(labels), []) if labels else _labels_beside(places)
+    beside = (None, []) if labels is None else _labels_beside(places)
+    table, notes = (Path(labels), []) if labels else beside
     try:
         images, told = _join(images, table, task) if table else (images, [])
     except (ValueError, OSError) as error:
@@ -227,13 +230,13 @@ def _labels_beside(places: Iterable[str | Path]) -> tuple[Path | None, list[str]
 
 def _join(images: pd.DataFrame, file: Path, task: str) -> tuple[pd.DataFrame, list[str]]:
     """Add what a table says of the pictures, by their names."""
-    rows = read_unplaced(file)
-    rows = rows.assign(split="test")
+    rows = _read_labels(file, images["path"]).assign(split="test")
     if rows["target"].notna().any():
         rows = set_task(rows, task)
-    own = images["path"].map(lambda path: safe_id(picture_id(Path(path).name)).lower())
+    own = images["path"].map(picture_key)
     keys = rows["image_id"].str.lower()
-    found = rows.set_index(keys).reindex(own)
+    doubled = own.duplicated(keep=False) & own.isin(keys)
+    found = rows.set_index(keys).reindex(own.mask(doubled))
     told = images.assign(**{
         name: found[name].to_numpy(dtype=object) for name in _TOLD if name in found
     })  # fmt: skip
@@ -246,4 +249,23 @@ def _join(images: pd.DataFrame, file: Path, task: str) -> tuple[pd.DataFrame, li
     notes = [f"{file.name}: {int(own.isin(keys).sum())} of {len(images)} pictures stand in it"]
     if spare := int((~keys.isin(own)).sum()):
         notes.append(f"{spare} rows of {file.name} have no picture here")
+    if doubled.any():
+        notes.append(
+            f"{int(doubled.sum())} pictures share a name with another ({own[doubled].iloc[0]} is "
+            f"the first): which of them {file.name} means is not known, and none is judged"
+        )
     return told, [*notes, *rows.attrs.get(NOTES, ())]
+
+
+def _read_labels(file: Path, paths: pd.Series) -> pd.DataFrame:
+    """Read a table by the names of its columns, or else by what they hold, as a trial does."""
+    try:
+        return read_unplaced(file)
+    except TableError as refused:
+        try:
+            rows = read_rows(file)
+            name = find_id_column(rows, paths, file)
+            label = find_label_column(rows.drop(columns=name), file)
+        except TableError:
+            raise refused from None
+        return read_unplaced(file, columns={"image_id": name, "target": label})

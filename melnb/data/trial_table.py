@@ -1,7 +1,6 @@
 """A trial: what somebody's pictures and table of labels are taken for, before anything is run.
 
-Which column names the pictures is told by what it holds, and which holds labels by its name and
-its words; words that are no diagnosis are named, to be translated by who wrote them.
+Words that are no diagnosis are named, to be translated by who wrote them.
 """
 
 from __future__ import annotations
@@ -13,27 +12,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from melnb.data.new_pictures import NewPictures, find_pictures
+from melnb.data.label_columns import (
+    KNOWN,
+    find_id_column,
+    find_label_column,
+    our_word,
+    picture_key,
+    plain_word,
+)
+from melnb.data.new_pictures import find_pictures
 from melnb.data.sources.any_csv import read_unplaced
 from melnb.data.sources.folders import read_folders
-from melnb.data.sources.layout import read_rows
-from melnb.data.sources.vocabulary import GROUPS, UNKNOWN
+from melnb.data.sources.layout import NOTES, read_rows
+from melnb.data.sources.vocabulary import GROUPS
 from melnb.tables.checks import TableError
-from melnb.tables.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
-from melnb.tables.files import picture_id, safe_id
+from melnb.tables.diagnoses import MELANOMA
 from melnb.tables.schema import table_text
-from melnb.tables.values import is_missing
 
-KNOWN = frozenset({*NAMES, OTHER, *GROUPS}) - {UNKNOWN}
 MALIGNANT = "malignant"
 FEWEST = 4  # pictures of a class: two folds of two
-_TELLING = (
-    "target", "label", "labels", "class", "diagnosis", "dx", "benign_malignant", "malignancy",
-    "truth", "ground_truth", "gt", "y", "verdict", "result", "malignant", "melanoma",
-)  # fmt: skip
-_BINARY = frozenset({"0", "1", "0.0", "1.0", "true", "false", "yes", "no"})
-_MOST_WORDS = 30  # distinct ones of a column of labels
-_KEPT = ("image_id", "path", "target", "diagnosis", "patient_id", "lesion_id", "sex", "age", "site")
+_KEPT = ("image_id", "path", "target", "patient_id", "lesion_id", "sex", "age", "site")
 
 
 @dataclass(frozen=True)
@@ -70,25 +68,27 @@ def read_trial(
 
     Raises:
         FileNotFoundError: There is no picture.
-        TableError: Nothing tells which column is meant, or a value is refused.
+        TableError: Nothing tells which column is meant, a value is refused, or a row may mean two
+            pictures.
         ValueError: Class folders are refused.
     """
     if not labels:
         images = read_folders(pictures, missing="drop")
-        found = find_pictures([str(path) for path in images["path"]])
+        found = find_pictures([str(path) for path in images["path"]], labels=None)
         good = images["path"].isin(found.images["path"]) & images["target"].notna()
-        lines = ["labels from the names of the folders", *images.attrs.get("notes", ())]
+        lines = ["labels from the names of the folders", *images.attrs.get(NOTES, ())]
         return _trial(images[good], lines, images.loc[~good, "image_id"], found.refused)
-    found, file = find_pictures([pictures], labels=""), Path(labels)
+    found, file = find_pictures([pictures], labels=None), Path(labels)
     rows = read_rows(file)
-    name = id_column or _id_column(rows, found, file)
-    label = label_column or _label_column(rows.drop(columns=name), file)
+    name = id_column or find_id_column(rows, found.images["path"], file)
+    label = label_column or find_label_column(rows.drop(columns=name), file)
     for asked in (name, label):
         if asked not in rows:
             raise TableError(f"{file}: no column {asked!r} among {list(rows.columns)}")
     said = read_unplaced(file, columns={"image_id": name, "target": label})
     keys = said["image_id"].str.lower()
-    own = found.images["path"].map(_key)
+    own = found.images["path"].map(picture_key)
+    _check_one_each(found.images["path"].set_axis(own), keys, file)
     paths = dict(zip(own, found.images["path"], strict=True))
     told = said.assign(path=keys.map(paths))
     good = told["path"].notna() & told["target"].notna()
@@ -112,15 +112,15 @@ def translate(table: pd.DataFrame, words: Mapping[str, str]) -> pd.DataFrame:
     Raises:
         ValueError: A word of theirs stands in no row, or one of ours is no class.
     """
-    plain = {_plain(theirs): ours for theirs, ours in words.items()}
-    there = {_plain(str(word)): word for word in table["target"].unique()}
+    plain = {plain_word(theirs): ours for theirs, ours in words.items()}
+    there = {plain_word(str(word)): word for word in table["target"].unique()}
     for theirs, ours in plain.items():
         if theirs not in there:
             raise ValueError(f"no picture is labelled {theirs!r} (labels: {', '.join(there)})")
         if (called := our_word(ours)) not in KNOWN:
             raise ValueError(f"{ours!r} is no class that we know: use one of {sorted(KNOWN)}")
         plain[theirs] = called
-    target = table["target"].map(lambda word: plain.get(_plain(str(word)), word))
+    target = table["target"].map(lambda word: plain.get(plain_word(str(word)), word))
     return table.assign(target=target)
 
 
@@ -130,21 +130,12 @@ def unknown_words(table: pd.DataFrame) -> dict[str, int]:
     return {str(word): int(n) for word, n in counts.items() if word not in KNOWN}
 
 
-def our_word(text: str) -> str:
-    """Return how we call a class; an unknown word comes back as it was."""
-    if _plain(text) in KNOWN:
-        return _plain(text)
-    try:
-        return find_diagnosis(text)
-    except ValueError:
-        return text
-
-
 def choose_task(table: pd.DataFrame) -> tuple[str, str]:
     """Return the task, and the class that is looked for.
 
     Raises:
-        ValueError: There is one class alone, no class is looked for, or one has too few pictures.
+        ValueError: There is one class alone, no class is looked for, it is not certain which
+            pictures are of it, or one has too few.
     """
     classes = {str(word) for word in table["target"].unique()}
     if MELANOMA not in classes and MALIGNANT not in classes:
@@ -152,6 +143,13 @@ def choose_task(table: pd.DataFrame) -> tuple[str, str]:
         raise ValueError(
             f"nothing is called melanoma or malignant (classes: {', '.join(sorted(classes))}): say "
             f"which is looked for, {words}, say"
+        )
+    if {MELANOMA, MALIGNANT} <= classes:
+        own = int((table["target"] == MALIGNANT).sum())
+        raise ValueError(
+            f"{own} pictures are called malignant beside others called melanoma, and may be "
+            "melanomas or not: say --label malignant=other if none is, or look for both by "
+            "--label melanoma=malignant"
         )
     task, positive = (MELANOMA, MELANOMA) if MELANOMA in classes else ("native", MALIGNANT)
     counts = [int((table["target"] == positive).sum()), int((table["target"] != positive).sum())]
@@ -180,53 +178,35 @@ def _trial(
     rows: pd.DataFrame, taken: Sequence[str], unlabelled: pd.Series, refused: pd.DataFrame
 ) -> Trial:
     if rows.empty:
-        raise TableError(f"not one picture has a label ({'; '.join(taken)})")
-    columns = [name for name in _KEPT if name in rows]
-    table = rows[columns].reset_index(drop=True)
-    table = table.drop(columns=[c for c in ("diagnosis",) if c in table])
-    return Trial(table, tuple(taken), tuple(unlabelled), refused)
-
-
-def _id_column(rows: pd.DataFrame, found: NewPictures, file: Path) -> str:
-    """Return the column whose cells name the pictures most often."""
-    own = set(found.images["path"].map(_key))
-    hits = {
-        str(name): int(rows[name].dropna().astype(str).map(_key).isin(own).sum()) for name in rows
-    }
-    best = max(hits, key=lambda name: hits[name])
-    if not hits[best]:
-        first = found.images["path"].iloc[0]
         raise TableError(
-            f"{file}: no cell names a picture (columns: {', '.join(hits)}; a picture is "
-            f"{Path(first).name}): give the folder and the table that belong together"
+            f"not one picture has a label ({'; '.join(taken)}): give a CSV of labels, or put each "
+            "picture into a folder that is called by its class"
         )
-    return best
+    table = rows[[name for name in _KEPT if name in rows]].reset_index(drop=True)
+    return Trial(table, (*taken, *_said_of(rows)), tuple(unlabelled), refused)
 
 
-def _label_column(rows: pd.DataFrame, file: Path) -> str:
-    """Return the column of labels: that of a telling name, else the one whose words all are."""
-    words = {str(c): {str(v) for v in rows[c].dropna().unique() if not is_missing(v)} for c in rows}
-    words = {c: own for c, own in words.items() if 1 < len(own) <= _MOST_WORDS}
-    telling = [c for name in _TELLING for c in words if c.strip().lower() == name]
-    known = [c for c, own in words.items() if all(our_word(word) in KNOWN for word in own)]
-    both = [c for c in telling if c in known or {w.lower() for w in words[c]} <= _BINARY]
-    for choice in (both, known, telling, list(words)):
-        if len(choice) == 1 or (choice and choice is not known and choice in (both, telling)):
-            return choice[0]
-        if choice:
-            break
-    raise TableError(
-        f"{file}: which column holds the labels? Say --label-column "
-        f"{next(iter(known or words), 'NAME')} (columns: {', '.join(map(str, rows))})"
-    )
+def _said_of(rows: pd.DataFrame) -> list[str]:
+    """Say what decides how honest the folds are: patients, and a split that somebody made."""
+    people = rows["patient_id"].nunique()
+    lines = [f"{people} patients: no one of them in two folds"] if people else [
+        "no column names patients: if one has several pictures, add patient_id, or the report is "
+        "too good"
+    ]  # fmt: skip
+    held = int((rows["split"] == "test").sum()) if "split" in rows else 0
+    words = "set apart as test or validation: learnt from and judged out of fold like the others"
+    return [*lines, f"{held} pictures are {words}"] if held else lines
 
 
-def _key(path: object) -> str:
-    return safe_id(picture_id(str(path).replace("\\", "/").rsplit("/", 1)[-1])).lower()
-
-
-def _plain(text: str) -> str:
-    return "_".join(text.strip().lower().split())
+def _check_one_each(paths: pd.Series, keys: pd.Series, file: Path) -> None:
+    """Refuse a table of which a row may mean two pictures of one name."""
+    doubled = paths[paths.index.duplicated(keep=False) & paths.index.isin(keys)]
+    if len(doubled):
+        first, second = doubled.loc[doubled.index[0]].iloc[:2]
+        raise TableError(
+            f"{file}: {doubled.index[0]!r} may mean {first} or {second} ({len(doubled)} such "
+            "pictures): give the folder of one of them, or rename the pictures and their rows"
+        )
 
 
 def write_trial(table: pd.DataFrame) -> str:

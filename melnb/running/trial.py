@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from melnb.params.catalogue import ParameterError
+from melnb.params.catalogue import ParameterError, Prepare
 from melnb.runs.store import located, outputs_root, project_root
 from melnb.tables.files import replacing
 
@@ -104,11 +104,12 @@ def write_pipeline(
         `params/<name>.pipeline.yaml`.
 
     Raises:
-        ParameterError: The data do not do, a label is unknown and nobody can be asked, or files of
-            that name are there and say otherwise.
+        ParameterError: The name is no dataset's, the data do not do, a label is unknown and nobody
+            can be asked, or files of that name are there and say otherwise.
     """
     from melnb.data import trial_table as trials
 
+    _check_name(name)
     place, file = located(pictures).resolve(), located(labels).resolve() if labels else None
     for path in filter(None, (place, file)):
         if not path.exists():
@@ -141,6 +142,14 @@ def write_pipeline(
     return home / f"{name}.pipeline.yaml"
 
 
+def _check_name(name: str) -> None:
+    """Refuse what is no name of a dataset before files are named by it."""
+    try:
+        Prepare.check({"dataset": name})
+    except ParameterError as error:
+        raise ParameterError(str(error).replace("02_prepare: dataset", "--name")) from None
+
+
 def _taken(trial: Trial) -> list[str]:
     lines = list(trial.taken)
     if without := trial.unlabelled:
@@ -164,8 +173,12 @@ def _settled(table: pd.DataFrame, ask: Ask | None, say: Say) -> pd.DataFrame:
         )
     for word, n in unknown.items():
         say(f"{word!r} ({n} pictures) is no diagnosis that we know.")
-        answer = ask("It means (melanoma, benign, malignant, other …)") if ask else ""
-        table = trials.translate(table, {word: answer})
+        while ask and word in trials.unknown_words(table):
+            try:
+                answer = ask("It means (melanoma, benign, malignant, other …)")
+                table = trials.translate(table, {word: answer})
+            except ValueError as error:  # a slip, which need not cost the answers before it
+                say(str(error))
     return table
 
 

@@ -115,3 +115,29 @@ def test_pictures_cut_by_masks_cannot_be_made_alike(tmp_path: Path) -> None:
     found = find_pictures([draw(tmp_path / "x.jpg")])
     with pytest.raises(ValueError, match="02d_segment_apply/crop cut to their lesions"):
         prepare_pictures(found, learnt_from(tmp_path), tmp_path, prepared={"applied": "crop"})
+
+
+def test_a_table_of_two_pictures_of_one_name_judges_neither(tmp_path: Path) -> None:
+    for k, part in enumerate(("a", "b")):
+        draw(tmp_path / part / "x.jpg", k)
+    draw(tmp_path / "a" / "y.jpg", 2)
+    (tmp_path / "told.csv").write_text("image,dx\nx,mel\ny,nv\n")
+    found = find_pictures([tmp_path], task="melanoma")
+    truths = found.images.set_index("image_id")["target"]
+    assert truths["y"] == "other"
+    assert truths[["a_x", "b_x"]].isna().all()
+    assert found.notes[-1].startswith("2 pictures share a name with another (x is the first)")
+
+
+@pytest.mark.parametrize("head", ["photo,finding", "Bild;Befund", "image,class"])
+def test_a_table_that_a_trial_read_tells_the_truth_of_new_pictures_too(
+    tmp_path: Path, head: str
+) -> None:
+    for k in range(3):
+        draw(tmp_path / f"{k}a.jpg", k)
+    mark = ";" if ";" in head else ","
+    rows = [f"{k}a.jpg{mark}{word}" for k, word in enumerate(("melanoma", "nevus", "nevus"))]
+    (tmp_path / "told.csv").write_text("\n".join([head, *rows]))
+    found = find_pictures([tmp_path], task="melanoma")
+    assert found.images["target"].tolist() == ["melanoma", "other", "other"]
+    assert find_pictures([tmp_path], labels=None).images["target"].isna().all()

@@ -104,3 +104,61 @@ def test_words_of_ones_own_are_translated_and_slips_are_named(photos: Path) -> N
         trial.choose_task(trial.translate(table, {"take out": "nevus", "leave": "other"}))
     with pytest.raises(ValueError, match="2 pictures of melanoma and 4 others"):
         trial.choose_task(told.drop(index=[0, 1]))
+
+
+def write_labels(photos: Path, head: str, row: str) -> Path:
+    file = photos.parent / "labels.csv"
+    rows = [row.format(k=k, half=k // 2, word="mel" if k % 2 else "nv") for k in range(8)]
+    file.write_text("\n".join([head, *rows]))
+    return file
+
+
+@pytest.mark.parametrize("name", ["patient_id", "Patient", "subject"])
+def test_patients_are_known_by_the_names_that_others_give_them(photos: Path, name: str) -> None:
+    found = trial.read_trial(
+        photos, write_labels(photos, f"image,{name},dx", "IMG_{k},p{half},{word}")
+    )
+    assert found.table["patient_id"].tolist() == [f"p{k // 2}" for k in range(8)]
+    assert found.taken[-1] == "4 patients: no one of them in two folds"
+    bare = trial.read_trial(photos, write_labels(photos, "image,dx", "IMG_{k},{word}"))
+    assert bare.taken[-1].startswith("no column names patients: if one has several pictures, add")
+
+
+def test_a_row_that_may_mean_two_pictures_is_refused_with_both(photos: Path) -> None:
+    (photos / "again").mkdir()
+    (photos / "again" / "IMG_3.JPG").write_bytes((photos / "IMG_3.jpg").read_bytes())
+    with pytest.raises(
+        TableError, match=r"'img_3' may mean .*IMG_3\.(jpg|JPG) or .*IMG_3\.(jpg|JPG) \(2"
+    ):
+        trial.read_trial(photos, write_labels(photos, "image,dx", "IMG_{k},{word}"))
+    (photos / "again" / "IMG_3.JPG").rename(photos / "again" / "other.jpg")
+    found = trial.read_trial(photos, write_labels(photos, "image,dx", "IMG_{k},{word}"))
+    assert (len(found.table), found.unlabelled) == (8, ("other",))
+
+
+def test_a_split_that_somebody_made_is_not_passed_over_in_silence(photos: Path) -> None:
+    file = write_labels(photos, "image,split,dx", "IMG_{k},train,{word}")
+    file.write_text(file.read_text().replace("IMG_7,train", "IMG_7,test"))
+    assert trial.read_trial(photos, file).taken[-1].startswith("1 pictures are set apart as test")
+
+
+def test_one_class_alone_is_named_where_labels_are_sought(photos: Path) -> None:
+    file = write_labels(photos, "image,what", "IMG_{k},melanoma")
+    with pytest.raises(TableError, match="two classes are needed: what says 'melanoma' alone"):
+        trial.read_trial(photos, file)
+
+
+def test_a_malignant_picture_is_not_learnt_as_no_melanoma() -> None:
+    words = ["melanoma"] * 4 + ["malignant"] * 4 + ["benign"] * 4
+    table = pd.DataFrame({"image_id": list("abcdefghijkl"), "patient_id": None, "target": words})
+    with pytest.raises(ValueError, match="4 pictures are called malignant beside .* melanoma"):
+        trial.choose_task(table)
+    both = trial.translate(table, {"melanoma": "malignant"})
+    assert trial.choose_task(both) == ("native", "malignant")
+    none = trial.translate(table, {"malignant": "other"})
+    assert trial.choose_task(none) == ("melanoma", "melanoma")
+
+
+def test_pictures_in_no_class_folder_ask_for_labels(photos: Path) -> None:
+    with pytest.raises(TableError, match="give a CSV of labels, or put each picture into a folder"):
+        trial.read_trial(photos)

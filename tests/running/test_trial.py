@@ -41,6 +41,8 @@ def test_benign_and_malignant_are_one_command(photos: Path, project: Path) -> No
     assert done.exit_code == 0, done.output
     assert done.output.splitlines() == [
         "labels.csv: pictures are named by 'photo', labels stand in 'finding'",
+        "no column names patients: if one has several pictures, add patient_id, or the report is "
+        "too good",
         "16 pictures: 10 benign, 6 malignant; looked for: malignant; 3 folds",
         f"written: {project}/params/mine.pipeline.yaml",
     ]
@@ -74,11 +76,12 @@ def test_unknown_labels_name_the_options_which_then_do(photos: Path, project: Pa
 
 def test_on_a_terminal_the_person_is_asked(photos: Path) -> None:
     write_labels(photos, "excise", "leave")
-    answers, said = iter(["other", "melanoma"]), list[str]()
+    answers, said = iter(["other", "what?", "melanoma"]), list[str]()
     write_pipeline(
         "photos", "labels.csv", words={}, say=said.append, ask=lambda question: next(answers)
     )
     assert "'excise' (6 pictures) is no diagnosis that we know." in said
+    assert any(line.startswith("'what?' is no class that we know: use one of") for line in said)
     assert said[-1].startswith("16 pictures: 10 other, 6 melanoma")
 
 
@@ -114,3 +117,14 @@ def test_data_that_will_not_do_are_refused_before_anything_starts(
     assert not (project / "outputs").exists()
     nowhere = call("fotos", "labels.csv")
     assert f"no {project}/fotos" in nowhere.output
+
+
+@pytest.mark.parametrize("name", ["a/b", "../outside", "a: b", "my photos", ""])
+def test_a_name_that_names_no_run_writes_no_file(photos: Path, project: Path, name: str) -> None:
+    write_labels(photos, "malignant", "benign")
+    before = sorted(project.rglob("*"))
+    refused = call("photos", "labels.csv", "-n", "--name", name)
+    assert refused.exit_code == 1
+    assert f"--name: a name is letters" in refused.output
+    assert f"(received {name!r})" in refused.output
+    assert sorted(project.rglob("*")) == before
