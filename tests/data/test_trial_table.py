@@ -151,7 +151,7 @@ def test_one_class_alone_is_named_where_labels_are_sought(photos: Path) -> None:
 def test_a_malignant_picture_is_not_learnt_as_no_melanoma() -> None:
     words = ["melanoma"] * 4 + ["malignant"] * 4 + ["benign"] * 4
     table = pd.DataFrame({"image_id": list("abcdefghijkl"), "patient_id": None, "target": words})
-    with pytest.raises(ValueError, match="4 pictures are called malignant beside .* melanoma"):
+    with pytest.raises(ValueError, match=r"4 pictures are called malignant beside .* melanoma"):
         trial.choose_task(table)
     both = trial.translate(table, {"melanoma": "malignant"})
     assert trial.choose_task(both) == ("native", "malignant")

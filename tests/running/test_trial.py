@@ -125,6 +125,6 @@ def test_a_name_that_names_no_run_writes_no_file(photos: Path, project: Path, na
     before = sorted(project.rglob("*"))
     refused = call("photos", "labels.csv", "-n", "--name", name)
     assert refused.exit_code == 1
-    assert f"--name: a name is letters" in refused.output
+    assert "--name: a name is letters" in refused.output
     assert f"(received {name!r})" in refused.output
     assert sorted(project.rglob("*")) == before
