@@ -1,5 +1,3 @@
-from .appearance import hair_shares as hair_shares
-from .appearance import quality_flags as quality_flags
 from .appearance_measures import mean_colours as mean_colours
 from .appearance_measures import measure_images as measure_images
 from .audit.duplicates import find_identical as find_identical
@@ -53,9 +51,7 @@ from .features.feature_rows import score_features as score_features
 from .folds import check_balance as check_balance
 from .folds import fold_balance as fold_balance
 from .folds import make_folds as make_folds
-from .known_lesions import compare_appearance as compare_appearance
-from .known_lesions import compare_known as compare_known
-from .known_lesions import describe_lesions as describe_lesions
+from .known_lesions import compare_lesions as compare_lesions
 from .known_lesions import nearest_known as nearest_known
 from .known_lesions import same_pictures as same_pictures
 from .known_lesions import sample_known as sample_known

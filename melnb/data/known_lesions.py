@@ -24,8 +24,10 @@ import pandas as pd
 
 from melnb.data.appearance import (
     QUALITY,
+    hair_shares,
     picture_appearance,
     picture_quality,
+    quality_flags,
     read_encoded,
     standardised,
 )
@@ -67,6 +69,56 @@ class Described(NamedTuple):
     vectors: dict[int, np.ndarray]
     appearance: np.ndarray
     quality: pd.DataFrame
+
+
+class Compared(NamedTuple):
+    """New pictures among known lesions.
+
+    Attributes:
+        near: In the space of the networks.
+        known: `image_id, network_distance, appearance_distance` of each known one, out of fold.
+        new: The same of the new ones.
+        quality: What is wrong with each new picture, in words; empty: nothing.
+    """
+
+    near: Comparison
+    known: pd.DataFrame
+    new: pd.DataFrame
+    quality: list[str]
+
+
+def compare_lesions(
+    known: pd.DataFrame,
+    new: pd.DataFrame,
+    extractors: Mapping[int, Any],
+    *,
+    files: Iterable[str],
+    keep: str | Path = "",
+    earlier: Iterable[str | Path] = (),
+) -> Compared:
+    """Compare new pictures with known lesions: in the networks' eyes, and in anybody's.
+
+    Args:
+        known: Of `sample_known`.
+        new: `image_id`, `path` (`<shard>::<record>`).
+        extractors: As of `describe_lesions`.
+        files: The new pictures' own, in which hair is looked for.
+        keep: As of `describe_lesions`.
+        earlier: Likewise.
+
+    Raises:
+        ValueError: As of `compare_known`.
+    """
+    described = describe_lesions(known, extractors, keep=keep, earlier=earlier)
+    fresh, fold = describe_lesions(new, extractors), known["fold"].to_numpy()
+    near = compare_known(described.vectors, fresh.vectors, fold)
+    looks = compare_appearance(described.appearance, fresh.appearance, fold)
+    tables = [
+        rows[["image_id"]].assign(network_distance=network, appearance_distance=look)
+        for rows, network, look in zip((known, new), near[:2], looks, strict=True)
+    ]
+    quality = quality_flags(fresh.quality, described.quality, hair_shares(files))
+    return Compared(near, *tables, quality)
 
 
 def describe_lesions(

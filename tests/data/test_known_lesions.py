@@ -88,6 +88,7 @@ def shards(tmp_path: Path) -> pd.DataFrame:
     made = make_records(images, folds, tmp_path / "records", classes=("other", "melanoma"),
                         image_sizes=[64], workers=1, shard_size=15)  # fmt: skip
     index = read_index([shard.path for shard in made.shards])
+    index.attrs["home"] = str(tmp_path)
     return index.assign(fold=index["image_id"].str[1:].astype(int) % 2)
 
 
@@ -136,3 +137,26 @@ def test_what_looks_like_no_lesion_is_far_and_bad_light_is_named(shards: pd.Data
     assert words[0] == ""
     assert "too dark" in words[3]
     assert words[4] == "blurred; hair over the lesion"
+
+
+def test_both_comparisons_are_one_and_say_what_each_alone_would(shards: pd.DataFrame) -> None:
+    def extract(encoded: list[bytes]) -> np.ndarray:
+        return np.array([[np.frombuffer(data, np.uint8).mean(), len(data)] for data in encoded])
+
+    extract.facts = {"digest": "d"}  # type: ignore[attr-defined]
+    new, by = shards.tail(4), {0: extract, 1: extract}
+    known = shards.head(36)
+    compared = known_lesions.compare_lesions(
+        known, new, by, files=[str(Path(shards.attrs["home"]) / f"k{k}.png") for k in range(36, 40)]
+    )
+    assert compared.known["image_id"].tolist() == known["image_id"].tolist()
+    assert compared.new["image_id"].tolist() == new["image_id"].tolist()
+    described, fresh = (known_lesions.describe_lesions(rows, by) for rows in (known, new))
+    fold = known["fold"].to_numpy()
+    near = known_lesions.compare_known(described.vectors, fresh.vectors, fold)
+    own, theirs = known_lesions.compare_appearance(described.appearance, fresh.appearance, fold)
+    assert np.array_equal(compared.known["network_distance"], near.known_distance)
+    assert np.array_equal(compared.new["network_distance"], near.new_distance)
+    assert np.array_equal(compared.known["appearance_distance"], own)
+    assert np.array_equal(compared.new["appearance_distance"], theirs)
+    assert compared.quality == quality_flags(fresh.quality, described.quality, np.zeros(4))

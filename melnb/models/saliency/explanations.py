@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 from keras import ops
 from scipy import ndimage
 
+from melnb.data.datasets import Dataset
+from melnb.data.shards.records import read_index
+from melnb.models.networks.heads import input_sizes
+from melnb.models.out_of_fold import encode_images
 from melnb.models.saliency.feature_map import (
     Anatomy,
     Gradient,
     batches_of,
+    dissect,
     one_hot,
     run_rows,
     to_array,
 )
-from melnb.models.saliency.samples import Sample
+from melnb.models.saliency.samples import Sample, read_sample
 
 # Baselines: the picture without what is looked for.
 #
@@ -108,28 +115,40 @@ def grad_cam(
 
 
 def mean_grad_cam(
-    anatomies: Sequence[Anatomy], samples: Sequence[Sample], *, classes: int, batch_size: int = 32
-) -> np.ndarray:
+    networks: Mapping[int, keras.Model],
+    homes: Mapping[int, Path],
+    data: Dataset,
+    paths: Sequence[Path],
+    *,
+    classes: int,
+    batch_size: int = 32,
+) -> dict[str, np.ndarray]:
     """Return where several networks, in the mean, see pictures speak for a class.
 
     Each network's map is a share of its own greatest value first, so that none drowns the others.
 
     Args:
-        anatomies: Of each network.
-        samples: The same n pictures, as each of them takes them.
+        networks: By fold.
+        homes: The folder of each.
+        data: The dataset of the pictures.
+        paths: Its shards.
         classes: The column explained.
         batch_size: Rows at a time.
 
     Returns:
-        n x size x size float32, 0 to 1.
+        Image id to size x size float32, 0 to 1.
     """
-    parts = []
-    for anatomy, sample in zip(anatomies, samples, strict=True):
+    index, planes = read_index(paths), []
+    for fold, network in networks.items():
+        sample = read_sample(
+            index, index["image_id"], image_size=input_sizes(network)[0],
+            metadata=encode_images(network, homes[fold], data, paths),
+        )  # fmt: skip
         columns = np.full(len(sample), classes)
-        maps, _ = grad_cam(anatomy, sample, classes=columns, batch_size=batch_size)
+        maps, _ = grad_cam(dissect(network), sample, classes=columns, batch_size=batch_size)
         most = maps.max(axis=(1, 2), keepdims=True)
-        parts.append(np.divide(maps, most, out=np.zeros_like(maps), where=most > 0))
-    return np.asarray(np.mean(parts, axis=0))
+        planes.append(np.divide(maps, most, out=np.zeros_like(maps), where=most > 0))
+    return dict(zip(index["image_id"], np.mean(planes, axis=0), strict=True))
 
 
 def _resize(maps: np.ndarray, size: int) -> np.ndarray:

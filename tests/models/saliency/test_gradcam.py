@@ -1,14 +1,18 @@
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from melnb.models.saliency.explanations import grad_cam
+from melnb.data.datasets import Dataset
+from melnb.data.shards.records import make_records, read_index
+from melnb.models.saliency.explanations import grad_cam, mean_grad_cam
 from melnb.models.saliency.feature_map import dissect, run_rows
-from melnb.models.saliency.samples import Sample
+from melnb.models.saliency.samples import Sample, read_sample
 
 Make = Callable[..., keras.Model]
 
@@ -70,3 +74,34 @@ def test_a_class_beyond_the_columns_is_refused(make: Make, sample: Sample) -> No
     plain = replace(sample, metadata=None)
     with pytest.raises(ValueError, match="classes go from 3 to 3, but there are 3"):
         grad_cam(dissect(make()), plain, classes=np.full(6, 3))
+
+
+def test_of_several_networks_each_has_an_equal_say(
+    make: Make, sample: Sample, tmp_path: Path
+) -> None:
+    images = pd.DataFrame({"image_id": sample.image_id, "target": "a", "source": "s"})
+    images["path"] = [str(tmp_path / f"{name}.png") for name in sample.image_id]
+    for path, pixels in zip(images["path"], sample.images, strict=True):
+        Image.fromarray(pixels.clip(0, 255).astype("uint8")).save(path)
+    columns = ("patient_id", "lesion_id", "diagnosis", "sex", "age", "site")
+    images = images.assign(**dict.fromkeys(columns, np.nan))
+    folds = pd.DataFrame({"image_id": images["image_id"], "fold": 0})
+    size = sample.images.shape[1]
+    shards = make_records(images, folds, tmp_path / "records", classes=("a", "b"),
+                          image_sizes=[size], workers=1).shards  # fmt: skip
+    paths = [shard.path for shard in shards]
+    data = Dataset(tmp_path, "d", "s", "native", ("a", "b"), 1, (size,), "crop", images=6, shards=shards)
+    networks = {0: make(("a", "b")), 1: make(("a", "b"))}
+    kernel, bias = networks[1].get_layer("probability").get_weights()
+    networks[1].get_layer("probability").set_weights([-3 * kernel, bias])
+    mean = mean_grad_cam(networks, {0: tmp_path, 1: tmp_path}, data, paths, classes=0)
+    index = read_index(paths)
+    stored = read_sample(index, index["image_id"], image_size=size)
+    wanted = []
+    for network in networks.values():
+        maps, _ = grad_cam(dissect(network), stored, classes=np.zeros(6, int))
+        most = maps.max(axis=(1, 2), keepdims=True)
+        wanted.append(np.where(most > 0, maps / np.maximum(most, 1e-30), 0))
+    assert list(mean) == index["image_id"].tolist()
+    np.testing.assert_allclose(np.stack([*mean.values()]), np.mean(wanted, axis=0), atol=1e-6)
+    assert max(plane.max() for plane in wanted) == pytest.approx(1)
