@@ -107,39 +107,41 @@ def write_pipeline(
         ParameterError: The name is no dataset's, the data do not do, a label is unknown and nobody
             can be asked, or files of that name are there and say otherwise.
     """
-    from melnb.data import trial_table as trials
-
     _check_name(name)
-    place, file = located(pictures).resolve(), located(labels).resolve() if labels else None
+    place, file = located(pictures).resolve(), located(labels).resolve() if labels else ""
     for path in filter(None, (place, file)):
         if not path.exists():
             raise ParameterError(f"no {path}: give the folder of pictures, and the CSV of labels")
+    from melnb.data import trial_table as trials  # pandas, which a slip above does not need
+
     try:
-        trial = trials.read_trial(place, file or "", id_column=id_column, label_column=label_column)
+        trial = trials.read_trial(place, file, id_column=id_column, label_column=label_column)
         for line in _taken(trial):
             say(line)
-        table = trials.translate(trial.table, words)
-        table = _settled(table, ask, say)
-        task, positive = trials.choose_task(table)
+        table = _settled(trials.translate(trial.table, words), ask, say)
+        text = _pipeline_text(table, name, say)
     except (ValueError, OSError) as error:
         raise ParameterError(str(error)) from None
-    counts = table["target"].value_counts()
-    classes = ", ".join(f"{n} {word}" for word, n in counts.items())
+    home = project_root() / "params"
+    pipeline = home / f"{name}.pipeline.yaml"
+    _write({home / f"{name}.labels.csv": trials.write_trial(table), pipeline: text}, name)
+    return pipeline
+
+
+def _pipeline_text(table: pd.DataFrame, name: str, say: Say) -> str:
+    """Return the pipeline for a trial's table, and say what is looked for."""
+    from melnb.data import trial_table as trials
+
+    task, positive = trials.choose_task(table)
     folds = trials.count_folds(table, positive)
+    classes = ", ".join(f"{n} {word}" for word, n in table["target"].value_counts().items())
     say(f"{len(table)} pictures: {classes}; looked for: {positive}; {folds} folds")
     pretrained = find_spec(_PACKAGE) is not None
     network = (_WHOLE if len(table) >= _MANY else _HEAD) if pretrained else _SMALL
-    text = _YAML.format(
+    return _YAML.format(
         pictures=len(table), classes=classes, positive=positive, name=name, task=task, folds=folds,
         size=96 if pretrained else 64, network=network,
     )  # fmt: skip
-    home = project_root() / "params"
-    files = {
-        home / f"{name}.labels.csv": trials.write_trial(table),
-        home / f"{name}.pipeline.yaml": text,
-    }
-    _write(files, name)
-    return home / f"{name}.pipeline.yaml"
 
 
 def _check_name(name: str) -> None:
