@@ -16,6 +16,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,23 +137,36 @@ def describe_lesions(
         keep: A folder to keep the descriptions in; empty: they are not kept.
         earlier: Folders in which they may lie already: of the same networks and shards.
     """
-    key = _key(index, extractors)
+    key, file = _key(index, extractors), Path(keep) / _FILE
     for folder in (*([keep] if keep else []), *earlier):
         if (found := _read_described(Path(folder) / _FILE, key)) is not None:
-            break
-    else:
-        encoded = read_encoded(index)
-        vectors = {
-            fold: np.asarray(extract(encoded), np.float32) for fold, extract in extractors.items()
-        }
-        found = Described(vectors, picture_appearance(encoded), picture_quality(encoded))
+            if keep and folder != keep:
+                _keep(file, found, key, of=Path(folder) / _FILE)
+            return found
+    encoded = read_encoded(index)
+    vectors = {
+        fold: np.asarray(extract(encoded), np.float32) for fold, extract in extractors.items()
+    }
+    found = Described(vectors, picture_appearance(encoded), picture_quality(encoded))
     if keep:
-        named = {f"fold{fold}": values for fold, values in found.vectors.items()}
-        named |= {"appearance": found.appearance, "quality": found.quality.to_numpy()}
-        Path(keep).mkdir(parents=True, exist_ok=True)
-        with replacing(Path(keep) / _FILE) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, key=np.array(key), **named)  # type: ignore[arg-type]
+        _keep(file, found, key)
     return found
+
+
+def _keep(file: Path, described: Described, key: str, *, of: Path | None = None) -> None:
+    """Write descriptions; where they lie in a file already, that file bears another name more.
+
+    Two thousand lesions and three networks are 34 MB, which each look would write again.
+    """
+    with replacing(file) as temporary:
+        if of:
+            with suppress(OSError):  # another disk, or one without links
+                temporary.hardlink_to(of)
+                return
+        named = {f"fold{fold}": values for fold, values in described.vectors.items()}
+        named |= {"appearance": described.appearance, "quality": described.quality.to_numpy()}
+        with temporary.open("wb") as stream:
+            np.savez(stream, key=np.array(key), **named)  # type: ignore[arg-type]
 
 
 def _key(index: pd.DataFrame, extractors: Mapping[int, Any]) -> str:

@@ -105,6 +105,8 @@ def test_what_is_known_is_described_once(shards: pd.DataFrame, tmp_path: Path) -
         shards, {0: extract, 1: extract}, keep=tmp_path / "b", earlier=[tmp_path / "a"]
     )
     assert seen == [40, 40]
+    kept = [tmp_path / part / "known.npz" for part in "ab"]
+    assert kept[1].samefile(kept[0]), "they are not written twice"
     assert np.array_equal(first.vectors[1], again.vectors[1])
     assert np.array_equal(first.appearance, again.appearance)
     assert first.quality.equals(again.quality)

@@ -90,7 +90,9 @@ def test_of_several_networks_each_has_an_equal_say(
     shards = make_records(images, folds, tmp_path / "records", classes=("a", "b"),
                           image_sizes=[size], workers=1).shards  # fmt: skip
     paths = [shard.path for shard in shards]
-    data = Dataset(tmp_path, "d", "s", "native", ("a", "b"), 1, (size,), "crop", images=6, shards=shards)
+    data = Dataset(
+        tmp_path, "d", "s", "native", ("a", "b"), 1, (size,), "crop", images=6, shards=shards
+    )
     networks = {0: make(("a", "b")), 1: make(("a", "b"))}
     kernel, bias = networks[1].get_layer("probability").get_weights()
     networks[1].get_layer("probability").set_weights([-3 * kernel, bias])
