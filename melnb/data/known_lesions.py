@@ -114,12 +114,12 @@ def compare_lesions(
     fresh, fold = describe_lesions(new, extractors), known["fold"].to_numpy()
     near = compare_known(described.vectors, fresh.vectors, fold)
     looks = compare_appearance(described.appearance, fresh.appearance, fold)
-    tables = [
+    own, theirs = (
         rows[["image_id"]].assign(network_distance=network, appearance_distance=look)
         for rows, network, look in zip((known, new), near[:2], looks, strict=True)
-    ]
+    )
     quality = quality_flags(fresh.quality, described.quality, hair_shares(files))
-    return Compared(near, *tables, quality)
+    return Compared(near, own, theirs, quality)
 
 
 def describe_lesions(

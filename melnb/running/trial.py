@@ -108,14 +108,14 @@ def write_pipeline(
             can be asked, or files of that name are there and say otherwise.
     """
     _check_name(name)
-    place, file = located(pictures).resolve(), located(labels).resolve() if labels else ""
+    place, file = located(pictures).resolve(), located(labels).resolve() if labels else None
     for path in filter(None, (place, file)):
         if not path.exists():
             raise ParameterError(f"no {path}: give the folder of pictures, and the CSV of labels")
     from melnb.data import trial_table as trials  # pandas, which a slip above does not need
 
     try:
-        trial = trials.read_trial(place, file, id_column=id_column, label_column=label_column)
+        trial = trials.read_trial(place, file or "", id_column=id_column, label_column=label_column)
         for line in _taken(trial):
             say(line)
         table = _settled(trials.translate(trial.table, words), ask, say)
