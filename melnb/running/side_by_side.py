@@ -13,6 +13,7 @@ from melnb.running.status import main_result, result_name, result_text, time_tex
 from melnb.runs.folders import RECORD, RESERVED
 from melnb.runs.store import find_run, outputs_root
 from melnb.tables.documents import read_run
+from melnb.tables.files import is_table
 from melnb.tables.nearest import did_you_mean
 
 _NEVER = ("run", "fold", "outputs")  # in the run's name, or no part of what it learnt
@@ -100,7 +101,7 @@ def differing(first: str, second: str, outputs: str | Path = "") -> list[str]:
     records = []
     for name in (first, second):
         stage, _, run = name.partition("/")
-        if not run or name.lower().endswith(".csv"):
+        if not run or is_table(name):
             return []
         records.append(read_run(find_run(stage, run, outputs)))
     table = [["", first, second]]

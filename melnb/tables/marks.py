@@ -93,7 +93,8 @@ def apply_marks(images: pd.DataFrame, path: str | Path) -> tuple[pd.DataFrame, p
         path: A file of marks; empty: nothing is marked.
 
     Returns:
-        The other images, and the marks of images of this table, `left_out` telling which.
+        The other images; and the marks that hold: `here`, whether the image is one of this table (a
+        spreadsheet may have made `7` of `007`), and `left_out`, whether it was left out.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -104,17 +105,17 @@ def apply_marks(images: pd.DataFrame, path: str | Path) -> tuple[pd.DataFrame, p
             f"marks: no file {path}: the image browser of 01_explore writes one"
         )
     marks = read_marks(path) if path else pd.DataFrame(columns=[*COLUMNS], dtype=object)
-    own = marks[marks["image_id"].isin(images["image_id"])].reset_index(drop=True)
-    if len(marks) and own.empty:
+    marks = marks.assign(here=marks["image_id"].isin(images["image_id"]))
+    if len(marks) and not marks["here"].any():
         raise TableError(
             f"marks: {path} marks {len(marks)} images ({marks['image_id'].iloc[0]} first), and "
             f"none is among the {len(images)} of this dataset: name the file of its own marks"
         )
-    own["left_out"] = own["mark"].isin(LEFT_OUT)
-    gone = images["image_id"].isin(own.loc[own["left_out"], "image_id"])
+    marks["left_out"] = marks["here"] & marks["mark"].isin(LEFT_OUT)
+    gone = images["image_id"].isin(marks.loc[marks["left_out"], "image_id"])
     if len(images) and gone.all():
         raise TableError(f"marks: {path} leaves out all {len(images)} images")
-    return images[~gone].reset_index(drop=True), own
+    return images[~gone].reset_index(drop=True), marks
 
 
 def _user() -> str:

@@ -53,7 +53,9 @@ def test_apply_leaves_out_what_is_wrong_and_keeps_the_rest(
         tables.add_mark(file, image_id, mark, who="ann")
     kept, marked = tables.apply_marks(images, file)
     assert list(kept["image_id"]) == ["b", "007"]
-    assert marked[["image_id", "left_out"]].to_numpy().tolist() == [["a", True], ["b", False]]
+    assert marked[["image_id", "here", "left_out"]].to_numpy().tolist() == [
+        ["a", True, True], ["b", True, False], ["elsewhere", False, False],
+    ]  # fmt: skip
     tables.add_mark(file, "a", "", who="ann")
     assert tables.apply_marks(images, file)[0].equals(images)
     kept, marked = tables.apply_marks(images, "")
