@@ -73,26 +73,17 @@ def write_look(
         open_picture: Opens a path as a square picture.
     """
     row = point.iloc[0]
-    paths = known_images.set_index("image_id")["path"]
-    files = images.set_index("image_id")["path"]
-    cards: list[dict[str, Any]] = []
     joined = calls.merge(flags, on="image_id")
     joined = joined.sort_values(["strange", "score"], ascending=[True, False], kind="stable")
+    paths, files = (rows.set_index("image_id")["path"] for rows in (known_images, images))
+    cards = []
     call: Any  # a row; pandas knows no kinds of its cells
-    for call in joined.itertuples():
-        picture = read_tile(pd.Series({"path": files[call.image_id]}), _SIDE, open_picture)
-        own = neighbours[neighbours["image_id"] == call.image_id]
-        cards.append({
-            "id": call.image_id, "anchor": f"picture-{len(cards) + 1}",
-            "called": _is_called(call), "verdict": _verdict(call, row),
-            "score": f"{call.score:.3f}", "standing": _standing(call, row),
-            "networks": f"{call.networks_calling} of {call.networks} networks alone reach it",
-            "set": _set_words(call.set), "truth": _truth(call),
-            "strange": call.strange, "flags": _flag_words(call.flags),
-            "met": "" if pd.isna(call.met) else str(call.met),
-            "picture": _source(picture),
-            "map": _map(files[call.image_id], maps.get(call.image_id), open_picture),
-            "strip": Markup(_strip(known, call.score, row)),
+    for place, call in enumerate(joined.itertuples()):
+        path, own = files[call.image_id], neighbours[neighbours["image_id"] == call.image_id]
+        cards.append(_card(call, row) | {
+            "anchor": f"picture-{place + 1}", "strip": Markup(_strip(known, call.score, row)),
+            "picture": _source(read_tile(pd.Series({"path": path}), _SIDE, open_picture)),
+            "map": _map(path, maps.get(call.image_id), open_picture),
             "neighbours": [_neighbour(each, paths, open_picture) for each in own.itertuples()],
         })  # fmt: skip
     page = _template("look.html.jinja").render(
@@ -105,6 +96,17 @@ def write_look(
         dark=Markup(theme.css_variables(theme.DARK)),
     )  # fmt: skip
     return _write(path, page)
+
+
+def _card(call: Any, row: Any) -> dict[str, Any]:
+    """Return what is said of a picture: a row of calls and flags, at an operating point."""
+    return {
+        "id": call.image_id, "called": _is_called(call), "verdict": _verdict(call, row),
+        "score": f"{call.score:.3f}", "standing": _standing(call, row),
+        "networks": f"{call.networks_calling} of {call.networks} networks alone reach it",
+        "set": _set_words(call.set), "truth": _truth(call), "strange": call.strange,
+        "flags": _flag_words(call.flags), "met": "" if pd.isna(call.met) else str(call.met),
+    }  # fmt: skip
 
 
 def _share(row: Any, name: str) -> str:
@@ -223,7 +225,7 @@ def _source(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
 
 
-def _map(path: str, plane: np.ndarray | None, open_picture: OpenPicture) -> str:
+def _map(path: str | Path, plane: np.ndarray | None, open_picture: OpenPicture) -> str:
     if plane is None:
         return ""
     from PIL import Image
