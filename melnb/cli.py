@@ -3,77 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 import melnb
+from melnb.running.commands import (
+    Verbs,
+    WithParameters,
+    errors_told,
+    parameters_of,
+    printable,
+    say,
+    terminal_width,
+)
 
 _PAIRS = click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
 _FORCE = click.option("--force", is_flag=True, help="Run also what is up to date.")
 
 
-def _told(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an error that a person can mend into its message, without a traceback."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeyboardInterrupt:
-            click.echo("\nstopped; the same command goes on with what is not finished", err=True)
-            sys.exit(130)
-        except BrokenPipeError:  # `| head` has seen enough: click ends in silence
-            raise
-        except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
-            if os.environ.get("MELNB_DEBUG"):
-                raise
-            from melnb.tables.files import describe
-
-            refused = describe(error)
-            told = f"{command.__name__}: {refused}" if refused else str(error)
-            raise click.ClickException(_seen(told or type(error).__name__)) from error
-
-    return wrapped
-
-
-def _seen(text: str) -> str:
-    """Return text that a terminal only shows: ids may hold what it would act on."""
-    whole = all(c.isprintable() or c in "\n\t" for c in text)
-    return (
-        text
-        if whole
-        else "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-    )
-
-
-def _say(text: object) -> None:
-    """Print text so that a terminal only shows it."""
-    click.echo(_seen(str(text)))
-
-
-class _Verbs(click.Group):
-    """Commands; a word that is none is answered with the nearest."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of the first word."""
-        from melnb.tables.nearest import did_you_mean
-
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            verbs = self.list_commands(ctx)
-            hint = did_you_mean(args[0], verbs, cutoff=0.5) or f" (commands: {', '.join(verbs)})"
-            ctx.fail(_seen(f"no command {args[0]!r}{hint}"))
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--root", type=click.Path(file_okay=False, exists=True), help="The project's folder.")
 @click.version_option(melnb.__version__, prog_name="melnb")
 def main(root: str | None) -> None:
@@ -85,44 +37,13 @@ def main(root: str | None) -> None:
         os.environ["MELNB_ROOT"] = str(Path(root).resolve())
 
 
-def _columns() -> int:
-    return shutil.get_terminal_size().columns
-
-
-def _parameters(stage: str) -> list[str]:
-    from melnb.params.catalogue import parameter_lines, stage_class
-
-    return parameter_lines(stage_class(stage), width=_columns(), bold=_bold)
-
-
-def _bold(text: str) -> str:
-    return click.style(text, bold=True)
-
-
-class _WithParameters(click.Command):
-    """A command whose help goes on with the parameters of its stage, where one is named."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what was typed: help is asked for before arguments are read."""
-        ctx.meta["typed"] = [*args]
-        return super().parse_args(ctx, args)
-
-    def get_help(self, ctx: click.Context) -> str:
-        """Return the help as click has it, and the parameters."""
-        from melnb.params.catalogue import STAGES
-
-        stages = [word for word in ctx.meta["typed"] if word in STAGES]
-        lines = ["", *_parameters(stages[0])] if stages else []
-        return "\n".join([super().get_help(ctx), *lines])
-
-
-@main.command(cls=_WithParameters)
+@main.command(cls=WithParameters)
 @click.argument("stage")
 @_PAIRS
 @click.option("-f", "--file", "files", multiple=True, help="YAML of parameters; the later wins.")
 @_FORCE
 @click.option("--state", type=click.Path(path_type=Path), hidden=True)
-@_told
+@errors_told
 def run(
     stage: str, pairs: tuple[str, ...], files: tuple[str, ...], force: bool, state: Path | None
 ) -> None:
@@ -153,7 +74,7 @@ def run(
 @click.option("--id-column", default="", help="That names the pictures [default: told by itself].")
 @click.option("--label-column", default="", help="That holds the labels [default: likewise].")
 @click.option("-n", "--dry-run", is_flag=True, help="Write the pipeline, and run nothing.")
-@_told
+@errors_told
 def try_(
     pictures: str,
     labels: str,
@@ -175,10 +96,10 @@ def try_(
     from melnb.running.trial import write_pipeline
     from melnb.runs.store import find_run
 
-    told = dict(read_pair(pair, "--label malignant=melanoma") for pair in words)
+    translations = dict(read_pair(pair, "--label malignant=melanoma") for pair in words)
     file = write_pipeline(
-        pictures, labels, name=name, words=told | dict.fromkeys(others, "other"),
-        id_column=id_column, label_column=label_column, say=_say,
+        pictures, labels, name=name, words=translations | dict.fromkeys(others, "other"),
+        id_column=id_column, label_column=label_column, say=say,
         ask=click.prompt if sys.stdin.isatty() else None,
     )  # fmt: skip
     click.echo(f"written: {file}")
@@ -195,7 +116,7 @@ def try_(
 @click.option("--labels", default="", help="CSV of what is known [default: that beside them].")
 @click.option("--run", default="", help="Name of the result [default: the pictures' and a digest].")
 @_FORCE
-@_told
+@errors_told
 def look(pictures: tuple[str, ...], model: str, labels: str, run: str, force: bool) -> None:
     """Say what a trained model makes of new PICTURES: files, folders, or both.
 
@@ -205,10 +126,10 @@ def look(pictures: tuple[str, ...], model: str, labels: str, run: str, force: bo
     from melnb.running.first_steps import answers, look_parameters
     from melnb.running.stage import launch
 
-    parameters = look_parameters(pictures, model=model, labels=labels, run=run, say=_say)
+    parameters = look_parameters(pictures, model=model, labels=labels, run=run, say=say)
     folder = launch(parameters.stage, parameters=parameters, force=force)
     for line in answers(folder):
-        _say(line)
+        say(line)
     click.echo(folder / "look.html")
 
 
@@ -226,7 +147,7 @@ def look(pictures: tuple[str, ...], model: str, labels: str, run: str, force: bo
 @click.option("--gpus", default=0, help="GPU notebooks at a time [default: 1 where there is one].")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would run, and why.")
 @_FORCE
-@_told
+@errors_told
 def pipeline(
     file: str, rest: tuple[str, ...], jobs: int, gpus: int, dry_run: bool, force: bool
 ) -> None:
@@ -267,7 +188,7 @@ def _run_pipeline(plan: Any, **how: Any) -> None:
 @main.command()
 @click.argument("outputs", default="")
 @click.option("--check", is_flag=True, help="Read all that runs read and wrote, large files too.")
-@_told
+@errors_told
 def status(outputs: str, check: bool) -> None:
     """Show every run under OUTPUTS: its state, when, how long, and its main result.
 
@@ -277,13 +198,13 @@ def status(outputs: str, check: bool) -> None:
     from melnb.runs.store import outputs_root
 
     root = outputs_root(outputs)
-    _say("\n".join(table(read_board(root, whole=check))) or f"no runs in {root}")
+    say("\n".join(table(read_board(root, whole=check))) or f"no runs in {root}")
 
 
 @main.command()
 @click.argument("name", metavar="STAGE/RUN")
 @click.option("--outputs", default="", help="The folder of all runs.")
-@_told
+@errors_told
 def results(name: str, outputs: str) -> None:
     """Print what a finished run found, and where it lies."""
     from melnb.runs.store import find_run
@@ -302,7 +223,7 @@ def _show(folder: Path) -> None:
     shown = [key for key in results if key not in ends and results[key] != []]
     width = max((len(result_name(key)) for key in shown), default=0)
     for key in shown:
-        _say(f"{result_name(key):{width}}  {result_text(results, key)}")
+        say(f"{result_name(key):{width}}  {result_text(results, key)}")
     for path in sorted(folder.glob("*.html")) or [folder]:
         click.echo(path)
 
@@ -313,7 +234,7 @@ def _show(folder: Path) -> None:
 @click.option("--reverse", is_flag=True, help="The largest first.")
 @click.option("--json", "as_json", is_flag=True, help="Every value, for programs.")
 @click.option("--outputs", default="", help="The folder of all runs.")
-@_told
+@errors_told
 def runs(stage: str, sort: str, reverse: bool, as_json: bool, outputs: str) -> None:
     """Show the finished runs of STAGE side by side, and the parameters in which they differ.
 
@@ -322,7 +243,7 @@ def runs(stage: str, sort: str, reverse: bool, as_json: bool, outputs: str) -> N
     from melnb.running.side_by_side import finished, lines, plain
 
     table = finished(stage, outputs, sort=sort, reverse=reverse)
-    click.echo(plain(table)) if as_json else _say("\n".join(lines(table, width=_columns())))
+    click.echo(plain(table)) if as_json else say("\n".join(lines(table, width=terminal_width())))
 
 
 @main.command()
@@ -330,7 +251,7 @@ def runs(stage: str, sort: str, reverse: bool, as_json: bool, outputs: str) -> N
 @click.argument("second", metavar="STAGE/RUN")
 @click.option("--positive", default="melanoma", show_default=True, help="The class looked for.")
 @click.option("--outputs", default="", help="The folder of all runs.")
-@_told
+@errors_told
 def compare(first: str, second: str, positive: str, outputs: str) -> None:
     """Say in what two runs differ, and whether one ranks better, on the images that both have.
 
@@ -341,18 +262,18 @@ def compare(first: str, second: str, positive: str, outputs: str) -> None:
     from melnb.running.side_by_side import difference, differing
     from melnb.runs.lookup import find_tables
 
-    _say("\n".join(differing(first, second, outputs)))
+    say("\n".join(differing(first, second, outputs)))
     members = evaluation.read_members(find_tables([first, second], outputs), positive=positive)
     cluster = evaluation.cluster_column(next(iter(members.values())))
     row = evaluation.auc_comparison(members, positive=positive, cluster=cluster).iloc[0]
-    _say(difference(row, positive))
+    say(difference(row, positive))
     click.echo(f"curves over each other: melnb run 06_report predictions='[{first}, {second}]'")
 
 
 @main.command("open")
 @click.argument("name", metavar="STAGE/RUN")
 @click.option("--outputs", default="", help="The folder of all runs.")
-@_told
+@errors_told
 def open_run(name: str, outputs: str) -> None:
     """Open the page of a finished run in the browser: its report, else its notebook."""
     from melnb.runs.store import find_run
@@ -369,7 +290,7 @@ def open_run(name: str, outputs: str) -> None:
 @click.option("--run", default="", help="Name of the choice [default: the report's].")
 @click.option("--port", default=0, help="Where to listen [default: any that is free].")
 @click.option("--browser/--no-browser", default=True, help="Open the page.")
-@_told
+@errors_told
 def explore(report: str, run: str, port: int, browser: bool) -> None:
     """Choose a threshold on a page of its own, for a finished REPORT: its folder or its name.
 
@@ -384,7 +305,7 @@ def explore(report: str, run: str, port: int, browser: bool) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--share", is_flag=True, help="Say what in it could tell a person instead.")
-@_told
+@errors_told
 def doctor(folder: Path, share: bool) -> None:
     """Say what ails the shards in FOLDER; exit with 1 if something does.
 
@@ -395,7 +316,7 @@ def doctor(folder: Path, share: bool) -> None:
     from melnb.data.audit.doctor import check_records
 
     findings = check_records(folder)
-    _say(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")
+    say(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")
     if len(findings):
         sys.exit(1)
 
@@ -406,7 +327,7 @@ def _tell_persons(folder: Path) -> None:
 
     findings, unread = find_persons(folder)
     for row in findings.itertuples(index=False):
-        _say(f"{row.file}: {row.kind}, {row.count:,}, such as {row.example}: {row.advice}")
+        say(f"{row.file}: {row.kind}, {row.count:,}, such as {row.example}: {row.advice}")
     if unread:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in unread.most_common())
         click.echo(f"not looked into: {kinds}", err=True)
@@ -425,7 +346,7 @@ class _Unread(click.ClickException):
 @click.argument("names", nargs=-1, required=True, metavar="DATASET | CSV...")
 @click.option("--part", default="", help="The column that parts the rows of a CSV: fold, shard …")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
-@_told
+@errors_told
 def check(names: tuple[str, ...], part: str, as_json: bool) -> None:
     """Say whether a prepared DATASET or tables leak: patients, lesions, copies, labels, test rows.
 
@@ -438,8 +359,8 @@ def check(names: tuple[str, ...], part: str, as_json: bool) -> None:
     try:
         table = check_named(names, part=part)
     except (ValueError, OSError) as error:
-        raise _Unread(_seen(str(error))) from error
-    _say("\n".join(findings_lines(table, as_json=as_json)))
+        raise _Unread(printable(str(error))) from error
+    say("\n".join(findings_lines(table, as_json=as_json)))
     sys.exit(EXIT_CODES[worst_severity(table)])
 
 
@@ -465,7 +386,7 @@ def _width(name: str, default: float, measure: str) -> Callable[..., Any]:
 )
 @click.option("--correlation", type=float, help="Of a patient's images, 0 to 1.")
 @click.option("--confidence", default=0.95, show_default=True, help="Of the intervals.")
-@_told
+@errors_told
 def plan_sample(**wished: Any) -> None:
     """Say how many images and positives a validation needs.
 
@@ -482,12 +403,12 @@ def plan_sample(**wished: Any) -> None:
 
 @main.command()
 @click.argument("stage", default="")
-@_told
+@errors_told
 def stages(stage: str) -> None:
     """List the stages, or the parameters of STAGE: defaults, choices, bounds, contradictions."""
     from melnb.params.catalogue import STAGES, stage_lines
 
-    lines = _parameters(stage) if stage else stage_lines(STAGES.values(), width=_columns())
+    lines = parameters_of(stage) if stage else stage_lines(STAGES.values(), width=terminal_width())
     click.echo("\n".join(lines))
 
 

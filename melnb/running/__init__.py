@@ -10,6 +10,10 @@ The room's law: nothing up to date is computed again, and nothing finished is lo
     side_by_side  finished runs: what they found, in what they differ
     pipeline      many stages from a YAML file
     snakemake     their graph, parallel, on a cluster
+    trial         somebody's pictures and labels, as a pipeline of their own
+    first_steps   new photographs, as the parameters of a look
+    check         whether tables leak, asked without a notebook
+    commands      how commands behave: errors in a sentence, help that goes on
     voila         the explorer as a page of its own
     voila_server  the door of that page
 """
