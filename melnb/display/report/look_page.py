@@ -83,7 +83,7 @@ def write_look(
         cards.append(_card(call, row) | {
             "anchor": f"picture-{place + 1}", "strip": Markup(_strip(known, call.score, row)),
             "picture": _source(read_tile(pd.Series({"path": path}), _SIDE, open_picture)),
-            "map": _map(path, maps.get(call.image_id), open_picture),
+            "map": _map(str(path), maps.get(call.image_id), open_picture),
             "neighbours": [_neighbour(each, paths, open_picture) for each in own.itertuples()],
         })  # fmt: skip
     page = _template("look.html.jinja").render(
@@ -225,7 +225,7 @@ def _source(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
 
 
-def _map(path: str | Path, plane: np.ndarray | None, open_picture: OpenPicture) -> str:
+def _map(path: str, plane: np.ndarray | None, open_picture: OpenPicture) -> str:
     if plane is None:
         return ""
     from PIL import Image
