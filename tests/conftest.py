@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from PIL import Image
 
 from melnb.evaluation import operating_point
 from melnb.params import catalogue
@@ -264,6 +265,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MELNB_ROOT", raising=False)
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def draw_photos() -> Callable[[Path, int], Path]:
+    """Draw photographs `IMG_0.jpg` to `IMG_<n-1>.jpg`, of coloured squares, into a new folder."""
+
+    def drawn(folder: Path, count: int) -> Path:
+        folder.mkdir()
+        draw = np.random.default_rng(0)
+        for k in range(count):
+            small = draw.integers(60, 200, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(small).resize((40, 40)).save(folder / f"IMG_{k}.jpg")
+        return folder
+
+    return drawn
 
 
 @pytest.fixture

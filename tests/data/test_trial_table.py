@@ -1,25 +1,18 @@
 """A trial: columns are found by what they hold, and words of one's own are named."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from melnb.data import trial_table as trial
 from melnb.tables.checks import TableError
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for k in range(8):
-        small = draw.integers(60, 200, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((40, 40)).save(folder / f"IMG_{k}.jpg")
-    return folder
+def photos(tmp_path: Path, draw_photos: Callable[[Path, int], Path]) -> Path:
+    return draw_photos(tmp_path / "photos", 8)
 
 
 HEADERS = {

@@ -1,12 +1,11 @@
 """`melnb try`: a stranger's photographs and labels, by the command's words alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
 
 from melnb.cli import main
 from melnb.running.pipeline import read_pipeline
@@ -14,14 +13,8 @@ from melnb.running.trial import write_pipeline
 
 
 @pytest.fixture
-def photos(project: Path) -> Path:
-    folder = project / "photos"
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for k in range(16):
-        small = draw.integers(60, 200, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((40, 40)).save(folder / f"IMG_{k}.jpg")
-    return folder
+def photos(project: Path, draw_photos: Callable[[Path, int], Path]) -> Path:
+    return draw_photos(project / "photos", 16)
 
 
 def write_labels(photos: Path, first: str, second: str, name: str = "labels.csv") -> Path:
