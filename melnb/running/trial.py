@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from melnb.params.catalogue import ParameterError, Prepare
 from melnb.runs.store import located, outputs_root, project_root
-from melnb.tables.files import replacing
+from melnb.tables.files import remove_left, replacing
 
 if TYPE_CHECKING:  # pandas takes longer to import than all else here
     import pandas as pd
@@ -198,5 +198,6 @@ def _write(files: Mapping[Path, str], name: str) -> None:
         )
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left(path)
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

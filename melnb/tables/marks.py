@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from melnb.tables.checks import TableError, check_columns
 from melnb.tables.delimited import read_delimited
-from melnb.tables.files import naming
+from melnb.tables.files import naming, remove_left
 from melnb.tables.schema import write_table
 
 COLUMNS = ("image_id", "mark", "who", "when", "why")
@@ -81,6 +81,7 @@ def add_mark(path: str | Path, image_id: str, mark: str, *, why: str = "", who: 
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE):
+            remove_left(path)
             before = read_marks(path, trail=True)
             write_table(pd.concat([before, row], ignore_index=True), path)
 

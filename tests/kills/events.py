@@ -205,7 +205,51 @@ def synthetic(folder: Path, root: Path) -> Sweep:
     return Sweep(folder, lambda: make_dataset(folder / "set", images=5, seed=0, **options), begin)
 
 
-WORKS = {work.__name__: work for work in (jobs, records, masks, embeddings, synthetic)}
+def trial(folder: Path, root: Path) -> Sweep:
+    """The pipeline and the labels that `melnb try` writes."""
+    import numpy as np
+    from PIL import Image
+
+    from melnb.running.trial import write_pipeline
+
+    (root / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(60, 200, (8, 20, 20, 3), dtype=np.uint8)
+    for k, picture in enumerate(pixels):
+        Image.fromarray(picture).save(root / "photos" / f"{k}a.png")
+    rows = [f"{k}a.png,{'nevus' if k % 2 else 'melanoma'}" for k in range(8)]
+    (root / "labels.csv").write_text("\n".join(["picture,finding", *rows]))
+    (folder / "params").mkdir(parents=True)
+    os.environ["MELNB_ROOT"] = str(folder)
+    given = {"words": {}, "say": lambda line: None}
+    return Sweep(
+        folder, lambda: write_pipeline(str(root / "photos"), str(root / "labels.csv"), **given)
+    )
+
+
+def marks(folder: Path, root: Path) -> Sweep:
+    """Three marks of a person, each made unless it is there."""
+    from datetime import UTC, datetime
+
+    from melnb.tables import marks as tables
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime(2026, 1, 1, tzinfo=UTC)
+
+    tables.datetime = Clock  # type: ignore[misc]
+
+    def work() -> None:
+        for name in "abc":
+            if name not in set(tables.read_marks(folder / "marks.csv")["image_id"]):
+                tables.add_mark(folder / "marks.csv", name, "keep", who="ann")
+
+    return Sweep(folder, work)
+
+
+WORKS = {
+    work.__name__: work for work in (jobs, records, masks, embeddings, synthetic, trial, marks)
+}
 
 if __name__ == "__main__":
     name, how, every, place, root = sys.argv[1:]

@@ -25,7 +25,7 @@ KILLED, ENDED, INTERRUPTED, REFUSED = "9", "15", "2", "refuse"
         pytest.param("jobs", REFUSED, 0, id="jobs, refused, a few"),
         *(
             pytest.param(work, how, 1, marks=pytest.mark.nightly)
-            for work in ("jobs", "records", "masks", "embeddings", "synthetic")
+            for work in ("jobs", "records", "masks", "embeddings", "synthetic", "trial", "marks")
             for how in (KILLED, ENDED, INTERRUPTED, REFUSED)
         ),
     ],
