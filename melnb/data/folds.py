@@ -61,9 +61,9 @@ def make_folds(
 
     Raises:
         FoldError: An image to learn from has no target, there are fewer groups than folds, a
-            fold would lack a class, there is one source alone or another number than `n_folds`, or
+            fold would lack a class, there is one source alone or another number than `n_folds`,
             the given column is missing, empty, too short, or puts a patient, a lesion or a picture
-            into two folds.
+            into two folds; or a picture lies both in the test split and outside it.
         TableError: A patient or a lesion lies both in the test split and outside it.
     """
     check_images(images)
@@ -72,6 +72,8 @@ def make_folds(
     if learnt.empty:
         return check_folds(images[["image_id"]].reset_index(drop=True).assign(fold=TEST), images)
     _check_targets(learnt)
+    if identical is not None:
+        _check_test_apart(ordered["image_id"], learnt["image_id"], identical)
     groups = make_groups(learnt, identical)
     if fold_file:
         fold_column = fold_column or "fold"
@@ -115,9 +117,7 @@ def fold_balance(
     table["images_per_patient"] = known / table["patients"].where(table["patients"] > 0)
     table["lesions"] = grouped["lesion_id"].nunique()
     if joined["source"].nunique() > 1:
-        table["source"] = grouped["source"].agg(
-            lambda own: ", ".join(sorted(own.dropna().unique()))
-        )
+        table["source"] = grouped["source"].agg(_listed)
     counts = pd.crosstab(joined["fold"], joined["target"])
     table[names] = counts.reindex(index=table.index, columns=names, fill_value=0)
     last = table.index == TEST
@@ -154,6 +154,20 @@ def _check_targets(images: pd.DataFrame) -> None:
             f"target is missing in {len(lost)} images that are not in the test split "
             f"({', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}): give it, leave them out, or "
             "mark them split = test"
+        )
+
+
+def _check_test_apart(ids: pd.Series, learnt: pd.Series, identical: pd.DataFrame) -> None:
+    """Refuse a picture that stands under two names, one of test and one to learn from."""
+    sets = pd.Series(ids.map(identical.set_index("image_id")["identical"]).to_numpy(), ids)
+    seen = sets[sets.index.isin(learnt)].dropna()
+    torn = sets[~sets.index.isin(learnt) & sets.isin(seen)]
+    if len(torn):
+        raise FoldError(
+            f"{torn.index[0]} of the test split is the same picture as "
+            f"{seen.index[seen == torn.iloc[0]][0]}, which is learnt from ({len(torn)} such test "
+            "images): a model would be tested on what it has learnt; give both the same split, or "
+            "leave one out (marks, bad_picture)"
         )
 
 

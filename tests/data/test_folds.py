@@ -112,6 +112,18 @@ def test_a_patient_in_the_test_split_and_outside_is_refused():
         make_folds(images, n_folds=2, seed=0)
 
 
+def test_a_picture_in_the_test_split_and_outside_is_refused_with_its_pair():
+    images = lesions().assign(split=["test"] * 6 + ["train"] * 54)
+    identical = pd.DataFrame({"image_id": ["i0002", "i0050"], "identical": [0, 0]})
+    with pytest.raises(FoldError, match=r"i0002 of the test split is .* as i0050.*\(1 such test"):
+        make_folds(images, n_folds=2, seed=0, identical=identical)
+    within = identical.assign(image_id=["i0002", "i0005"])
+    folds = make_folds(images, n_folds=2, seed=0, identical=within)
+    assert folds["fold"][:6].eq(-1).all()
+    marked = images[images["image_id"] != "i0002"]
+    assert len(make_folds(marked, n_folds=2, seed=0, identical=identical)) == 59
+
+
 def test_images_without_target_are_listed():
     images = lesions()
     images.loc[[3, 7], "target"] = np.nan
