@@ -211,6 +211,17 @@ def _source_folds(images: pd.DataFrame, n_folds: int) -> np.ndarray:
             f"folds source: n_folds is {n_folds}, and there are {len(names)} sources "
             f"({', '.join(names[:5])}): set n_folds {len(names)}"
         )
+    counts = pd.crosstab(images["source"], images["target"])
+    lacking = counts.eq(0).stack()
+    if lacking.any():
+        source, target = lacking.idxmax()
+        having = counts.index[counts[target] > 0]
+        raise FoldError(
+            f"folds source: {source!r} has no image of class {target!r}, which is of "
+            f"{', '.join(having)}: what is left out cannot be judged by a class that it lacks, nor "
+            "by one that no other source has; use task melanoma, task diagnosis with a greater "
+            "rarest, or leave that source out"
+        )
     return np.asarray(codes, dtype=np.int64)
 
 

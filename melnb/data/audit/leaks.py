@@ -16,7 +16,7 @@ import pandas as pd
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.delimited import read_delimited
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW, Finding
-from melnb.tables.overlap import keys, make_groups, met_images
+from melnb.tables.overlap import keys, make_groups, match, met_images
 from melnb.tables.schema import ID_COLUMNS, PATIENT_COLUMNS
 from melnb.tables.values import blank_missing
 
@@ -253,7 +253,8 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
 
     Args:
         identical: Of `duplicates.find_identical`.
-        images: The images table; pairs of which it lacks an image are passed over.
+        images: The images table; pairs of which it lacks an image are passed over. Ids that differ
+            by folder, suffix or case alone are of one image (`overlap.match`).
         file: `same_as.csv`: `image_id` and `same_as`, and a column `kind`, of which pairs called
             `look-alike` are passed over; empty: nothing is joined.
 
@@ -261,7 +262,7 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
         As `identical`, a row for each image of a set.
 
     Raises:
-        TableError: The file lacks a column.
+        TableError: The file lacks a column, or names no image of the table.
     """
     if not file:
         return identical
@@ -271,9 +272,15 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
             raise TableError(f"{file}: columns are {list(pairs.columns)}; {name} is needed")
     if "kind" in pairs:
         pairs = pairs[pairs["kind"].ne("look-alike")]
-    pairs = pairs[
-        pairs["image_id"].isin(images["image_id"]) & pairs["same_as"].isin(images["image_id"])
-    ]
+    places = {name: match(pairs[name], images["image_id"]) for name in SAME_COLUMNS[:2]}
+    if len(pairs) and all((place < 0).all() for place in places.values()):
+        raise TableError(
+            f"{file} names {len(pairs)} pairs ({pairs['image_id'].iloc[0]} first), and no image of "
+            f"them is among the {len(images)} of this dataset: name the file of its own pairs"
+        )
+    both = np.logical_and(*(place >= 0 for place in places.values()))
+    ids = images["image_id"].to_numpy(dtype=object)
+    pairs = pd.DataFrame({name: ids[place[both]] for name, place in places.items()})
     links = pd.concat(
         [pairs["image_id"], pairs["same_as"], identical["image_id"]], ignore_index=True
     )

@@ -162,6 +162,12 @@ def test_settled_pairs_are_kept_in_one_fold_and_may_be_undone(tmp_path: Path) ->
         folds = make_folds(images, n_folds=2, seed=seed, identical=joined).set_index("image_id")
         assert folds.loc[joined["image_id"], "fold"].nunique() == 1
     assert join_same(none, images) is none
+    written = [(f"a/{ids[0].upper()}.jpg", ids[2], "")]
+    pd.DataFrame(written, columns=["image_id", "same_as", "kind"]).to_csv(file, index=False)
+    assert set(join_same(none, images, file)["image_id"]) == {ids[0], ids[2]}
+    file.write_text("image_id,same_as\nx,y\n")
+    with pytest.raises(TableError, match="names 1 pairs .* no image of them is among the 12"):
+        join_same(none, images, file)
     file.write_text("a,b\n1,2\n")
     with pytest.raises(TableError, match="image_id is needed"):
         join_same(none, images, file)

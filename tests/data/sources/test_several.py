@@ -102,6 +102,9 @@ def test_each_source_is_a_fold(parts: dict[str, pd.DataFrame]) -> None:
     unknown = joined.assign(source=joined["source"].where(joined.index > 0))
     with pytest.raises(FoldError, match="the source of ISIC_0000001 is unknown"):
         make_folds(unknown, n_folds=2, seed=0, folds="source")
+    alone = joined.assign(target=joined["target"].mask(joined["source"] == "b", "other"))
+    with pytest.raises(FoldError, match="'b' has no image of class 'melanoma', which is of a: "):
+        make_folds(alone, n_folds=2, seed=0, folds="source")
     together = joined.assign(patient_id="IP_1")
     with pytest.raises(FoldError, match=r"are of the sources a, b \(1 such groups\)"):
         make_folds(together, n_folds=2, seed=0, folds="source")
