@@ -7,6 +7,7 @@ and may name no file besides itself, and its pixels' layout is told by its shape
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,8 @@ from melnb.tables.nearest import did_you_mean
 
 ONNX = ".onnx"
 LAYOUTS = ("auto", "channels_last", "channels_first")
-_PLACE = b"\n\x08location"  # the key by which a tensor names a file of its own
+# The key by which a tensor names a file of its own; numbers may be written longer than need be.
+_PLACE = re.compile(rb"(?:\n|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 _AGAIN = "export it again, with all weights inside (one file)"
 
 
@@ -31,10 +33,12 @@ class Port(NamedTuple):
     Attributes:
         name: In the file.
         shape: Numbers where they are fixed; None where they are not.
+        kind: Of its numbers, as onnxruntime names it.
     """
 
     name: str
     shape: tuple[int | None, ...]
+    kind: str = "tensor(float)"
 
 
 class OnnxViewer:
@@ -55,7 +59,7 @@ class OnnxViewer:
     Raises:
         FileNotFoundError: There is no such file.
         ModuleNotFoundError: onnxruntime is not installed.
-        ModelFileError: It is no model, or names other files.
+        ModelFileError: It is no model, names other files, or fails on a picture.
         ValueError: It is not from a picture to a map or a vector, or takes another size.
     """
 
@@ -71,7 +75,8 @@ class OnnxViewer:
         self._input, self._output = self._ports(layer)
         self.first = _is_first(self._input.shape, layout, self.path)
         self._check_size(image_size)
-        blank = np.zeros((1, image_size, image_size, 3), "float32")
+        rows = self._input.shape[0] or 2  # two: each must get its own
+        blank = np.zeros((rows, image_size, image_size, 3), "float32")
         self.width = int(self._run(blank).shape[-1])
 
     def predict(self, batches: Any, verbose: int = 0) -> np.ndarray:
@@ -91,11 +96,19 @@ class OnnxViewer:
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         """Return n x width of scaled n x side x side x 3 pixels; a map becomes its mean."""
-        step = self._input.shape[0] or len(pixels)
-        given = np.repeat(pixels, step, axis=0) if len(pixels) < step else pixels
-        given = np.moveaxis(given, -1, 1) if self.first else given
-        (made,) = self._session.run([self._output.name], {self._input.name: given})
-        said = np.asarray(made, "float32")
+        given = np.moveaxis(pixels, -1, 1) if self.first else pixels
+        try:
+            (made,) = self._session.run([self._output.name], {self._input.name: given})
+        except Exception as error:  # of its own kinds, by what the graph does
+            raise _failed(self.path, "fails on a picture", error) from None
+        said = np.asarray(made)
+        if said.ndim not in (2, 4) or len(said) != len(given) or said.dtype.kind != "f":
+            raise ValueError(
+                f"{self.path}: {self._output.name} of {len(given)} pictures is {said.dtype} of "
+                f"shape {list(said.shape)}, and an encoder says of each a map or a vector, in "
+                "float32: export it without its head"
+            )
+        said = said.astype("float32", copy=False)
         if said.ndim == 4:
             said = said.mean(axis=(2, 3) if self.first else (1, 2), dtype="float32")
         return said
@@ -103,7 +116,10 @@ class OnnxViewer:
     def _ports(self, layer: str) -> tuple[Port, Port]:
         """Return the input and the output that is asked for."""
         inputs, outputs = (
-            [Port(p.name, tuple(s if isinstance(s, int) else None for s in p.shape)) for p in ports]
+            [
+                Port(p.name, tuple(s if isinstance(s, int) else None for s in p.shape), p.type)
+                for p in ports
+            ]
             for ports in (self._session.get_inputs(), self._session.get_outputs())
         )
         names = [port.name for port in outputs]
@@ -118,6 +134,11 @@ class OnnxViewer:
                 f"{self.path} is from {[list(port.shape) for port in inputs]} to "
                 f"{list(output.shape)}, and an encoder is from one picture (four axes) to a map "
                 "(four) or a vector (two): export it without its head"
+            )
+        if inputs[0].kind != "tensor(float)":
+            raise ValueError(
+                f"{self.path} takes {inputs[0].kind}, and pictures are given in float32: export it "
+                "with an input of that"
             )
         return inputs[0], output
 
@@ -136,7 +157,7 @@ def _read(path: Path) -> bytes:
         raise FileNotFoundError(f"backbone is {str(path)!r}, and there is no such file")
     check_first_bytes(path)
     content = path.read_bytes()
-    if _PLACE in content:
+    if _PLACE.search(content):
         raise ModelFileError(f"{path} names other files for its weights, which are not read: "
                              f"{_AGAIN}")  # fmt: skip
     return content
@@ -156,8 +177,11 @@ def _open(content: bytes, path: Path) -> Any:
     try:
         return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of its own kinds, by what is wrong with the graph
-        said = " ".join(str(error).split())[:200]
-        raise ModelFileError(f"{path} cannot be read as an ONNX model ({said}): {_AGAIN}") from None
+        raise _failed(path, "cannot be read as an ONNX model", error) from None
+
+
+def _failed(path: Path, what: str, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{path} {what} ({' '.join(str(error).split())[:200]}): {_AGAIN}")
 
 
 def _is_first(shape: tuple[int | None, ...], layout: str, path: Path) -> bool:

@@ -138,6 +138,10 @@ def test_a_file_that_is_no_model_is_refused(kernel: np.ndarray, tmp_path: Path) 
     outside.write_bytes(good + field(14, field(1, "location") + field(2, "/etc/passwd")))
     with pytest.raises(ModelFileError, match="names other files for its weights, which are not"):
         onnx_encoder.OnnxViewer(outside, **how)
+    longer = b"\x8a\x00\x88\x80\x00location"  # the same key, its numbers written longer
+    outside.write_bytes(good + field(14, longer + field(2, "../weights")))
+    with pytest.raises(ModelFileError, match="names other files for its weights, which are not"):
+        onnx_encoder.OnnxViewer(outside, **how)
     empty.write_bytes(b"")
     with pytest.raises(ModelFileError, match="is empty"):
         onnx_encoder.OnnxViewer(empty, **how)
@@ -145,6 +149,39 @@ def test_a_file_that_is_no_model_is_refused(kernel: np.ndarray, tmp_path: Path) 
         onnx_encoder.OnnxViewer(tmp_path / "none.onnx", **how)
     with pytest.raises(ValueError, match="is frozen, and serves 03d_embed"):
         make_backbone("m.onnx", image_size=SIDE)
+
+
+def write_graph(path: Path, nodes: bytes, *, kind: int = FLOAT, domain: str = "") -> Path:
+    taken = port(11, "picture", ["n", 3, SIDE, SIDE]).replace(field(1, FLOAT), field(1, kind), 1)
+    graph = nodes + field(2, "g") + taken + port(12, "out", ["n", "c"])
+    path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(1, domain) + field(2, 13)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told", "said"),
+    [
+        (node("Flatten", ["picture"], "out", axis=0), {}, r"out of 2 pictures is .*\[1, 6144\]"),
+        (node("Flatten", ["picture"], "out", axis=3), {}, r"shape \[192, 32\], and an encoder says"),
+        (node("Shape", ["picture"], "out"), {}, "ONNX model|int64 of shape"),
+        (
+            node("Cast", ["picture"], "f", to=FLOAT) + node("Flatten", ["f"], "out", axis=1),
+            {"kind": 10}, "takes tensor.float16.",
+        ),
+        (node("Peep", ["picture"], "out"), {}, "cannot be read as an ONNX model"),
+        (
+            node("Shape", ["picture"], "s") + node("Mul", ["s", "s"], "t")
+            + node("Mul", ["t", "t"], "u") + node("ConstantOfShape", ["u"], "v")
+            + node("Flatten", ["v"], "out", axis=1), {}, "fails on a picture|ONNX model",
+        ),
+    ],
+)  # fmt: skip
+def test_a_graph_that_says_no_vector_of_each_picture_is_refused(
+    nodes: bytes, told: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    how = {"image_size": SIDE, "scaling": "inside", "layout": "auto", "views": "none"}
+    with pytest.raises(ValueError, match=said):
+        onnx_encoder.OnnxViewer(write_graph(tmp_path / "m.onnx", nodes, **told), **how)
 
 
 def test_without_onnxruntime_it_says_what_to_install(
