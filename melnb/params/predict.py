@@ -31,10 +31,10 @@ class Predict(Parameters):
 
     @property
     def looks(self) -> dict[str, Any]:
-        """The keywords of `models.predict_dataset` that say how an image is looked at."""
+        """The keywords of `tta.predict_views` that say how an image is looked at."""
         strengths = ("rotation", "zoom", "shift", "brightness", "contrast")
         drawn = {"augmentation": self.values_of(strengths) | {"flips": True}}
-        return self.values_of(("views", "n_views", "seed", "average")) | drawn
+        return self.values_of(("views", "n_views", "seed")) | drawn
 
 
 class PseudoLabel(Parameters):
