@@ -2,11 +2,8 @@ from .calibration.calibration_scores import calibration_scores as calibration_sc
 from .calibration.calibration_scores import (
     multiclass_calibration_scores as multiclass_calibration_scores,
 )
-from .calibration.calibrators import calibrate as calibrate
-from .calibration.cross_calibration import calibrate_networks as calibrate_networks
 from .calibration.cross_calibration import calibrate_run as calibrate_run
 from .calibration.cross_calibration import calibrator_comparison as calibrator_comparison
-from .calibration.cross_calibration import cross_calibrate as cross_calibrate
 from .calibration.flexible_curve import calibration_curve as calibration_curve
 from .calibration.flexible_curve import calibration_indices as calibration_indices
 from .calibration.prevalence import at_prevalence as at_prevalence
@@ -65,7 +62,6 @@ from .discrimination.within_folds import cross_validated_auc as cross_validated_
 from .discrimination.within_folds import fold_comparison as fold_comparison
 from .discrimination.within_folds import mean_remark as mean_remark
 from .discrimination.within_folds import network_rows as network_rows
-from .discrimination.within_folds import with_mean as with_mean
 from .ensembles.alignment import align as align
 from .ensembles.alignment import shared_images as shared_images
 from .ensembles.blends import blend as blend
@@ -110,6 +106,7 @@ from .shift.at_threshold import points_by_source as points_by_source
 from .shift.at_threshold import read_frozen_decision as read_frozen_decision
 from .shift.at_threshold import source_subgroups as source_subgroups
 from .shift.other_sources import all_class_tables as all_class_tables
+from .shift.other_sources import calibrate_sources as calibrate_sources
 from .shift.other_sources import meeting_counts as meeting_counts
 from .shift.other_sources import source_meetings as source_meetings
 from .shift.other_sources import source_networks as source_networks

@@ -7,11 +7,14 @@ rows would be internal ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.discrimination.within_folds import Networks
+from melnb.evaluation.calibration.calibrators import Method, calibrate
+from melnb.evaluation.calibration.cross_calibration import calibrate_networks, cross_calibrate
+from melnb.evaluation.discrimination.within_folds import Networks, with_mean
 from melnb.evaluation.summaries import IMAGES, UNIT
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.diagnoses import OTHER
@@ -160,6 +163,39 @@ def source_networks(
             tables[fold] = two_classes(kept, positive=positive)
         made[name] = tables
     return made
+
+
+def calibrate_sources(
+    tables: Mapping[str, pd.DataFrame],
+    networks: Mapping[str, Networks],
+    *,
+    method: Method,
+    positive: str,
+) -> tuple[dict[str, pd.DataFrame], dict[str, Networks]]:
+    """Calibrate all sources by internal rows alone: these out of fold, the others frozen.
+
+    What is known network by network is calibrated so, as each fold of the internal rows was, and
+    the mean is of that.
+
+    Args:
+        tables: `source_tables`; the first is the internal one.
+        networks: `source_networks`.
+        method: Of `calibrators.fit_calibrator`; `none`: both are returned as they are.
+        positive: The class looked for.
+
+    Returns:
+        The tables, and the networks' rows, by source.
+    """
+    if method == "none":
+        return dict(tables), dict(networks)
+    (inside, own), *outside = tables.items()
+    how: dict[str, Any] = {"method": method, "positive": positive}
+    home, frozen = cross_calibrate(own, **how)
+    alone: dict[str, Networks] = {
+        name: calibrate_networks(own, networks.get(name, {}), **how) for name, _ in outside
+    }
+    away = {name: with_mean(calibrate(table, frozen), alone[name]) for name, table in outside}
+    return {inside: home, **away}, alone
 
 
 def two_classes(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from melnb.evaluation.calibration.calibrators import calibrate
+from melnb.evaluation.calibration.cross_calibration import cross_calibrate
 from melnb.evaluation.shift import other_sources
 from melnb.tables import schema
 from melnb.tables.checks import TableError
@@ -109,3 +111,26 @@ def test_a_source_without_a_truth_is_predicted_not_judged(source: Make) -> None:
     judged = other_sources.source_tables(home, {"bare": bare, "known": known}, positive="melanoma")
     assert [*judged] == ["internal", "known"]
     assert [*other_sources.source_tables(home, {"bare": bare}, positive="melanoma")] == ["internal"]
+
+
+def test_sources_are_calibrated_by_internal_rows_alone_network_by_network(source: Make) -> None:
+    inside, outside = source(90), source(40, name="b", fold=-1)
+    tables = other_sources.source_tables(inside, {"b": outside}, positive="melanoma")
+    named = {"positive": "melanoma"}
+    plain = other_sources.calibrate_sources(tables, {"b": {}}, method="none", **named)
+    assert plain == (tables, {"b": {}})
+    made, alone = other_sources.calibrate_sources(tables, {}, method="platt", **named)
+    home, frozen = cross_calibrate(tables["internal"], method="platt", **named)
+    pd.testing.assert_frame_equal(made["internal"], home)
+    pd.testing.assert_frame_equal(made["b"], calibrate(tables["b"], frozen))
+    assert alone == {"b": {}}
+    each = {"b": {0: tables["b"], 1: tables["b"]}}
+    by_network, alone = other_sources.calibrate_sources(tables, each, method="platt", **named)
+    values = [table["p_melanoma"].to_numpy() for table in alone["b"].values()]
+    assert not np.array_equal(*values), "each by what the other folds asked for"
+    assert by_network["b"]["p_melanoma"].to_numpy() == pytest.approx(np.mean(values, axis=0))
+    truths = tables["b"].assign(truth=tables["b"]["truth"].iloc[::-1].to_numpy())
+    flipped, _ = other_sources.calibrate_sources(
+        tables | {"b": truths}, each, method="platt", **named
+    )
+    assert flipped["b"]["p_melanoma"].equals(by_network["b"]["p_melanoma"])
