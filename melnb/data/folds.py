@@ -212,9 +212,9 @@ def _source_folds(images: pd.DataFrame, n_folds: int) -> np.ndarray:
             f"({', '.join(names[:5])}): set n_folds {len(names)}"
         )
     counts = pd.crosstab(images["source"], images["target"])
-    lacking = counts.eq(0).stack()
-    if lacking.any():
-        source, target = lacking.idxmax()
+    lacking = np.argwhere(counts.to_numpy() == 0)
+    if len(lacking):
+        source, target = counts.index[lacking[0][0]], counts.columns[lacking[0][1]]
         having = counts.index[counts[target] > 0]
         raise FoldError(
             f"folds source: {source!r} has no image of class {target!r}, which is of "

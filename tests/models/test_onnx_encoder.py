@@ -162,7 +162,7 @@ def write_graph(path: Path, nodes: bytes, *, kind: int = FLOAT, domain: str = ""
     ("nodes", "told", "said"),
     [
         (node("Flatten", ["picture"], "out", axis=0), {}, r"out of 2 pictures is .*\[1, 6144\]"),
-        (node("Flatten", ["picture"], "out", axis=3), {}, r"shape \[192, 32\], and an encoder says"),
+        (node("Flatten", ["picture"], "out", axis=3), {}, r"shape \[192, 32\], and an encoder"),
         (node("Shape", ["picture"], "out"), {}, "ONNX model|int64 of shape"),
         (
             node("Cast", ["picture"], "f", to=FLOAT) + node("Flatten", ["f"], "out", axis=1),

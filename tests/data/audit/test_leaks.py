@@ -166,7 +166,7 @@ def test_settled_pairs_are_kept_in_one_fold_and_may_be_undone(tmp_path: Path) ->
     pd.DataFrame(written, columns=["image_id", "same_as", "kind"]).to_csv(file, index=False)
     assert set(join_same(none, images, file)["image_id"]) == {ids[0], ids[2]}
     file.write_text("image_id,same_as\nx,y\n")
-    with pytest.raises(TableError, match="names 1 pairs .* no image of them is among the 12"):
+    with pytest.raises(TableError, match=r"names 1 pairs .* no image of them is among the 12"):
         join_same(none, images, file)
     file.write_text("a,b\n1,2\n")
     with pytest.raises(TableError, match="image_id is needed"):
