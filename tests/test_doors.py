@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 API = runpy.run_path(str(ROOT / "docs" / "api.py"))
 ROOMS = ("data", "models", "evaluation", "display", "params", "runs", "tables")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def used(path: Path) -> set[tuple[str, str]]:
@@ -68,13 +70,26 @@ def test_notebooks_come_in_by_the_doors(path: Path) -> None:
     assert "import melnb" not in source
 
 
-def test_no_name_is_public_that_neither_notebook_nor_readme_needs() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = [code.split("```")[0] for code in readme.split("```python\n")[1:]]
+def test_no_name_is_public_that_neither_notebook_nor_page_needs() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in PAGES]
+    shown = [code.split("```")[0] for text in pages for code in text.split("```python\n")[1:]]
     needed = set().union(*(used(path) for path in NOTEBOOKS), *(taken(code) for code in shown))
     drawn = {("display", name) for room, name in needed if room == "evaluation"}  # `report.show`
     listed = {(room, name) for room in ROOMS for name in API["public_names"](room)}
     assert listed <= needed | drawn
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        place, _, heading = link.partition("#")
+        if "://" in place:
+            continue
+        file = page.parent / place if place else page
+        assert file.exists(), f"{page.name}: {link}"
+        titles = re.findall(r"(?m)^#+ (.+)$", file.read_text(encoding="utf-8")) if heading else []
+        anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+        assert not heading or heading in anchors, f"{page.name}: {link}"
 
 
 def test_a_door_loads_nothing_before_it_is_asked() -> None:
