@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,6 +29,19 @@ class Diagnosis:
     synonyms: tuple[str, ...] = ()
 
 
+# Nevi of melanocytes, and melanomas, as derm7pt and reports of pathology call them. Other nevi
+# (epidermal, sebaceous, comedonicus) are not of melanocytes, and have no class.
+_NEVI = (
+    "acral", "atypical", "benign", "blue", "clark", "combined", "common", "compound", "congenital",
+    "dermal", "dysplastic", "halo", "intradermal", "junctional", "melanocytic", "recurrent", "reed",
+    "reed or spitz", "spitz",
+)  # fmt: skip
+_MELANOMAS = (
+    "acral lentiginous", "amelanotic", "desmoplastic", "in situ", "invasive", "lentigo maligna",
+    "metastatic", "nodular", "superficial spreading",
+)  # fmt: skip
+_STAGE = re.compile(r" \((in situ|invasive|metasta\w+|[^()]*\d mm)\)$")  # of derm7pt
+
 DIAGNOSES: tuple[Diagnosis, ...] = (
     Diagnosis(
         "melanoma",
@@ -40,6 +54,12 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
             "melanoma in situ",
             "melanoma invasive",
             "melanoma metastasis",
+            *(f"{kind} melanoma" for kind in _MELANOMAS),
+            "lentigo maligna",
+            "malignant melanoma in situ",
+            "melanom",
+            "malignes melanom",
+            "mélanome",
             "malignant melanocytic proliferations (melanoma)",
         ),
     ),
@@ -48,9 +68,18 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
         "NV",
         "Nevus",
         False,
-        ("nv", "naevus", "nevi", "naevi", "melanocytic nevus", "common nevus"),
+        (
+            "nv",
+            "nev",
+            "naevus",
+            "nevi",
+            "naevi",
+            "nevo",
+            "nävus",
+            *(f"{kind} {nevus}" for kind in _NEVI for nevus in ("nevus", "naevus")),
+        ),
     ),
-    Diagnosis("basal_cell_carcinoma", "BCC", "Basal cell carcinoma", True, ("bcc",)),
+    Diagnosis("basal_cell_carcinoma", "BCC", "Basal cell carcinoma", True, ("bcc", "basaliom")),
     Diagnosis(
         "actinic_keratosis",
         "AKIEC",
@@ -60,6 +89,7 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
         (
             "akiec",
             "ak",
+            "ack",
             "bowen disease",
             "bowens disease",
             "bowen's disease",
@@ -77,11 +107,13 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
         # The harmonisation of the SIIM-ISIC 2020 winners: keratoses and lentigines are one class.
         (
             "bkl",
+            "sek",
             "seborrheic keratosis",
             "seborrhoeic keratosis",
             "lichenoid keratosis",
             "lichen planus like keratosis",
             "solar lentigo",
+            "lentigo",
             "lentigo nos",
             "lentigo simplex",
             "pigmented benign keratosis",
@@ -122,7 +154,7 @@ _BY_NAME = {d.name: d for d in DIAGNOSES}
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.sub("[-_]", " ", text.lower()).split())
+    return " ".join(re.sub("[-_]", " ", unicodedata.normalize("NFC", text).lower()).split())
 
 
 _BY_TEXT = {_plain(text): d.name for d in DIAGNOSES for text in (d.name, d.code, *d.synonyms)}
@@ -132,7 +164,7 @@ def find_diagnosis(text: str) -> str:
     """Return the ontology's name for a published diagnosis.
 
     What follows a comma tells a kind of the same diagnosis, as in ISIC's archive: `"Nevus, Spitz"`,
-    `"Squamous cell carcinoma, Invasive"`.
+    `"Squamous cell carcinoma, Invasive"`; so does a stage in brackets, as in derm7pt.
 
     Args:
         text: A name, code or synonym in any case, with blanks, hyphens or underscores, such as
@@ -142,7 +174,7 @@ def find_diagnosis(text: str) -> str:
         ValueError: The text is outside the ontology; the nearest known name is given.
     """
     key = _plain(text)
-    first, *kinds = (part.strip() for part in key.split(","))
+    first, *kinds = (part.strip() for part in _STAGE.sub(r", \1", key).split(","))
     named = _BY_TEXT.get(first)
     if key not in _BY_TEXT and named and {_BY_TEXT.get(kind, named) for kind in kinds} == {named}:
         return named

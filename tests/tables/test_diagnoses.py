@@ -62,8 +62,29 @@ def test_the_archives_names_are_those_of_the_ontology(text: str, name: str) -> N
     assert diagnoses.find_in_hierarchy(["::".join(levels)]) == name
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("melanoma (less than 0.76 mm)", "melanoma"),
+        ("melanoma (in situ)", "melanoma"),
+        ("clark nevus", "nevus"),
+        ("reed or spitz nevus", "nevus"),
+        ("lentigo", "benign_keratosis"),
+        ("ACK", "actinic_keratosis"),
+        ("SEK", "benign_keratosis"),
+        ("NEV", "nevus"),
+        ("Compound naevus", "nevus"),
+        ("superficial spreading melanoma", "melanoma"),
+        ("Na\u0308vus", "nevus"),
+    ],
+)
+def test_derm7pt_pad_ufes_and_pathologists_are_understood(text: str, name: str) -> None:
+    assert diagnoses.find_diagnosis(text) == name
+
+
 def test_a_kind_is_no_second_diagnosis() -> None:
-    for text in ("nevus, melanoma", "Nevus comedonicus", "Epidermal nevus"):
+    for text in ("nevus, melanoma", "nevus (melanoma)", "melanoma (excluded)", "melanoma?", "", ",",
+                 "Nevus comedonicus", "Epidermal nevus"):  # fmt: skip
         with pytest.raises(ValueError, match="outside the ontology"):
             diagnoses.find_diagnosis(text)
 
