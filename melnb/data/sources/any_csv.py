@@ -75,8 +75,9 @@ def read_any_csv(
     column is marked among columns of 0 and 1, as in the ground truth of ISIC 2018 and 2019; or the
     diagnosis, of which `unknown` is no class to learn; or, of ISIC's archive, benign or malignant
     (`diagnosis_1`, `benign_malignant`), the diagnosis being the narrowest of `diagnosis_1` to
-    `diagnosis_5` that has a class. A target of 0 and 1 means other and melanoma; of other texts,
-    each is a class, by the ontology's name where it has one. Words for missing are no patient, no
+    `diagnosis_5` that has a class. A target of 0 and 1 means what its column is called
+    (`benign`, `malignant`, `bcc`), else other and melanoma; of other texts, each is a class, by the
+    ontology's name where it has one. Words for missing are no patient, no
     class and no level, which `attrs["notes"]` says by column. A column `source` says whose an image
     is; else all are `csv`.
 
@@ -102,22 +103,28 @@ def read_any_csv(
     return _finish(_place(table, named, listing, file, missing), table, rows, named)
 
 
-def read_unplaced(file: str | Path, *, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read_unplaced(
+    file: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    rows: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Read a CSV of pictures without looking for them: every `path` is missing.
 
-    Takes what `read_any_csv` takes, and refuses what it refuses of a table.
+    Takes what `read_any_csv` takes, and refuses what it refuses of a table. `rows` are those of the
+    file, where they have been read already.
     """
-    table, rows, named = _read_table(Path(file), _check_columns(columns or {}))
+    table, rows, named = _read_table(Path(file), _check_columns(columns or {}), rows)
     return _finish(table.assign(path=np.nan), table, rows, named)
 
 
 def _read_table(
-    file: Path, columns: Mapping[str, str]
+    file: Path, columns: Mapping[str, str], rows: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.Series]]:
     """Return what a CSV says of its pictures, its rows as they stand, and ours by their column."""
     if not file.is_file():
         raise FileNotFoundError(f"csv: no file {file}")
-    rows = read_rows(file)
+    rows = read_rows(file) if rows is None else rows
     named = _name_columns(rows, columns, file)
     unmeant = [optional_column(rows, ours) for ours, theirs in columns.items() if not theirs]
     taken = [*named.values(), *(values for values in unmeant if values is not None)]

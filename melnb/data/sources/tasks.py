@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -28,9 +29,10 @@ from melnb.tables.values import blank_missing, whole_ids
 
 # Labels of any table: in a column, or in one of 0 and 1 for each class.
 
-_BINARY = dict.fromkeys(("0", "0.0", "false", "no"), OTHER) | dict.fromkeys(
-    ("1", "1.0", "true", "yes"), MELANOMA
+_BINARY = dict.fromkeys(("0", "0.0", "false", "no"), False) | dict.fromkeys(
+    ("1", "1.0", "true", "yes"), True
 )
+_MALIGNANCY = ("malignant", "malignancy", "benign malignant", "cancer", "skin cancer")
 _TELLING = frozenset({"label", "labels", "class", "truth", "ground_truth", "gt", "y", "y_true"})
 
 
@@ -132,7 +134,10 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
         )
     texts -= {"-1"}
     if texts and {text.lower() for text in texts} <= _BINARY.keys():
-        return said.str.lower().map(_BINARY)
+        yes, no = _classes_of_flags(str(values.name))
+        return said.str.lower().map(
+            {text: yes if is_yes else no for text, is_yes in _BINARY.items()}
+        )
     soft = said[said.astype(str).str.fullmatch(r"\d*[.,]\d+")]
     if len(soft):
         raise TableError(
@@ -146,6 +151,17 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
         except ValueError:  # a class of the user's own
             names[text] = "_".join(text.lower().split())
     return said.map(names)
+
+
+def _classes_of_flags(column: str) -> tuple[str, str]:
+    """Return what 1 and 0 mean in a column: its name says it, else melanoma is looked for."""
+    words = re.findall(r"[^\W_]+", column.lower())
+    text = " ".join(word for word in words if word not in ("is", "has"))
+    if text in _MALIGNANCY:
+        return "malignant", "benign"
+    if text == "benign":
+        return "benign", "malignant"
+    return (find_diagnosis(text) if _is_diagnosis(text) else MELANOMA), OTHER
 
 
 def _is_diagnosis(text: str) -> bool:
