@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.datasets import Dataset, write_dataset
-from melnb.data.label_columns import find_id_column, find_label_column, picture_key
+from melnb.data.label_columns import find_labels, picture_key
 from melnb.data.pictures import Fit, PictureError, read_picture
 from melnb.data.shards.records import make_records
 from melnb.data.sources.any_csv import read_unplaced
-from melnb.data.sources.layout import NOTES, PICTURE_SUFFIXES, read_rows
+from melnb.data.sources.layout import NOTES, PICTURE_SUFFIXES
 from melnb.data.sources.tasks import set_task
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.files import UNREAD_SUFFIXES, is_table, picture_id, safe_id, walk
@@ -263,9 +263,7 @@ def _read_labels(file: Path, paths: pd.Series) -> pd.DataFrame:
         return read_unplaced(file)
     except TableError as refused:
         try:
-            rows = read_rows(file)
-            name = find_id_column(rows, paths, file)
-            label = find_label_column(rows.drop(columns=name), file)
+            theirs = find_labels(file, paths)
         except TableError:
             raise refused from None
-        return read_unplaced(file, columns={"image_id": name, "target": label})
+        return read_unplaced(file, columns=theirs.mapping, rows=theirs.rows)

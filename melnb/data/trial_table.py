@@ -14,8 +14,7 @@ import pandas as pd
 
 from melnb.data.label_columns import (
     KNOWN,
-    find_id_column,
-    find_label_column,
+    find_labels,
     our_word,
     picture_key,
     plain_word,
@@ -23,7 +22,7 @@ from melnb.data.label_columns import (
 from melnb.data.new_pictures import find_pictures
 from melnb.data.sources.any_csv import read_unplaced
 from melnb.data.sources.folders import read_folders
-from melnb.data.sources.layout import NOTES, read_rows
+from melnb.data.sources.layout import NOTES
 from melnb.data.sources.vocabulary import GROUPS
 from melnb.tables.checks import TableError
 from melnb.tables.diagnoses import MELANOMA
@@ -79,20 +78,16 @@ def read_trial(
         lines = ["labels from the names of the folders", *images.attrs.get(NOTES, ())]
         return _trial(images[good], lines, images.loc[~good, "image_id"], found.refused)
     found, file = find_pictures([pictures], labels=None), Path(labels)
-    rows = read_rows(file)
-    name = id_column or find_id_column(rows, found.images["path"], file)
-    label = label_column or find_label_column(rows.drop(columns=name), file)
-    for asked in (name, label):
-        if asked not in rows:
-            raise TableError(f"{file}: no column {asked!r} among {list(rows.columns)}")
-    said = read_unplaced(file, columns={"image_id": name, "target": label})
+    theirs = find_labels(file, found.images["path"], id_column=id_column, label_column=label_column)
+    said = read_unplaced(file, columns=theirs.mapping, rows=theirs.rows)
     keys = said["image_id"].str.lower()
     own = found.images["path"].map(picture_key)
     _check_one_each(found.images["path"].set_axis(own), keys, file)
     paths = dict(zip(own, found.images["path"], strict=True))
     told = said.assign(path=keys.map(paths))
     good = told["path"].notna() & told["target"].notna()
-    lines = [f"{file.name}: pictures are named by {name!r}, labels stand in {label!r}"]
+    stand = " ".join(map(repr, theirs.columns))
+    lines = [f"{file.name}: pictures are named by {theirs.image_id!r}, labels stand in {stand}"]
     if spare := int(told["path"].isna().sum()):
         first = told.loc[told["path"].isna(), "image_id"].iloc[0]
         lines.append(
@@ -139,7 +134,7 @@ def choose_task(table: pd.DataFrame) -> tuple[str, str]:
     """
     classes = {str(word) for word in table["target"].unique()}
     if MELANOMA not in classes and MALIGNANT not in classes:
-        words = " ".join(f"--label {word}=melanoma" for word in sorted(classes)[:1])
+        words = " ".join(f"--label {word}=malignant" for word in sorted(classes)[:1])
         raise ValueError(
             f"nothing is called melanoma or malignant (classes: {', '.join(sorted(classes))}): say "
             f"which is looked for, {words}, say"

@@ -167,11 +167,14 @@ def _settled(table: pd.DataFrame, ask: Ask | None, say: Say) -> pd.DataFrame:
     unknown = trials.unknown_words(table)
     if unknown and ask is None:
         *rest, first = unknown  # the rarest is most often what is looked for
-        options = " ".join([f"--label {first}=melanoma", *(f"--other {word}" for word in rest)])
+        options, condition = [f"--label {first}=melanoma"], f", if {first} is what is looked for"
+        if {trials.MELANOMA, trials.MALIGNANT} & {*table["target"]}:
+            options, rest, condition = [], [*unknown], ", if it is not what is looked for"
+        options += [f"--other {word}" for word in rest]
         shown = ", ".join(f"{word} ({n})" for word, n in unknown.items())
         raise ParameterError(
             f"labels that are no diagnosis: {shown}. Say what each means, melanoma, another "
-            f"diagnosis, benign, malignant or other: {options}, if {first} is what is looked for"
+            f"diagnosis, benign, malignant or other: {' '.join(options)}{condition}"
         )
     for word, n in unknown.items():
         say(f"{word!r} ({n} pictures) is no diagnosis that we know.")

@@ -41,9 +41,39 @@ def test_six_headers_are_read_without_a_word(
     table = found.table.set_index("image_id")
     task, positive = trial.choose_task(found.table)
     assert (table["target"] == positive).tolist() == [True, False] * 4
-    assert task == ("native" if words[0] == "malignant" else "melanoma")
+    malignancy = words[0] == "malignant" or (name == "isic" and words[0] == "1")
+    assert task == ("native" if malignancy else "melanoma")
     assert [Path(p).name for p in table["path"]] == [f"IMG_{k}.jpg" for k in range(8)]
     assert "pictures are named by" in found.taken[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "rows", "classes"),
+    [
+        ("image,malignant", ("1", "0"), "malignant benign"),
+        ("image,benign", ("0", "1"), "malignant benign"),
+        ("image,is_benign", ("no", "yes"), "malignant benign"),
+        ("image,case,cancer", ("p{k},yes", "p{k},no"), "malignant benign"),
+        ("image,bcc,age", ("1,5{k}", "0,6{k}"), "basal_cell_carcinoma other"),
+        ("image,MEL,NV,BCC", ("1.0,0.0,0.0", "0.0,1.0,0.0"), "melanoma nevus"),
+        ("image,benign,malignant", ("0,1", "1,0"), "malignant benign"),
+        ("IMG_0.jpg,malignant", ("malignant", "benign"), "malignant benign"),
+        ("IMG_0,1,1", ("1,1", "0,0"), ""),
+    ],
+)
+def test_what_0_and_1_mean_is_told_by_the_columns_name(
+    photos: Path, head: str, rows: tuple[str, str], classes: str
+) -> None:
+    first = int(head.startswith("IMG"))  # no header, but a row
+    lines = [f"IMG_{k},{rows[k % 2].format(k=k)}" for k in range(first, 8)]
+    file = photos.parent / "labels.csv"
+    file.write_text("\n".join([head, *lines]))
+    if not classes:
+        with pytest.raises(TableError, match="--label-column column 2"):
+            trial.read_trial(photos, file)
+        return
+    table = trial.read_trial(photos, file).table.set_index("image_id")
+    assert [*table["target"]] == [*classes.split()] * 4
 
 
 def test_a_column_that_nothing_tells_is_asked_for_by_its_option(photos: Path) -> None:
