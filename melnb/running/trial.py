@@ -168,7 +168,7 @@ def _settled(table: pd.DataFrame, ask: Ask | None, say: Say) -> pd.DataFrame:
     if unknown and ask is None:
         *rest, first = unknown  # the rarest is most often what is looked for
         options, condition = [f"--label {first}=melanoma"], f", if {first} is what is looked for"
-        if {trials.MELANOMA, trials.MALIGNANT} & {*table["target"]}:
+        if {"melanoma", trials.MALIGNANT} & {*table["target"]}:
             options, rest, condition = [], [*unknown], ", if it is not what is looked for"
         options += [f"--other {word}" for word in rest]
         shown = ", ".join(f"{word} ({n})" for word, n in unknown.items())

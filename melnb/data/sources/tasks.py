@@ -52,14 +52,14 @@ def read_labels(table: pd.DataFrame, file: Path) -> pd.DataFrame:
         name = read_one_hot(table[told], file, list(classes))
         named = name.where(name.isin(NAMES), UNKNOWN)
         return table.drop(columns=list(classes.values())).assign(target=name, diagnosis=named)
-    alone = next(iter(classes)) if len(classes) == 1 else ""
-    if alone in (MELANOMA, "malignant") and told.any():
-        flag = read_flags(table.loc[told, classes[alone]], file)
-        rest = OTHER if alone == MELANOMA else "benign"
-        return table.assign(target=flag.map({True: alone, False: rest}).astype(object))
+    for alone in {MELANOMA, "malignant"} & classes.keys():
+        read_flags(table.loc[told, classes[alone]], file)  # says which is neither 0 nor 1
+    flags = [c for c in map(str, table) if _classes_of_flags(c) and _is_flags(table[c])]
     diagnosis = read_hierarchy(table)
     widest = optional_column(table, "benign_malignant", "diagnosis_1", "iddx_1")
-    if widest is not None:
+    if len(flags) == 1:
+        table = table.assign(target=read_targets(table[flags[0]], file, own=False))
+    elif widest is not None:
         target, doubt = read_malignancy(widest, file)
         table = table.assign(target=target)
         table.attrs["indeterminate"] = tuple(table["image_id"][doubt])
@@ -134,10 +134,8 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
         )
     texts -= {"-1"}
     if texts and {text.lower() for text in texts} <= _BINARY.keys():
-        yes, no = _classes_of_flags(str(values.name))
-        return said.str.lower().map(
-            {text: yes if is_yes else no for text, is_yes in _BINARY.items()}
-        )
+        yes, no = _classes_of_flags(str(values.name)) or (MELANOMA, OTHER)
+        return said.str.lower().map(_BINARY).map({True: yes, False: no})
     soft = said[said.astype(str).str.fullmatch(r"\d*[.,]\d+")]
     if len(soft):
         raise TableError(
@@ -153,15 +151,20 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
     return said.map(names)
 
 
-def _classes_of_flags(column: str) -> tuple[str, str]:
-    """Return what 1 and 0 mean in a column: its name says it, else melanoma is looked for."""
+def _is_flags(values: pd.Series) -> bool:
+    texts = {str(text).lower() for text in blank_missing(values, names=False).dropna().unique()}
+    return bool(texts) and texts <= _BINARY.keys()
+
+
+def _classes_of_flags(column: str) -> tuple[str, str] | None:
+    """Return what 1 and 0 mean in a column; None where its name does not say it."""
     words = re.findall(r"[^\W_]+", column.lower())
     text = " ".join(word for word in words if word not in ("is", "has"))
     if text in _MALIGNANCY:
         return "malignant", "benign"
     if text == "benign":
         return "benign", "malignant"
-    return (find_diagnosis(text) if _is_diagnosis(text) else MELANOMA), OTHER
+    return (find_diagnosis(text), OTHER) if _is_diagnosis(text) else None
 
 
 def _is_diagnosis(text: str) -> bool:

@@ -53,6 +53,28 @@ def test_targets(tmp_path, text, values, targets):
     assert read_any_csv(tmp_path, missing="keep")["target"].tolist() == targets
 
 
+@pytest.mark.parametrize(
+    ("column", "targets"),
+    [
+        ("melanoma", ["other", "melanoma"]),
+        ("is_malignant", ["benign", "malignant"]),
+        ("Benign", ["malignant", "benign"]),
+        ("BCC", ["other", "basal_cell_carcinoma"]),
+        ("cancer", ["benign", "malignant"]),
+        ("excised", ["other", "melanoma"]),
+    ],
+)
+def test_what_1_means_is_told_by_the_columns_name(tmp_path, text, column, targets):
+    text("mine.csv", f"image_id,{column}", "a,0", "b,1.0")
+    mapped = read_any_csv(tmp_path, columns={"target": column}, missing="keep")
+    assert mapped["target"].tolist() == targets
+    if column != "excised":  # whose name says nothing
+        assert read_any_csv(tmp_path, missing="keep")["target"].tolist() == targets
+    text("mine.csv", "image_id,melanoma", "a,0", "b,maybe")
+    with pytest.raises(TableError, match=r"line 3: melanoma is 'maybe', neither 0 nor 1"):
+        read_any_csv(tmp_path, missing="keep")
+
+
 def test_a_mapped_column_is_not_read_twice(tmp_path, text):
     text("mine.csv", "image_id,target", "a,nevus")
     images = read_any_csv(tmp_path, columns={"diagnosis": "target"}, missing="keep")
