@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from melnb.models.keras_internals import every_layer
+
 # What keras.applications calls its layers, and the block that a layer is in.
 _NAMES = (
     (r"(?:convnext_\w+_)?stem", "stem"),  # EfficientNet, ConvNeXt
@@ -150,7 +152,7 @@ def find_backbone_of(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: It has none.
     """
-    for layer in (model, *model._flatten_layers()):
+    for layer in every_layer(model):
         if layer.name == "backbone" and isinstance(layer, keras.Model):
             return layer
     raise ValueError(f"the model {model.name!r} has no layer named 'backbone': no blocks to find")

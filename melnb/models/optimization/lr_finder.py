@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
+from melnb.models.keras_internals import rate_source
 from melnb.models.optimization.curves import Schedule
 from melnb.models.optimization.weight_averaging import holding
 from melnb.tables.documents import read_as
@@ -189,9 +190,7 @@ def read_rate(folder: str | Path) -> float:
 
 
 def _sweep_of(trainer: keras.Model) -> Sweep:
-    optimizer = getattr(trainer, "optimizer", None)
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    schedule = getattr(inner, "_learning_rate", None)
+    schedule = rate_source(getattr(trainer, "optimizer", None))
     if not isinstance(schedule, Sweep):
         raise ValueError(
             f"the range test needs a compiled model whose rate follows make_sweep, not {schedule!r}"

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from melnb.models.keras_internals import OptimizerHooks, rate_source
 from melnb.models.optimization.curves import Plateau
 from melnb.models.optimization.freezing import block_rates
 from melnb.models.optimization.schedules import Schedule
@@ -22,7 +23,7 @@ from melnb.models.optimization.schedules import Schedule
 OPTIMIZERS = ("adam", "adamw", "nadam", "lion", "rmsprop", "sgd")
 
 
-class _Steered:
+class _Steered(OptimizerHooks):
     """What all optimizers here do around the step of Keras'.
 
     Args:
@@ -32,7 +33,6 @@ class _Steered:
         keywords: Of Keras' optimizer.
     """
 
-    _learning_rate: Any
     built: bool
     global_clipnorm: float | None
     gradient_accumulation_steps: int | None
@@ -60,10 +60,10 @@ class _Steered:
         self.ema = ema
         self.rate_of = rate_of
         self.born: Mapping[str, int] = {}  # steps before a variable began to learn, by its path
-        if self.gradient_accumulation_steps and self._replicas > 1:
+        if self.gradient_accumulation_steps and self.replicas > 1:
             raise ValueError(
                 f"accumulate is {self.gradient_accumulation_steps}, and TensorFlow cannot gather "
-                f"gradients on {self._replicas} replicas: use KERAS_BACKEND=jax, or a larger batch"
+                f"gradients on {self.replicas} replicas: use KERAS_BACKEND=jax, or a larger batch"
             )
 
     def build(self, var_list: list[Any]) -> None:
@@ -74,19 +74,19 @@ class _Steered:
         rate_of = self.rate_of or (lambda path: 1.0)
         self._factors = tuple(float(rate_of(v.path)) for v in var_list)
         self._births = tuple(self.born.get(v.path, 0) for v in var_list)
-        self._averages = [self._average_of(v) for v in var_list] if self.ema else []
+        self.averages = [self._average_of(v) for v in var_list] if self.ema else []
 
-    def _backend_update_step(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
+    def move_all(self, gradients: Any, variables: Any, learning_rate: Any) -> None:
         """Move all weights, with a momentum found once: each would trace the schedule anew."""
-        schedule = self._learning_rate
+        schedule = rate_source(self)
         momentum = schedule.momentum(self._place()) if isinstance(schedule, Schedule) else None
         self._momentum_now = momentum
-        super()._backend_update_step(gradients, variables, learning_rate)  # type: ignore[misc]
+        super().move_all(gradients, variables, learning_rate)
         self._momentum_now = None  # a tensor of a graph is nothing outside it
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Decay one weight, move it by its gradient, and take it into its average."""
-        index = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        index = self.index_of(variable)
         rate = ops.cast(learning_rate, variable.dtype)
         if self._factors[index] != 1:
             rate = rate * self._factors[index]
@@ -94,7 +94,7 @@ class _Steered:
             self.assign_sub(variable, variable * self.kernel_decay * rate)
         self.move(gradient, variable, rate)
         if self.ema:
-            self._take_in(self._averages[index], variable)
+            self._take_in(self.averages[index], variable)
 
     def move(self, gradient: Any, variable: Any, rate: Any) -> None:
         """Move one weight by its gradient."""
@@ -116,28 +116,23 @@ class _Steered:
         kept = ops.minimum(ops.cast(self.ema, variable.dtype), done / (done + 9))
         self.assign(average, variable + (average - variable) * kept)
 
-    @property
-    def _replicas(self) -> int:
-        """Return the replicas whose gradients Keras sums: on JAX they are one already."""
-        return getattr(getattr(self, "_distribution_strategy", None), "num_replicas_in_sync", 1)
-
-    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
+    def clip(self, gradients: list[Any]) -> list[Any]:
         """Clip the gradients of the whole batch; Keras clips those of each replica."""
-        if self._replicas == 1 or not self.global_clipnorm:
-            return list(super()._clip_gradients(gradients))  # type: ignore[misc]
-        pairs = self._all_reduce_sum_gradients([(g, None) for g in gradients])  # type: ignore[attr-defined]
-        clipped = super()._clip_gradients([g for g, _ in pairs])  # type: ignore[misc]
-        return [g / self._replicas for g in clipped]  # to be summed once more
+        if self.replicas == 1 or not self.global_clipnorm:
+            return super().clip(gradients)
+        clipped = super().clip(self.sum_over_replicas(gradients))
+        return [g / self.replicas for g in clipped]  # to be summed once more
 
     def _place(self) -> Any:
         """Return the first batch, counted from 0, of those whose gradients move the weights now."""
         return self.iterations * (self.gradient_accumulation_steps or 1)
 
-    def _get_current_learning_rate(self) -> Any:
-        schedule = self._learning_rate
+    def rate_now(self) -> Any:
+        """Return the learning rate of this step: that of the batch that its gradients begin at."""
+        schedule = rate_source(self)
         if isinstance(schedule, Schedule):
             return schedule(self._place())
-        return super()._get_current_learning_rate()  # type: ignore[misc]
+        return super().rate_now()
 
     def _scheduled(self, fixed: float) -> Any:
         """Return the schedule's momentum while a step is taken, or the fixed one."""
@@ -172,7 +167,7 @@ class Adam(_Averaging, keras.optimizers.Adam):  # type: ignore[misc]
 
     def move(self, gradient: Any, variable: Any, rate: Any) -> None:
         """Move one weight by its gradient."""
-        birth = self._births[self._get_variable_index(variable)]
+        birth = self._births[self.index_of(variable)]
         if birth:
             steps = ops.cast(self.iterations + 1, variable.dtype)
             rate = rate * self._correction(steps - birth) / self._correction(steps)
@@ -213,8 +208,8 @@ class RMSprop(_Steered, keras.optimizers.RMSprop):  # type: ignore[misc]
         """Move one weight by its gradient."""
         gradient = ops.cast(gradient, variable.dtype)
         momentum = ops.cast(self._scheduled(self.momentum), variable.dtype)
-        index = self._get_variable_index(variable)
-        square, velocity = self._velocities[index], self._momentums[index]
+        index = self.index_of(variable)
+        square, velocity = (kept[index] for kept in self.squares_and_velocities())
         self.assign(square, square * self.rho + ops.square(gradient) * (1 - self.rho))
         step = rate * gradient / ops.sqrt(square + self.epsilon)
         self.assign(velocity, velocity * momentum + step)
@@ -229,7 +224,7 @@ class SGD(_Steered, keras.optimizers.SGD):  # type: ignore[misc]
         """Move one weight by its gradient."""
         momentum = ops.cast(self._scheduled(self.momentum), variable.dtype)
         step = rate * ops.cast(gradient, variable.dtype)
-        velocity = self.momentums[self._get_variable_index(variable)]
+        velocity = self.momentums[self.index_of(variable)]
         self.assign(velocity, velocity * momentum - step)
         self.assign_add(variable, velocity * momentum - step)
 

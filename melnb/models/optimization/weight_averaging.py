@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from melnb.models.accelerator import choose_jit, scope_of
+from melnb.models.keras_internals import every_layer, inner_optimizer, moved_variables
 
 Arrays = list[np.ndarray]
 
@@ -31,10 +32,10 @@ def averaged_weights(optimizer: keras.optimizers.Optimizer, variables: Sequence[
     Raises:
         ValueError: The optimizer keeps no average.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = inner_optimizer(optimizer)
     if not getattr(inner, "ema", 0.0) or not inner.built:
         raise ValueError("the optimizer keeps no average: make it with ema above 0, and build it")
-    pairs = zip(inner._trainable_variables, inner._averages, strict=True)
+    pairs = zip(moved_variables(inner), inner.averages, strict=True)
     averages = {id(variable): average for variable, average in pairs}
     return [_copy(averages.get(id(variable), variable)) for variable in variables]
 
@@ -90,7 +91,7 @@ def update_batch_norm(model: keras.Model, batches: Iterable[Any], steps: int) ->
     """
     layers = [
         layer
-        for layer in model._flatten_layers()
+        for layer in every_layer(model)
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
     if not layers:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import pandas as pd
 
+from melnb.models.keras_internals import inner_optimizer, rate_source
 from melnb.models.optimization.curves import Plateau, Schedule
 from melnb.models.training.checkpoints import Record
 from melnb.models.training.recipe import Phase
@@ -127,6 +128,6 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
 def rate_of_step(optimizer: Any, step: int) -> float:
     """Return the learning rate of a step, counted from 0."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # under mixed_float16
-    schedule = inner._learning_rate
-    return float(to_array(schedule(step) if callable(schedule) else inner.learning_rate))
+    schedule = rate_source(optimizer)
+    rate = schedule(step) if callable(schedule) else inner_optimizer(optimizer).learning_rate
+    return float(to_array(rate))
