@@ -150,9 +150,9 @@ def _digest_of(facts: Mapping[str, Any], content: Iterable[np.ndarray | str]) ->
 
     Not where the weights came from: the same ones by another name make the same vectors.
     """
-    told = {name: value for name, value in facts.items() if name != "weights"}
-    told |= {"backend": keras.backend.backend(), "dtype": keras.config.dtype_policy().name}
-    sum_of = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    identity = {name: value for name, value in facts.items() if name != "weights"}
+    identity |= {"backend": keras.backend.backend(), "dtype": keras.config.dtype_policy().name}
+    sum_of = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     for part in content:
         sum_of.update(part.encode() if isinstance(part, str) else part.tobytes())
     return sum_of.hexdigest()

@@ -98,20 +98,20 @@ class OnnxViewer:
         """Return n x width of scaled n x side x side x 3 pixels; a map becomes its mean."""
         given = np.moveaxis(pixels, -1, 1) if self.first else pixels
         try:
-            (made,) = self._session.run([self._output.name], {self._input.name: given})
+            (answer,) = self._session.run([self._output.name], {self._input.name: given})
         except Exception as error:  # of its own kinds, by what the graph does
             raise _failed(self.path, "fails on a picture", error) from None
-        said = np.asarray(made)
-        if said.ndim not in (2, 4) or len(said) != len(given) or said.dtype.kind != "f":
+        vectors = np.asarray(answer)
+        if vectors.ndim not in (2, 4) or len(vectors) != len(given) or vectors.dtype.kind != "f":
             raise ValueError(
-                f"{self.path}: {self._output.name} of {len(given)} pictures is {said.dtype} of "
-                f"shape {list(said.shape)}, and an encoder says of each a map or a vector, in "
+                f"{self.path}: {self._output.name} of {len(given)} pictures is {vectors.dtype} of "
+                f"shape {list(vectors.shape)}, and an encoder says of each a map or a vector, in "
                 "float32: export it without its head"
             )
-        said = said.astype("float32", copy=False)
-        if said.ndim == 4:
-            said = said.mean(axis=(2, 3) if self.first else (1, 2), dtype="float32")
-        return said
+        vectors = vectors.astype("float32", copy=False)
+        if vectors.ndim == 4:
+            vectors = vectors.mean(axis=(2, 3) if self.first else (1, 2), dtype="float32")
+        return vectors
 
     def _ports(self, layer: str) -> tuple[Port, Port]:
         """Return the input and the output that is asked for."""

@@ -152,7 +152,7 @@ def shared_classes(learnt: Sequence[str], theirs: Sequence[str]) -> Matched:
         return Matched(kept, (), np.eye(len(kept)))
     added = _matched(kept, asked) if len(asked) <= len(kept) else {}
     if added:
-        sums = np.array([[float(added[name] == own) for own in asked] for name in kept])
+        sums = np.array([[float(added[name] == label) for label in asked] for name in kept])
         return Matched(asked, tuple(range(len(asked))), sums)
     called = _matched(asked, kept)
     if not called:
@@ -240,9 +240,9 @@ def learnt_classes(home: Path, data: Dataset) -> tuple[str, ...]:
     A network that predicted nothing has them in its record; one without any is taken to be of the
     dataset's.
     """
-    beside = home / "predictions.csv"
-    if beside.is_file():
-        return class_names(pd.DataFrame(columns=read_first_row(beside)))
+    table = home / "predictions.csv"
+    if table.is_file():
+        return class_names(pd.DataFrame(columns=read_first_row(table)))
     recorded = read_run(home)["results"] if (home / "run.json").is_file() else {}
     return tuple(map(str, recorded.get("classes") or data.classes))
 
@@ -409,9 +409,9 @@ def look_at(
     model = model or read_model(home)
     size = input_sizes(model)[0]
     paths = data.paths(fold, size, exact=False)
-    told = encode_images(model, home, data, paths)
+    rows = encode_images(model, home, data, paths)
     return predict_views(
-        model, paths, image_size=size, batch_size=batch_size, metadata=told, **looks
+        model, paths, image_size=size, batch_size=batch_size, metadata=rows, **looks
     )
 
 

@@ -203,14 +203,14 @@ def predict_rows(viewer: keras.Model, batches: Any, rows: int) -> np.ndarray:
     Raises:
         ValueError: The model gives NaN or infinity.
     """
-    found = np.asarray(viewer.predict(batches, verbose=0))[:rows].astype("float64")
-    lost = ~np.isfinite(found).all(axis=-1)
+    probabilities = np.asarray(viewer.predict(batches, verbose=0))[:rows].astype("float64")
+    lost = ~np.isfinite(probabilities).all(axis=-1)
     if lost.any():
         raise ValueError(
             f"the model gives no number for {lost.sum()} of {rows} rows (the first is row "
             f"{int(np.argmax(lost))}): its weights are broken, or the precision is too low"
         )
-    return np.asarray(found)
+    return np.asarray(probabilities)
 
 
 def _check_metadata(model: keras.Model, metadata: np.ndarray | None, images: int) -> None:

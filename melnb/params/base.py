@@ -117,14 +117,14 @@ class Parameters(BaseModel):
         Raises:
             ParameterError: A list or mapping is wanted, and what was typed is none.
         """
-        made: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for name, value in values.items():
             field = cls.model_fields.get(str(name))
             try:
-                made[str(name)] = scalars.settle(value, field.annotation) if field else value
+                fields[str(name)] = scalars.settle(value, field.annotation) if field else value
             except ValueError as error:
                 raise ParameterError(f"{cls.stage}: {name}: {error}") from None
-        return made
+        return fields
 
     @classmethod
     def from_cell(cls, cell: Mapping[str, Any]) -> Self:
@@ -141,17 +141,19 @@ class Parameters(BaseModel):
             ParameterError: A name is unknown, a value is refused or is not what a cell set, or the
                 parameters cell was not run.
         """
-        told = _read_cells(cls, cell.get("In", ()))
+        settings = _read_cells(cls, cell.get("In", ()))
         wanted = {name: cell[name] for name in cls.model_fields if name in cell}
-        unknown = {name: cell[name] for name in told if name in cell and name not in wanted}
-        plain = {name: value for name, value in told.items() if value is not _COMPUTED}
+        unknown = {name: cell[name] for name in settings if name in cell and name not in wanted}
+        plain = {name: value for name, value in settings.items() if value is not _COMPUTED}
         lines = [
             _changed(cls, name, plain[name], cell.get(name))
             for name in cls.model_fields
             if name in plain and repr(plain[name]) != repr(cell.get(name))
         ]
         hidden = wanted.keys() - cls.cell_fields() if "In" in cell else set()
-        lines += [_taken(cls, name, cell[name]) for name in wanted if name in hidden - told.keys()]
+        lines += [
+            _taken(cls, name, cell[name]) for name in wanted if name in hidden - settings.keys()
+        ]
         if lines:
             raise ParameterError("\n".join(lines))
         if not wanted:
@@ -175,8 +177,8 @@ class Parameters(BaseModel):
 
     def __str__(self) -> str:
         """Say in a line what differs from the defaults."""
-        told = ", ".join(f"{name} {value!r}" for name, value in self.differences().items())
-        return f"differs from the defaults: {told or 'nothing'}"
+        differences = ", ".join(f"{name} {value!r}" for name, value in self.differences().items())
+        return f"differs from the defaults: {differences or 'nothing'}"
 
     def plain(self) -> dict[str, Any]:
         """Return the values as plain Python objects, as papermill and JSON take them."""
@@ -240,21 +242,23 @@ def _read_cells(cls: type[Parameters], cells: Iterable[str]) -> dict[str, Any]:
     papermill adds, and in one that sets a parameter or what is spelt like one, and does no more.
     Of such a cell a parameter that is computed is among them as well, marked so.
     """
-    fields, shown, told = cls.model_fields, {*cls.cell_fields()}, dict[str, Any]()
+    fields, shown, settings = cls.model_fields, {*cls.cell_fields()}, dict[str, Any]()
     for source in cells:
         assigned = _assigned(source)
         if shown <= assigned.keys():  # the parameters cell: what ran before it is past
-            told = {n: v for n, v in told.items() if n in fields and n not in shown | {*assigned}}
+            settings = {
+                n: v for n, v in settings.items() if n in fields and n not in shown | {*assigned}
+            }
         meant = source.startswith(_INJECTED) or any(
             name in fields or nearest(name, fields) for name in assigned
         )
         strange = meant and _COMPUTED not in assigned.values()
         for name, value in assigned.items():
             if value is not _COMPUTED and (strange or name in fields):
-                told[name] = value
+                settings[name] = value
             elif meant and "" not in assigned and name in fields.keys() - shown:
-                told.setdefault(name, value)
-    return told
+                settings.setdefault(name, value)
+    return settings
 
 
 def _assigned(source: str) -> dict[str, Any]:
@@ -283,9 +287,9 @@ def _plain_value(node: ast.expr | None) -> Any:
         return _COMPUTED
 
 
-def _changed(cls: type[Parameters], name: str, told: Any, now: Any) -> str:
+def _changed(cls: type[Parameters], name: str, before: Any, now: Any) -> str:
     return (
-        f"{cls.stage}: {name}: a cell set it to {told!r}, and it is {_shown(now)} now: run that "
+        f"{cls.stage}: {name}: a cell set it to {before!r}, and it is {_shown(now)} now: run that "
         "cell again, and give another name to what has taken this one"
     )
 
@@ -304,8 +308,8 @@ def _taken(cls: type[Parameters], name: str, now: Any) -> str:
 
 def _unknown(cls: type[Parameters], name: str) -> str:
     more = f" …, all listed by `melnb stages {cls.stage}`" if cls.shown else ""
-    known = f"; known: {', '.join(cls.cell_fields())}{more}"
-    hint = did_you_mean(name, cls.model_fields) or known
+    choices = f"; known: {', '.join(cls.cell_fields())}{more}"
+    hint = did_you_mean(name, cls.model_fields) or choices
     return f"{cls.stage}: unknown parameter {name!r}{hint}"
 
 

@@ -109,10 +109,10 @@ def _default(field: FieldInfo) -> str:
     return value if isinstance(value, str) and value else repr(value).replace("'", '"')
 
 
-def _choices(field: FieldInfo, known: str) -> str:
+def _choices(field: FieldInfo, names: str) -> str:
     """Return what may be chosen, unless the description has it all."""
     choices = list(_listed(field.annotation))
-    return "" if all(choice in known for choice in choices) else " | ".join(choices)
+    return "" if all(choice in names for choice in choices) else " | ".join(choices)
 
 
 def _listed(annotation: Any) -> Iterator[str]:

@@ -85,16 +85,16 @@ def _load(content: str | bytes) -> Any:
         loader.dispose()
 
 
-def _count(node: yaml.Node, known: dict[int, float], above: tuple[int, ...]) -> float:
+def _count(node: yaml.Node, counts: dict[int, float], above: tuple[int, ...]) -> float:
     """Return how many values a node stands for with its aliases written out; a ring has no end."""
     place = id(node)
     if place in above:
         return math.inf
-    if place not in known:
+    if place not in counts:
         inner = node.value if isinstance(node, yaml.CollectionNode) else ()
         flat = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
-        known[place] = 1 + sum(_count(part, known, (*above, place)) for part in flat)
-    return known[place]
+        counts[place] = 1 + sum(_count(part, counts, (*above, place)) for part in flat)
+    return counts[place]
 
 
 def read(content: str | bytes) -> Any:

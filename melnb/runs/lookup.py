@@ -181,13 +181,13 @@ def find_tables(
         FileNotFoundError: A run is not finished or wrote no predictions, or a file is not there.
         ValueError: Two names have one label.
     """
-    found: dict[str, list[Path]] = {}
+    tables: dict[str, list[Path]] = {}
     for name in names:
         label = Path(name).stem if is_table(name) else name
-        if label in found:
+        if label in tables:
             raise ValueError(f"{name!r} and another are both called {label!r}: rename a file")
-        found[label] = _files(name, outputs, reads)
-    return found
+        tables[label] = _files(name, outputs, reads)
+    return tables
 
 
 def find_networks(
@@ -207,8 +207,8 @@ def find_networks(
     if is_table(name) or not run:  # a file's label is its stem
         return {}
     home = reads(find_run(stage, run, outputs) / "folds")
-    found = {int(m[1]): reads(home / m[0]) for m in map(_NETWORK.fullmatch, _names(home)) if m}
-    return dict(sorted(found.items()))
+    networks = {int(m[1]): reads(home / m[0]) for m in map(_NETWORK.fullmatch, _names(home)) if m}
+    return dict(sorted(networks.items()))
 
 
 def find_images(
@@ -251,9 +251,9 @@ def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
         outputs: Where runs are written.
     """
     dataset = read_run(next(iter(find_folds("03_train", train_run, outputs).values())))
-    own = dataset["parameters"]["dataset"]
+    name = dataset["parameters"]["dataset"]
     predicted = _newest("04_predict", outputs, lambda p: (
-        (p.get("train_run") or p.get("run")) == train_run and p.get("dataset") == own
+        (p.get("train_run") or p.get("run")) == train_run and p.get("dataset") == name
     ))  # fmt: skip
     asked = [f"04_predict/{predicted}"] if predicted else []
     report = _newest("06_report", outputs, lambda p: (
@@ -292,9 +292,11 @@ def learnt_datasets(records: Iterable[Mapping[str, Any]]) -> list[str]:
         records: Of any runs, as `lineage` or `documents.read_run` gives them; those of training
             count.
     """
-    told = [r["parameters"] for r in records if str(r["stage"]).startswith("03")]
-    own = [p["dataset"] for p in told if "dataset" in p]
-    return list(dict.fromkeys([*own, *(name for p in told for name in p.get("external", ()))]))
+    parameters = [r["parameters"] for r in records if str(r["stage"]).startswith("03")]
+    names = [p["dataset"] for p in parameters if "dataset" in p]
+    return list(
+        dict.fromkeys([*names, *(name for p in parameters for name in p.get("external", ()))])
+    )
 
 
 def predicted_dataset(records: Sequence[Mapping[str, Any]]) -> str:
@@ -342,22 +344,22 @@ def lineage(names: Iterable[str], outputs: str | Path = "") -> list[Record]:
     Raises:
         DamagedError: A record cannot be read: what was learnt from is not known without it.
     """
-    found: dict[Path, Record] = {}
+    records: dict[Path, Record] = {}
     for name in names:
         if not is_table(name):
-            _trace(outputs_root(outputs) / name, found)
-    return list(found.values())
+            _trace(outputs_root(outputs) / name, records)
+    return list(records.values())
 
 
-def _trace(folder: Path, found: dict[Path, Record]) -> None:
+def _trace(folder: Path, records: dict[Path, Record]) -> None:
     """Add a run's record behind those of the runs that it read."""
-    if folder in found or not (folder / RECORD).is_file():
+    if folder in records or not (folder / RECORD).is_file():
         return
     record = read_run(folder)
     for item in record["inputs"]:
         path = project_root() / item["path"]
-        _trace(path if path.is_dir() else path.parent, found)
-    found[folder] = record
+        _trace(path if path.is_dir() else path.parent, records)
+    records[folder] = record
 
 
 def _files(name: str, outputs: str | Path, reads: Callable[[Path], Path]) -> list[Path]:

@@ -81,15 +81,15 @@ def list_files(
             size and content of each. One that is not there has no entry.
     """
     named, skipped = {folder / name for name in folders}, set(but)
-    found = []
+    paths = []
     for place, inner, names in os.walk(folder):
         whole = {name for name in inner if Path(place, name) in named}
         inner[:] = set(inner) - whole
-        found += [Path(place, name) for name in (*names, *whole)]
-    told = [(path.relative_to(folder).as_posix(), path) for path in sorted(found)]
+        paths += [Path(place, name) for name in (*names, *whole)]
+    entries = [(path.relative_to(folder).as_posix(), path) for path in sorted(paths)]
     return [
         _entry(path, name, hashed=hashed)
-        for name, path in told
+        for name, path in entries
         if name not in skipped and (path.is_file() or path.is_dir())  # no pipe, no lost link
     ]
 
@@ -116,8 +116,8 @@ def stamps(files: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]:
     That is its size and times, of which nobody can set the last (`st_ctime`: on Windows it is
     another, and size and time must do). A file that is no older than the clock can tell has none.
     """
-    known = {entry["path"]: _stamp(folder / entry["path"]) for entry in files}
-    return {path: stamp for path, stamp in known.items() if stamp}
+    before = {entry["path"]: _stamp(folder / entry["path"]) for entry in files}
+    return {path: stamp for path, stamp in before.items() if stamp}
 
 
 def check_written(path: Path) -> None:

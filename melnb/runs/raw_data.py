@@ -73,8 +73,8 @@ def read_raw(
     pictures = set()
     for path in {str(path).partition("::")[0] for path in used}:
         name = _name(root, path)
-        if name not in files and (found := _stat(root, name)):
-            files[name] = found
+        if name not in files and (stat := _stat(root, name)):
+            files[name] = stat
         pictures |= {name} & files.keys()
     if most is not None and sum(files[name].bytes for name in pictures) > most:
         pictures = set()
@@ -84,10 +84,10 @@ def read_raw(
 
 def digest(files: Files) -> str:
     """Return what stands for raw data: names, sizes and contents, and no times."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name, file in sorted(files.items()):
-        found.update(f"{name}\0{file.bytes}\0{file.content}\0".encode(errors="surrogateescape"))
-    return found.hexdigest()
+        hasher.update(f"{name}\0{file.bytes}\0{file.content}\0".encode(errors="surrogateescape"))
+    return hasher.hexdigest()
 
 
 def compare(before: Files, root: Path, *, whole: bool = False) -> Look:
@@ -106,8 +106,8 @@ def compare(before: Files, root: Path, *, whole: bool = False) -> Look:
     try:
         now = dict(_listed(root)) if root.exists() else {}
         for name in before.keys() - now.keys():
-            if found := _stat(root, name):
-                now[name] = found
+            if stat := _stat(root, name):
+                now[name] = stat
         if not before.keys() & now.keys() and (root == _home(root) or is_away(root)):
             return Look(doubt="cannot be checked, as nothing of it is there")
         changes = dict.fromkeys(before.keys() - now.keys(), "is gone")
@@ -161,10 +161,10 @@ def read_files(path: Path, root: str, sha256: str) -> dict[str, File]:
     """
     try:
         content = gzip.decompress(path.read_bytes()).decode(errors="surrogateescape")
-        lines, known = csv.reader(io.StringIO(content, newline="")), [neutral(root)]
+        lines, names = csv.reader(io.StringIO(content, newline="")), [neutral(root)]
         files = {
             restored(name): File(int(size), int(time), sha)
-            for _, name, size, time, sha in (line for line in lines if line[:1] == known)
+            for _, name, size, time, sha in (line for line in lines if line[:1] == names)
         }
     except FileNotFoundError:
         raise DamagedError(path, "it is gone", _REMEDY) from None
@@ -177,12 +177,12 @@ def read_files(path: Path, root: str, sha256: str) -> dict[str, File]:
 
 def _to_read(before: Files, same: Files, *, whole: bool) -> tuple[list[str], int]:
     """Choose which files of the same size are compared by content; and count what is left out."""
-    known = sorted(name for name in same if before[name].content)
+    unchanged = sorted(name for name in same if before[name].content)
     if whole:
-        return known, 0
-    tables = [name for name in known if _is_table(name)]
+        return unchanged, 0
+    tables = [name for name in unchanged if _is_table(name)]
     always = set(tables if len(tables) <= _MANY else ())
-    later = [n for n in known if n not in always and before[n].time != same[n].time]
+    later = [n for n in unchanged if n not in always and before[n].time != same[n].time]
     if sum(same[name].bytes for name in later) > LOOKED:
         return sorted(always), len(later)
     return sorted(always.union(later)), 0

@@ -206,13 +206,13 @@ def _read_dialect(text: _Text) -> _Text:
     first = text.head[: text.head.find(b"\n") + 1]
     if not first:
         raise TableError(f"{text.file} is empty: download or write it again")
-    said = _SEP.fullmatch(first)
-    if not said:
+    line = _SEP.fullmatch(first)
+    if not line:
         return text._replace(delimiter=_find_delimiter(text))
     text = _pass_blank(text.after(first))
     if not text.head:
         raise TableError(f"{text.file} is empty but for its line sep=: write or download it again")
-    return text._replace(delimiter=said[1].decode())
+    return text._replace(delimiter=line[1].decode())
 
 
 def _pass_blank(text: _Text) -> _Text:
@@ -318,8 +318,8 @@ def _is_padded(block: bytes, delimiter: str) -> bool:
     mark, letters = ord(delimiter), np.frombuffer(block, dtype=np.uint8)
     places = np.flatnonzero(letters <= ord(" "))
     places = places[(letters[places] != ord("\n")) & (letters[places] != mark)]
-    beside = np.concatenate([letters[places - 1], letters[places + 1]])  # before the first: LF
-    return bool(np.isin(beside, [mark, ord("\n"), ord('"')]).any())
+    neighbours = np.concatenate([letters[places - 1], letters[places + 1]])  # before the first: LF
+    return bool(np.isin(neighbours, [mark, ord("\n"), ord('"')]).any())
 
 
 def _read_odd(text: _Text, header: list[str], first: bytes) -> pd.DataFrame:
@@ -374,22 +374,22 @@ def _name_columns(table: pd.DataFrame, names: list[str], file: Path) -> pd.DataF
         if name:
             called[k] = name
             continue
-        said = table.iloc[:, k].dropna()
-        if k == 0 and len(said):
-            called |= {} if _numbers_rows(said, len(table)) else {0: FIRST}
-        elif len(said):
+        cells = table.iloc[:, k].dropna()
+        if k == 0 and len(cells):
+            called |= {} if _numbers_rows(cells, len(table)) else {0: FIRST}
+        elif len(cells):
             raise TableError(
-                f"{file}: column {k + 1} of {len(names)} has no name but holds {said.iloc[0]!r} "
-                f"(line {said.index[0]}): name it, or remove it"
+                f"{file}: column {k + 1} of {len(names)} has no name but holds {cells.iloc[0]!r} "
+                f"(line {cells.index[0]}): name it, or remove it"
             )
     kept = table if len(called) == len(names) else table.iloc[:, list(called)].copy()
     kept.columns = pd.Index(list(called.values()))
     return kept
 
 
-def _numbers_rows(said: pd.Series, rows: int) -> bool:
+def _numbers_rows(cells: pd.Series, rows: int) -> bool:
     """Tell whether a column holds a whole number for each row, as pandas writes them first."""
-    return len(said) == rows and said.is_unique and bool(said.str.fullmatch(r"\d+").all())
+    return len(cells) == rows and cells.is_unique and bool(cells.str.fullmatch(r"\d+").all())
 
 
 def _folded(name: str) -> str:

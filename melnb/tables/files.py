@@ -75,8 +75,8 @@ def naming(path: Path, *, temporary: Path | None = None) -> Iterator[None]:
     except OSError as error:
         if not (words := words_of(error)):
             raise
-        own = error.filename in (None, str(temporary)) or isinstance(error.filename, int)
-        raise RefusedError(error.errno, words, str(path if own else error.filename)) from error
+        ours = error.filename in (None, str(temporary)) or isinstance(error.filename, int)
+        raise RefusedError(error.errno, words, str(path if ours else error.filename)) from error
 
 
 def describe(error: BaseException) -> str:
@@ -196,8 +196,8 @@ def walk(root: str | Path) -> Iterator[Folder]:
         if (here.st_dev, here.st_ino) in seen:  # of a link that leads back up, say
             continue
         seen.add((here.st_dev, here.st_ino))
-        with os.scandir(place) as found:
-            entries = sorted((e for e in found if e.name[0] != "."), key=lambda e: e.name)
+        with os.scandir(place) as scan:
+            entries = sorted((e for e in scan if e.name[0] != "."), key=lambda e: e.name)
         files, lost = [], []
         for entry in entries:
             folder = _is_folder(entry)

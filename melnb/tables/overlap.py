@@ -35,9 +35,9 @@ def keys(ids: pd.Series, *, of: str = "image") -> pd.Series:
         of: `image`, `lesion` or `patient`.
     """
     codes, names = pd.factorize(ids.astype(object))
-    made = np.array([*map(_image if of == "image" else _plain, map(str, names)), ""], dtype=object)
-    found = pd.Series(made[codes], index=ids.index, dtype=object)  # the last stands for code -1
-    return found.where(found != "", np.nan)
+    plain = np.array([*map(_image if of == "image" else _plain, map(str, names)), ""], dtype=object)
+    series = pd.Series(plain[codes], index=ids.index, dtype=object)  # the last stands for code -1
+    return series.where(series != "", np.nan)
 
 
 def match(asked: pd.Series, known: pd.Series) -> np.ndarray:
@@ -49,17 +49,17 @@ def match(asked: pd.Series, known: pd.Series) -> np.ndarray:
     Returns:
         n positions in `known`; -1 where the image is not there, or not plainly.
     """
-    found = np.full(len(asked), -1)
+    places = np.full(len(asked), -1)
     for name in (str, _name, _image):
-        lost = np.flatnonzero(found < 0)
+        lost = np.flatnonzero(places < 0)
         if not len(lost):
             break
         theirs = known.map(name, na_action="ignore").to_numpy(dtype=object)
         rows = pd.Series(np.arange(len(known)), index=theirs)
         rows = rows[rows.index.notna() & ~rows.index.duplicated(keep=False)]
-        own = asked.iloc[lost].map(name, na_action="ignore")
-        found[lost] = own.map(rows).fillna(-1).to_numpy(dtype=np.int64)
-    return found
+        ours = asked.iloc[lost].map(name, na_action="ignore")
+        places[lost] = ours.map(rows).fillna(-1).to_numpy(dtype=np.int64)
+    return places
 
 
 def met_images(
@@ -80,26 +80,26 @@ def met_images(
         A row per met image, by id: `image_id`, `met_by` (the first of image, lesion, patient,
         picture), `shared` (the id as it was learnt from; of a picture, an image's).
     """
-    own = images["image_id"].astype(str)
+    image_ids = images["image_id"].astype(str)
     named = [name for name in BY[:3] if f"{name}_id" in images]
-    known = {name: keys(images[f"{name}_id"], of=name) for name in named}
+    ids_of = {name: keys(images[f"{name}_id"], of=name) for name in named}
     shared = {
         name: _shared(ids, learnt[f"{name}_id"], name)
-        for name, ids in known.items()
+        for name, ids in ids_of.items()
         if f"{name}_id" in learnt
     }
     if identical is not None:
-        shared["picture"] = _shared_pictures(own, learnt["image_id"].astype(str), identical)
+        shared["picture"] = _shared_pictures(image_ids, learnt["image_id"].astype(str), identical)
     table = pd.DataFrame(shared, index=images.index, columns=list(BY), dtype=object)
-    _close(table, images, known)
+    _close(table, images, ids_of)
     met = table.notna().any(axis=1)
-    found = table[met]
-    made = {
-        "image_id": own[met],
-        "met_by": found.notna().idxmax(axis=1),
-        "shared": found.bfill(axis=1).iloc[:, 0],
+    reasons = table[met]
+    columns = {
+        "image_id": image_ids[met],
+        "met_by": reasons.notna().idxmax(axis=1),
+        "shared": reasons.bfill(axis=1).iloc[:, 0],
     }
-    made_table = pd.DataFrame(made, columns=list(COLUMNS))
+    made_table = pd.DataFrame(columns, columns=list(COLUMNS))
     return made_table.sort_values("image_id", ignore_index=True)
 
 
@@ -126,19 +126,19 @@ def held_out_folds(images: pd.DataFrame, learnt: pd.DataFrame, folds: pd.DataFra
         TableError: The folds part a lesion or a patient.
     """
     check_together(folds, learnt)
-    known = learnt.merge(folds.loc[folds["fold"] != TEST, ["image_id", "fold"]], on="image_id")
+    members = learnt.merge(folds.loc[folds["fold"] != TEST, ["image_id", "fold"]], on="image_id")
     named = {n: keys(images[f"{n}_id"], of=n) for n in BY[:3] if f"{n}_id" in images}
-    found = np.full(len(images), np.nan)
-    for name, own in named.items():
-        if f"{name}_id" in known:
-            theirs = known.assign(key=keys(known[f"{name}_id"], of=name)).dropna(subset=["key"])
+    places = np.full(len(images), np.nan)
+    for name, ids in named.items():
+        if f"{name}_id" in members:
+            theirs = members.assign(key=keys(members[f"{name}_id"], of=name)).dropna(subset=["key"])
             fold_of = theirs.drop_duplicates("key").set_index("key")["fold"]
-            found = np.where(np.isnan(found), own.map(fold_of).to_numpy(dtype=float), found)
+            places = np.where(np.isnan(places), ids.map(fold_of).to_numpy(dtype=float), places)
     for name in _PEOPLE:
         if name in named:
-            siblings = pd.Series(found).groupby(named[name].to_numpy()).transform("min")
-            found = np.where(np.isnan(found), siblings, found)
-    numbers = np.where(np.isnan(found), TEST, found).astype("int64")
+            siblings = pd.Series(places).groupby(named[name].to_numpy()).transform("min")
+            places = np.where(np.isnan(places), siblings, places)
+    numbers = np.where(np.isnan(places), TEST, places).astype("int64")
     return pd.Series(numbers, index=images["image_id"].to_numpy(), name="fold")
 
 
@@ -171,8 +171,8 @@ def make_groups(images: pd.DataFrame, identical: pd.DataFrame | None = None) -> 
     row, node = np.concatenate(rows), np.concatenate(nodes)
     graph = coo_array((np.ones(len(row), dtype=np.int8), (row, node)), shape=(count, count))
     labels = connected_components(graph, directed=False)[1][: len(images)]
-    own = images[["patient_id", "lesion_id", "image_id"]].astype(object)
-    name = own["patient_id"].fillna(own["lesion_id"]).fillna(own["image_id"])
+    three = images[["patient_id", "lesion_id", "image_id"]].astype(object)
+    name = three["patient_id"].fillna(three["lesion_id"]).fillna(three["image_id"])
     smallest = name.astype(str).groupby(labels).min().sort_values(kind="stable")
     rank = pd.Series(np.arange(len(smallest)), index=smallest.index)
     return np.asarray(rank.loc[labels], dtype=np.int64)
@@ -198,13 +198,13 @@ def check_together(
     for name in of:
         if f"{name}_id" not in images:
             continue
-        own = keys(images[f"{name}_id"], of=name)
-        if own.is_unique:
+        ids = keys(images[f"{name}_id"], of=name)
+        if ids.is_unique:
             continue
-        counts = fold.groupby(own).nunique()
+        counts = fold.groupby(ids).nunique()
         parted = counts[counts > 1]
         if len(parted):
-            first = images.loc[own == parted.index[0], f"{name}_id"].iloc[0]
+            first = images.loc[ids == parted.index[0], f"{name}_id"].iloc[0]
             raise TableError(
                 f"folds: {name}_id {str(first)!r} lies in {parted.iloc[0]} folds ({len(parted)} "
                 "such): its images would be learnt and tested on; keep each one in one fold"
@@ -226,30 +226,30 @@ def _image(name: str) -> str:
     return _name(name).removesuffix(_SMALLER)
 
 
-def _shared(own: pd.Series, learnt: pd.Series, name: str) -> pd.Series:
+def _shared(ids: pd.Series, learnt: pd.Series, name: str) -> pd.Series:
     """Return for each key the id of that key that was learnt from, else NaN."""
     theirs = keys(learnt, of=name)
     first = pd.Series(learnt.to_numpy(dtype=object), index=theirs.to_numpy(dtype=object))
     first = first[first.index.notna() & ~first.index.duplicated()]
-    return own.map(first).astype(object)
+    return ids.map(first).astype(object)
 
 
-def _close(table: pd.DataFrame, images: pd.DataFrame, known: dict[str, pd.Series]) -> None:
+def _close(table: pd.DataFrame, images: pd.DataFrame, ids_of: dict[str, pd.Series]) -> None:
     """Let what is of the lesion or patient of a met image be met by it too, in place."""
     met, before = table.notna().any(axis=1), -1
     while before < met.sum():
         before = met.sum()
-        for name in (n for n in _PEOPLE if n in known):
-            ids = known[name]
+        for name in (n for n in _PEOPLE if n in ids_of):
+            ids = ids_of[name]
             new = ~met & ids.isin(ids[met].dropna())
             table.loc[new, name] = images.loc[new, f"{name}_id"].astype(object)
             met |= new
 
 
-def _shared_pictures(own: pd.Series, learnt: pd.Series, identical: pd.DataFrame) -> pd.Series:
+def _shared_pictures(ids: pd.Series, learnt: pd.Series, identical: pd.DataFrame) -> pd.Series:
     """Return of each image one learnt from that is the same picture, else NaN."""
     number = identical.set_index(identical["image_id"].astype(str))["identical"]
     sets = number[number.index.isin(learnt)]
     first = pd.Series(sets.index, index=sets.to_numpy(), dtype=object).sort_values()
     first = first[~first.index.duplicated()]
-    return own.map(number).map(first).astype(object)
+    return ids.map(number).map(first).astype(object)

@@ -67,8 +67,8 @@ _Made = TypeVar("_Made")
 
 def count_cores() -> int:
     """Return the cores that are ours: a container or a batch job may own fewer than there are."""
-    own = getattr(os, "sched_getaffinity", None)
-    return len(own(0)) if own else os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def make_pool(workers: int) -> ProcessPoolExecutor:

@@ -294,8 +294,8 @@ def _numbers(values: pd.Series, path: Path, kind: str) -> pd.Series:
 
 def _guess(values: pd.Series) -> pd.Series:
     """Return a further column as numbers or as truths, if all of its cells are."""
-    said = set(values.dropna().unique())
-    if said <= {"True", "False"} and values.notna().all():
+    words = set(values.dropna().unique())
+    if words <= {"True", "False"} and values.notna().all():
         return values == "True"
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().sum() < values.notna().sum():

@@ -140,17 +140,17 @@ def read_group_ids(ids: pd.Series, file: str | Path) -> pd.Series:
     Raises:
         TableError: A spreadsheet rounded an id (`1.23E+12`): several have become one.
     """
-    known = blank_missing(ids, negative=True)
-    if known.isna().all():
-        return known
-    exponents = [text for text in known.dropna().unique() if "+" in text]
-    rounded = known[known.isin([text for text in exponents if _ROUNDED.fullmatch(text)])]
+    texts = blank_missing(ids, negative=True)
+    if texts.isna().all():
+        return texts
+    exponents = [text for text in texts.dropna().unique() if "+" in text]
+    rounded = texts[texts.isin([text for text in exponents if _ROUNDED.fullmatch(text)])]
     if len(rounded):
         raise TableError(
             f"{file} line {rounded.index[0]}: {ids.name} {rounded.iloc[0]!r} was rounded by "
             "a spreadsheet, so that several ids may be one: export the ids as text"
         )
-    return whole_ids(known)
+    return whole_ids(texts)
 
 
 def whole_ids(ids: pd.Series) -> pd.Series:
@@ -162,22 +162,22 @@ def whole_ids(ids: pd.Series) -> pd.Series:
     return ids.replace({text: text.partition(".")[0] for text in decimals})
 
 
-def count_missing(said: pd.Series, read: pd.Series) -> str:
+def count_missing(cells: pd.Series, read: pd.Series) -> str:
     """Say how many cells of a column hold a word that was read as missing; empty if none does.
 
     Args:
-        said: The cells of the file.
+        cells: The cells of the file.
         read: What was made of them, NaN where missing.
 
     Returns:
         `16 of 24 patient_id say NA: unknown`.
     """
-    words = said[said.notna() & read.isna().to_numpy()]
+    words = cells[cells.notna() & read.isna().to_numpy()]
     if words.empty:
         return ""
     shown = [str(word) for word in words.value_counts().index[:3]]
     more = " …" if words.nunique() > 3 else ""
-    return f"{len(words)} of {len(said)} {said.name} say {', '.join(shown)}{more}: unknown"
+    return f"{len(words)} of {len(cells)} {cells.name} say {', '.join(shown)}{more}: unknown"
 
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -204,11 +204,11 @@ def read_numbers(
     if plain is not None:
         return plain
     cells = blank_missing(values, negative=negative)
-    known = cells.dropna()
-    texts = known.unique()  # each is looked at once: ages are few
+    filled = cells.dropna()
+    texts = filled.unique()  # each is looked at once: ages are few
     odd = [text for text in texts if not _NUMBER.fullmatch(text)]
     if odd:
-        wrong = known[known.isin(odd)]
+        wrong = filled[filled.isin(odd)]
         many = f" ({len(wrong)} of {len(values)} cells are none)" if len(wrong) > 1 else ""
         raise TableError(
             f"{file} {row} {wrong.index[0]}: {values.name} is {wrong.iloc[0]!r}, not a number"
@@ -223,8 +223,8 @@ def is_numeric(values: pd.Series) -> bool:
     """Tell whether a column of texts is meant as numbers: at least half of what it says are."""
     if plain_numbers(values) is not None:
         return True
-    known = blank_missing(values).dropna()
-    return len(known) > 0 and 2 * sum(bool(_NUMBER.fullmatch(t)) for t in known) >= len(known)
+    cells = blank_missing(values).dropna()
+    return len(cells) > 0 and 2 * sum(bool(_NUMBER.fullmatch(t)) for t in cells) >= len(cells)
 
 
 def plain_numbers(values: pd.Series, *, negative: bool = False) -> pd.Series | None:
@@ -233,14 +233,14 @@ def plain_numbers(values: pd.Series, *, negative: bool = False) -> pd.Series | N
     It is `read_numbers` without a look at each cell: of the letters of numbers `float` makes what
     `_NUMBER` means, and nothing of words for missing.
     """
-    known = values.notna().to_numpy()
-    texts = values.to_numpy(dtype=object)[known]
+    present = values.notna().to_numpy()
+    texts = values.to_numpy(dtype=object)[present]
     try:
         joined = "".join(texts).encode()
         if not len(texts) or joined.translate(None, b"+-.0123456789Ee"):
             return None
         numbers = np.full(len(values), np.nan)
-        numbers[known] = texts.astype("float64")
+        numbers[present] = texts.astype("float64")
     except (TypeError, ValueError):  # a cell that is no text; no number
         return None
     if negative and (numbers == -1).any():

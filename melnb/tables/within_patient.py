@@ -45,14 +45,14 @@ def mean_and_deviation(values: np.ndarray, *, ddof: int = 0) -> tuple[np.ndarray
     dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.float64
     # One column after the other in memory: sums along it are rounded least.
     columns = np.ascontiguousarray(values.T, dtype=float)
-    known = np.isfinite(columns)
-    filled = np.where(known, columns, 0.0)
+    finite = np.isfinite(columns)
+    filled = np.where(finite, columns, 0.0)
     largest = np.abs(filled).max(axis=-1, initial=0.0)
     # Over a power of two no digit changes, and no square is beyond float64.
     _, exponent = np.frexp(largest)
-    scaled, number = np.ldexp(filled, -exponent[..., None]), known.sum(axis=-1)
+    scaled, number = np.ldexp(filled, -exponent[..., None]), finite.sum(axis=-1)
     mean = scaled.sum(axis=-1) / np.maximum(number, 1)
-    squares = np.where(known, scaled - mean[..., None], 0.0) ** 2
+    squares = np.where(finite, scaled - mean[..., None], 0.0) ** 2
     deviation = np.ldexp(np.sqrt(squares.sum(axis=-1) / np.maximum(number - ddof, 1)), exponent)
     varied = deviation > negligible(largest, dtype)
     return np.ldexp(mean, exponent), np.where(varied, deviation, 0.0)
@@ -70,9 +70,9 @@ def standardised(values: np.ndarray, mean: ArrayLike, deviation: ArrayLike) -> n
     varied = deviation > 0
     with np.errstate(over="ignore"):  # the clip is for it
         # Halved, as the difference of the two greatest numbers is none.
-        made = (values / 2 - np.asarray(mean) / 2) / np.where(varied, deviation / 2, 1.0)
-    made = np.where(varied, np.clip(made, -LARGEST, LARGEST), 0.0)
-    return np.where(np.isnan(values), np.nan, made)
+        scaled = (values / 2 - np.asarray(mean) / 2) / np.where(varied, deviation / 2, 1.0)
+    scaled = np.where(varied, np.clip(scaled, -LARGEST, LARGEST), 0.0)
+    return np.where(np.isnan(values), np.nan, scaled)
 
 
 def centred(values: np.ndarray) -> np.ndarray:
@@ -91,11 +91,11 @@ def group_codes(*columns: pd.Series | np.ndarray) -> np.ndarray:
     """
     codes, unknown = np.zeros(len(columns[0]), dtype=np.int64), np.zeros(len(columns[0]), bool)
     for column in columns:
-        own, names = pd.factorize(column)
-        unknown |= own == -1
-        codes, _ = pd.factorize(codes * (len(names) + 1) + own + 1)
-    known = int(codes.max(initial=-1)) + 1
-    return np.asarray(pd.factorize(np.where(unknown, known + np.cumsum(unknown), codes))[0])
+        numbers, names = pd.factorize(column)
+        unknown |= numbers == -1
+        codes, _ = pd.factorize(codes * (len(names) + 1) + numbers + 1)
+    largest = int(codes.max(initial=-1)) + 1
+    return np.asarray(pd.factorize(np.where(unknown, largest + np.cumsum(unknown), codes))[0])
 
 
 def without_gaps(codes: np.ndarray) -> np.ndarray:
@@ -150,8 +150,8 @@ def outlier_factors(
         n numbers, 100 at most.
     """
     factors = np.full(len(points), ALONE)
-    known = np.flatnonzero(~np.isnan(points).any(axis=1))
-    order = known[np.argsort(groups[known], kind="stable")]
+    complete = np.flatnonzero(~np.isnan(points).any(axis=1))
+    order = complete[np.argsort(groups[complete], kind="stable")]
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
     for rows in np.split(order, starts[1:]):
         if len(rows) >= max(fewest, 2):
@@ -190,28 +190,28 @@ def standings(values: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
         those whose values hardly vary (`spread.negligible`), have the `NEUTRAL` ones; so has a
         ratio to a mean of 0.
     """
-    known = ~np.isnan(values)
+    present = ~np.isnan(values)
     size = int(groups.max(initial=-1)) + 1
-    number = np.bincount(groups, weights=known, minlength=size)
+    number = np.bincount(groups, weights=present, minlength=size)
     largest = np.zeros(size)
-    np.maximum.at(largest, groups[known], np.abs(values[known]))
+    np.maximum.at(largest, groups[present], np.abs(values[present]))
     # Over a power of two no digit changes, and no square is beyond float64.
     _, exponent = np.frexp(largest)
-    scaled = np.ldexp(np.where(known, values, 0.0), -exponent[groups])
+    scaled = np.ldexp(np.where(present, values, 0.0), -exponent[groups])
     mean = np.bincount(groups, weights=scaled, minlength=size) / np.maximum(number, 1)
-    apart = np.where(known, scaled - mean[groups], 0.0)
+    apart = np.where(present, scaled - mean[groups], 0.0)
     squares = np.bincount(groups, weights=apart**2, minlength=size)
     deviation = np.sqrt(squares / np.maximum(number - 1, 1))
     varied = (number >= FEWEST) & (np.ldexp(deviation, exponent) > negligible(largest))
     # Of values on both sides of 0 rounding may leave a mean that is next to nothing.
     divisible = varied & (np.ldexp(np.abs(mean), exponent) > negligible(largest))
-    made = {name: np.full(len(values), neutral) for name, neutral in NEUTRAL.items()}
-    usable = known & varied[groups]
-    np.divide(apart, deviation[groups], out=made["z"], where=usable)
-    np.copyto(made["difference"], np.ldexp(apart, exponent[groups]), where=usable)
-    np.divide(scaled, mean[groups], out=made["ratio"], where=known & divisible[groups])
-    np.copyto(made["rank"], _mid_ranks(values, groups), where=usable)
-    return made
+    columns = {name: np.full(len(values), neutral) for name, neutral in NEUTRAL.items()}
+    usable = present & varied[groups]
+    np.divide(apart, deviation[groups], out=columns["z"], where=usable)
+    np.copyto(columns["difference"], np.ldexp(apart, exponent[groups]), where=usable)
+    np.divide(scaled, mean[groups], out=columns["ratio"], where=present & divisible[groups])
+    np.copyto(columns["rank"], _mid_ranks(values, groups), where=usable)
+    return columns
 
 
 def _mid_ranks(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -259,16 +259,16 @@ def _make_own(name: str, image_size: int, scaling: str) -> keras.Model:
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     read = read_own(name)
     try:
-        made = keras.models.clone_model(read, input_tensors=pixels)
+        clone = keras.models.clone_model(read, input_tensors=pixels)
     except ValueError as error:
-        said = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{name} takes pictures of {read.input_shape[1:3]} pixels, and not of {image_size} "
-            f"({said}): set image_size to its own"
+            f"({reason}): set image_size to its own"
         ) from None
     if scaling == "inside":
-        return keras.Model(made.input, made.output, name="backbone")
-    return keras.Model(pixels, made(scale_pixels(pixels, scaling)), name="backbone")
+        return keras.Model(clone.input, clone.output, name="backbone")
+    return keras.Model(pixels, clone(scale_pixels(pixels, scaling)), name="backbone")
 
 
 def scale_pixels(pixels: Any, scaling: str) -> Any:

@@ -136,7 +136,7 @@ def lite_layers(name: str, state: Mapping[str, np.ndarray], path: Any) -> Layers
     for layer, key, axes in _places(name, timm="conv_stem.weight" in rest):
         if layer == "predictions" and f"{key}.weight" not in rest:
             continue  # of a network without its top
-        for part, own in _parts(axes):
+        for part, letters in _parts(axes):
             values = rest.pop(f"{key}.{part}", None)
             order = axes if part == "weight" and axes else (0,)
             if values is None:
@@ -144,7 +144,7 @@ def lite_layers(name: str, state: Mapping[str, np.ndarray], path: Any) -> Layers
             elif values.ndim != len(order) or not np.isfinite(values).all():
                 problems.append(f"{key}.{part}: {values.shape}, of other axes or not finite")
             else:
-                tensor = Tensor(own, values.transpose(order).astype("float32"))
+                tensor = Tensor(letters, values.transpose(order).astype("float32"))
                 tensors.setdefault(layer, []).append(tensor)
     problems += [f"{key}: only in the file" for key in rest]
     if problems:

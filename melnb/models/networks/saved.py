@@ -82,11 +82,11 @@ def read_network(path: str | Path, *, stage: str) -> keras.Model:
     except ModelFileError:
         raise
     except Exception as error:  # of Keras, of zip and HDF5 files, of what a layer is made with
-        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         other = f", saved by Keras {version}, read by {keras.__version__}" if version else ""
         raise ModelFileError(
-            f"{path} cannot be read as a network ({said}{other}): {_AGAIN}, run {stage} again, or "
-            "with the version that saved it write its weights alone (save_weights, .weights.h5)"
+            f"{path} cannot be read as a network ({reason}{other}): {_AGAIN}, run {stage} again, "
+            "or with the version that saved it write its weights alone (save_weights, .weights.h5)"
         ) from error
 
 
@@ -151,8 +151,8 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str, int]:
             with zipfile.ZipFile(path) as parts:
                 names = parts.namelist()
                 _check_parts(parts, path)
-                told = json.loads(parts.read("metadata.json")) if "metadata.json" in names else {}
-                content, version = parts.read("config.json"), told.get("keras_version", "")
+                facts = json.loads(parts.read("metadata.json")) if "metadata.json" in names else {}
+                content, version = parts.read("config.json"), facts.get("keras_version", "")
                 held = parts.getinfo(_WEIGHTS).file_size if _WEIGHTS in names else 0
         else:
             with h5py.File(path) as file:

@@ -374,9 +374,9 @@ def _read_saved(network: keras.Model, path: Path) -> None:
         _assign(network, read_edge_layers(path), path)
         return
     with tempfile.TemporaryDirectory() as folder:
-        own = Path(folder) / "own.weights.h5"
-        network.save_weights(own)
-        with h5py.File(own) as file:
+        saved = Path(folder) / "own.weights.h5"
+        network.save_weights(saved)
+        with h5py.File(saved) as file:
             wanted = stored_shapes(file)
     problems = [f"{name}: not in the file" for name in wanted.keys() - given.keys()]
     problems += [f"{name}: only in the file" for name in given.keys() - wanted.keys()]

@@ -81,11 +81,13 @@ def blocks_of(model: keras.Model) -> list[Block]:
     labels = _named(layers)
     if not any(labels):
         labels = _numbered(layers)
-    found: dict[str, list[keras.layers.Layer]] = {}
+    members: dict[str, list[keras.layers.Layer]] = {}
     for layer, label in zip(layers, _filled(labels), strict=True):
-        found.setdefault(label, []).append(layer)
+        members.setdefault(label, []).append(layer)
     return [
-        Block(name, tuple(group)) for name, group in found.items() if any(x.weights for x in group)
+        Block(name, tuple(group))
+        for name, group in members.items()
+        if any(x.weights for x in group)
     ]
 
 
@@ -195,8 +197,8 @@ def _passages(layers: Sequence[keras.layers.Layer]) -> list[int]:
 def _filled(labels: Sequence[str]) -> list[str]:
     """Give a layer without a label the one of the layer before; the first ones, the next one's."""
     filled, label = [], next(filter(None, labels), "block1")
-    for own in labels:
-        label = own or label
+    for named in labels:
+        label = named or label
         filled.append(label)
     return filled
 

@@ -166,10 +166,10 @@ def write_rate(folder: str | Path, table: pd.DataFrame, *, rule: str) -> dict[st
     Raises:
         ValueError: The rule is unknown, or there are too few rows.
     """
-    found = suggestions(table)
-    if rule not in found:
-        raise ValueError(f"rule is {rule!r}; use one of {list(found)}")
-    chosen = asdict(Suggestion(found[rule], rule, found))
+    rates = suggestions(table)
+    if rule not in rates:
+        raise ValueError(f"rule is {rule!r}; use one of {list(rates)}")
+    chosen = asdict(Suggestion(rates[rule], rule, rates))
     write_table(table, Path(folder) / "range_test.csv")
     with replacing(Path(folder) / RATE_FILE) as path:
         path.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")

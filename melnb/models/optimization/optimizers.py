@@ -103,8 +103,8 @@ class _Steered(OptimizerHooks):
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the same optimizer again, but for rates by variable."""
         rates = None if self.rate_of is None else str(self.rate_of)
-        own = {"ema": self.ema, "rate_of": rates, "weight_decay": self.kernel_decay}
-        return {**super().get_config(), **own}  # type: ignore[misc]
+        settings = {"ema": self.ema, "rate_of": rates, "weight_decay": self.kernel_decay}
+        return {**super().get_config(), **settings}  # type: ignore[misc]
 
     def _average_of(self, variable: Any) -> Any:
         return self.add_variable_from_reference(  # type: ignore[attr-defined]

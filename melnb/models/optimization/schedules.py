@@ -170,10 +170,10 @@ def make_schedule(
     if schedule not in kinds:
         raise ValueError(_unknown(schedule))
     kind, shape = kinds[schedule]
-    made = kind(
+    plan = kind(
         steps_per_epoch=steps_per_epoch, epochs=epochs, learning_rate=learning_rate, **shape
     )
-    return _over_phases(made, phases) if phases else made
+    return _over_phases(plan, phases) if phases else plan
 
 
 def cycle_ends(schedule: Schedule) -> tuple[int, ...]:

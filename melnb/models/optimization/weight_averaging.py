@@ -97,8 +97,8 @@ def update_batch_norm(model: keras.Model, batches: Iterable[Any], steps: int) ->
     if not layers:
         return
     statistics = [v for layer in layers for v in (layer.moving_mean, layer.moving_variance)]
-    own = {id(v) for v in statistics}
-    others = [v for v in model.non_trainable_variables if id(v) not in own]  # seeds, say
+    places = {id(v) for v in statistics}
+    others = [v for v in model.non_trainable_variables if id(v) not in places]  # seeds, say
     moments: Arrays = []
     kept = [*others, *statistics]
     with scope_of(model), holding(kept, [_copy(v) for v in kept]):

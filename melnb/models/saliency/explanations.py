@@ -319,15 +319,15 @@ def explain(
     """
     columns = np.broadcast_to(np.asarray(classes, dtype=int), (len(sample),))
     cam, signed_cam = grad_cam(anatomy, sample, classes=columns, batch_size=batch_size)
-    found = integrated_gradients(
+    attributions = integrated_gradients(
         anatomy, sample, classes=columns, baseline=baseline, metadata_baseline=metadata_baseline,
         steps=steps, batch_size=batch_size,
     )  # fmt: skip
     probabilities = run_rows(anatomy.probabilities, sample.tensors, batch_size)
     chosen = probabilities[np.arange(len(sample)), columns]
-    signed = dict(zip(METHODS, (signed_cam, found.maps), strict=True))
-    maps = dict(zip(METHODS, (cam, np.maximum(found.maps, 0)), strict=True))
-    return Explanation(columns, chosen, maps, signed, found)
+    signed = dict(zip(METHODS, (signed_cam, attributions.maps), strict=True))
+    maps = dict(zip(METHODS, (cam, np.maximum(attributions.maps, 0)), strict=True))
+    return Explanation(columns, chosen, maps, signed, attributions)
 
 
 def metadata_attributions(
@@ -345,12 +345,12 @@ def metadata_attributions(
         A row per picture and column: `image_id`, `column`, `attribution` (the sum over its cells)
         and `size` (without its sign); none if the network takes no metadata.
     """
-    found = explanation.attributions.metadata
+    values = explanation.attributions.metadata
     names = ["image_id", "column", "attribution", "size"]
-    if found is None:
+    if values is None:
         return pd.DataFrame(columns=names)
     sums = np.zeros((len(sample), len(columns)))
-    np.add.at(sums.T, np.asarray(cells, dtype=int), found.T)
+    np.add.at(sums.T, np.asarray(cells, dtype=int), values.T)
     table = pd.DataFrame(
         {
             "image_id": np.repeat(sample.image_id, len(columns)),

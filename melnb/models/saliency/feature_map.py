@@ -136,14 +136,14 @@ def find_layer(model: keras.Model, name: str) -> str:
         ValueError: There is none of that name, or several; some paths that exist are given.
     """
     paths = list(_paths(model))
-    found = [path for path in paths if path == name] or [
+    hits = [path for path in paths if path == name] or [
         path for path in paths if path.endswith(f"/{name}")
     ]
-    if len(found) != 1:
-        known = found or [path for path in paths if "input" not in path][-12:]
-        count = "several layers are" if found else "no layer is"
-        raise ValueError(f"layer is {name!r}, but {count} named so; use one of, say, {known}")
-    return found[0]
+    if len(hits) != 1:
+        choices = hits or [path for path in paths if "input" not in path][-12:]
+        count = "several layers are" if hits else "no layer is"
+        raise ValueError(f"layer is {name!r}, but {count} named so; use one of, say, {choices}")
+    return hits[0]
 
 
 def _paths(model: keras.Model, prefix: str = "") -> list[str]:
@@ -215,8 +215,8 @@ def _scores(
 def _is_known(head: Any) -> bool:
     if isinstance(head, ArcFace):
         return True
-    known = (keras.activations.softmax, keras.activations.sigmoid)
-    return isinstance(head, keras.layers.Dense) and head.activation in known
+    functions = (keras.activations.softmax, keras.activations.sigmoid)
+    return isinstance(head, keras.layers.Dense) and head.activation in functions
 
 
 def _against_the_rest(logs: Any) -> Any:

@@ -183,12 +183,12 @@ def energy_inside(
     Returns:
         n numbers each; NaN without a mask, and the first of a map that is all 0.
     """
-    known = np.ones(len(maps), bool) if has_mask is None else has_mask
+    masked = np.ones(len(maps), bool) if has_mask is None else has_mask
     total = maps.sum(axis=(1, 2), dtype="float64")
     nothing = np.full(len(maps), np.nan)
     within = (maps * masks).sum(axis=(1, 2), dtype="float64")
-    inside = np.divide(within, total, out=nothing.copy(), where=known & (total > 0))
-    return inside, np.where(known, masks.mean(axis=(1, 2)), np.nan)
+    inside = np.divide(within, total, out=nothing.copy(), where=masked & (total > 0))
+    return inside, np.where(masked, masks.mean(axis=(1, 2)), np.nan)
 
 
 def _method_rows(
@@ -199,7 +199,7 @@ def _method_rows(
         inside, area = energy_inside(explanation.maps[method], sample.masks, sample.has_mask)
     deletion, insertion = removals[method].areas
     random_deletion, random_insertion = removals[RANDOM].areas
-    found = explanation.attributions
+    attributions = explanation.attributions
     exact = method == METHODS[1]
     return pd.DataFrame(
         {
@@ -207,7 +207,7 @@ def _method_rows(
             "class": explanation.classes,
             "method": method,
             "probability": explanation.probability,
-            "score": found.score,
+            "score": attributions.score,
             "inside": inside,
             "lesion_share": area,
             "concentration": np.divide(inside, area, out=inside * np.nan, where=area > 0),
@@ -215,8 +215,8 @@ def _method_rows(
             "insertion": insertion,
             "deletion_gain": random_deletion - deletion,
             "insertion_gain": insertion - random_insertion,
-            "gap": found.gap if exact else np.nan,
-            "complete": found.complete if exact else None,
+            "gap": attributions.gap if exact else np.nan,
+            "complete": attributions.complete if exact else None,
         }
     )
 

@@ -155,10 +155,10 @@ def structural_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of a model and of the models inside it, from input to output."""
-    found = []
+    layers = []
     for layer in model.layers:
-        found += _leaves(layer) if isinstance(layer, keras.Model) else [layer]
-    return found
+        layers += _leaves(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
 
 
 def _to_one(maps: np.ndarray) -> np.ndarray:

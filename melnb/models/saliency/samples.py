@@ -90,9 +90,9 @@ def read_sample(
             width, height = (0 if pd.isna(side) else int(side) for side in (row.width, row.height))
             mask = read_mask(path, image_size, fit, width=width, height=height)
             planes[k], has_mask[k] = np.asarray(mask) > 0, True
-    told = None if metadata is None else np.asarray(metadata[places], "float32")
-    known = planes if has_mask.any() else None
-    return Sample(tuple(rows["image_id"]), images, known, has_mask, told)
+    columns = None if metadata is None else np.asarray(metadata[places], "float32")
+    lesions = planes if has_mask.any() else None
+    return Sample(tuple(rows["image_id"]), images, lesions, has_mask, columns)
 
 
 def find_masks(images: pd.DataFrame, folder: str | Path = "") -> pd.Series | None:
@@ -122,6 +122,6 @@ def find_masks(images: pd.DataFrame, folder: str | Path = "") -> pd.Series | Non
         paths = images["mask_path"]
     else:
         return None
-    found = pd.Series(paths.to_numpy(), index=ids.to_numpy()).dropna()
-    found = found[[Path(str(path).partition("::")[0]).is_file() for path in found]]
-    return found if len(found) else None
+    files = pd.Series(paths.to_numpy(), index=ids.to_numpy()).dropna()
+    files = files[[Path(str(path).partition("::")[0]).is_file() for path in files]]
+    return files if len(files) else None

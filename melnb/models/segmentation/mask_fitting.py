@@ -116,8 +116,8 @@ class _Counting(keras.Model):  # type: ignore[misc]
         """Return batch x 3."""
         logits = self.model(batch["image"], training=False)
         losses = self.criterion.call(batch["mask"], logits)
-        said, true = logits > 0, batch["mask"] > 0.5
-        pixels = (ops.logical_and(said, true), ops.logical_or(said, true))
+        lesion, true = logits > 0, batch["mask"] > 0.5
+        pixels = (ops.logical_and(lesion, true), ops.logical_or(lesion, true))
         counts = (ops.sum(ops.cast(x, "float32"), axis=(1, 2, 3)) for x in pixels)
         return ops.stack([losses, *counts], axis=-1)
 
@@ -165,9 +165,9 @@ class MaskTrainer(Trainer):
             )
         return {"logit": self.view(images, training=training), "mask": masks}
 
-    def compare(self, made: dict[str, Any]) -> Any:
+    def compare(self, outputs: dict[str, Any]) -> Any:
         """Return one loss an image of what `call` returned."""
-        return self.criterion.call(made["mask"], made["logit"])
+        return self.criterion.call(outputs["mask"], outputs["logit"])
 
 
 class MaskCourse(Course):

@@ -59,9 +59,9 @@ class Dice(MaskLoss):
 
     def each(self, masks: Any, logits: Any) -> Any:
         """Return n losses."""
-        said = ops.sigmoid(logits)
-        both = ops.sum(said * masks, axis=-1)
-        size = ops.sum(said, axis=-1) + ops.sum(masks, axis=-1)
+        probabilities = ops.sigmoid(logits)
+        both = ops.sum(probabilities * masks, axis=-1)
+        size = ops.sum(probabilities, axis=-1) + ops.sum(masks, axis=-1)
         losses = 1 - (2 * both + self.smooth) / (size + self.smooth)
         if self.cross_entropy:
             losses = losses + self.cross_entropy * MaskCrossEntropy().each(masks, logits)
@@ -69,8 +69,8 @@ class Dice(MaskLoss):
 
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the same loss again."""
-        own = {"smooth": self.smooth, "cross_entropy": self.cross_entropy}
-        return {**super().get_config(), **own}
+        settings = {"smooth": self.smooth, "cross_entropy": self.cross_entropy}
+        return {**super().get_config(), **settings}
 
 
 @keras.saving.register_keras_serializable("melnb")
@@ -102,10 +102,10 @@ class Tversky(MaskLoss):
 
     def each(self, masks: Any, logits: Any) -> Any:
         """Return n losses."""
-        said = ops.sigmoid(logits)
-        both = ops.sum(said * masks, axis=-1)
-        missed = self.alpha * ops.sum((1 - said) * masks, axis=-1)
-        vain = self.beta * ops.sum(said * (1 - masks), axis=-1)
+        probabilities = ops.sigmoid(logits)
+        both = ops.sum(probabilities * masks, axis=-1)
+        missed = self.alpha * ops.sum((1 - probabilities) * masks, axis=-1)
+        vain = self.beta * ops.sum(probabilities * (1 - masks), axis=-1)
         losses = (missed + vain) / (both + missed + vain + self.smooth)  # 1 less the index
         if self.gamma == 1:
             return losses
@@ -113,8 +113,13 @@ class Tversky(MaskLoss):
 
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the same loss again."""
-        own = {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma, "smooth": self.smooth}
-        return {**super().get_config(), **own}
+        settings = {
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "gamma": self.gamma,
+            "smooth": self.smooth,
+        }
+        return {**super().get_config(), **settings}
 
 
 def make_mask_loss(

@@ -49,15 +49,15 @@ def find_segmenters(folders: Mapping[int, Path]) -> Segmenters:
         FileNotFoundError: A folder holds no finished run.
         ValueError: The folds learnt from several data sets, or at several sizes.
     """
-    told = {fold: read_run(folder)["parameters"] for fold, folder in folders.items()}
+    records = {fold: read_run(folder)["parameters"] for fold, folder in folders.items()}
     for name in ("dataset", "image_size"):
-        values = {fold: parameters[name] for fold, parameters in told.items()}
+        values = {fold: parameters[name] for fold, parameters in records.items()}
         if len(set(values.values())) != 1:
             raise ValueError(
                 f"the folds of a segmenter differ in {name} ({values}): run 02c_segment_train for "
                 "all folds with the same parameters"
             )
-    first = next(iter(told.values()))
+    first = next(iter(records.values()))
     return Segmenters(folders, str(first["dataset"]), int(first["image_size"]))
 
 
@@ -153,6 +153,10 @@ def predict_planes(
         views: See `segmenters`.
         most: Pixels on a side; of a larger plane every second, third … row and column is kept.
     """
-    said = predict_apart(segmenters, data, fold_of, batch_size=batch_size, views=views, only=only)
-    planes = {image: plane[:: (step := -(-len(plane) // most)), ::step] for image, plane, _ in said}
+    predictions = predict_apart(
+        segmenters, data, fold_of, batch_size=batch_size, views=views, only=only
+    )
+    planes = {
+        image: plane[:: (step := -(-len(plane) // most)), ::step] for image, plane, _ in predictions
+    }
     return {image: planes[image] for image in only}

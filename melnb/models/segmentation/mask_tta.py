@@ -53,8 +53,8 @@ class PredictedMask:
         """
         names = ("view_spread", "view_distance", "fold_spread", "fold_distance")
         distances = [self.view_distance, self.fold_distance]
-        known = [distance for distance in distances if not math.isnan(distance)]
-        mean = sum(known) / len(known) if known else math.nan
+        measured = [distance for distance in distances if not math.isnan(distance)]
+        mean = sum(measured) / len(measured) if measured else math.nan
         return {"disagreement": mean} | {name: getattr(self, name) for name in names}
 
 
@@ -168,10 +168,12 @@ def _look(
         seen = ops.convert_to_numpy(dihedral(ops.convert_to_tensor(pixels), view))
         for fold, looker in enumerate(lookers):
             # Replicas of TensorFlow all see the whole batch: what the first one says is enough.
-            said = looker.predict_on_batch(seen)[: len(pixels)]
-            found = ops.convert_to_numpy(undo_dihedral(ops.convert_to_tensor(said), view))[..., 0]
-            of_views[view] += found / len(lookers)
-            of_folds[fold] += found / views
+            logits = looker.predict_on_batch(seen)[: len(pixels)]
+            upright = ops.convert_to_numpy(undo_dihedral(ops.convert_to_tensor(logits), view))[
+                ..., 0
+            ]
+            of_views[view] += upright / len(lookers)
+            of_folds[fold] += upright / views
     return of_views, of_folds
 
 

@@ -79,28 +79,34 @@ def tune_learner(
     settings = _settings(GRIDS[learner.estimator] if grid is None else grid, n_settings, seed)
     if inner_folds < 2:
         raise ValueError(f"inner_folds is {inner_folds}; two or more inner folds are needed")
-    known = images.set_index("image_id").loc[rows.image_ids].reset_index()
+    table = images.set_index("image_id").loc[rows.image_ids].reset_index()
     chosen: dict[int, Learner] = {}
-    made: list[dict[str, object]] = []
+    trials: list[dict[str, object]] = []
     for fold in rows.folds:
-        own = rows.outside(fold)
-        groups = make_groups(known.iloc[own].reset_index(drop=True))
-        cuts = _inner_folds(rows.codes[own], groups, inner_folds, seed)
+        training = rows.outside(fold)
+        groups = make_groups(table.iloc[training].reset_index(drop=True))
+        cuts = _inner_folds(rows.codes[training], groups, inner_folds, seed)
         tried = []
         for values in settings:
             trial = replace(learner, settings={**learner.settings, **values})
-            areas = _inner_areas(_thinned(trial, values), rows, own, cuts, code, fold, seed)
+            areas = _inner_areas(_thinned(trial, values), rows, training, cuts, code, fold, seed)
             tried.append((float(np.mean(areas)), trial))
             words = ", ".join(f"{name}={value}" for name, value in values.items())
             spread = float(np.std(areas, ddof=1))
-            made.append(
-                {"fold": fold, "settings": words, "auc": tried[-1][0], "sd": spread, "n": len(own)}
+            trials.append(
+                {
+                    "fold": fold,
+                    "settings": words,
+                    "auc": tried[-1][0],
+                    "sd": spread,
+                    "n": len(training),
+                }
             )
         best = int(np.argmax([area for area, _ in tried]))
         chosen[fold] = tried[best][1]
-        for place, row in enumerate(made[-len(settings) :]):
+        for place, row in enumerate(trials[-len(settings) :]):
             row["chosen"] = place == best
-    return chosen, pd.DataFrame(made)
+    return chosen, pd.DataFrame(trials)
 
 
 def _settings(grid: Grid, most: int, seed: int) -> list[dict[str, Any]]:
@@ -140,7 +146,7 @@ def _inner_folds(
 def _inner_areas(
     learner: Learner,
     rows: Rows,
-    own: np.ndarray,
+    training: np.ndarray,
     cuts: Sequence[tuple[np.ndarray, np.ndarray]],
     code: int,
     fold: int,
@@ -150,8 +156,8 @@ def _inner_areas(
 
     areas = []
     for taught, asked in cuts:
-        truth = rows.codes[own[asked]] == code
-        absent = set(rows.codes) - set(rows.codes[own[taught]]) - {-1}
+        truth = rows.codes[training[asked]] == code
+        absent = set(rows.codes) - set(rows.codes[training[taught]]) - {-1}
         if absent or truth.all() or not truth.any():
             lost = rows.classes[min(absent)] if absent else rows.classes[code]
             raise TableError(
@@ -159,8 +165,8 @@ def _inner_areas(
                 f"cannot tell {lost!r} from the rest, for it lacks one or the other: use fewer "
                 "inner folds, or do not tune"
             )
-        model = fit_learner(learner, rows, own[taught], seed=seed)
-        values = predict_rows([model], rows.features.iloc[own[asked]])
+        model = fit_learner(learner, rows, training[taught], seed=seed)
+        values = predict_rows([model], rows.features.iloc[training[asked]])
         areas.append(float(roc_auc_score(truth, values[:, code])))
     return areas
 
@@ -231,8 +237,8 @@ def cross_fit(
 def _fit_fold(
     by_fold: Mapping[int, Learner], rows: Rows, seeds: Sequence[int], fold: int
 ) -> tuple[Any, ...]:
-    learner, own = by_fold[fold], rows.outside(fold)
-    return tuple(fit_learner(learner, rows, own, seed=seed) for seed in learner.seeds(seeds))
+    learner, training = by_fold[fold], rows.outside(fold)
+    return tuple(fit_learner(learner, rows, training, seed=seed) for seed in learner.seeds(seeds))
 
 
 def _predicted(rows: Rows, models: dict[int, tuple[Any, ...]], run: str) -> CrossFit:
@@ -240,8 +246,8 @@ def _predicted(rows: Rows, models: dict[int, tuple[Any, ...]], run: str) -> Cros
     values = np.zeros((len(rows.fold), len(rows.classes)))
     test = rows.inside(TEST)
     for fold, fitted in models.items():
-        own = rows.inside(fold)
-        values[own] = predict_rows(fitted, rows.features.iloc[own])
+        places = rows.inside(fold)
+        values[places] = predict_rows(fitted, rows.features.iloc[places])
         if len(test):
             values[test] += predict_rows(fitted, rows.features.iloc[test]) / len(models)
     tables = [

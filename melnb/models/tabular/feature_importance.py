@@ -63,7 +63,7 @@ def partial_dependence(
     sizes = [(len(rows.outside(fold)), len(rows.inside(fold))) for fold in rows.folds]
     samples = {fold: _sample(rows, fold, n_rows, seed) for fold in rows.folds}
     inside = rows.features[rows.fold != TEST]
-    made: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for name in names:
         values, shares = _grid(inside[name], points)
         for model, fit in fits.items():
@@ -73,33 +73,33 @@ def partial_dependence(
                 value, *ends, _ = fold_interval(along, sizes, confidence)
                 low, high = np.clip(ends, 0, 1)
                 row = {"feature": name, "x": x, "model": model, "value": value, "low": low}
-                made.append(row | {"high": high, "share": share})
-    return pd.DataFrame(made).astype({"x": object})
+                entries.append(row | {"high": high, "share": share})
+    return pd.DataFrame(entries).astype({"x": object})
 
 
 def _sample(rows: Rows, fold: int, most: int, seed: int) -> pd.DataFrame:
-    own = rows.inside(fold)
-    if len(own) > most:
-        own = np.sort(np.random.default_rng((seed, fold)).choice(own, most, replace=False))
-    return rows.features.iloc[own]
+    sample = rows.inside(fold)
+    if len(sample) > most:
+        sample = np.sort(np.random.default_rng((seed, fold)).choice(sample, most, replace=False))
+    return rows.features.iloc[sample]
 
 
 def _grid(column: pd.Series, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the values of a column to try, missing last, and the share of rows at each."""
-    known = column.dropna().to_numpy()
-    values = np.unique(known)
+    numbers = column.dropna().to_numpy()
+    values = np.unique(numbers)
     if column.dtype == np.float64 and len(values) > points:
-        wanted = np.quantile(known, np.linspace(0.01, 0.99, points))
+        wanted = np.quantile(numbers, np.linspace(0.01, 0.99, points))
         values = np.unique(wanted)
     if column.dtype == np.float64:
         # Halfway between two points rows go to the upper one.
-        nearest = np.searchsorted((values[1:] + values[:-1]) / 2, known, side="right")
+        nearest = np.searchsorted((values[1:] + values[:-1]) / 2, numbers, side="right")
     else:
-        nearest = np.searchsorted(values, known)
+        nearest = np.searchsorted(values, numbers)
     counts = np.bincount(nearest.astype(int), minlength=len(values))
-    if len(known) < len(column):
+    if len(numbers) < len(column):
         values = np.append(values, np.nan)
-        counts = np.append(counts, len(column) - len(known))
+        counts = np.append(counts, len(column) - len(numbers))
     return values, counts / len(column)
 
 
@@ -109,8 +109,8 @@ def _means(
     """Return the mean probability of a class at each value."""
     stacked = sample.iloc[np.tile(np.arange(len(sample)), len(values))].reset_index(drop=True)
     stacked[name] = np.repeat(values, len(sample))
-    found = predict_rows(models, stacked)[:, code]
-    return np.asarray(found.reshape(len(values), len(sample)).mean(axis=1))
+    probabilities = predict_rows(models, stacked)[:, code]
+    return np.asarray(probabilities.reshape(len(values), len(sample)).mean(axis=1))
 
 
 def permutation_importance(
@@ -148,28 +148,30 @@ def permutation_importance(
     lost: dict[str, list[float]] = {str(name): [] for name in rows.features}
     used, skipped = [], []
     for fold, models in fit.models.items():
-        own = rows.inside(fold)
-        truth = rows.codes[own] == code
+        held_out = rows.inside(fold)
+        truth = rows.codes[held_out] == code
         if truth.all() or not truth.any():
             skipped.append(fold)
             continue
         used.append(fold)
-        whole = rows.features.iloc[own]
+        whole = rows.features.iloc[held_out]
         before = _areas(truth, predict_rows(models, whole)[:, code], 1)[0]
         for name, drops in lost.items():
-            orders = _orders(len(own), n_repeats, (seed, fold, zlib.crc32(name.encode())))
-            shuffled = whole.iloc[np.tile(np.arange(len(own)), n_repeats)].reset_index(drop=True)
+            orders = _orders(len(held_out), n_repeats, (seed, fold, zlib.crc32(name.encode())))
+            shuffled = whole.iloc[np.tile(np.arange(len(held_out)), n_repeats)].reset_index(
+                drop=True
+            )
             shuffled[name] = whole[name].to_numpy()[orders]
             after = _areas(truth, predict_rows(models, shuffled)[:, code], n_repeats)
             drops.append(before - float(np.mean(after)))
     sizes = [(len(rows.outside(fold)), len(rows.inside(fold))) for fold in used]
     note = f"without fold(s) {skipped}, where an AUC has no meaning" if skipped else ""
-    made = []
+    entries = []
     for name, drops in lost.items():
         value, low, high, why = fold_interval(drops, sizes, confidence)
         n = sum(size for _, size in sizes)
-        made.append((name, value, low, high, n, "; ".join(w for w in (why, note) if w)))
-    table = pd.DataFrame(made, columns=["feature", "value", "low", "high", "n", "note"])
+        entries.append((name, value, low, high, n, "; ".join(w for w in (why, note) if w)))
+    table = pd.DataFrame(entries, columns=["feature", "value", "low", "high", "n", "note"])
     return table.sort_values(["value", "feature"], ascending=[False, True], ignore_index=True)
 
 

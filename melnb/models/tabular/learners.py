@@ -117,14 +117,14 @@ def make_estimator(name: str, settings: Mapping[str, Any] | None = None, *, seed
     """
     if name not in DEFAULTS:
         raise ValueError(f"estimator is {name!r}; use one of {list(ESTIMATORS)}")
-    made, fixed = _load(name, seed)
-    known = _setting_names(made)
+    kind, fixed = _load(name, seed)
+    names = _setting_names(kind)
     for setting in settings or {}:
-        if setting not in known or setting in fixed:
+        if setting not in names or setting in fixed:
             raise ValueError(
-                f"settings of {name} names {setting!r}; use some of {sorted(known - set(fixed))}"
+                f"settings of {name} names {setting!r}; use some of {sorted(names - set(fixed))}"
             )
-    return made(**{**DEFAULTS[name], **(settings or {}), **fixed})
+    return kind(**{**DEFAULTS[name], **(settings or {}), **fixed})
 
 
 def missing_numbers(name: str) -> Missing:
@@ -137,11 +137,11 @@ def draws(name: str) -> bool:
     return name not in _SEEDLESS
 
 
-def _setting_names(made: type) -> set[str]:
+def _setting_names(kind: type) -> set[str]:
     """Return what a class takes, its parents' arguments too: XGBoost's passes them on unnamed."""
     taken = [
         argument
-        for parent in made.__mro__
+        for parent in kind.__mro__
         if "__init__" in vars(parent) and parent is not object
         for argument in inspect.signature(parent.__init__).parameters.values()  # type: ignore[misc]
     ]

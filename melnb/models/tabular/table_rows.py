@@ -40,8 +40,8 @@ class Standardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, values: Any) -> np.ndarray:
         """Return n x columns without NaN."""
-        made = standardised(np.asarray(values, dtype=float), self.mean_, self.deviation_)
-        return np.where(np.isnan(made), 0.0, made)
+        scaled = standardised(np.asarray(values, dtype=float), self.mean_, self.deviation_)
+        return np.where(np.isnan(scaled), 0.0, scaled)
 
 
 Missing = Literal["fill", "keep"]
@@ -124,9 +124,9 @@ def _read_column(values: pd.Series, name: str) -> np.ndarray:
                 "leave a number that cannot be computed empty (NaN)"
             )
         return read
-    known = values.notna().to_numpy()
+    present = values.notna().to_numpy()
     words = np.full(len(values), np.nan, dtype=object)
-    words[known] = [str(value) for value in values[known]]
+    words[present] = [str(value) for value in values[present]]
     return words
 
 
@@ -198,10 +198,10 @@ def make_rows(
             classes or folds; or a fold's training rows lack a class.
     """
     check_folds(folds)
-    known = read_features(features)
+    columns = read_features(features)
     ordered = folds.sort_values("image_id", kind="stable")
     ids = ordered["image_id"].to_numpy(dtype=object)
-    lost = ~ordered["image_id"].isin(known.index).to_numpy()
+    lost = ~ordered["image_id"].isin(columns.index).to_numpy()
     if lost.any():
         raise TableError(
             f"features: no row for image_id {ids[lost][0]!r} ({int(lost.sum())} of {len(ids)} "
@@ -210,7 +210,7 @@ def make_rows(
     fold = ordered["fold"].to_numpy(dtype=np.int64)
     target = _targets(images, ids)
     names = tuple(classes) or tuple(sorted(set(target[~pd.isna(target)])))
-    rows = Rows(ids, fold, _codes(target, names, ids, fold), known.loc[ids], names)
+    rows = Rows(ids, fold, _codes(target, names, ids, fold), columns.loc[ids], names)
     _check_folds_learn(rows)
     return rows
 

@@ -88,13 +88,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         logs = {} if logs is None else logs
         arrays = self._average(self.tensors.read())
         judged = select_weights(arrays, averaged=True)
-        found = self._measure(arrays, judged)
-        logs |= found  # in place: bars and callbacks show it too
+        measures = self._measure(arrays, judged)
+        logs |= measures  # in place: bars and callbacks show it too
         done = self.steps_before + (epoch + 1 - self.phase.first_epoch) * self.steps
         row = {
             "epoch": epoch + 1,
             "learning_rate": rate_of_step(self.model.optimizer, done - 1),
-            **{name: float(logs[name]) for name in ("loss", *found)},
+            **{name: float(logs[name]) for name in ("loss", *measures)},
             "seconds": round(time.monotonic() - self.started, 3),
             "image_size": self.phase.image_size,
             "batch_size": self.phase.batch_size,
@@ -120,10 +120,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         averaged = any(judged[name] is not raw[name] for name in raw)
         if averaged or trained is not measured:
             assign_weights(measured, judged)
-        found = self.validation.measure(self.loss)
+        measures = self.validation.measure(self.loss)
         if averaged and trained is measured:
             assign_weights(trained, raw)
-        return found
+        return measures
 
 
 def rate_of_step(optimizer: Any, step: int) -> float:

@@ -69,8 +69,10 @@ def make_ensemble(
         config = {**classifier.get_config(), "name": f"snapshot_{number}"}
         copies.append(type(classifier).from_config(config))
         assign_weights(copies[-1], weights)
-    said = [copy(given) for copy in copies]
-    mean = keras.layers.Average(dtype="float32", name="mean")(said) if said[1:] else said[0]
+    outputs = [copy(given) for copy in copies]
+    mean = (
+        keras.layers.Average(dtype="float32", name="mean")(outputs) if outputs[1:] else outputs[0]
+    )
     return keras.Model(given, mean, name=classifier.name)
 
 
@@ -85,14 +87,14 @@ def finish(course: Course, record: Record, validation: Judge) -> keras.Model:
     """
     state = record.state
     if not state.done:
-        found = [_measure_best(record)]
+        candidates = [_measure_best(record)]
         if state.averaged:
-            found.append(_measure_mean(course, record, validation))
+            candidates.append(_measure_mean(course, record, validation))
         if state.snapshots:
-            found.append(_measure_snapshots(course, record, validation))
-        wanted = course.recipe.keep in {row["weights"] for row in found}
-        keep = course.recipe.keep if wanted else found[0]["weights"]
-        state.results = [{**row, "kept": row["weights"] == keep} for row in found]
+            candidates.append(_measure_snapshots(course, record, validation))
+        wanted = course.recipe.keep in {row["weights"] for row in candidates}
+        keep = course.recipe.keep if wanted else candidates[0]["weights"]
+        state.results = [{**row, "kept": row["weights"] == keep} for row in candidates]
         state.done = True
         record.write()
     if any(phase.frozen or phase.frozen_norm for phase in course.recipe.phases):
@@ -107,9 +109,9 @@ def finish(course: Course, record: Record, validation: Judge) -> keras.Model:
 
 def _measure_best(record: Record) -> dict[str, Any]:
     row = record.state.rows[record.state.best_epoch - 1]
-    found = {name: row[name] for name in record.measures}
+    measures = {name: row[name] for name in record.measures}
     chosen = record.recipe.keep != "last" and record.measures
-    return {"weights": "best" if chosen else "last", "epochs": 1, **found}
+    return {"weights": "best" if chosen else "last", "epochs": 1, **measures}
 
 
 def _measure_mean(course: Course, record: Record, validation: Judge) -> dict[str, Any]:
@@ -127,8 +129,8 @@ def _measure_mean(course: Course, record: Record, validation: Judge) -> dict[str
 
 def _measure_snapshots(course: Course, record: Record, validation: Judge) -> dict[str, Any]:
     members = _read_snapshots(record)
-    found = validation.measure_mean(members, course.loss)
-    return {"weights": "snapshots", "epochs": len(members), **found}
+    measures = validation.measure_mean(members, course.loss)
+    return {"weights": "snapshots", "epochs": len(members), **measures}
 
 
 def _read_snapshots(record: Record) -> list[Arrays]:

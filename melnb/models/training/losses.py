@@ -143,8 +143,8 @@ class MarginFocal(CrossEntropy):
 
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the same loss again."""
-        own = {"margin": self.margin, "positive_weight": self.positive_weight}
-        return {**super().get_config(), **own}
+        settings = {"margin": self.margin, "positive_weight": self.positive_weight}
+        return {**super().get_config(), **settings}
 
 
 # One against the rest: losses over a whole batch, parted among its images.

@@ -268,12 +268,12 @@ class Course:
             return given
         config = given.get_config()
         rates = config.pop("rate_of", None) and given.rate_of
-        made = type(given).from_config(config)
+        optimizer = type(given).from_config(config)
         if rates:  # they go by the paths of the classifier, which another one has not
             pairs = zip(classifier.weights, self.model.weights, strict=True)
             names = {theirs.path: ours.path for theirs, ours in pairs}
-            made.rate_of = lambda path: rates(names.get(path, path))
-        return made
+            optimizer.rate_of = lambda path: rates(names.get(path, path))
+        return optimizer
 
     def explain(
         self, phase: Phase, state: State, loss: float, epoch: int, step: int

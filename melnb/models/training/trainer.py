@@ -83,9 +83,9 @@ class Trainer(keras.Model):  # type: ignore[misc]
             self.step.assign_add(1)
         return super().compute_loss(y=losses, y_pred=losses, training=training)
 
-    def compare(self, made: dict[str, Any]) -> Any:
+    def compare(self, outputs: dict[str, Any]) -> Any:
         """Return one loss an image of what `call` returned."""
-        return self.criterion.call(made["truth"], made["probability"])
+        return self.criterion.call(outputs["truth"], outputs["probability"])
 
     def prepare(self, optimizer: keras.optimizers.Optimizer, *, jit_compile: str = "auto") -> None:
         """Compile for an optimizer, and make all variables that it needs.

@@ -112,11 +112,11 @@ class Validation:
         self, members: Iterable[Mapping[str, np.ndarray]], loss: keras.losses.Loss
     ) -> dict[str, float]:
         """Measure the mean of the probabilities of several sets of weights, by name."""
-        said = []
+        answers = []
         for weights in members:
             assign_weights(self.model, weights)
-            said.append(self.predict())
-        return self.score(np.mean(said, axis=0), loss)
+            answers.append(self.predict())
+        return self.score(np.mean(answers, axis=0), loss)
 
     def predict(self) -> np.ndarray:
         """Return n x classes probabilities of every row, float64."""
@@ -135,10 +135,10 @@ class Validation:
         """
         rows = self.targets >= 0
         truth = np.eye(self.n_classes, dtype="float32")[self.targets[rows]]
-        said = probabilities[rows].astype("float32")
+        judged = probabilities[rows].astype("float32")
         losses = [
-            keras.ops.convert_to_numpy(loss.call(truth[k:end], said[k:end]))
-            for k, end in _parts(len(said), self.batch_size)
+            keras.ops.convert_to_numpy(loss.call(truth[k:end], judged[k:end]))
+            for k, end in _parts(len(judged), self.batch_size)
         ]
         return {
             "val_loss": float(np.concatenate(losses).mean(dtype="float64")),
