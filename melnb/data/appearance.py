@@ -67,13 +67,15 @@ def read_encoded(index: pd.DataFrame) -> list[bytes]:
         index: `path` (`<shard>::<record>`) of n rows.
     """
     places = index["path"].str.rpartition("::")
-    found: dict[tuple[str, int], bytes] = {}
+    pictures: dict[tuple[str, int], bytes] = {}
     for shard, rows in places.groupby(0):
         wanted = {*rows[2].astype(int)}
         for number, example in enumerate(read_examples(str(shard), keys=("image",), check=False)):
             if number in wanted:
-                found[str(shard), number] = bytes(example["image"])
-    return [found[shard, int(number)] for shard, number in zip(places[0], places[2], strict=True)]
+                pictures[str(shard), number] = bytes(example["image"])
+    return [
+        pictures[shard, int(number)] for shard, number in zip(places[0], places[2], strict=True)
+    ]
 
 
 def quality_flags(quality: pd.DataFrame, known: pd.DataFrame, hair: np.ndarray) -> list[str]:

@@ -127,8 +127,8 @@ def mean_colours(
         `image_id`, `target`, `source` and the means `red`, `green`, `blue`, 0-255; NaN for a
         picture that cannot be read.
     """
-    known = images.dropna(subset=["path"])
-    drawn = known.sample(min(n, len(known)), random_state=seed)
+    pictured = images.dropna(subset=["path"])
+    drawn = pictured.sample(min(n, len(pictured)), random_state=seed)
     colours = np.full((len(drawn), 3), np.nan)
     for k, path in enumerate(drawn["path"]):
         with contextlib.suppress(OSError, ValueError):

@@ -252,14 +252,14 @@ def predict_batches(
     """
     names = check_shards(paths, seed)
     images = count_images(paths)
-    known = _known(metadata, images)
+    columns = _known(metadata, images)
 
     @as_written
     def decode(record: tf.Tensor) -> tf.Tensor:
         return decode_jpeg(parse_record(record, {"image": tf.string})["image"], image_size)
 
     pictures = tf.data.TFRecordDataset(names).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    rows = _view_rows(tf.data.Dataset.zip({"image": pictures, **known}), n_views, seed)
+    rows = _view_rows(tf.data.Dataset.zip({"image": pictures, **columns}), n_views, seed)
     return filled_batches(rows, images * n_views, batch_size=batch_size)
 
 

@@ -126,35 +126,35 @@ def fill_in(picture: Pixels, where: Where) -> Pixels:
     """
     values = picture.astype(np.float32)
     values[where] = 0
-    known = (~where).astype(np.float32)
+    weights = (~where).astype(np.float32)
     for size in (3, 5, 9, 17, 33, 65, max(where.shape)):
-        values, known = _spread_out(values, known, size)
-        if known.all():
+        values, weights = _spread_out(values, weights, size)
+        if weights.all():
             break
     height, width = where.shape
     rows, columns = np.nonzero(where)
-    beside = [
+    neighbours = [
         np.clip(rows + down, 0, height - 1) * width + np.clip(columns + right, 0, width - 1)
         for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1))
     ]
     flat, holes = values.reshape(-1, 3), rows * width + columns
     for _ in range(_ROUNDS):
-        flat[holes] = sum(flat.take(index, axis=0) for index in beside) * np.float32(0.25)
+        flat[holes] = sum(flat.take(index, axis=0) for index in neighbours) * np.float32(0.25)
     filled = picture.copy()
     filled[where] = np.rint(values[where])
     return filled
 
 
 def _spread_out(
-    values: NDArray[np.float32], known: NDArray[np.float32], size: int
+    values: NDArray[np.float32], weights: NDArray[np.float32], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give unknown pixels the mean of the known ones of a square about them, where it has any."""
-    weight = ndimage.uniform_filter(known, size)
-    reached = (known == 0) & (weight > 1e-6)
+    weight = ndimage.uniform_filter(weights, size)
+    reached = (weights == 0) & (weight > 1e-6)
     for channel in range(3):
         mean = ndimage.uniform_filter(values[..., channel], size)
         values[..., channel][reached] = mean[reached] / weight[reached]
-    return values, np.maximum(known, reached)
+    return values, np.maximum(weights, reached)
 
 
 def _long(where: Where, length: float) -> Where:

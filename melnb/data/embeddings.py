@@ -158,8 +158,8 @@ def embed_shards(
     for left in folder.rglob(".*.tmp"):  # by a write that was killed
         left.unlink(missing_ok=True)
     # Three whole files lie there already where all but the run's record was done.
-    own = [folder] if (folder / ENCODER).is_file() else []
-    known = _Known([*own, *earlier], encoder)
+    stored = [folder] if (folder / ENCODER).is_file() else []
+    store = _Known([*stored, *earlier], encoder)
     files, digests, ids = [], [], list[str]()
     for number, (_, rows) in enumerate(index.groupby(_shard_of(index), sort=False)):
         ids += rows["image_id"].tolist()
@@ -167,10 +167,10 @@ def embed_shards(
         digests.append(np.stack([_digest(data) for data in encoded]))
         files.append(folder / _PARTS / f"{number:05d}.npz")
         if not _is_of(files[-1], digests[-1]):
-            values = known.complete(digests[-1], encoded, embed).astype(precision)
+            values = store.complete(digests[-1], encoded, embed).astype(precision)
             with replacing(files[-1]) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, digests=digests[-1], values=values)
-    del known  # a mapped file cannot be replaced everywhere
+    del store  # a mapped file cannot be replaced everywhere
     _join(files, np.concatenate(digests), ids, folder)
     with replacing(folder / ENCODER) as temporary:
         temporary.write_text(json.dumps(dict(encoder), indent=1) + "\n", encoding="utf-8")
@@ -216,8 +216,8 @@ class _Known:
         wanted = [encoded[int(k)] for k in missing]
         vectors = iter(embed(wanted) if wanted else ())
         return np.stack([
-            self._vector(place) if known else next(vectors)
-            for known, place in zip(there, places, strict=True)
+            self._vector(place) if row else next(vectors)
+            for row, place in zip(there, places, strict=True)
         ])  # fmt: skip
 
     def _vector(self, place: int) -> np.ndarray:

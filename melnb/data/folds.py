@@ -113,8 +113,8 @@ def fold_balance(
     names = list(classes) or sorted(joined["target"].dropna().unique())
     grouped = joined.groupby("fold")
     table = pd.DataFrame({"images": grouped.size(), "patients": grouped["patient_id"].nunique()})
-    known = grouped["patient_id"].count()
-    table["images_per_patient"] = known / table["patients"].where(table["patients"] > 0)
+    patients = grouped["patient_id"].count()
+    table["images_per_patient"] = patients / table["patients"].where(table["patients"] > 0)
     table["lesions"] = grouped["lesion_id"].nunique()
     if joined["source"].nunique() > 1:
         table["source"] = grouped["source"].agg(_listed)

@@ -49,8 +49,8 @@ def read_parts(data: bytes) -> Iterator[Part]:
     if not data.startswith(_SOI):
         raise ValueError("no JPEG: it does not begin with FF D8")
     at = len(_SOI)
-    while found := _MARKER.search(data, at):
-        marker, at = found[1][0], found.end()
+    while hit := _MARKER.search(data, at):
+        marker, at = hit[1][0], hit.end()
         if marker in _BARE:
             continue
         if marker == EOI:

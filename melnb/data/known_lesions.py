@@ -114,12 +114,12 @@ def compare_lesions(
     fresh, fold = describe_lesions(new, extractors), known["fold"].to_numpy()
     near = compare_known(described.vectors, fresh.vectors, fold)
     looks = compare_appearance(described.appearance, fresh.appearance, fold)
-    own, theirs = (
+    ours, theirs = (
         rows[["image_id"]].assign(network_distance=network, appearance_distance=look)
         for rows, network, look in zip((known, new), near[:2], looks, strict=True)
     )
     quality = quality_flags(fresh.quality, described.quality, hair_shares(files))
-    return Compared(near, own, theirs, quality)
+    return Compared(near, ours, theirs, quality)
 
 
 def describe_lesions(
@@ -139,18 +139,18 @@ def describe_lesions(
     """
     key, file = _key(index, extractors), Path(keep) / _FILE
     for folder in (*([keep] if keep else []), *earlier):
-        if (found := _read_described(Path(folder) / _FILE, key)) is not None:
+        if (description := _read_described(Path(folder) / _FILE, key)) is not None:
             if keep and folder != keep:
-                _keep(file, found, key, of=Path(folder) / _FILE)
-            return found
+                _keep(file, description, key, of=Path(folder) / _FILE)
+            return description
     encoded = read_encoded(index)
     vectors = {
         fold: np.asarray(extract(encoded), np.float32) for fold, extract in extractors.items()
     }
-    found = Described(vectors, picture_appearance(encoded), picture_quality(encoded))
+    description = Described(vectors, picture_appearance(encoded), picture_quality(encoded))
     if keep:
-        _keep(file, found, key)
-    return found
+        _keep(file, description, key)
+    return description
 
 
 def _keep(file: Path, described: Described, key: str, *, of: Path | None = None) -> None:
@@ -208,12 +208,12 @@ def compare_appearance(
     Returns:
         n and m distances, in units of the median of the known ones.
     """
-    own, theirs = standardised(known, new)
-    far = np.full(len(own), np.nan)
+    ours, theirs = standardised(known, new)
+    far = np.full(len(ours), np.nan)
     for number in np.unique(fold):
-        far[fold == number] = _euclidean(own[fold == number], own[fold != number])
+        far[fold == number] = _euclidean(ours[fold == number], ours[fold != number])
     unit = max(float(np.median(far)), 1e-9)
-    return far / unit, _euclidean(theirs, own) / unit
+    return far / unit, _euclidean(theirs, ours) / unit
 
 
 def sample_known(
@@ -238,9 +238,9 @@ def sample_known(
     counts = rows["target"].value_counts().sort_index().sort_values(kind="stable")
     chosen, left = [], most
     for place, name in enumerate(counts.index):
-        own = rows[rows["target"] == name]
-        share = min(len(own), left // (len(counts) - place))
-        chosen.append(own.sample(share, random_state=seed))
+        of_class = rows[rows["target"] == name]
+        share = min(len(of_class), left // (len(counts) - place))
+        chosen.append(of_class.sample(share, random_state=seed))
         left -= share
     return pd.concat(chosen).sort_index().reset_index(drop=True) if chosen else rows
 
@@ -270,11 +270,11 @@ def compare_known(
                 f"not {len(held_out)}: compare with more (n_known)"
             )
         centre = vectors[learnt].mean(axis=0)
-        own, theirs = _unit(vectors), _unit(new[number])
-        distance = _euclidean(own[held_out], own[learnt])
+        ours, theirs = _unit(vectors), _unit(new[number])
+        distance = _euclidean(ours[held_out], ours[learnt])
         unit = max(float(np.median(distance)), 1e-6)
         known_distance[held_out] = distance / unit
-        scaled.append(_euclidean(theirs, own[learnt]) / unit)
+        scaled.append(_euclidean(theirs, ours[learnt]) / unit)
         # Without the mean, all pictures of skin point the same way, and are alike.
         cosines = _unit(new[number] - centre) @ _unit(vectors - centre).T
         total += cosines

@@ -46,8 +46,8 @@ class Labels:
     @property
     def mapping(self) -> dict[str, str]:
         """Ours to theirs, as `source: csv` takes it, which finds the columns of classes itself."""
-        own = {"image_id": self.image_id}
-        return own if len(self.columns) > 1 else own | {"target": self.columns[0]}
+        target = {"target": self.columns[0]} if len(self.columns) == 1 else {}
+        return {"image_id": self.image_id} | target
 
 
 def find_labels(
@@ -98,21 +98,23 @@ def _find_label_columns(rows: pd.DataFrame, file: Path) -> tuple[str, ...]:
     Columns of 0 and 1 that are named by classes hold them together.
     """
     every = {str(c): {str(v) for v in rows[c].dropna().unique() if not is_missing(v)} for c in rows}
-    words = {c: own for c, own in every.items() if 1 < len(own) <= _MOST_WORDS}
-    flags = {c for c, own in every.items() if own and {w.lower() for w in own} <= _BINARY}
+    words = {c: values for c, values in every.items() if 1 < len(values) <= _MOST_WORDS}
+    flags = {c for c, values in every.items() if values and {w.lower() for w in values} <= _BINARY}
     classes = tuple(c for c in find_classes(rows, file).values() if c in flags)
     telling = [c for name in _TELLING for c in words if c.strip().lower() == name]
-    known = [c for c, own in words.items() if all(our_word(word) in KNOWN for word in own)]
-    sure = [c for c in telling if c in known or (c in flags and c not in classes)]
+    readable = [c for c, values in words.items() if all(our_word(word) in KNOWN for word in values)]
+    sure = [c for c in telling if c in readable or (c in flags and c not in classes)]
     if sure or len(classes) > 1:
         return (sure[0],) if sure else classes
-    for choice in (known, classes, telling, list(words)):
+    for choice in (readable, classes, telling, list(words)):
         if len(choice) == 1 or (choice and choice is telling):
             return (choice[0],)
         if choice:
             break
-    single = [f"{c} says {next(iter(own))!r} alone" for c, own in every.items() if len(own) == 1]
-    likely = min(known or words, key=lambda c: len(words[c]), default="NAME")
+    single = [
+        f"{c} says {next(iter(values))!r} alone" for c, values in every.items() if len(values) == 1
+    ]
+    likely = min(readable or words, key=lambda c: len(words[c]), default="NAME")
     raise TableError(
         f"{file}: which column holds the labels? Say --label-column {likely} (columns: "
         f"{', '.join(map(str, rows))}{'; two classes are needed: ' if single else ''}"

@@ -79,15 +79,15 @@ def find_lesion(image: Image.Image, *, lossy: bool = False) -> Levels:
     plane = _grey(image, lossy)
     if not np.isfinite(plane).all():
         raise LevelError("the mask holds levels that are no numbers: save it as 0 and 255")
-    found = _cut(plane, _top(plane), lossy)
-    frame = np.concatenate([f.ravel() for f in (found.lesion[[0, -1]], found.lesion[:, [0, -1]])])
-    hole = 1 - found.lesion.mean()
+    levels = _cut(plane, _top(plane), lossy)
+    frame = np.concatenate([f.ravel() for f in (levels.lesion[[0, -1]], levels.lesion[:, [0, -1]])])
+    hole = 1 - levels.lesion.mean()
     if frame.all() and hole > _FLAT:
         raise InvertedError(
             f"the mask is inverted: its whole frame is lesion (level {_word(plane.max())}) around "
             f"a background (level {_word(plane.min())}, {hole:.1%}): invert it"
         )
-    return found
+    return levels
 
 
 def _grey(image: Image.Image, lossy: bool) -> Plane:
@@ -238,10 +238,10 @@ def _name_levels(values: NDArray[Any], counts: NDArray[Any], pixels: int) -> str
 
 def _has_few(rows: Rows, size: tuple[int, ...]) -> bool:
     """Tell whether there are `_FEW` colours at most."""
-    known = np.array([], np.uint32)
+    codes = np.array([], np.uint32)
     for span in _spans(size):
-        known = np.union1d(known, _codes(rows(*span)))
-        if len(known) > _FEW:
+        codes = np.union1d(codes, _codes(rows(*span)))
+        if len(codes) > _FEW:
             return False
     return True
 
@@ -292,8 +292,8 @@ def _flat(rows: Rows, size: tuple[int, ...], within: float) -> Iterator[Plane]:
         same = np.ones(pixels.shape[:2], bool)
         for row in range(3):
             for column in range(3):
-                beside = padded[row : row + bottom - top, column : column + size[1]]
-                near = np.abs(beside - pixels) <= within if within else beside == pixels
+                neighbour = padded[row : row + bottom - top, column : column + size[1]]
+                near = np.abs(neighbour - pixels) <= within if within else neighbour == pixels
                 same &= near.all(axis=2)
         yield pixels[same]
 

@@ -132,10 +132,10 @@ class Encoder:
         Raises:
             ValueError: An id is not in the table, or doubled in it, or a column is lacking.
         """
-        known = pd.Index(images["image_id"])
-        if not known.is_unique:
-            raise ValueError(f"images: {known[known.duplicated()][0]!r} stands in two rows")
-        rows = known.get_indexer(pd.Index(np.asarray(image_ids, dtype=object)))
+        index = pd.Index(images["image_id"])
+        if not index.is_unique:
+            raise ValueError(f"images: {index[index.duplicated()][0]!r} stands in two rows")
+        rows = index.get_indexer(pd.Index(np.asarray(image_ids, dtype=object)))
         if (rows < 0).any():
             lost = np.asarray(image_ids, dtype=object)[rows < 0]
             raise ValueError(
@@ -162,17 +162,17 @@ def fit_encoder(images: pd.DataFrame, columns: Sequence[str]) -> Encoder:
     fitted: list[Words | Number] = []
     for name in columns:
         values = read_column(images, name)
-        known = values.dropna()
-        if known.empty:
+        cells = values.dropna()
+        if cells.empty:
             reason = "no patient is known" if name == "images_per_patient" else f"{name} is empty"
             raise ValueError(
                 f"metadata names {name}, but in all {len(images)} training images {reason}: "
                 "leave it out"
             )
         if name in WORDS:
-            fitted.append(Words(name, tuple(sorted(known.unique()))))
+            fitted.append(Words(name, tuple(sorted(cells.unique()))))
         else:
-            mean, deviation = mean_and_deviation(known.to_numpy())
+            mean, deviation = mean_and_deviation(cells.to_numpy())
             fitted.append(Number(name, float(mean), float(deviation)))
     return Encoder(tuple(fitted))
 

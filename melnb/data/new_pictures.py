@@ -74,16 +74,16 @@ def find_pictures(
     if not kept:
         raise FileNotFoundError(_nothing(refused))
     images = _table(kept)
-    beside = (None, []) if labels is None else _labels_beside(places)
-    table, notes = (Path(labels), []) if labels else beside
+    companion = (None, []) if labels is None else _labels_beside(places)
+    table, notes = (Path(labels), []) if labels else companion
     try:
-        images, told = _join(images, table, task) if table else (images, [])
+        images, remarks = _join(images, table, task) if table else (images, [])
     except (ValueError, OSError) as error:
         if labels:
             raise
-        table, told = None, [f"the table beside the pictures was not read: {error}"]
+        table, remarks = None, [f"the table beside the pictures was not read: {error}"]
     left = pd.DataFrame(refused, columns=REFUSED)
-    return NewPictures(images, left, table, (*notes, *told))
+    return NewPictures(images, left, table, (*notes, *remarks))
 
 
 def check_pictures(places: Sequence[str | Path]) -> None:
@@ -102,8 +102,8 @@ def check_pictures(places: Sequence[str | Path]) -> None:
 
 
 def _nothing(refused: Sequence[tuple[str, str]]) -> str:
-    said = "; ".join(f"{file}: {reason}" for file, reason in refused[:5])
-    return f"no picture to look at ({said or 'no file was named'})"
+    reasons = "; ".join(f"{file}: {reason}" for file, reason in refused[:5])
+    return f"no picture to look at ({reasons or 'no file was named'})"
 
 
 def prepare_pictures(
@@ -138,8 +138,8 @@ def prepare_pictures(
             "applied=…), then run 04_predict on them"
         )
     folder, sizes = Path(folder), sorted({shard.image_size for shard in learnt.shards})
-    known = pictures.images["target"].isin(learnt.classes)
-    images = pictures.images.assign(target=pictures.images["target"].where(known))
+    learnt_of = pictures.images["target"].isin(learnt.classes)
+    images = pictures.images.assign(target=pictures.images["target"].where(learnt_of))
     folds = pd.DataFrame({"image_id": images["image_id"], "fold": TEST})
     fit: Fit = learnt.fit  # type: ignore[assignment]
     written = make_records(
@@ -154,13 +154,13 @@ def prepare_pictures(
         raise FileNotFoundError(_nothing([*refused.itertuples(index=False, name=None)]))
     write_images(kept, folder / "images.csv")
     write_folds(written.without_skipped(folds), folder / "folds.csv")
-    made = Dataset(
+    dataset = Dataset(
         folder=folder, dataset=folder.name.removesuffix(".partial"), source="new pictures",
         task=learnt.task, classes=learnt.classes, n_folds=0, image_sizes=tuple(sizes),
         fit=learnt.fit, images=len(kept), shards=written.shards, cleaning=learnt.cleaning,
     )  # fmt: skip
-    write_dataset(made)
-    return made, refused
+    write_dataset(dataset)
+    return dataset, refused
 
 
 def _pictures(places: Iterable[str | Path], refused: list[tuple[str, str]]) -> Iterator[Path]:
@@ -233,28 +233,28 @@ def _join(images: pd.DataFrame, file: Path, task: str) -> tuple[pd.DataFrame, li
     rows = _read_labels(file, images["path"]).assign(split="test")
     if rows["target"].notna().any():
         rows = set_task(rows, task)
-    own = images["path"].map(picture_key)
+    names = images["path"].map(picture_key)
     keys = rows["image_id"].str.lower()
-    doubled = own.duplicated(keep=False) & own.isin(keys)
-    found = rows.set_index(keys).reindex(own.mask(doubled))
-    told = images.assign(**{
-        name: found[name].to_numpy(dtype=object) for name in _TOLD if name in found
+    doubled = names.duplicated(keep=False) & names.isin(keys)
+    matches = rows.set_index(keys).reindex(names.mask(doubled))
+    joined = images.assign(**{
+        name: matches[name].to_numpy(dtype=object) for name in _TOLD if name in matches
     })  # fmt: skip
-    if not own.isin(keys).any():
+    if not names.isin(keys).any():
         raise TableError(
             f"{file}: not one of its {len(rows)} rows is named as a picture (its first is "
             f"{rows['image_id'].iloc[0]!r}, a picture is {images['image_id'].iloc[0]!r}): name "
             "another table, or correct its names"
         )
-    notes = [f"{file.name}: {int(own.isin(keys).sum())} of {len(images)} pictures stand in it"]
-    if spare := int((~keys.isin(own)).sum()):
+    notes = [f"{file.name}: {int(names.isin(keys).sum())} of {len(images)} pictures stand in it"]
+    if spare := int((~keys.isin(names)).sum()):
         notes.append(f"{spare} rows of {file.name} have no picture here")
     if doubled.any():
         notes.append(
-            f"{int(doubled.sum())} pictures share a name with another ({own[doubled].iloc[0]} is "
+            f"{int(doubled.sum())} pictures share a name with another ({names[doubled].iloc[0]} is "
             f"the first): which of them {file.name} means is not known, and none is judged"
         )
-    return told, [*notes, *rows.attrs.get(NOTES, ())]
+    return joined, [*notes, *rows.attrs.get(NOTES, ())]
 
 
 def _read_labels(file: Path, paths: pd.Series) -> pd.DataFrame:

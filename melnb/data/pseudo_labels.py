@@ -143,29 +143,29 @@ def choose_labels(
             f"low is {low}, high {high}, share {share}; use 0 <= low < high <= 1 and a share "
             "above 0 and up to 1"
         )
-    said = teachers[[f"p_{name}" for name in classes]].to_numpy()
-    score = said[:, classes.index(positive)]
+    probabilities = teachers[[f"p_{name}" for name in classes]].to_numpy()
+    score = probabilities[:, classes.index(positive)]
     if method == "hard":
-        said = _harden(said, classes.index(positive), high)
+        probabilities = _harden(probabilities, classes.index(positive), high)
         kept = (score <= low) | (score >= high)
     else:
-        groups = [teachers["teacher_fold"], *([said.argmax(axis=1)] if per_class else [])]
-        rank = (-pd.Series(said.max(axis=1))).groupby(groups).rank(method="first")
+        groups = [teachers["teacher_fold"], *([probabilities.argmax(axis=1)] if per_class else [])]
+        rank = (-pd.Series(probabilities.max(axis=1))).groupby(groups).rank(method="first")
         size = rank.groupby(groups).transform("size")
         kept = (rank <= np.ceil(share * size)).to_numpy()
-    told = pd.DataFrame(said, columns=[f"p_{name}" for name in classes])
+    labels = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
     return check_labels(
         teachers[["image_id", "teacher_fold"]].reset_index(drop=True)
-        .assign(score=score).join(told).assign(kept=kept)
+        .assign(score=score).join(labels).assign(kept=kept)
     )  # fmt: skip
 
 
 def count_labels(labels: pd.DataFrame) -> pd.DataFrame:
     """Count what is kept: a row per teacher fold, a column per most probable class."""
     classes = class_names(labels)
-    told = labels[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    codes = labels[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
     kept = pd.DataFrame(
-        {name: (told == k) & labels["kept"].to_numpy() for k, name in enumerate(classes)}
+        {name: (codes == k) & labels["kept"].to_numpy() for k, name in enumerate(classes)}
     )
     counts = kept.groupby(labels["teacher_fold"].to_numpy()).sum()
     counts["not kept"] = (~labels["kept"]).groupby(labels["teacher_fold"]).sum()
@@ -201,8 +201,10 @@ def check_labels(labels: pd.DataFrame) -> pd.DataFrame:
     doubled = labels[labels.duplicated(["image_id", "teacher_fold"])]
     if len(doubled):
         raise ValueError(f"pseudo-labels: {doubled['image_id'].iloc[0]!r} stands twice for a fold")
-    told = labels[[f"p_{name}" for name in class_names(labels)]].to_numpy()
-    wrong = ~(np.abs(told.sum(axis=1) - 1) <= _SUM_TOLERANCE) | (told < 0).any(axis=1)
+    probabilities = labels[[f"p_{name}" for name in class_names(labels)]].to_numpy()
+    wrong = ~(np.abs(probabilities.sum(axis=1) - 1) <= _SUM_TOLERANCE) | (probabilities < 0).any(
+        axis=1
+    )
     if wrong.any():
         name = labels["image_id"].iloc[int(wrong.argmax())]
         raise ValueError(f"pseudo-labels: probabilities of {name} do not sum to one")
@@ -282,7 +284,7 @@ def pseudo_rows(labels: pd.DataFrame, dataset: Dataset, *, fold: int, image_size
     return replace(rows, truth=kept.loc[rows.image_id].to_numpy("float32"))
 
 
-def _harden(said: np.ndarray, positive: int, high: float) -> np.ndarray:
-    others = np.where(np.arange(said.shape[1]) == positive, -1.0, said)
-    label = np.where(said[:, positive] >= high, positive, others.argmax(axis=1))
-    return np.eye(said.shape[1])[label]
+def _harden(probabilities: np.ndarray, positive: int, high: float) -> np.ndarray:
+    others = np.where(np.arange(probabilities.shape[1]) == positive, -1.0, probabilities)
+    label = np.where(probabilities[:, positive] >= high, positive, others.argmax(axis=1))
+    return np.eye(probabilities.shape[1])[label]

@@ -121,7 +121,7 @@ def measure_pixels(pixels: Pixels, lesion: Where | None) -> Measures:
     lesion_lab = rgb2lab(inside)
     skin = find_skin(pixels, lesion)
     number = int(skin.sum())
-    found = Measures(
+    measures = Measures(
         skin_pixels=number,
         lesion_share=float(lesion.mean()),
         colour_spread=math.sqrt(float(lesion_lab.var(axis=0).sum())),
@@ -130,11 +130,11 @@ def measure_pixels(pixels: Pixels, lesion: Where | None) -> Measures:
     )
     if number < LEAST_SKIN * skin.size:
         share = f"{number / skin.size:.1%} of the picture, less than {LEAST_SKIN:.0%}"
-        return found._replace(note=f"no skin tone: bare skin is {share}")
+        return measures._replace(note=f"no skin tone: bare skin is {share}")
     outside = pixels[skin]
     skin_lab = rgb2lab(outside)
     angle = float(np.median(typology_angles(skin_lab)))
-    return found._replace(
+    return measures._replace(
         ita=angle,
         contrast=float(np.median(skin_lab[:, 0]) - lesion_lab[:, 0].mean()),
         note="no skin tone: a blue cast (b* of the skin is not above 0)" if abs(angle) > 90 else "",

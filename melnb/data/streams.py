@@ -48,8 +48,8 @@ def count_images(paths: Sequence[str | Path]) -> int:
     elsewhere = [told_count(str(path)) if "://" in str(path) else None for path in paths]
     counts = zip(paths, elsewhere, strict=True)
     return sum(
-        check_count(str(path), count_examples(path)) if told is None else told
-        for path, told in counts
+        check_count(str(path), count_examples(path)) if count is None else count
+        for path, count in counts
     )
 
 
@@ -124,8 +124,8 @@ def filled_batches(rows: tf.data.Dataset, count: int, *, batch_size: int) -> Any
     """
     filled = rows.concatenate(_black(-count % batch_size, rows.element_spec))
     batches = filled.batch(batch_size, drop_remainder=True)
-    known = tf.data.experimental.assert_cardinality(-(-count // batch_size))
-    return _ordered(batches).apply(known).prefetch(tf.data.AUTOTUNE)
+    counted = tf.data.experimental.assert_cardinality(-(-count // batch_size))
+    return _ordered(batches).apply(counted).prefetch(tf.data.AUTOTUNE)
 
 
 def check_shards(paths: Sequence[str | Path], seed: int = 0) -> list[str]:
@@ -196,22 +196,22 @@ def make_draws(key: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
 def _make_reader(rows: Rows) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Return what reads the records of n row numbers, and all that is known of them."""
     files = ShardFiles()
-    known = {"truth": rows.truth, "metadata": rows.metadata}
-    known = {name: column for name, column in known.items() if column.shape[1]}
+    extras = {"truth": rows.truth, "metadata": rows.metadata}
+    extras = {name: column for name, column in extras.items() if column.shape[1]}
 
     def read(numbers: np.ndarray) -> list[np.ndarray]:
         places = zip(rows.shard[numbers], rows.offset[numbers], rows.length[numbers], strict=True)
         messages = [files.read_message(rows.paths[s], int(o), int(n)) for s, o, n in places]
-        return [np.array(messages, object), *(column[numbers] for column in known.values())]
+        return [np.array(messages, object), *(column[numbers] for column in extras.values())]
 
     def read_tensors(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
-        kinds = [tf.string, *(tf.float32 for _ in known)]
+        kinds = [tf.string, *(tf.float32 for _ in extras)]
         messages, *columns = tf.numpy_function(read, [numbers], kinds, stateful=False)
-        told = {
-            name: tf.ensure_shape(column, [None, known[name].shape[1]])
-            for name, column in zip(known, columns, strict=True)
+        features = {
+            name: tf.ensure_shape(column, [None, extras[name].shape[1]])
+            for name, column in zip(extras, columns, strict=True)
         }
-        return {"message": tf.ensure_shape(messages, [None]), "row": numbers, **told}
+        return {"message": tf.ensure_shape(messages, [None]), "row": numbers, **features}
 
     return read_tensors
 

@@ -73,28 +73,28 @@ def read_trial(
     """
     if not labels:
         images = read_folders(pictures, missing="drop")
-        found = find_pictures([str(path) for path in images["path"]], labels=None)
-        good = images["path"].isin(found.images["path"]) & images["target"].notna()
+        album = find_pictures([str(path) for path in images["path"]], labels=None)
+        good = images["path"].isin(album.images["path"]) & images["target"].notna()
         lines = ["labels from the names of the folders", *images.attrs.get(NOTES, ())]
-        return _trial(images[good], lines, images.loc[~good, "image_id"], found.refused)
-    found, file = find_pictures([pictures], labels=None), Path(labels)
-    theirs = find_labels(file, found.images["path"], id_column=id_column, label_column=label_column)
-    said = read_unplaced(file, columns=theirs.mapping, rows=theirs.rows)
-    keys = said["image_id"].str.lower()
-    own = found.images["path"].map(picture_key)
-    _check_one_each(found.images["path"].set_axis(own), keys, file)
-    paths = dict(zip(own, found.images["path"], strict=True))
-    told = said.assign(path=keys.map(paths))
-    good = told["path"].notna() & told["target"].notna()
+        return _trial(images[good], lines, images.loc[~good, "image_id"], album.refused)
+    album, file = find_pictures([pictures], labels=None), Path(labels)
+    theirs = find_labels(file, album.images["path"], id_column=id_column, label_column=label_column)
+    table = read_unplaced(file, columns=theirs.mapping, rows=theirs.rows)
+    keys = table["image_id"].str.lower()
+    names = album.images["path"].map(picture_key)
+    _check_one_each(album.images["path"].set_axis(names), keys, file)
+    paths = dict(zip(names, album.images["path"], strict=True))
+    placed = table.assign(path=keys.map(paths))
+    good = placed["path"].notna() & placed["target"].notna()
     stand = " ".join(map(repr, theirs.columns))
     lines = [f"{file.name}: pictures are named by {theirs.image_id!r}, labels stand in {stand}"]
-    if spare := int(told["path"].isna().sum()):
-        first = told.loc[told["path"].isna(), "image_id"].iloc[0]
+    if spare := int(placed["path"].isna().sum()):
+        first = placed.loc[placed["path"].isna(), "image_id"].iloc[0]
         lines.append(
-            f"{spare} of {len(told)} rows have no picture ({first} is the first): left out"
+            f"{spare} of {len(placed)} rows have no picture ({first} is the first): left out"
         )
-    without = found.images.loc[~own.isin(keys[told["target"].notna()]), "image_id"]
-    return _trial(told[good], lines, without, found.refused)
+    without = album.images.loc[~names.isin(keys[placed["target"].notna()]), "image_id"]
+    return _trial(placed[good], lines, without, album.refused)
 
 
 def translate(table: pd.DataFrame, words: Mapping[str, str]) -> pd.DataFrame:
@@ -140,9 +140,9 @@ def choose_task(table: pd.DataFrame) -> tuple[str, str]:
             f"which is looked for, {words}, say"
         )
     if {MELANOMA, MALIGNANT} <= classes:
-        own = int((table["target"] == MALIGNANT).sum())
+        malignant = int((table["target"] == MALIGNANT).sum())
         raise ValueError(
-            f"{own} pictures are called malignant beside others called melanoma, and may be "
+            f"{malignant} pictures are called malignant beside others called melanoma, and may be "
             "melanomas or not: say --label malignant=other if none is, or look for both by "
             "--label melanoma=malignant"
         )
@@ -165,8 +165,8 @@ def choose_task(table: pd.DataFrame) -> tuple[str, str]:
 def count_folds(table: pd.DataFrame, positive: str) -> int:
     """Return three folds, or two where a class has fewer patients (else pictures) than six."""
     unit = table["patient_id"].fillna(table["image_id"])
-    own = table["target"] == positive
-    return 3 if min(unit[own].nunique(), unit[~own].nunique()) >= 6 else 2
+    positives = table["target"] == positive
+    return 3 if min(unit[positives].nunique(), unit[~positives].nunique()) >= 6 else 2
 
 
 def _trial(

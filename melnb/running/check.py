@@ -51,8 +51,8 @@ def check_named(names: Sequence[str], *, part: str = "", outputs: str = "") -> p
 
 def _dataset(name: str, outputs: str) -> Path:
     folder = located(name)
-    own = name.removeprefix("02_prepare/")
-    return folder if (folder / "images.csv").is_file() else find_run("02_prepare", own, outputs)
+    dataset = name.removeprefix("02_prepare/")
+    return folder if (folder / "images.csv").is_file() else find_run("02_prepare", dataset, outputs)
 
 
 def findings_lines(table: pd.DataFrame, *, as_json: bool = False) -> list[str]:

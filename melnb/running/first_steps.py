@@ -55,12 +55,12 @@ def look_parameters(
     places = [located(place).resolve() for place in pictures]
     check_pictures(places)
     yardstick = find_yardstick(trained, outputs)
-    say(_judges(trained, yardstick.predictions, yardstick.report, yardstick.chosen, told=model))
-    told = {
+    say(_judges(trained, yardstick.predictions, yardstick.report, yardstick.chosen, where=model))
+    parameters = {
         "pictures": [str(place) for place in places], "train_run": trained, "outputs": outputs,
         "labels": str(located(labels).resolve()) if labels else "", **yardstick._asdict(),
     }  # fmt: skip
-    return Look.check({**told, "run": run or _name(trained, places)})
+    return Look.check({**parameters, "run": run or _name(trained, places)})
 
 
 def answers(folder: Path) -> list[str]:
@@ -86,9 +86,9 @@ def answers(folder: Path) -> list[str]:
     return lines
 
 
-def _judges(trained: str, predictions: str, report: str, chosen: str, *, told: str) -> str:
+def _judges(trained: str, predictions: str, report: str, chosen: str, *, where: str) -> str:
     """Say which model is asked, and whose threshold holds."""
-    which = "" if told else ", the newest (another: --model RUN)"
+    which = "" if where else ", the newest (another: --model RUN)"
     who = "its threshold is chosen on its out-of-fold scores, as no report judged it alone"
     if chosen:
         who = f"threshold chosen in 06c_choose for 06_report/{report}"

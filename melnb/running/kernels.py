@@ -45,8 +45,8 @@ def count_memory_kills() -> int:
             text = file.read_text(encoding="utf-8")
         except OSError:  # no such file system here, or not for us
             continue
-        if found := re.search(r"^oom_kill (\d+)$", text, re.MULTILINE):
-            return int(found[1])
+        if match := re.search(r"^oom_kill (\d+)$", text, re.MULTILINE):
+            return int(match[1])
     return 0
 
 
@@ -59,8 +59,8 @@ def describe(code: int | None, *, log: Path, memory_kills: int = 0) -> str:
         memory_kills: Processes that the system ended for want of memory while it ran.
     """
     words = last_words(log)
-    said = f"\nits last words, in {log}:\n" + "\n".join(words) if words else ""
-    return f"the kernel died {_cause(code, ' '.join(words), memory_kills)}{said}"
+    quote = f"\nits last words, in {log}:\n" + "\n".join(words) if words else ""
+    return f"the kernel died {_cause(code, ' '.join(words), memory_kills)}{quote}"
 
 
 def last_words(log: Path) -> list[str]:
@@ -76,12 +76,12 @@ def last_words(log: Path) -> list[str]:
     return [*lines[max(0, fatal - 1) : fatal + 1], *where]
 
 
-def _cause(code: int | None, said: str, memory_kills: int) -> str:
+def _cause(code: int | None, words: str, memory_kills: int) -> str:
     if code is None:
         return "and nothing is known of how: see the system's log"
     if code >= 0 and code <= 128:
         ended = f"of its own accord, with exit code {code}"
-        if lacks := remedy(said):
+        if lacks := remedy(words):
             return f"{ended}, {lacks}"
         return f"{ended}: a cell, or what it calls, ends the process (exit, os._exit)"
     number = -code if code < 0 else code - 128  # as a shell tells it
@@ -97,7 +97,7 @@ def _cause(code: int | None, said: str, memory_kills: int) -> str:
             f"{by}, perhaps out of memory, for which the system does so (its log would say): {LESS}"
             "; or somebody ended it: run it again to go on"
         )
-    if lacks := remedy(said):
+    if lacks := remedy(words):
         return f"{by}, {lacks}"
     return f"{by}: {_CAUSES.get(name, _ASKED)}"
 
@@ -213,11 +213,11 @@ def _booting_kernel(
     from jupyter_core.utils import run_sync
 
     sockets = Path(tempfile.mkdtemp(prefix="melnb-"))
-    own: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if takes_sockets(sockets / "k"):
         # Kernels that start together may be given the same port; sockets in a folder are their own.
-        own = {"transport": "ipc", "connection_file": str(sockets / "k.json")}
-    kernel = AsyncKernelManager(kernel_name="python3", **own)
+        options = {"transport": "ipc", "connection_file": str(sockets / "k.json")}
+    kernel = AsyncKernelManager(kernel_name="python3", **options)
     kills, whole = count_memory_kills(), False
 
     def ending(error: Exception) -> str:
@@ -227,9 +227,9 @@ def _booting_kernel(
         return describe(process.poll(), log=log, memory_kills=more)
 
     try:
-        with log.open("w", encoding="utf-8") as said:
+        with log.open("w", encoding="utf-8") as log_file:
             run_sync(kernel.start_kernel)(
-                cwd=str(cwd), extra_arguments=_ARGUMENTS, stdout=said, stderr=said,
+                cwd=str(cwd), extra_arguments=_ARGUMENTS, stdout=log_file, stderr=log_file,
                 env=os.environ | dict(environment or {}),
             )  # fmt: skip
         provisioner: Any = kernel.provisioner

@@ -157,14 +157,14 @@ def _variants(
             f"{stage}: each is {each!r} and seeds {seeds!r}: write each: {{plain: {{}}, focal: "
             "{loss: focal}} and seeds: [0, 1], say"
         )
-    made = []
+    variants = []
     for name, given in each.items():
         run = name or values.get("run", "")
         for seed in seeds:
-            own = {} if seed is None else {"run": f"{run}-s{seed}", "seed": seed}
+            variation = {} if seed is None else {"run": f"{run}-s{seed}", "seed": seed}
             given = scalars.mapping(given, f"{stage}: each: {name}")
-            made.append({**values, **({"run": run} if name else {}), **given, **own})
-    return made
+            variants.append({**values, **({"run": run} if name else {}), **given, **variation})
+    return variants
 
 
 def _expand(
@@ -256,7 +256,7 @@ def _ordered(jobs: Sequence[Job], path: Path) -> tuple[Job, ...]:
 
 
 def _joined(job: Job, keys: Sequence[str]) -> tuple[str, ...]:
-    found: list[str] = []
+    names: list[str] = []
     for name in needed(job.parameters):
         matches = [key for key in keys if fnmatchcase(key, name)]
         if not matches and not there_already(name, str(job.parameters.plain()["outputs"])):
@@ -264,5 +264,5 @@ def _joined(job: Job, keys: Sequence[str]) -> tuple[str, ...]:
                 f"{job.key} needs {name}, which is no job of the pipeline and no finished run: "
                 "add its stage, or correct the parameter that names it"
             )
-        found += matches
-    return tuple(dict.fromkeys(found))
+        names += matches
+    return tuple(dict.fromkeys(names))

@@ -55,9 +55,9 @@ def finished(stage: str, outputs: str | Path = "", *, sort: str = "when", revers
     names = {*_OWN, *(name for row in rows for name in (*row["results"], *row["parameters"]))}
     if rows and sort not in names:
         raise ValueError(f"--sort {sort}: no such column{did_you_mean(sort, sorted(names))}")
-    known = [k for k, value in enumerate(values) if value is not None]
-    known.sort(key=lambda k: values[k] or (0, 0.0, ""), reverse=reverse)
-    return [rows[k] for k in [*known, *(k for k, value in enumerate(values) if value is None)]]
+    positions = [k for k, value in enumerate(values) if value is not None]
+    positions.sort(key=lambda k: values[k] or (0, 0.0, ""), reverse=reverse)
+    return [rows[k] for k in [*positions, *(k for k, value in enumerate(values) if value is None)]]
 
 
 def lines(rows: Sequence[Run], *, width: int = 0) -> list[str]:
@@ -72,8 +72,8 @@ def lines(rows: Sequence[Run], *, width: int = 0) -> list[str]:
     differ = _differing([row["parameters"] for row in rows])
     table = [["run", "result", "time", "when", *differ]]
     for row in rows:
-        own = [row["run"], main_result(row["results"]), time_text(row["seconds"]), _when(row)]
-        table.append([*own, *(_short(row["parameters"].get(name)) for name in differ)])
+        cells = [row["run"], main_result(row["results"]), time_text(row["seconds"]), _when(row)]
+        table.append([*cells, *(_short(row["parameters"].get(name)) for name in differ)])
     widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
     shown = len(_OWN)
     while shown < len(widths) and (not width or sum(widths[: shown + 1]) + 2 * shown <= width):
@@ -108,11 +108,11 @@ def differing(first: str, second: str, outputs: str | Path = "") -> list[str]:
     results = [record["results"] for record in records]
     for name in dict.fromkeys([*results[0], *results[1]]):
         if not name.endswith(("_low", "_high")) and _is_number(results, name):
-            cells = (result_text(own, name) if name in own else "-" for own in results)
+            cells = (result_text(values, name) if name in values else "-" for values in results)
             table.append([result_name(name), *cells])
     parameters = [record["parameters"] for record in records]
     for name in _differing(parameters):
-        if any(name not in own for own in parameters):  # of another stage
+        if any(name not in values for values in parameters):  # of another stage
             continue
         table.append([name, *(_short(record["parameters"].get(name)) for record in records)])
     widths = [max(len(line[k]) for line in table) for k in range(3)]
@@ -134,20 +134,20 @@ def difference(row: Any, positive: str) -> str:
 
 
 def _is_number(results: Sequence[Mapping[str, Any]], name: str) -> bool:
-    values = [own[name] for own in results if name in own]
+    values = [result[name] for result in results if name in result]
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 def _differing(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
-    names = dict.fromkeys(name for own in parameters for name in own if name not in _NEVER)
-    return [n for n in names if len({json.dumps(own.get(n), sort_keys=True, default=str)
-                                     for own in parameters}) > 1]  # fmt: skip
+    names = dict.fromkeys(name for run in parameters for name in run if name not in _NEVER)
+    return [n for n in names if len({json.dumps(run.get(n), sort_keys=True, default=str)
+                                     for run in parameters}) > 1]  # fmt: skip
 
 
 def _sortable(row: Run, name: str) -> tuple[int, float, str] | None:
-    own = {"run": row["run"], "when": row["started"], "time": row["seconds"]}
-    own["result"] = main_result(row["results"])
-    value = {**row["parameters"], **row["results"], **own}.get(name)
+    keys = {"run": row["run"], "when": row["started"], "time": row["seconds"]}
+    keys["result"] = main_result(row["results"])
+    value = {**row["parameters"], **row["results"], **keys}.get(name)
     if value is None:
         return None
     number = isinstance(value, int | float)

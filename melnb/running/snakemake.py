@@ -85,8 +85,8 @@ def _planned_row(job: Job, seen: Look) -> Row:
     try:
         check_raw_data(job.parameters)
     except ParameterError as error:
-        said = str(error).removeprefix(f"{job.key}: ")
-        return Row(job.key, WOULD_FAIL, note=f"{seen.change}; {said}")
+        reason = str(error).removeprefix(f"{job.key}: ")
+        return Row(job.key, WOULD_FAIL, note=f"{seen.change}; {reason}")
     return Row(job.key, "would run", note=seen.change)
 
 
@@ -152,8 +152,8 @@ def run_job(parameters: Parameters, *, state: Path, force: bool = False) -> Path
 
     def write(word: str, note: str = "") -> None:
         seconds = round(time.time() - started, 1)
-        told = {"state": word, "note": note, "started": started, "seconds": seconds}
-        write_json(told, state)
+        entry = {"state": word, "note": note, "started": started, "seconds": seconds}
+        write_json(entry, state)
 
     before = "" if force else why_stale(parameters)
     write("running")

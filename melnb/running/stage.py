@@ -139,8 +139,8 @@ def read_failure(notebook: Path) -> Failure:
         number = cell.get("execution_count") or cell_number + 1
         for output in cell.get("outputs", ()):
             if output.get("output_type") == "error":
-                said = _said(str(output["ename"]), str(output["evalue"]), notebook.parent)
-                return Failure(number, heading, said)
+                words = _said(str(output["ename"]), str(output["evalue"]), notebook.parent)
+                return Failure(number, heading, words)
         if cell["metadata"].get("papermill", {}).get("start_time"):
             begun, cell_number = heading, number
     return Failure(cell_number, begun, _STOPPED)

@@ -160,7 +160,7 @@ def read_state(file: Path, job: str) -> Row:
 
 def _keys(outputs: Path) -> Iterable[str]:
     """Find runs, whole or not, without looking into them."""
-    found, seen = set(), set[str]()
+    keys, seen = set(), set[str]()
     for folder, folders, files in os.walk(outputs, followlinks=True):  # to another disk, say
         here, real = Path(folder), os.path.realpath(folder)
         if real in seen:  # of a link that leads back up
@@ -170,23 +170,23 @@ def _keys(outputs: Path) -> Iterable[str]:
         stage = here != outputs
         names = [n for n in folders if stage and (here / n / RECORD).is_file()]
         tails = [n for n in (*folders, *files) if stage and n.endswith(tuple(_TAIL))]
-        found |= {(here / name).relative_to(outputs).as_posix() for name in names}
+        keys |= {(here / name).relative_to(outputs).as_posix() for name in names}
         for name in tails:
             end = next(tail for tail in _TAIL if name.endswith(tail))
-            found.add((here / name.removesuffix(end)).relative_to(outputs).as_posix())
+            keys.add((here / name.removesuffix(end)).relative_to(outputs).as_posix())
         skipped = (*names, *tails)
         folders[:] = [n for n in folders if n not in skipped and n[0] != "." and n[-4:] != ".old"]
-    return found
+    return keys
 
 
-def _sources(key: str, record: Record, outputs: Path, known: Collection[str]) -> list[str]:
+def _sources(key: str, record: Record, outputs: Path, keys: Collection[str]) -> list[str]:
     """Return the runs that a run read, or whose files it read."""
-    root, found = project_root(), []
+    root, sources = project_root(), []
     for entry in record["inputs"]:
         path = PurePath(os.path.relpath(root / entry["path"], outputs))
         names = (p.as_posix() for p in (path, *path.parents))
-        found += [name for name in names if name in known and name != key][:1]
-    return found
+        sources += [name for name in names if name in keys and name != key][:1]
+    return sources
 
 
 def _follow(

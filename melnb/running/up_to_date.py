@@ -104,14 +104,16 @@ def check_inputs(parameters: Parameters) -> None:
     for field in PATHS:
         given = values.get(field) or ()
         for text in (given,) if isinstance(given, str) else given:
-            made = field == "folder" and values.get("source") == "synthetic"
-            if text and not made and not resolve(text).exists():
+            synthetic = field == "folder" and values.get("source") == "synthetic"
+            if text and not synthetic and not resolve(text).exists():
                 raise ParameterError(
                     f"{key}: {field} is {text!r}: no {resolve(text)}{_files(resolve(text))}"
                 )
-    own = str(values.get("backbone", ""))
-    if own.endswith((".keras", ".onnx")) and not located(own).is_file():
-        raise ParameterError(f"{key}: backbone is {own!r}: no {resolve(own)}{_files(resolve(own))}")
+    backbone = str(values.get("backbone", ""))
+    if backbone.endswith((".keras", ".onnx")) and not located(backbone).is_file():
+        raise ParameterError(
+            f"{key}: backbone is {backbone!r}: no {resolve(backbone)}{_files(resolve(backbone))}"
+        )
     check_raw_data(parameters)
 
 
@@ -123,14 +125,14 @@ def check_raw_data(parameters: Parameters) -> None:
     """
     values, key = parameters.plain(), f"{parameters.stage}/{run_name(parameters)}"
     names = ("columns", "rows", "seed", "task", "missing")
-    told: dict[str, Any] = {name: values[name] for name in names if name in values}
-    told["held_out"] = not values.get("n_folds", True)
+    options: dict[str, Any] = {name: values[name] for name in names if name in values}
+    options["held_out"] = not values.get("n_folds", True)
     parts = values.get("sources") or {"": values}
     for name, part in parts.items():
-        _check_source(f"{key}: {name}".removesuffix(": "), part, told)
+        _check_source(f"{key}: {name}".removesuffix(": "), part, options)
 
 
-def _check_source(key: str, part: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+def _check_source(key: str, part: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Refuse one source whose files are not laid out as it says."""
     source, folder = part.get("source", "synthetic"), part.get("folder", "")
     if source == "synthetic":
@@ -146,9 +148,9 @@ def _check_source(key: str, part: Mapping[str, Any], told: Mapping[str, Any]) ->
     # Imported here, as most stages have no raw files, and pandas takes longer than all else.
     from melnb.data.sources.catalogue import check_source
 
-    own = {name: part.get(name, value) for name, value in told.items()}
+    settings = {name: part.get(name, value) for name, value in options.items()}
     try:
-        check_source(source, resolve(folder), **own)
+        check_source(source, resolve(folder), **settings)
     except (OSError, ValueError) as error:
         raise ParameterError(f"{key}: {error}") from None
 
@@ -187,12 +189,12 @@ def there_already(name: str, outputs: str) -> bool:
         records = list(outputs_root(outputs).glob(f"{name}/run.json"))
     else:
         try:
-            found = find_table(name, outputs, file="run.json")
+            table = find_table(name, outputs, file="run.json")
         except FileNotFoundError:
             return False
-        if found.name != "run.json":
-            return found.is_file()
-        records = [found] if found.is_file() else []
+        if table.name != "run.json":
+            return table.is_file()
+        records = [table] if table.is_file() else []
     for record in records:
         read_run(record.parent)
     return bool(records)

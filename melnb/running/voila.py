@@ -88,14 +88,14 @@ def write_notebook(home: Path, path: Path, *, run: str = "") -> Path:
     from papermill.parameterize import parameterize_notebook
 
     book = load_notebook_node(str(project_root() / "notebooks" / NOTEBOOK))
-    made = parameterize_notebook(book, _parameters(home, run or home.name))
-    made.cells = [cell for cell in made.cells if cell.cell_type == "code"]
-    for cell in made.cells:
+    notebook = parameterize_notebook(book, _parameters(home, run or home.name))
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in notebook.cells:
         if _SHOWN not in cell.metadata["tags"]:
             cell.source += (
                 "\nNone"  # Voila shows what a cell's last line gives; tags do not stop it
             )
-    nbformat.write(made, path)
+    nbformat.write(notebook, path)
     return path
 
 
@@ -119,12 +119,12 @@ def _parameters(home: Path, run: str) -> dict[str, Any]:
 def _run(notebook: Path, *, port: int, open_browser: bool) -> None:
     """Run the server until it ends or we are told to stop; it is gone when this returns."""
     secret = secrets.token_urlsafe(24)
-    with notebook.with_suffix(".log").open("w+", encoding="utf-8", errors="replace") as said:
+    with notebook.with_suffix(".log").open("w+", encoding="utf-8", errors="replace") as log:
         # A session of its own: Ctrl-C reaches us alone. The pipe ends with us, even if killed.
         process = subprocess.Popen(
             [sys.executable, "-m", "melnb.running.voila_server"],
             env={**os.environ, "MELNB_ROOT": str(project_root())},
-            stdin=subprocess.PIPE, stdout=said, stderr=said, bufsize=0, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=log, stderr=log, bufsize=0, start_new_session=True,
         )  # fmt: skip
         try:
             _tell(process, notebook=str(notebook), secret=secret, port=port)
@@ -139,8 +139,8 @@ def _run(notebook: Path, *, port: int, open_browser: bool) -> None:
             return
         finally:
             _end(process)
-        said.seek(0)
-        raise RuntimeError(f"Voila ended ({process.returncode}): {said.read().strip()[-2000:]}")
+        log.seek(0)
+        raise RuntimeError(f"Voila ended ({process.returncode}): {log.read().strip()[-2000:]}")
 
 
 def _await_port(process: subprocess.Popen[bytes], file: Path) -> str:

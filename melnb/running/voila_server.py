@@ -131,14 +131,14 @@ class _Strangers(Matcher):
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         """Return None for a request that may come in."""
         begin = request.path.split("/", 2)[1:2] or [""]
-        known = (
+        allowed = (
             hmac.compare_digest(begin[0].encode(), self._secret)
             and request.headers.get_list("Host")[-1:] == [request.host]
             and request.host in self._hosts  # else a name of a stranger's, which leads here
             and request.headers.get("Origin") in self._origins
             and request.method in ("GET", "HEAD")
         )
-        return None if known else {}
+        return None if allowed else {}
 
 
 class _Refusal(RequestHandler):
@@ -294,10 +294,10 @@ def _wait_for_caller(loop: IOLoop) -> None:
 
 def main() -> None:
     """Serve what the first line of standard input says."""
-    told = json.loads(sys.stdin.readline())
+    orders = json.loads(sys.stdin.readline())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    Server(Path(told["notebook"]), secret=told["secret"], port=told["port"]).start()
+    Server(Path(orders["notebook"]), secret=orders["secret"], port=orders["port"]).start()
 
 
 if __name__ == "__main__":

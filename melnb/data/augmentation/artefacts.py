@@ -155,24 +155,26 @@ def hairs(images: Any, draw: Any, most: int) -> Any:
 
 def _strands(images: Any, draw: Any, of_all: Any, most: int) -> dict[str, Any]:
     """Make each strand's place and shape, batch x most; all of an image grow rather alike."""
-    own = spread(draw, (9, most), salt=2)
+    variation = spread(draw, (9, most), salt=2)
     pixels, (width, height) = side(images), reach(images)
     # Squared: of most hairy pictures a quarter of the strands is the median.
     number = ops.floor(ops.square(of_all[:, 0]) * (most + 1))
     drawn = np.arange(most, dtype="float32") < ops.reshape(number, (-1, 1))
     loose = between(0.2, 2.5, ops.square(of_all[:, 2:3]))
     shaved = of_all[:, 3:4] < 0.12
-    half = ops.where(shaved, between(0.02, 0.07, own[:, 4]), between(0.15, 0.75, own[:, 4]))
-    thick = between(0.0013, 0.0036, of_all[:, 4:5]) * between(0.6, 1.3, own[:, 7]) * pixels
+    half = ops.where(
+        shaved, between(0.02, 0.07, variation[:, 4]), between(0.15, 0.75, variation[:, 4])
+    )
+    thick = between(0.0013, 0.0036, of_all[:, 4:5]) * between(0.6, 1.3, variation[:, 7]) * pixels
     return {
-        "angle": angle_of(of_all[:, 1:2]) + loose * (own[:, 0] + own[:, 1] - 1),
-        "x": (own[:, 2] - 0.5) * (width + 0.2),
-        "y": (own[:, 3] - 0.5) * (height + 0.2),
+        "angle": angle_of(of_all[:, 1:2]) + loose * (variation[:, 0] + variation[:, 1] - 1),
+        "x": (variation[:, 2] - 0.5) * (width + 0.2),
+        "y": (variation[:, 3] - 0.5) * (height + 0.2),
         "half": half,
-        "bend": half * (own[:, 5] + own[:, 6] - 1) * 0.7 * pixels,
+        "bend": half * (variation[:, 5] + variation[:, 6] - 1) * 0.7 * pixels,
         # What is thinner than a pixel is drawn as wide as one, and fainter.
         "thick": ops.maximum(thick, 0.5),
-        "opacity": between(0.65, 1.0, own[:, 8]) * ops.minimum(thick / 0.5, 1.0),
+        "opacity": between(0.65, 1.0, variation[:, 8]) * ops.minimum(thick / 0.5, 1.0),
         "away": ops.where(drawn, 0.0, _NOWHERE),
     }
 
@@ -236,16 +238,16 @@ def bubbles(images: Any, draw: Any, probability: float) -> Any:
     """
     if not probability:
         return images
-    of_all, own = spread(draw, (4,), salt=1), spread(draw, (4, BUBBLES), salt=2)
+    of_all, of_each = spread(draw, (4,), salt=1), spread(draw, (4, BUBBLES), salt=2)
     width, height = reach(images)
     number = ops.floor(of_all[:, 0:1] * BUBBLES) + 1
     there = ops.cast(np.arange(BUBBLES, dtype="float32") < number, "float32")
-    there = there * between(0.4, 1.0, own[:, 3])
+    there = there * between(0.4, 1.0, of_each[:, 3])
     # They gather about a place: gel is squeezed in from a side.
     wide = between(0.25, 1.1, of_all[:, 3:4])
-    right = ((of_all[:, 1:2] - 0.5) * (1.1 - wide) + (own[:, 0] - 0.5) * wide) * width
-    down = ((of_all[:, 2:3] - 0.5) * (1.1 - wide) + (own[:, 1] - 0.5) * wide) * height
-    radius = between(0.008, 0.075, own[:, 2] ** 3)
+    right = ((of_all[:, 1:2] - 0.5) * (1.1 - wide) + (of_each[:, 0] - 0.5) * wide) * width
+    down = ((of_all[:, 2:3] - 0.5) * (1.1 - wide) + (of_each[:, 1] - 0.5) * wide) * height
+    radius = between(0.008, 0.075, of_each[:, 2] ** 3)
     light, dark = 0.0, 0.0
     for k in range(BUBBLES):
         one = (right[:, k], down[:, k], radius[:, k])

@@ -317,11 +317,11 @@ def sample_views(
     }
     if together:
         rows["all together"] = strengths
-    made = {
+    views = {
         name: ops.convert_to_numpy(augment(images, ops.convert_to_tensor(draws), **alone))
         for name, alone in rows.items()
     }
-    return {name: list(np.clip(np.rint(v), 0, 255).astype("uint8")) for name, v in made.items()}
+    return {name: list(np.clip(np.rint(v), 0, 255).astype("uint8")) for name, v in views.items()}
 
 
 def sample_mask_views(
@@ -342,8 +342,8 @@ def sample_mask_views(
     draws = np.random.default_rng(seed).random((n, DRAWS)).astype("float32")
     pairs = (np.repeat(np.asarray(x, "float32")[None], n, axis=0) for x in (picture, mask))
     images, masks = (ops.convert_to_tensor(x) for x in pairs)
-    made = augment_pair(images, masks[..., None], ops.convert_to_tensor(draws), **strengths)
-    seen, moved = (ops.convert_to_numpy(x) for x in made)
+    views = augment_pair(images, masks[..., None], ops.convert_to_tensor(draws), **strengths)
+    seen, moved = (ops.convert_to_numpy(x) for x in views)
     pixels = np.clip(np.rint(seen), 0, 255).astype("uint8")
     return list(zip(pixels, moved[..., 0] > 0.5, strict=True))
 

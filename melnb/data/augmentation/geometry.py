@@ -175,13 +175,15 @@ def move(
         flip,
         draw_of(draws, "transpose") > 0.5 if transpose else None,
     )
-    own = Affine(linear, (signed["shift_x"] * shift * width, signed["shift_y"] * shift * height))
+    shifted = Affine(
+        linear, (signed["shift_x"] * shift * width, signed["shift_y"] * shift * height)
+    )
     x, y = _grid(images)
     if grid_distortion:
         x, y = bend(x, y, draw_of(draws, "grid"), grid_distortion)
     if elastic:
         x, y = stretch(x, y, draw_of(draws, "elastic"), elastic)
-    return _resample(images, x, y, compose(own, then) if then else own)
+    return _resample(images, x, y, compose(shifted, then) if then else shifted)
 
 
 _SIGNED = ("rotation", "shear", "zoom", "shift_x", "shift_y")

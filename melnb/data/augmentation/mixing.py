@@ -72,9 +72,9 @@ def plan_mixing(
     kept = _quantile(cutmix_alpha, strength)
     box = _box(x, y, ops.sqrt(1 - kept), height, width)
     pasted = (box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2]) / (height * width)
-    own = ops.where(kind == MIXUP, _quantile(mixup_alpha, strength), 1 - pasted)
-    own = ops.where(kind == NONE, 1.0, own)
-    return Mix(_partners(draw_of(draws, "partner")), own, ops.cast(kind, "int32"), box)
+    weight = ops.where(kind == MIXUP, _quantile(mixup_alpha, strength), 1 - pasted)
+    weight = ops.where(kind == NONE, 1.0, weight)
+    return Mix(_partners(draw_of(draws, "partner")), weight, ops.cast(kind, "int32"), box)
 
 
 def mix_images(images: Any, mix: Mix) -> Any:
@@ -128,11 +128,11 @@ def sample_mixes(pictures: Any, *, seed: int = 0) -> dict[str, list[np.ndarray]]
     images = np.asarray(pictures, "float32")
     draws = np.random.default_rng(seed).random((len(images), DRAWS)).astype("float32")
     nothing = np.zeros((len(images), 1), "float32")
-    made = {
+    mixes = {
         "mixup": mixup(images, nothing, draws, alpha=20.0)[0],
         "cutmix": cutmix(images, nothing, draws)[0],
     }
-    whole = {name: np.rint(ops.convert_to_numpy(seen)) for name, seen in made.items()}
+    whole = {name: np.rint(ops.convert_to_numpy(seen)) for name, seen in mixes.items()}
     return {name: list(np.clip(seen, 0, 255).astype("uint8")) for name, seen in whole.items()}
 
 

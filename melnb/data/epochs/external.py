@@ -140,12 +140,12 @@ def match_classes(
     matched, lost = {}, []
     for name in theirs:
         diagnosis = _diagnosis(name)
-        found = name if name in ours else by_diagnosis.get(diagnosis) if diagnosis else None
-        if found is None and diagnosis and OTHER in ours:
-            found = OTHER
+        label = name if name in ours else by_diagnosis.get(diagnosis) if diagnosis else None
+        if label is None and diagnosis and OTHER in ours:
+            label = OTHER
         if name not in drop:
-            matched[name] = found or ""
-            lost += [] if found else [name]
+            matched[name] = label or ""
+            lost += [] if label else [name]
     if lost:
         raise ValueError(
             f"external classes {lost} are none of {list(ours)}: name them in drop, or prepare "
@@ -162,12 +162,12 @@ def _diagnosis(name: str) -> str:
 
 
 def _meeting(
-    index: pd.DataFrame, own: Dataset, fold: int | None, size: int, copies: pd.DataFrame
+    index: pd.DataFrame, home: Dataset, fold: int | None, size: int, copies: pd.DataFrame
 ) -> dict[str, np.ndarray]:
     """Return which images stand in one's own dataset, or whose patient or lesion is judged on."""
-    every = read_index(own.paths(None, size, exact=False))
-    judged_on = [*([] if fold is None else [fold]), *([TEST] if own.has_test else [])]
-    judged = read_index(own.paths(judged_on, size, exact=False))
+    every = read_index(home.paths(None, size, exact=False))
+    judged_on = [*([] if fold is None else [fold]), *([TEST] if home.has_test else [])]
+    judged = read_index(home.paths(judged_on, size, exact=False))
     renamed = copies.loc[copies["own"].isin(judged["image_id"]), ["image_id"]]
     met = overlap.met_images(index, pd.concat([judged, renamed], ignore_index=True))
     reasons = {"image in the dataset": overlap.met_images(index[["image_id"]], every)}
@@ -179,20 +179,20 @@ def _meeting(
     }
 
 
-def _identical(dataset: Dataset, paths: Sequence[Path], own: Dataset, size: int) -> pd.DataFrame:
+def _identical(dataset: Dataset, paths: Sequence[Path], home: Dataset, size: int) -> pd.DataFrame:
     """Return the images that are pictures of one's own dataset: as raw files, or as records.
 
     Returns:
-        `image_id` and the image of one's `own`, a row per pair.
+        `image_id` and that of `home`, a row per pair.
     """
-    ours = _digests(own.paths(None, size, exact=False))
+    ours = _digests(home.paths(None, size, exact=False))
     pairs = [
         (copy, image)
         for digest, copies in _digests(paths).items()
         for copy in copies
         for image in ours.get(digest, ())
     ]
-    tables = [one.folder / "images.csv" for one in (dataset, own)]
+    tables = [one.folder / "images.csv" for one in (dataset, home)]
     if all(table.is_file() for table in tables):
         theirs, mine = (read_images(table) for table in tables)
         both = pd.concat([theirs, mine], ignore_index=True)
@@ -207,12 +207,12 @@ def _identical(dataset: Dataset, paths: Sequence[Path], own: Dataset, size: int)
 
 def _digests(paths: Sequence[Path]) -> dict[bytes, list[str]]:
     """Return the images of each picture, by a hash of its encoded bytes."""
-    found: dict[bytes, list[str]] = {}
+    names_of: dict[bytes, list[str]] = {}
     for path in paths:
         for example in read_examples(path, keys=("image_name", "image"), check=False):
             digest = hashlib.blake2b(example["image"], digest_size=16).digest()
-            found.setdefault(digest, []).append(example.get("image_name", b"").decode())
-    return found
+            names_of.setdefault(digest, []).append(example.get("image_name", b"").decode())
+    return names_of
 
 
 def _count(reasons: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
@@ -230,6 +230,6 @@ def _translate(
     rows: Rows, theirs: Sequence[str], ours: Sequence[str], matched: dict[str, str]
 ) -> Rows:
     table = np.zeros((len(theirs), len(ours)), "float32")
-    for name, own in matched.items():
-        table[theirs.index(name), ours.index(own)] = 1
+    for name, columns in matched.items():
+        table[theirs.index(name), ours.index(columns)] = 1
     return replace(rows, truth=rows.truth @ table)

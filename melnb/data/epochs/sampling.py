@@ -153,8 +153,8 @@ def count_steps(rows: Rows, *, batch_size: int, sampling: Sampling = NATURAL) ->
 def _pools(rows: Rows, sampling: Sampling) -> list[tuple[np.ndarray, int]]:
     """Return row numbers that are chosen from together, and how many; own rows come first."""
     apart = [group for group, _ in sampling.shares]
-    own = _repeated(rows, np.flatnonzero(~np.isin(rows.group, apart)), sampling)
-    pools = [(own, len(own))]
+    common = _repeated(rows, np.flatnonzero(~np.isin(rows.group, apart)), sampling)
+    pools = [(common, len(common))]
     for group, share in sampling.shares:
         pool = _repeated(rows, np.flatnonzero(rows.group == group), sampling)
         if not len(pool):
@@ -162,7 +162,7 @@ def _pools(rows: Rows, sampling: Sampling) -> list[tuple[np.ndarray, int]]:
                 f"a share of {share} of each epoch is asked of group {group}, which has no rows "
                 f"(groups there: {np.unique(rows.group).tolist()}): add its rows, or set it to 0"
             )
-        pools.append((pool, round(len(own) * share / (1 - sampling.share))))
+        pools.append((pool, round(len(common) * share / (1 - sampling.share))))
     return pools
 
 

@@ -127,12 +127,12 @@ def read_rows(
     names = tuple(str(path) for path in paths)
     if not names:
         raise ValueError("no shards to read: are there any of this fold and image size?")
-    found = [(k, *row) for k, name in enumerate(names) for row in _read_shard(name)]
-    targets = np.array([target for *_, target in found], "int64")
-    _check_targets(targets, [image_id for *_, image_id, _ in found], n_classes, labelled)
+    records = [(k, *row) for k, name in enumerate(names) for row in _read_shard(name)]
+    targets = np.array([target for *_, target in records], "int64")
+    _check_targets(targets, [image_id for *_, image_id, _ in records], n_classes, labelled)
     truth = np.full((len(targets), n_classes), np.nan, "float32")
     truth[targets >= 0] = np.eye(n_classes, dtype="float32")[targets[targets >= 0]]
-    return Rows.at(names, [place for *place, _ in found], truth, group)
+    return Rows.at(names, [place for *place, _ in records], truth, group)
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:
@@ -240,19 +240,19 @@ def read_mask_rows(
     names = tuple(str(path) for path in paths)
     if not names:
         raise ValueError("no shards to read: are there any of this fold and image size?")
-    found, lost = [], []
+    records, lost = [], []
     for number, name in enumerate(names):
         for at, size, image, example in read_places(name, ("mask",), learnt=True):
             if example.get("mask"):
-                found.append((number, at, size, image))
+                records.append((number, at, size, image))
             else:
                 lost.append(f"{image} in {name}")
-    if lost and (not skip_maskless or not found):
+    if lost and (not skip_maskless or not records):
         raise ValueError(
-            f"{lost[0]} has no mask ({len(lost)} of {len(found) + len(lost)} records): prepare "
+            f"{lost[0]} has no mask ({len(lost)} of {len(records) + len(lost)} records): prepare "
             "the images with their masks (mask_path), or leave such records out (skip_maskless)"
         )
-    return Rows.at(names, found, np.zeros((len(found), 0), "float32"), group)
+    return Rows.at(names, records, np.zeros((len(records), 0), "float32"), group)
 
 
 def sample_mask_pairs(
@@ -277,10 +277,10 @@ def sample_mask_pairs(
     pairs = (e for path in paths for e in read_examples(path, ("image_name", "image", "mask")))
     for example in islice((e for e in pairs if e.get("mask")), n):
         name = example["image_name"].decode(errors="replace")
-        for key, made, how in (
+        for key, pictures, how in (
             ("image", pixels, Image.Resampling.LANCZOS),
             ("mask", masks, Image.Resampling.BILINEAR),
         ):
             seen = decode_picture(example[key], f"{key} of {name}").pixels
-            made[name] = np.asarray(fit_picture(seen, image_size, "squash", how))
+            pictures[name] = np.asarray(fit_picture(seen, image_size, "squash", how))
     return pixels, {name: mask[..., 0] > 127 for name, mask in masks.items()}

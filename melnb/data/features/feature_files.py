@@ -86,45 +86,45 @@ def relative_features(
     ordered = rows.iloc[order]
     codes = _groups(ordered["image_id"], images, folds, group, by_site)
     values = {name: ordered[name].to_numpy(dtype=float) for name in columns}
-    made = _relative(values, codes, statistics)
+    measures = _relative(values, codes, statistics)
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     end = "_site" if by_site else ""
     table = {"image_id": rows["image_id"].to_numpy(dtype=object)}
-    return pd.DataFrame(table | {f"{name}{end}": of[back] for name, of in made.items()})
+    return pd.DataFrame(table | {f"{name}{end}": of[back] for name, of in measures.items()})
 
 
 def _relative(
     values: dict[str, np.ndarray], groups: np.ndarray, statistics: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Return each new column, in the order of columns, then of statistics."""
-    made: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     scaled = []
-    for name, own in values.items():
-        standing = standings(own, groups)
-        made |= {f"{name}_{s}": standing[s] for s in statistics if s in OF_EACH}
-        scaled.append(np.where(np.isnan(own), np.nan, standing["z"]))
+    for name, column in values.items():
+        standing = standings(column, groups)
+        columns |= {f"{name}_{s}": standing[s] for s in statistics if s in OF_EACH}
+        scaled.append(np.where(np.isnan(column), np.nan, standing["z"]))
     if "lof" in statistics:
-        made["lof"] = outlier_factors(np.column_stack(scaled), groups, fewest=FEWEST)
+        columns["lof"] = outlier_factors(np.column_stack(scaled), groups, fewest=FEWEST)
     if "pictures" in statistics:
-        made["pictures"] = np.bincount(groups, minlength=1)[groups].astype(float)
-    return made
+        columns["pictures"] = np.bincount(groups, minlength=1)[groups].astype(float)
+    return columns
 
 
 def _groups(
     ids: pd.Series, images: pd.DataFrame, folds: pd.DataFrame, group: str, by_site: bool
 ) -> np.ndarray:
     """Return a whole number for each id, equal within a fold's group."""
-    own, fold = _rows_of(images, ids, "images"), _rows_of(folds, ids, "folds")["fold"]
+    members, fold = _rows_of(images, ids, "images"), _rows_of(folds, ids, "folds")["fold"]
     if group:
         check_columns(images, (group,), "images")
-    names = own[group] if group else first_known(own, GROUPS)
+    names = members[group] if group else first_known(members, GROUPS)
     if len(ids) and names.isna().all():
         raise TableError(
             f"images: no {group or 'patient_id and no lesion_id'} is known, and an image can be "
             "compared with no others: leave relative features out"
         )
-    return group_codes(fold, names, *([own["site"]] if by_site else []))
+    return group_codes(fold, names, *([members["site"]] if by_site else []))
 
 
 def _rows_of(table: pd.DataFrame, ids: pd.Series, name: str) -> pd.DataFrame:
@@ -135,8 +135,8 @@ def _rows_of(table: pd.DataFrame, ids: pd.Series, name: str) -> pd.DataFrame:
             f"{name}: no row for {ids.to_numpy()[place < 0][0]!r} ({int((place < 0).sum())} such "
             "images): give the tables of one run of 02_prepare"
         )
-    found: pd.DataFrame = table.iloc[place].reset_index(drop=True)
-    return found
+    rows: pd.DataFrame = table.iloc[place].reset_index(drop=True)
+    return rows
 
 
 def _check(rows: pd.DataFrame, columns: Sequence[str], statistics: Sequence[str]) -> None:
@@ -182,28 +182,28 @@ def read_features(path: str | Path, images: pd.DataFrame) -> pd.DataFrame:
     table = _read_csv(path)
     _check_no_predictions(table, path)
     there = match(images["image_id"], table["image_id"])
-    known = images[there >= 0]
-    if known.empty:
+    matched = images[there >= 0]
+    if matched.empty:
         raise TableError(
             f"{path} knows none of the dataset's {len(images)} images "
             f"({images['image_id'].iloc[0]}, say): is it another dataset's, or are ids cut?"
         )
-    truth = known.set_index("image_id")["target"]
-    made, left = {}, {}
+    truth = matched.set_index("image_id")["target"]
+    columns, left = {}, {}
     notes: dict[str, str] = {}
     for name in map(str, table.columns.drop("image_id")):
         reason = reason_against(name)
         if not reason:
             column = feature_column(table[name], path)
             notes |= {name: count_missing(table[name], column)}
-            made[name] = column.iloc[there[there >= 0]].set_axis(truth.index)
-            reason = reason_against_values(made[name], truth)
+            columns[name] = column.iloc[there[there >= 0]].set_axis(truth.index)
+            reason = reason_against_values(columns[name], truth)
         if reason:
             left[f"{path.name}: {name}"] = reason
-            made.pop(name, None)
-    if not made:
+            columns.pop(name, None)
+    if not columns:
         raise TableError(f"{path} has no column that is a feature: {left}")
-    features = pd.DataFrame(made).rename_axis("image_id").reset_index()
+    features = pd.DataFrame(columns).rename_axis("image_id").reset_index()
     features.attrs |= {LEFT_OUT: left, NOTES: {k: v for k, v in notes.items() if v}}
     return features
 
@@ -212,12 +212,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
     """Read a table as text, its id column as `image_id` in front; the index holds its lines."""
     table = read_delimited(path)
     spelt = {str(c).lower(): str(c) for c in reversed(table.columns)}
-    own = next((spelt[name] for name in ID_COLUMNS if name in spelt), "")
-    if not own:
+    id_column = next((spelt[name] for name in ID_COLUMNS if name in spelt), "")
+    if not id_column:
         raise TableError(
             f"{path}: no id among {[*table.columns]}: name it one of {list(ID_COLUMNS)}"
         )
-    ids = table.pop(own).map(picture_id, na_action="ignore").map(safe_id, na_action="ignore")
+    ids = table.pop(id_column).map(picture_id, na_action="ignore").map(safe_id, na_action="ignore")
     table = table.drop(columns="image_id", errors="ignore")
     table.insert(0, "image_id", ids.astype(object))
     try:

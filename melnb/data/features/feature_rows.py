@@ -67,13 +67,13 @@ def feature_column(
     elif (plain := plain_numbers(values)) is not None:
         column = plain
     else:
-        known = blank_missing(values.astype(object), names=False)
-        truths = known.dropna().astype(str).str.lower().isin(_FLAGS)
+        cells = blank_missing(values.astype(object), names=False)
+        truths = cells.dropna().astype(str).str.lower().isin(_FLAGS)
         if truths.all():
-            return known.astype(str).str.lower().map(_FLAGS).astype("float64")
-        if not is_numeric(known):
-            return known
-        column = read_numbers(known, file, row=row)
+            return cells.astype(str).str.lower().map(_FLAGS).astype("float64")
+        if not is_numeric(cells):
+            return cells
+        column = read_numbers(cells, file, row=row)
     if np.isinf(column).any():
         raise TableError(
             f"feature {values.name!r} is infinite in {int(np.isinf(column).sum())} rows: "
@@ -155,17 +155,17 @@ def score_features(
             f"{list(class_names(predictions))}"
         )
     there = match(folds["image_id"], predictions["image_id"])
-    said = predictions[["fold", f"p_{positive}"]].rename(columns={"fold": "fold_run"})
-    known = folds.loc[there >= 0, ["image_id", "fold"]].reset_index(drop=True)
-    both = known.join(said.iloc[there[there >= 0]].reset_index(drop=True))
+    columns = predictions[["fold", f"p_{positive}"]].rename(columns={"fold": "fold_run"})
+    members = folds.loc[there >= 0, ["image_id", "fold"]].reset_index(drop=True)
+    both = members.join(columns.iloc[there[there >= 0]].reset_index(drop=True))
     if both.empty:
         raise TableError(f"predictions of {run} know none of the dataset's {len(folds)} images")
     _check_held_out(both, run)
-    made = both[["image_id"]].assign(
+    scores = both[["image_id"]].assign(
         **{name or f"score_{run}": both[f"p_{positive}"].to_numpy(dtype=float)}
     )
-    made.attrs[LEFT_OUT] = {}
-    return made
+    scores.attrs[LEFT_OUT] = {}
+    return scores
 
 
 def _check_held_out(both: pd.DataFrame, run: str) -> None:
@@ -212,14 +212,14 @@ def image_features(images: pd.DataFrame, features: Sequence[str]) -> pd.DataFram
     check_ids(images, "images")
     if len(set(features)) < len(features):
         raise TableError(f"features is {list(features)}: name each once")
-    made = {"image_id": images["image_id"].astype(object).reset_index(drop=True)}
+    columns = {"image_id": images["image_id"].astype(object).reset_index(drop=True)}
     for name in features:
         column = _image_column(images, name)
         reason = reason_against(name) or reason_against_values(column, images["target"])
         if reason:
             raise TableError(f"features names {name!r}, but this column {reason}: leave it out")
-        made[name] = column.reset_index(drop=True)
-    rows = pd.DataFrame(made)
+        columns[name] = column.reset_index(drop=True)
+    rows = pd.DataFrame(columns)
     rows.attrs[LEFT_OUT] = {}
     return rows
 
@@ -245,23 +245,23 @@ def join_features(rows: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.Data
     for table in tables:
         check_columns(table, ("image_id",), "features")
         check_ids(table, "features")
-        own = [c for c in table.columns if c != "image_id"]
-        if clash := [c for c in own if c in taken]:
+        names = [c for c in table.columns if c != "image_id"]
+        if clash := [c for c in names if c in taken]:
             raise TableError(
                 f"feature {clash[0]!r} stands in two tables ({len(clash)} such columns): rename "
                 "it in one, or leave it out of one"
             )
-        taken |= set(own)
+        taken |= set(names)
         left |= table.attrs.get(LEFT_OUT, {})
         notes |= table.attrs.get(NOTES, {})
-        found = table.set_index("image_id")[own].reindex(rows["image_id"].to_numpy())
-        kinds = {c: "float64" if is_numeric_dtype(found[c]) else object for c in own}
-        parts.append(found.astype(kinds).reset_index(drop=True))
-    made = pd.concat(parts, axis=1)
-    made.attrs[LEFT_OUT] = left
+        joined = table.set_index("image_id")[names].reindex(rows["image_id"].to_numpy())
+        kinds = {c: "float64" if is_numeric_dtype(joined[c]) else object for c in names}
+        parts.append(joined.astype(kinds).reset_index(drop=True))
+    features = pd.concat(parts, axis=1)
+    features.attrs[LEFT_OUT] = left
     if notes:
-        made.attrs[NOTES] = notes
-    return made
+        features.attrs[NOTES] = notes
+    return features
 
 
 def feature_overview(rows: pd.DataFrame) -> pd.DataFrame:
@@ -273,13 +273,13 @@ def feature_overview(rows: pd.DataFrame) -> pd.DataFrame:
         commonest, and words that were read as missing. Then a row per column left out, of kind
         `left out`, its `note` saying why.
     """
-    made = [_describe(rows[name]) for name in rows.columns if name != "image_id"]
-    for row in made:
-        said = (row["note"], rows.attrs.get(NOTES, {}).get(row["feature"], ""))
-        row["note"] = "; ".join(filter(None, map(str, said)))
+    entries = [_describe(rows[name]) for name in rows.columns if name != "image_id"]
+    for row in entries:
+        notes = (row["note"], rows.attrs.get(NOTES, {}).get(row["feature"], ""))
+        row["note"] = "; ".join(filter(None, map(str, notes)))
     lost = rows.attrs.get(LEFT_OUT, {})
-    made += [{"feature": name, "kind": "left out", "note": why} for name, why in lost.items()]
-    table = pd.DataFrame(made, columns=list(OVERVIEW_COLUMNS))
+    entries += [{"feature": name, "kind": "left out", "note": why} for name, why in lost.items()]
+    table = pd.DataFrame(entries, columns=list(OVERVIEW_COLUMNS))
     return table.astype({"levels": "Int64", "missing": "float64"})
 
 
@@ -295,19 +295,19 @@ def _image_column(images: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _describe(column: pd.Series) -> dict[str, object]:
-    known = column.dropna()
+    cells = column.dropna()
     word = not is_numeric_dtype(column)
     row = {"feature": column.name, "kind": "word" if word else "number"}
     row |= {"missing": float(column.isna().mean()) if len(column) else np.nan}
-    row |= {"levels": known.nunique(), "note": ""}
-    if known.nunique() == 1 and len(known) == len(column):
+    row |= {"levels": cells.nunique(), "note": ""}
+    if cells.nunique() == 1 and len(cells) == len(column):
         row["note"] = "the same in every image"
-    elif word and len(known):
-        counts = known.value_counts()
+    elif word and len(cells):
+        counts = cells.value_counts()
         commonest = min(counts.index[counts == counts.iloc[0]])
-        row["note"] = f"{commonest}: {counts.iloc[0] / len(known):.0%}"
+        row["note"] = f"{commonest}: {counts.iloc[0] / len(cells):.0%}"
     if not word:
-        mean, deviation = mean_and_deviation(known.to_numpy(dtype=float), ddof=1)
-        row |= {"mean": float(mean)} if len(known) else {"mean": np.nan}
-        row |= {"sd": float(deviation)} if len(known) > 1 else {"sd": np.nan}
+        mean, deviation = mean_and_deviation(cells.to_numpy(dtype=float), ddof=1)
+        row |= {"mean": float(mean)} if len(cells) else {"mean": np.nan}
+        row |= {"sd": float(deviation)} if len(cells) > 1 else {"sd": np.nan}
     return row

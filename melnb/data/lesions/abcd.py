@@ -103,8 +103,8 @@ def measure_colours(pixels: NDArray[np.uint8], mask: Mask) -> Colours:
         *shares,
     ]
     named: dict[str, Any] = dict(zip(Colours._fields[:-1], map(float, values), strict=True))
-    found = Colours(**named)
-    return found._replace(note="no skin around the lesion") if few else found
+    colours = Colours(**named)
+    return colours._replace(note="no skin around the lesion") if few else colours
 
 
 def six_shares(lab: NDArray[np.float64], skin: float = -math.inf) -> list[float]:
@@ -192,7 +192,7 @@ def measure_shape(mask: Mask) -> Shape:
         return Shape(note="no shape: the mask is empty")
     lesion, shorter = one_piece(mask), min(mask.shape)
     rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-    found = Shape(
+    shape = Shape(
         area_share=float(mask.mean()),
         equivalent_diameter=math.sqrt(4 * float(mask.sum()) / math.pi) / shorter,
         edge_share=float(rim.mean()),
@@ -200,9 +200,9 @@ def measure_shape(mask: Mask) -> Shape:
     soft, scale = _normal_size(lesion)
     edge = _edge(soft)
     if edge is None:
-        return found._replace(note="no shape: the lesion is too thin")
+        return shape._replace(note="no shape: the lesion is too thin")
     border, longest = _border(edge)
-    return found._replace(diameter=longest / scale / shorter, **border, **_symmetry(soft))
+    return shape._replace(diameter=longest / scale / shorter, **border, **_symmetry(soft))
 
 
 def _normal_size(lesion: Mask) -> tuple[Plane, float]:

@@ -80,10 +80,10 @@ def _masks(images: pd.DataFrame, lesions: pd.DataFrame | None) -> tuple[list[str
         return images["mask_path"].fillna("").astype(str).tolist(), [""] * len(images)
     check_columns(lesions, ("image_id", "mask_path", "verdict", "reason"), "lesions")
     check_ids(lesions, "lesions")
-    found = lesions.set_index("image_id").reindex(images["image_id"])
-    trusted = found["verdict"].isna() | (found["verdict"] == "ok")
-    reasons = (found["verdict"].astype(str) + ": " + found["reason"].astype(str)).mask(trusted, "")
-    return found["mask_path"].fillna("").astype(str).tolist(), reasons.astype(str).tolist()
+    rows = lesions.set_index("image_id").reindex(images["image_id"])
+    trusted = rows["verdict"].isna() | (rows["verdict"] == "ok")
+    reasons = (rows["verdict"].astype(str) + ": " + rows["reason"].astype(str)).mask(trusted, "")
+    return rows["mask_path"].fillna("").astype(str).tolist(), reasons.astype(str).tolist()
 
 
 def _measured(
@@ -178,8 +178,10 @@ def write_tables(images: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     numbers = dict.fromkeys([DISAGREEMENT, *(name for row in rows for name in row["numbers"])])
     lesions = pd.DataFrame(rows, columns=[*LESION_COLUMNS, "numbers", "own_mask"])
     lesions = lesions.astype(dict.fromkeys(_NUMBERS, "Int64"))
-    masks, told = lesions.pop("own_mask"), lesions.pop("numbers")
-    lesions = lesions.assign(**{name: [row.get(name, np.nan) for row in told] for name in numbers})
+    masks, readings = lesions.pop("own_mask"), lesions.pop("numbers")
+    lesions = lesions.assign(
+        **{name: [row.get(name, np.nan) for row in readings] for name in numbers}
+    )
     write_table(lesions, folder / LESIONS)
     replaced = images.assign(path=lesions["path"].to_numpy(), mask_path=masks.to_numpy())
     write_table(replaced, folder / IMAGES)
@@ -225,19 +227,19 @@ def list_fallbacks(lesions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(image_id: str, path: str, folder: Path, output: Output) -> dict[str, Any]:
-    found = read_found(folder, image_id)
-    files = written_files(image_id, path, found, output)
+    record = read_found(folder, image_id)
+    files = written_files(image_id, path, record, output)
     lost = [file for file in files if not (folder / file).is_file()]
     if lost:
         raise ValueError(f"{image_id}: no {folder / lost[0]}: run apply_masks to its end first")
     mask = f"{MASKS}/{image_id}.png"
-    own = next((f for f in files if f.startswith(CROPPED_MASKS)), mask)
-    box = found.pop("box") or (None,) * 4
+    mask_file = next((f for f in files if f.startswith(CROPPED_MASKS)), mask)
+    box = record.pop("box") or (None,) * 4
     return {
         "image_id": image_id,
         **dict(zip(("left", "top", "right", "bottom"), box, strict=True)),
-        **found,
+        **record,
         "mask_path": mask,
         "path": next((f for f in files if f.startswith(PICTURES)), path),
-        "own_mask": own if found["verdict"] == "ok" else np.nan,
+        "own_mask": mask_file if record["verdict"] == "ok" else np.nan,
     }

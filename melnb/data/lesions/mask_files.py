@@ -75,8 +75,8 @@ class PictureFiles(Mapping[str, NDArray[np.uint8]]):
     """
 
     def __init__(self, images: pd.DataFrame) -> None:
-        known = images.dropna(subset=["path"])
-        self._paths = dict(zip(known["image_id"], known["path"], strict=True))
+        pictured = images.dropna(subset=["path"])
+        self._paths = dict(zip(pictured["image_id"], pictured["path"], strict=True))
 
     def __getitem__(self, image_id: str) -> NDArray[np.uint8]:
         return np.asarray(read_picture(self._paths[image_id]))
@@ -112,10 +112,10 @@ def square_pairs(
         image: np.asarray(read_picture(path, side, fit))
         for image, path in zip(images["image_id"], images["path"], strict=True)
     }
-    known = images[images["mask_path"].notna()] if "mask_path" in images else images.head(0)
+    masked = images[images["mask_path"].notna()] if "mask_path" in images else images.head(0)
     masks = {
         image: np.asarray(np.asarray(read_mask(path, mask_side, fit)) > 0)
-        for image, path in zip(known["image_id"], known.get("mask_path", []), strict=True)
+        for image, path in zip(masked["image_id"], masked.get("mask_path", []), strict=True)
     }
     return pixels, masks
 
@@ -130,10 +130,10 @@ def true_masks(images: pd.DataFrame, lesions: pd.DataFrame) -> MaskFiles:
     check_columns(images, ("image_id", "path"), "images")
     if "mask_path" not in images:
         return MaskFiles({})
-    known = images[images["mask_path"].notna()]
-    sizes = lesions.set_index("image_id")[["width", "height"]].loc[known["image_id"]]
-    columns = (known["mask_path"], known["path"], sizes["width"], sizes["height"])
-    return _mask_files(known["image_id"], columns)
+    masked = images[images["mask_path"].notna()]
+    sizes = lesions.set_index("image_id")[["width", "height"]].loc[masked["image_id"]]
+    columns = (masked["mask_path"], masked["path"], sizes["width"], sizes["height"])
+    return _mask_files(masked["image_id"], columns)
 
 
 def found_masks(lesions: pd.DataFrame, images: pd.DataFrame) -> MaskFiles:
@@ -143,8 +143,8 @@ def found_masks(lesions: pd.DataFrame, images: pd.DataFrame) -> MaskFiles:
         lesions: `lesion_tables.read_lesions`.
         images: The images table, or the rows of it that are wanted.
     """
-    known = lesions.set_index("image_id").loc[images["image_id"]]
-    columns = (known["mask_path"], images["path"], known["width"], known["height"])
+    rows = lesions.set_index("image_id").loc[images["image_id"]]
+    columns = (rows["mask_path"], images["path"], rows["width"], rows["height"])
     return _mask_files(images["image_id"], columns)
 
 

@@ -68,11 +68,11 @@ def make_mask(
     if resampling not in ("nearest", "threshold"):
         raise ValueError(f"resampling is {resampling!r}: use nearest or threshold")
     scale = len(probabilities) / REFERENCE_SIDE
-    found = one_piece(_blurred(probabilities, sigma * scale) > threshold)
-    soft = _blurred(found.astype(np.float32), smoothing * scale)
+    lesion = one_piece(_blurred(probabilities, sigma * scale) > threshold)
+    soft = _blurred(lesion.astype(np.float32), smoothing * scale)
     # A lesion of a few pixels may be blurred away: it then keeps its edge.
     mask = one_piece(_resized(soft, width, height, fit, resampling))
-    return mask if mask.any() else one_piece(_resized(found, width, height, fit, resampling))
+    return mask if mask.any() else one_piece(_resized(lesion, width, height, fit, resampling))
 
 
 def check_plane(plane: ArrayLike) -> NDArray[np.float32]:
@@ -102,9 +102,9 @@ def one_piece(mask: Mask) -> Mask:
         return np.zeros_like(mask)
     # Only the box that holds it is searched: a picture may have 24 million pixels.
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    made = np.zeros_like(mask)
-    made[box] = fill_holes(largest_component(mask[box]))
-    return made
+    piece = np.zeros_like(mask)
+    piece[box] = fill_holes(largest_component(mask[box]))
+    return piece
 
 
 def largest_component(mask: Mask) -> Mask:

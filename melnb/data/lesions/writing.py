@@ -129,8 +129,8 @@ def read_found(folder: Path, image_id: str) -> dict[str, Any]:
     try:
         with Image.open(file) as mask:
             text = json.loads(mask.info[_TEXT])
-        found = asdict(shaped(dict(text), Found, file, "remove it and run again"))
-        numbers = {k: math.nan if v is None else v for k, v in found["numbers"].items()}
+        record = asdict(shaped(dict(text), Found, file, "remove it and run again"))
+        numbers = {k: math.nan if v is None else v for k, v in record["numbers"].items()}
     except (
         OSError,
         KeyError,
@@ -142,23 +142,23 @@ def read_found(folder: Path, image_id: str) -> dict[str, Any]:
         raise PictureError(
             f"{file}: no mask written here ({error}): remove it and run again"
         ) from None
-    return {**found, "numbers": numbers}
+    return {**record, "numbers": numbers}
 
 
-def written_files(image_id: str, path: str, found: dict[str, Any], output: Output) -> list[str]:
+def written_files(image_id: str, path: str, record: dict[str, Any], output: Output) -> list[str]:
     """Return the files that an image has beside its mask, relative to the folder.
 
     An image that keeps its whole picture has none, unless the picture lies in another file
     (`file::key`), where a table of paths could not find it.
     """
-    if found["verdict"] == "ok" and output != "mask":
+    if record["verdict"] == "ok" and output != "mask":
         return [f"{CROPPED_MASKS}/{image_id}.png", f"{PICTURES}/{image_id}.jpg"]
     return [f"{PICTURES}/{image_id}.jpg"] if "::" in path else []
 
 
 def _unwritten(folder: Path, image_id: str, path: str, settings: Settings) -> list[Path]:
-    found = read_found(folder, image_id)
-    files = [folder / f for f in written_files(image_id, path, found, settings.output)]
+    record = read_found(folder, image_id)
+    files = [folder / f for f in written_files(image_id, path, record, settings.output)]
     return [file for file in files if not file.is_file()]
 
 
@@ -210,14 +210,14 @@ def _describe(mask: Mask, numbers: Numbers, settings: Settings) -> dict[str, Any
 
 
 def _write_rest(wanted: list[Path], file: Path, picture: Picture, settings: Settings) -> None:
-    found = read_found(file.parent.parent, file.stem)
+    record = read_found(file.parent.parent, file.stem)
     with Image.open(file) as image:
         mask = np.asarray(image) > 0
-    box = Box(*found["box"]) if found["box"] else Box(0, 0, found["width"], found["height"])
+    box = Box(*record["box"]) if record["box"] else Box(0, 0, record["width"], record["height"])
     for target in wanted:
         if target.parent.name == CROPPED_MASKS:
             data = encode_png(_levels(cut(mask, box)))
-        elif found["verdict"] == "ok" and settings.output != "mask":
+        elif record["verdict"] == "ok" and settings.output != "mask":
             kinds: dict[str, Any] = {"output": settings.output, "margin": settings.margin}
             cropped = crop_picture(picture.pixels, mask, box, **kinds)
             data = encode_jpeg(cropped, settings.quality)

@@ -52,14 +52,14 @@ def told_count(name: str) -> int | None:
 
     Another number is none: `melanoma-2020.tfrec`, `train-00000-of-00010.tfrec`.
     """
-    found = _COUNT.search(name)
-    return int(found[1]) if found else None
+    match = _COUNT.search(name)
+    return int(match[1]) if match else None
 
 
 def count_fault(path: str, count: int) -> str:
     """Say that a shard holds other than its name tells; empty if it does not."""
-    told = told_count(path)
-    return "" if told in (None, count) else f"{count} records, but its name says {told}"
+    number = told_count(path)
+    return "" if number in (None, count) else f"{count} records, but its name says {number}"
 
 
 def check_count(path: str, count: int) -> int:

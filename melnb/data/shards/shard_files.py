@@ -135,15 +135,15 @@ def make_shard(
     if kept and (skip_unreadable or not kept.skipped):
         return kept
     certificate.unlink(missing_ok=True)
-    made = _write_files(plan, folder, settings, skip_unreadable)
-    if made.shards or skip_unreadable:
+    report = _write_files(plan, folder, settings, skip_unreadable)
+    if report.shards or skip_unreadable:
         entries = [
-            {**asdict(s), "path": s.path.relative_to(folder).as_posix()} for s in made.shards
+            {**asdict(s), "path": s.path.relative_to(folder).as_posix()} for s in report.shards
         ]
-        content = {**asdict(made), "made_of": digest, "shards": entries}
+        content = {**asdict(report), "made_of": digest, "shards": entries}
         with replacing(certificate) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
-    return made
+    return report
 
 
 def make_examples(row: Row, settings: Settings) -> tuple[dict[int, dict[str, Value]], bool]:
@@ -193,7 +193,7 @@ def _read_mask(row: Row, picture: Picture) -> Image.Image:
 def _write_files(
     plan: ShardPlan, folder: Path, settings: Settings, skip_unreadable: bool
 ) -> ShardReport:
-    made = ShardReport(len(plan.rows), [], [], kept=False)
+    report = ShardReport(len(plan.rows), [], [], kept=False)
     with ExitStack() as stack:
         writers = {
             size: stack.enter_context(ShardWriter(_size_folder(folder, size) / _temporary(plan)))
@@ -204,34 +204,34 @@ def _write_files(
                 examples, empty = make_examples(row, settings)
             except PictureError as error:
                 lost = {"image_id": row["image_id"], "path": row["path"] or ""}
-                made.skipped.append({**lost, "reason": str(error)})
-                made.empty.extend(
+                report.skipped.append({**lost, "reason": str(error)})
+                report.empty.extend(
                     [row["mask_path"]] if isinstance(error, InvertedMaskError) else []
                 )
                 continue
-            made.empty.extend([row["mask_path"]] if empty else [])
-            if skip_unreadable or not made.skipped:  # otherwise read on, to list them all
+            report.empty.extend([row["mask_path"]] if empty else [])
+            if skip_unreadable or not report.skipped:  # otherwise read on, to list them all
                 for size, example in examples.items():
                     writers[size].write(example)
-        count = len(plan.rows) - len(made.skipped)
-        if count == 0 or (made.skipped and not skip_unreadable):
-            return made
+        count = len(plan.rows) - len(report.skipped)
+        if count == 0 or (report.skipped and not skip_unreadable):
+            return report
         for size, writer in writers.items():
             path = writer.finish(_size_folder(folder, size) / f"{plan.name}-{count}.tfrec")
-            made.shards.append(Shard(path, size, plan.fold, count, writer.crc))
-    return made
+            report.shards.append(Shard(path, size, plan.fold, count, writer.crc))
+    return report
 
 
 def _kept_shards(certificate: Path, digest: str, folder: Path) -> ShardReport | None:
     """Return what an earlier run made of the same rows, if all of it is there, byte for byte."""
     try:
-        made = read_as(certificate, Certificate, "it is made anew")
-        shards = [replace(shard, path=folder / shard.path) for shard in made.shards]
-        if made.made_of != digest or any(file_crc(s.path) != s.crc for s in shards):
+        record = read_as(certificate, Certificate, "it is made anew")
+        shards = [replace(shard, path=folder / shard.path) for shard in record.shards]
+        if record.made_of != digest or any(file_crc(s.path) != s.crc for s in shards):
             return None
     except (OSError, ValueError):
         return None  # no certificate, or none of ours: the shard is made anew
-    return ShardReport(made.rows, shards, made.skipped, kept=True, empty=made.empty)
+    return ShardReport(record.rows, shards, record.skipped, kept=True, empty=record.empty)
 
 
 def _digest(plan: ShardPlan, settings: Settings) -> str:

@@ -147,8 +147,10 @@ def _finish(
     placed.attrs[NOTES] = [*table.attrs.get(NOTES, ()), *_notes(rows, named, table)]
     images = make_images("csv", [placed])
     if "source" in placed:  # several sources in one table, such as 02d_segment_apply writes
-        own = placed["source"].set_axis(placed["image_id"].to_numpy())
-        images["source"] = images["image_id"].map(own).fillna("csv").astype(images["source"].dtype)
+        sources = placed["source"].set_axis(placed["image_id"].to_numpy())
+        images["source"] = (
+            images["image_id"].map(sources).fillna("csv").astype(images["source"].dtype)
+        )
     return images
 
 
@@ -241,8 +243,8 @@ def _read_named(table: pd.DataFrame, named: dict[str, pd.Series], file: Path) ->
             raise TableError(f"{file} line {wrong.idxmax()}: split {value!r} is not train or test")
         table["split"] = split
     if "target" in named:
-        own = _is_own(table, named)
-        table["target"] = read_targets(named["target"], file, own=own)
+        is_own = _is_own(table, named)
+        table["target"] = read_targets(named["target"], file, own=is_own)
     elif "diagnosis" in table:
         table["target"] = table["diagnosis"].where(table["diagnosis"] != UNKNOWN)
     return table
@@ -278,18 +280,18 @@ def _place(
     file: Path,
     missing: Missing,
 ) -> pd.DataFrame:
-    beside = partial(_beside, file)
+    neighbour = partial(_beside, file)
     if "mask_path" in table:
-        table["mask_path"] = table["mask_path"].map(beside, na_action="ignore")
+        table["mask_path"] = table["mask_path"].map(neighbour, na_action="ignore")
     lying: dict[str, str] = _without_masks(listing, table).pictures("**")
     pictures = lying
     if "path" in named:
         there = set(listing.pictures("**").values())
-        said = named["path"].map(beside, na_action="ignore")
-        _check_paths(table["image_id"], said, file)
+        places = named["path"].map(neighbour, na_action="ignore")
+        _check_paths(table["image_id"], places, file)
         pictures = {
             i: p
-            for i, p in zip(table["image_id"], said, strict=True)
+            for i, p in zip(table["image_id"], places, strict=True)
             if isinstance(p, str) and (p in there or Path(p).is_file())
         }
     return place_pictures(table, pictures, listing, file=file, missing=missing, others=lying)

@@ -137,17 +137,17 @@ def read_parts(
     held_out: bool,
 ) -> dict[str, pd.DataFrame]:
     """Return `read_source` of each part of several sources, by its name; as `read_source` takes."""
-    made = {}
+    sources = {}
     for name, part in parts.items():
-        own = {"missing": missing} | {k: v for k, v in part.items() if k != "folder"}
-        own["columns"] = own.get("columns") or None
+        keywords = {"missing": missing} | {k: v for k, v in part.items() if k != "folder"}
+        keywords["columns"] = keywords.get("columns") or None
         try:
-            made[name] = read_source(
-                folder=folders[name], seed=seed, task=task, held_out=held_out, **own
+            sources[name] = read_source(
+                folder=folders[name], seed=seed, task=task, held_out=held_out, **keywords
             )
         except (OSError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from None
-    return made
+    return sources
 
 
 def check_source(source: str, folder: str | Path, **options: Any) -> None:

@@ -98,13 +98,13 @@ def read_folders(
     if not held_out:
         _check_places(files)
     labels = sorted({file.label for file in files if file.label})
-    own = [label for label in labels if not _says_class(label)]
-    bare = held_out and own == labels
+    foreign = [label for label in labels if not _says_class(label)]
+    bare = held_out and foreign == labels
     table = _make_table(files)
     if bare:
         table["target"] = None
     table.attrs[NOTES] = [
-        *_say_own(own, bare),
+        *_say_own(foreign, bare),
         *([f"left out: {unread}"] if unread else []),
         *_say_tables(listing),
     ]

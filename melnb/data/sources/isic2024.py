@@ -89,19 +89,19 @@ def _read_part(listing: Listing, split: str, missing: Missing) -> pd.DataFrame:
 def _beside(listing: Listing, stem: str) -> list[Path]:
     """Return the tables of patients and of diagnoses that the challenge's site gives beside it."""
     names = (f"{stem}_Supplement.csv", f"{stem}_Metadata.csv")
-    found = [file for name in names if (file := listing.find(name)) is not None]
+    files = [file for name in names if (file := listing.find(name)) is not None]
     inner = [
         listing.root / folder / "metadata.csv"
         for folder, names in listing.names.items()
         if folder.match(f"{stem}_Input") and "metadata.csv" in names
     ]
-    return [*found, *inner]
+    return [*files, *inner]
 
 
-def _join(rows: pd.DataFrame, file: Path, beside: list[Path]) -> pd.DataFrame:
+def _join(rows: pd.DataFrame, file: Path, files: list[Path]) -> pd.DataFrame:
     """Add the columns of further tables, by image."""
     ids = column(rows, file, "isic_id")
-    for other in beside:
+    for other in files:
         further = read_rows(other, only=COLUMNS)
         theirs = check_ids(column(further, other, "isic_id"), other)
         there = match(ids, theirs)

@@ -71,9 +71,9 @@ def read_isic2018_task1(folder: str | Path, *, missing: Missing = "error") -> pd
 def _read_task1_part(listing: Listing, name: str, missing: Missing) -> pd.DataFrame:
     masks = f"ISIC2018_Task1_{name}_GroundTruth"
     pictures = listing.pictures(f"ISIC2018_Task1-2_{name}_Input")
-    found = listing.pictures(masks, tail=TAIL)
-    table = pd.DataFrame({"image_id": sorted(pictures.keys() | found.keys())}, dtype=object)
-    table["mask_path"] = found.of(table["image_id"])
+    outlines = listing.pictures(masks, tail=TAIL)
+    table = pd.DataFrame({"image_id": sorted(pictures.keys() | outlines.keys())}, dtype=object)
+    table["mask_path"] = outlines.of(table["image_id"])
     table["split"] = SPLITS[name]
     return place_pictures(table, pictures, listing, file=listing.root / masks, missing=missing)
 
@@ -308,5 +308,5 @@ def _read_metadata(file: Path) -> pd.DataFrame:
     table = read_rows(file)
     ids = check_ids(column(table, file, "image_id", "image"), file)
     lesions = optional_column(table, "lesion_id")
-    found = read_people(table, file) | ({} if lesions is None else {"lesion_id": lesions})
-    return pd.DataFrame({"image_id": ids, **found})
+    columns = read_people(table, file) | ({} if lesions is None else {"lesion_id": lesions})
+    return pd.DataFrame({"image_id": ids, **columns})

@@ -141,8 +141,8 @@ def _make_table(records: pd.DataFrame, root: Path) -> pd.DataFrame:
             f"{wrong.idxmax()}: target is {target[wrong].iloc[0]:.0f}, neither 0 nor 1: shards of "
             "several classes are read by their dataset.json"
         )
-    known = _counts_as_2020(records["diagnosis"], target)
-    sex, site, diagnosis = (_words(records[key], CODES[key] if known else ()) for key in CODES)
+    agrees = _counts_as_2020(records["diagnosis"], target)
+    sex, site, diagnosis = (_words(records[key], CODES[key] if agrees else ()) for key in CODES)
     age = records["age_approx"].map(lambda a: str(a) if pd.notna(a) else None)
     return pd.DataFrame(
         {
@@ -202,10 +202,10 @@ def _join_tables(table: pd.DataFrame, listing: Listing) -> pd.DataFrame:
     for split, names in (("train", TRAIN), ("test", TEST)):
         file = listing.find(*names)
         if file is not None:
-            said = read_siim_table(file, split).drop(columns=["split", "shard"], errors="ignore")
-            said = said.set_index("image_id").drop(columns="target", errors="ignore")
-            there = table["image_id"].isin(said.index)
-            rows = said.loc[table.loc[there, "image_id"]]
-            for name in said.columns:
+            listed = read_siim_table(file, split).drop(columns=["split", "shard"], errors="ignore")
+            listed = listed.set_index("image_id").drop(columns="target", errors="ignore")
+            there = table["image_id"].isin(listed.index)
+            rows = listed.loc[table.loc[there, "image_id"]]
+            for name in listed.columns:
                 table.loc[there, name] = rows[name].to_numpy()
     return table.reset_index(drop=True)

@@ -71,15 +71,15 @@ def find_near_masks(ids: Iterable[str], files: Iterable[str]) -> dict[str, str]:
         Image id to the first such path.
     """
     wanted = {name.lower(): name for name in ids}
-    found: dict[str, str] = {}
+    masks: dict[str, str] = {}
     for file in files:
         stem, suffix = os.path.splitext(os.path.basename(file))  # noqa: PTH119, PTH122 (speed)
         bare = MASK_TAIL.sub("", stem)
         image = wanted.get(bare.lower())
         picture = bare == stem and suffix.lower() in (".jpg", ".jpeg")
         if image is not None and suffix.lower() in PICTURE_SUFFIXES and not picture:
-            found.setdefault(image, file)
-    return found
+            masks.setdefault(image, file)
+    return masks
 
 
 def _near(lost: pd.DataFrame, source: str, folder: str | Path) -> dict[str, str]:
@@ -127,12 +127,12 @@ def column(table: pd.DataFrame, file: Path, *names: str) -> pd.Series:
     Raises:
         TableError: None does; the nearest is named.
     """
-    found = optional_column(table, *names)
-    if found is None:
+    values = optional_column(table, *names)
+    if values is None:
         columns = [str(c) for c in table.columns]
         hint = did_you_mean(names[0], columns)
         raise TableError(f"{file}: no column {names[0]!r} among {columns}{hint}")
-    return found
+    return values
 
 
 def optional_column(table: pd.DataFrame, *names: str) -> pd.Series | None:
@@ -317,13 +317,17 @@ def make_images(
             images[name] = images[name].astype(text)
     further = [c for c in images.columns if c not in IMAGE_COLUMNS]
     images = images[[*IMAGE_COLUMNS, *further]]
-    unlisted, said = _find_unlisted(tables, {*images["image_id"], *known}, images["path"].count())
-    notes += [*_note_links(images["path"].dropna()), *said]
-    told = (
+    unlisted, remarks = _find_unlisted(
+        tables, {*images["image_id"], *known}, images["path"].count()
+    )
+    notes += [*_note_links(images["path"].dropna()), *remarks]
+    attributes = (
         "missing",
         *(["indeterminate"] if any("indeterminate" in t.attrs for t in tables) else []),
     )
-    images.attrs = {name: _Ids(i for t in tables for i in t.attrs.get(name, ())) for name in told}
+    images.attrs = {
+        name: _Ids(i for t in tables for i in t.attrs.get(name, ())) for name in attributes
+    }
     images.attrs |= {"unlisted": _Ids(unlisted)} if unlisted else {}
     images.attrs |= {NOTES: tuple(notes)} if notes else {}
     return check_images(images)
@@ -361,18 +365,18 @@ def _note_links(paths: pd.Series) -> list[str]:
     paths = paths[~paths.str.contains("::", regex=False)]
     folders = {path.rpartition(os.sep)[0] for path in paths}
     linked = {folder for folder in folders if os.path.islink(folder)}  # noqa: PTH114
-    found = [p for p in paths if p.rpartition(os.sep)[0] in linked or os.path.islink(p)]  # noqa: PTH114
-    if not found:
+    through_links = [p for p in paths if p.rpartition(os.sep)[0] in linked or os.path.islink(p)]  # noqa: PTH114
+    if not through_links:
         return []
-    first = f"{found[0]} -> {os.path.realpath(found[0])}"
-    return [f"{len(found)} of {len(paths)} pictures are links, the first is {first}"]
+    first = f"{through_links[0]} -> {os.path.realpath(through_links[0])}"
+    return [f"{len(through_links)} of {len(paths)} pictures are links, the first is {first}"]
 
 
 def _read_groups(
     source: str, tables: Sequence[pd.DataFrame]
 ) -> tuple[list[pd.DataFrame], list[str]]:
     """Read ids of patients and lesions; return the tables, and what is to be said of them."""
-    known, notes = [], []
+    columns, notes = [], []
     for table in tables:
         notes += table.attrs.get(NOTES, ())
         for name in GROUPS:
@@ -380,5 +384,5 @@ def _read_groups(
                 ids = read_group_ids(table[name], source)
                 notes += [note for note in [count_missing(table[name], ids)] if note]
                 table = table.assign(**{name: ids})
-        known.append(table)
-    return known, notes
+        columns.append(table)
+    return columns, notes

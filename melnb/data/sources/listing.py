@@ -123,7 +123,7 @@ class Listing:
             folders: Names or trailing paths (`jpeg/train`); `**` is every folder.
             tail: What follows the id in a file name (`_segmentation`); others are left out.
         """
-        found = Pictures(folders)
+        hits = Pictures(folders)
         for pattern in folders:
             paths = defaultdict(list)
             for folder, names in self.names.items():
@@ -135,11 +135,11 @@ class Listing:
                         if suffix.lower() in PICTURE_SUFFIXES and stem.endswith(tail):
                             paths[safe_id(stem.removesuffix(tail))].append(f"{place}{os.sep}{name}")
             for stem, places in paths.items():  # in the folders' order, each time
-                if stem not in found:
-                    found[stem] = places[0]
+                if stem not in hits:
+                    hits[stem] = places[0]
                     if len(places) > 1:
-                        found.doubled[stem] = places
-        return found
+                        hits.doubled[stem] = places
+        return hits
 
     def near(self, ids: Collection[str]) -> dict[str, str]:
         """Return id to a file that may be meant.
@@ -151,13 +151,13 @@ class Listing:
         files = (
             str(self.root / folder / name) for folder, names in self.names.items() for name in names
         )
-        found: dict[str, str] = {}
+        hits: dict[str, str] = {}
         for file in (*files, *self.broken):
             name = os.path.basename(file)  # noqa: PTH119 (20 times as fast)
             stem = wanted.get(_loose(name)) or wanted.get(_loose(os.path.splitext(name)[0]))  # noqa: PTH122
             if stem is not None:
-                found.setdefault(stem, file)
-        return found
+                hits.setdefault(stem, file)
+        return hits
 
     def unread(self) -> list[str]:
         """Return the pictures of kinds that are not read, a telephone's HEIC, say."""
@@ -206,16 +206,16 @@ def list_folder(folder: str | Path, *, source: str, home: str) -> Listing:
             f"{source}: no folder {str(folder)!r}: give the folder of "
             f"{f'the files from {home}' if home else 'your pictures'}"
         )
-    found: list[tuple[PurePosixPath, list[str]]] = []
+    folders: list[tuple[PurePosixPath, list[str]]] = []
     broken: list[str] = []
     try:
         for prefix, files, lost in walk(root):
-            found.append((PurePosixPath(prefix), [entry.name for entry in files]))
+            folders.append((PurePosixPath(prefix), [entry.name for entry in files]))
             broken += [os.path.join(root, prefix, name) for name in lost]  # noqa: PTH118
     except PermissionError as error:
         raise PermissionError(
             f"{source}: {error.filename} may not be listed ({error.strerror}): ask its owner for "
             "the right to read it, or move it away"
         ) from None
-    names = dict(sorted(found, key=lambda each: len(each[0].parts)))
+    names = dict(sorted(folders, key=lambda each: len(each[0].parts)))
     return Listing(source, home, root, names, tuple(broken))

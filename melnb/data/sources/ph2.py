@@ -134,8 +134,8 @@ def _read_cells(sheet: ElementTree.Element, strings: list[str]) -> dict[int, tup
             marks = {k: _COLUMNS[t.lower()] for k, t in texts.items() if t.lower() in _COLUMNS}
             names = next(k for k, t in texts.items() if t == "Image Name")
         elif marks and texts.get(names, "").startswith("IMD"):
-            found = [code for k, code in marks.items() if texts.get(k, "").upper() == "X"]
-            code = found[0] if len(found) == 1 else "".join(found)
+            codes = [code for k, code in marks.items() if texts.get(k, "").upper() == "X"]
+            code = codes[0] if len(codes) == 1 else "".join(codes)
             cells[int(row.attrib["r"])] = (texts[names], code)
     return cells
 

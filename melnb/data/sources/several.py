@@ -44,8 +44,8 @@ def join_sources(
         TableError: An image stands in two sources, and `copies` is `error`.
     """
     _check_classes(parts, task)
-    own = {name: _with_own_ids(name, table) for name, table in parts.items()}
-    shared = shared_images(own)
+    with_ids = {name: _with_own_ids(name, table) for name, table in parts.items()}
+    shared = shared_images(with_ids)
     if len(shared) and copies == "error":
         first = shared.iloc[0]
         raise TableError(
@@ -55,7 +55,7 @@ def join_sources(
         )
     kept = {
         name: table[~table["image_id"].isin(shared.loc[shared["source"] == name, "image_id"])]
-        for name, table in own.items()
+        for name, table in with_ids.items()
     }
     joined = make_images("several", [*kept.values()])
     joined["source"] = np.repeat([*kept], [len(table) for table in kept.values()])
@@ -84,26 +84,26 @@ def shared_images(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     order = pd.factorize(images["source"])[0]
     alike = find_identical(images.assign(image_id=images.index))
     number = images.index.to_series().map(alike.set_index("image_id")["identical"])
-    found = pd.DataFrame(index=images.index, columns=["first", "shared", "met_by", "target"])
+    meetings = pd.DataFrame(index=images.index, columns=["first", "shared", "met_by", "target"])
     for name, ids in (("picture", number), ("image", keys(images["image_id"]))):
-        known = ids.notna()
-        at = pd.Series(images.index[known], index=images.index[known]).groupby(ids[known])
+        filled = ids.notna()
+        at = pd.Series(images.index[filled], index=images.index[filled]).groupby(ids[filled])
         row = at.transform("first")
         later = row.index[order[row.index] > order[row]]
         met = images.loc[row[later], ["source", "image_id", "target"]].set_axis(later)
-        found.loc[later, ["first", "shared", "target"]] = met.to_numpy(dtype=object)
-        found.loc[later, "met_by"] = name
-    own = images[["image_id", "source"]].join(found.drop(columns="target"))
-    both = images["target"].notna() & found["target"].notna()
-    own["disagrees"] = both & images["target"].astype(object).ne(found["target"])
-    return own[found["first"].notna()]
+        meetings.loc[later, ["first", "shared", "target"]] = met.to_numpy(dtype=object)
+        meetings.loc[later, "met_by"] = name
+    overview = images[["image_id", "source"]].join(meetings.drop(columns="target"))
+    both = images["target"].notna() & meetings["target"].notna()
+    overview["disagrees"] = both & images["target"].astype(object).ne(meetings["target"])
+    return overview[meetings["first"].notna()]
 
 
 def _check_classes(parts: Mapping[str, pd.DataFrame], task: str) -> None:
     classes = {name: {*table["target"].dropna()} for name, table in parts.items()}
-    known = {name: own for name, own in classes.items() if own}
-    if task == "native" and len({frozenset(own) for own in known.values()}) > 1:
-        listed = "; ".join(f"{name}: {', '.join(sorted(own))}" for name, own in known.items())
+    stated = {name: names for name, names in classes.items() if names}
+    if task == "native" and len({frozenset(names) for names in stated.values()}) > 1:
+        listed = "; ".join(f"{name}: {', '.join(sorted(names))}" for name, names in stated.items())
         raise ValueError(
             f"task native: the sources have other classes ({listed}): use task melanoma, or "
             "diagnosis where each names its diagnoses"
@@ -112,14 +112,14 @@ def _check_classes(parts: Mapping[str, pd.DataFrame], task: str) -> None:
 
 def _with_own_ids(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return a part whose ids are its own, but for the archive's."""
-    made = table.copy()
-    made.attrs = {}
+    renamed = table.copy()
+    renamed.attrs = {}
     for column in _OWN:
-        ids = made[column].astype(object)
-        own = ids.notna() & ~ids.astype(str).str.fullmatch(_ARCHIVE)
+        ids = renamed[column].astype(object)
+        local = ids.notna() & ~ids.astype(str).str.fullmatch(_ARCHIVE)
         mark = "-" if column == "image_id" else "/"
-        made[column] = ids.where(~own, name + mark + ids.astype(str))
-    return made
+        renamed[column] = ids.where(~local, name + mark + ids.astype(str))
+    return renamed
 
 
 def _told(parts: Mapping[str, pd.DataFrame]) -> tuple[dict[Hashable, tuple[str, ...]], list[str]]:
@@ -137,10 +137,10 @@ def _told(parts: Mapping[str, pd.DataFrame]) -> tuple[dict[Hashable, tuple[str, 
 def _counted(shared: pd.DataFrame) -> list[str]:
     """Return a line for each two sources that share images."""
     lines = []
-    for (source, first), own in shared.groupby(["source", "first"], sort=False):
-        by = ", ".join(f"{n} by {how}" for how, n in own["met_by"].value_counts().items())
-        odd = int(own["disagrees"].sum())
+    for (source, first), group in shared.groupby(["source", "first"], sort=False):
+        by = ", ".join(f"{n} by {how}" for how, n in group["met_by"].value_counts().items())
+        odd = int(group["disagrees"].sum())
         targets = f"; {odd} of them have another target there, and that is taken" if odd else ""
-        lines.append(f"{source}: {len(own)} images stand in {first} too ({by}) and are left out"
+        lines.append(f"{source}: {len(group)} images stand in {first} too ({by}) and are left out"
                      f"{targets}")  # fmt: skip
     return lines

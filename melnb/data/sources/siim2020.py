@@ -124,8 +124,8 @@ def read_siim_table(file: Path, split: str) -> pd.DataFrame:
 
 def _find_tables(listing: Listing) -> dict[str, Path]:
     """Return the table of each part; a test part does without the training part."""
-    found = {"train": listing.find(*TRAIN), "test": listing.find(*TEST)}
-    files = {split: file for split, file in found.items() if file is not None}
+    places = {"train": listing.find(*TRAIN), "test": listing.find(*TEST)}
+    files = {split: file for split, file in places.items() if file is not None}
     if "train" not in files and listing.pictures(*FOLDERS["train"][:2]):
         listing.need(*TRAIN)
     return files

@@ -47,13 +47,13 @@ def read_labels(table: pd.DataFrame, file: Path) -> pd.DataFrame:
         The table with `target` and `diagnosis`, where it says them.
     """
     classes = find_classes(table, file)
-    told = table[list(classes.values())].notna().any(axis=1)
-    if len(classes) > 1 and told.any():
-        name = read_one_hot(table[told], file, list(classes))
+    labelled = table[list(classes.values())].notna().any(axis=1)
+    if len(classes) > 1 and labelled.any():
+        name = read_one_hot(table[labelled], file, list(classes))
         named = name.where(name.isin(NAMES), UNKNOWN)
         return table.drop(columns=list(classes.values())).assign(target=name, diagnosis=named)
     for alone in {MELANOMA, "malignant"} & classes.keys():
-        read_flags(table.loc[told, classes[alone]], file)  # says which is neither 0 nor 1
+        read_flags(table.loc[labelled, classes[alone]], file)  # says which is neither 0 nor 1
     flags = [c for c in map(str, table) if _classes_of_flags(c) and _is_flags(table[c])]
     diagnosis = read_hierarchy(table)
     widest = optional_column(table, "benign_malignant", "diagnosis_1", "iddx_1")
@@ -72,11 +72,13 @@ def check_labels(table: pd.DataFrame, file: Path) -> None:
     Raises:
         TableError: They do; the first line is named.
     """
-    said = {name: table[name].astype(object) for name in ("target", "diagnosis") if name in table}
-    marked = _marked(table.drop(columns=list(said)), file)
+    columns = {
+        name: table[name].astype(object) for name in ("target", "diagnosis") if name in table
+    }
+    marked = _marked(table.drop(columns=list(columns)), file)
     if marked is not None:
-        said["class marked"] = marked
-    for (one, first), (other, second) in combinations(said.items(), 2):
+        columns["class marked"] = marked
+    for (one, first), (other, second) in combinations(columns.items(), 2):
         odd = find_odds(first, second) | find_odds(second, first)
         if odd.any():
             line = odd.index[odd][0]
@@ -114,8 +116,8 @@ def check_no_labels(table: pd.DataFrame, file: Path) -> None:
 
 def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
     """Read classes; a word for missing is none, and one that may name a class is refused."""
-    said = whole_ids(blank_missing(values, names=False))
-    texts = {str(text) for text in said.dropna().unique()}
+    cells = whole_ids(blank_missing(values, names=False))
+    texts = {str(text) for text in cells.dropna().unique()}
     numbers = {text for text in texts if text.lstrip("-").isdigit()}
     if "-1" in texts and texts == numbers:
         if "0" not in texts:
@@ -123,8 +125,8 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
                 f"{file}: {values.name} says -1 beside {sorted(texts - {'-1'})}: is -1 a class, "
                 "or is it unknown? Write 0 and 1, or leave the cells empty"
             )
-        said = said.mask(said == "-1")
-    unsaid = said[said.astype(str).str.lower().isin(UNSAID_NAMES)]
+        cells = cells.mask(cells == "-1")
+    unsaid = cells[cells.astype(str).str.lower().isin(UNSAID_NAMES)]
     if len(unsaid) and not own:
         raise TableError(
             f"{file} line {unsaid.index[0]}: {values.name} is {unsaid.iloc[0]!r} ({len(unsaid)} of "
@@ -135,8 +137,8 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
     texts -= {"-1"}
     if texts and {text.lower() for text in texts} <= _BINARY.keys():
         yes, no = _classes_of_flags(str(values.name)) or (MELANOMA, OTHER)
-        return said.str.lower().map(_BINARY).map({True: yes, False: no})
-    soft = said[said.astype(str).str.fullmatch(r"\d*[.,]\d+")]
+        return cells.str.lower().map(_BINARY).map({True: yes, False: no})
+    soft = cells[cells.astype(str).str.fullmatch(r"\d*[.,]\d+")]
     if len(soft):
         raise TableError(
             f"{file} line {soft.index[0]}: {values.name} is {soft.iloc[0]!r} ({len(soft)} such "
@@ -148,7 +150,7 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
             names[text] = find_diagnosis(text)
         except ValueError:  # a class of the user's own
             names[text] = "_".join(text.lower().split())
-    return said.map(names)
+    return cells.map(names)
 
 
 def _is_flags(values: pd.Series) -> bool:
@@ -224,22 +226,23 @@ def relabel_unknown(
     there = match(images["image_id"], rows["image_id"])
     score, fold = (rows[n].reindex(there).set_axis(images.index) for n in ("score", "fold"))
     learnt = images["split"].ne("test") if "split" in images else pd.Series(True, images.index)
-    known = score[learnt & (images["diagnosis"] == of) & (fold != TEST)].dropna()
-    if known.empty:
+    scores = score[learnt & (images["diagnosis"] == of) & (fold != TEST)].dropna()
+    if scores.empty:
         raise ValueError(
             f"relabel: predictions hold no out-of-fold row of an image known as {of}: "
             "give those of a model that was trained on folds of these images"
         )
-    threshold = float(np.percentile(known, percentile))
+    threshold = float(np.percentile(scores, percentile))
     unknown = learnt & (images["diagnosis"] == UNKNOWN) & ~images["target"].isin(_NAMED)
-    found = unknown & (score >= threshold)
-    same = found & (images["target"].isna() | (images["target"] == UNKNOWN))
+    relabelled = unknown & (score >= threshold)
+    same = relabelled & (images["target"].isna() | (images["target"] == UNKNOWN))
     changed = images.assign(
-        diagnosis=images["diagnosis"].where(~found, of), target=images["target"].where(~same, of)
+        diagnosis=images["diagnosis"].where(~relabelled, of),
+        target=images["target"].where(~same, of),
     )
     counts = {
-        "diagnosis": of, "percentile": percentile, "threshold": threshold, "known": len(known),
-        "unknown": int(unknown.sum()), "relabelled": int(found.sum()),
+        "diagnosis": of, "percentile": percentile, "threshold": threshold, "known": len(scores),
+        "unknown": int(unknown.sum()), "relabelled": int(relabelled.sum()),
         "not_predicted": int((unknown & score.isna()).sum()),
     }  # fmt: skip
     return changed, pd.DataFrame([counts])
@@ -311,9 +314,9 @@ def merge_rare(images: pd.DataFrame, *, rarest: int) -> tuple[pd.DataFrame, pd.D
     while merged and counts[merged].sum() < rarest and len(merged) < len(others):
         merged = list(others.index[: len(merged) + 1])
     learnt_as = [OTHER if name in merged else name for name in counts.index]
-    found = {"target": counts.index, "images": counts.to_numpy(), "learnt_as": learnt_as}
+    columns = {"target": counts.index, "images": counts.to_numpy(), "learnt_as": learnt_as}
     target = images["target"].where(~images["target"].isin(merged), OTHER)
-    return images.assign(target=target), pd.DataFrame(found)
+    return images.assign(target=target), pd.DataFrame(columns)
 
 
 def _melanoma(images: pd.DataFrame, labelled: pd.Series) -> pd.Series:
@@ -339,16 +342,16 @@ def _masked(images: pd.DataFrame) -> pd.Series:
 
 def _diagnoses(images: pd.DataFrame) -> pd.Series:
     """Return each image's diagnosis; where it is unknown, the target if that says more."""
-    target, said = images["target"], images[DIAGNOSIS].fillna(UNKNOWN).astype(object)
-    odd = find_odds(target, said)
+    target, texts = images["target"], images[DIAGNOSIS].fillna(UNKNOWN).astype(object)
+    odd = find_odds(target, texts)
     if odd.any():
         row = images[odd].iloc[0]
         raise ValueError(
             f"task diagnosis: {row['image_id']} has diagnosis {row[DIAGNOSIS]} but target "
             f"{row['target']} ({odd.sum()} such images): correct one of the two columns"
         )
-    own = target.where(~target.isin(GROUPS), UNKNOWN)
-    named = said.where(said != UNKNOWN, own)
+    groups = target.where(~target.isin(GROUPS), UNKNOWN)
+    named = texts.where(texts != UNKNOWN, groups)
     classes = set(named[target.notna()])
     if classes and classes <= {MELANOMA, UNKNOWN}:
         raise ValueError(

@@ -150,12 +150,12 @@ def read_flags(values: pd.Series, file: Path) -> pd.Series:
 
 def read_people(table: pd.DataFrame, file: Path) -> dict[str, pd.Series]:
     """Read what a table says of age, sex and site, under any of their published names."""
-    found: dict[str, pd.Series] = {}
+    people: dict[str, pd.Series] = {}
     for name, (columns, read) in _PEOPLE.items():
         values = optional_column(table, *columns)
         if values is not None:
-            found[name] = read(values, file)
-    return found
+            people[name] = read(values, file)
+    return people
 
 
 def find_classes(table: pd.DataFrame, file: Path) -> dict[str, str]:
@@ -172,12 +172,12 @@ def find_classes(table: pd.DataFrame, file: Path) -> dict[str, str]:
     for name in table.columns:
         text = str(name).strip().lower()
         try:
-            found = text if text in GROUPS else find_diagnosis(text)
+            label = text if text in GROUPS else find_diagnosis(text)
         except ValueError:
             continue  # the image id; weights of the official scoring
-        if found in columns:
-            raise TableError(f"{file}: columns {columns[found]!r} and {name!r} are both {found}")
-        columns[found] = name
+        if label in columns:
+            raise TableError(f"{file}: columns {columns[label]!r} and {name!r} are both {label}")
+        columns[label] = name
     return columns
 
 
@@ -218,13 +218,15 @@ def read_hierarchy(table: pd.DataFrame) -> pd.Series | None:
     in ISIC 2024. What the ontology has no class for is `unknown`.
     """
     for stem in ("diagnosis", "iddx"):
-        found = [optional_column(table, f"{stem}_{name}") for name in ("full", *range(1, 6))]
-        levels = pd.DataFrame({k: values for k, values in enumerate(found) if values is not None})
+        parts = [optional_column(table, f"{stem}_{name}") for name in ("full", *range(1, 6))]
+        levels = pd.DataFrame({k: values for k, values in enumerate(parts) if values is not None})
         if not levels.empty:
             distinct = levels.drop_duplicates()
             names = [find_in_hierarchy(row[row.notna()]) for _, row in distinct.iterrows()]
-            told = distinct.assign(name=names)
-            return levels.merge(told, how="left")["name"].set_axis(table.index).astype(object)
+            translation = distinct.assign(name=names)
+            return (
+                levels.merge(translation, how="left")["name"].set_axis(table.index).astype(object)
+            )
     return None
 
 

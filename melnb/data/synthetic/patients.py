@@ -189,7 +189,7 @@ def _add_split(rng: np.random.Generator, table: pd.DataFrame, test: float) -> No
     patients = patients.sort_values(["sum", "size", "chance"])
     steps = np.floor(np.arange(len(patients) + 1) * test + rng.random())
     chosen = patients.index[np.diff(steps) > 0]
-    test_rows, withheld = (table["patient_id"].isin(own) for own in (chosen, chosen[::2]))
+    test_rows, withheld = (table["patient_id"].isin(of_split) for of_split in (chosen, chosen[::2]))
     table["split"] = np.where(test_rows, "test", "train")
     table["diagnosis"] = table["true_diagnosis"].where(~withheld, np.nan)
 
