@@ -4,6 +4,7 @@ With the smallest network of ours first, which finds a file that does not fit it
 with the networks that the files name, and through Snakemake.
 """
 
+import io
 import os
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image, ImageOps
 
 from melnb.data.shards.examples import write_shard
 from melnb.params import catalogue
@@ -333,8 +335,15 @@ def make_kaggle_shards(folder: Path, source: Path) -> Path:
     ]
     for k, example in enumerate(unlabelled):
         example |= {"image_name": f"ISIC_999000{k}".encode(), "patient_id": 90_000 + k}  # others
+        example["image"] = _mirrored(example["image"])  # no picture stands in both splits
     write_shard(folder / "test00-8.tfrec", unlabelled)
     return folder
+
+
+def _mirrored(jpeg: bytes) -> bytes:
+    mirrored = io.BytesIO()
+    ImageOps.mirror(Image.open(io.BytesIO(jpeg))).save(mirrored, "JPEG")
+    return mirrored.getvalue()
 
 
 def _example(row: dict[str, object], folder: Path, *, labelled: bool) -> dict[str, bytes | int]:

@@ -18,6 +18,9 @@ def test_every_parameter_is_used(stage: str) -> None:
     used = set(re.findall(r"\bp\.(\w+)", code)) - {"plain", "stage"}
     values = catalogue.STAGES[stage]()
     for group in used - set(values.model_fields_set) - set(type(values).model_fields):
-        keywords = getattr(values, group)  # handed on, to what refuses those that it lacks
-        used |= keywords.keys() if isinstance(keywords, dict) else set()
+        handed = [getattr(values, group)]  # on, to what refuses those that it lacks
+        for keywords in handed:
+            if isinstance(keywords, dict):
+                used |= keywords.keys()
+                handed += keywords.values()
     assert set(type(values).model_fields) <= used
