@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -199,6 +201,23 @@ class Parts(tuple[Any, ...]):
 
     def _ipython_display_(self) -> None:
         show(*self)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A table that is opened by hand, in a cell and on a page alike.
+
+    Attributes:
+        title: What it is, on the line that is clicked.
+        table: Formatted where it is shown.
+    """
+
+    title: str
+    table: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        below = tidy(self.table).to_html(index=False, border=0)
+        return f"<details><summary>{escape(self.title)}</summary>{below}</details>"
 
 
 def cell(parts: Sequence[Any]) -> Any:

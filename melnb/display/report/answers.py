@@ -30,11 +30,12 @@ _MEASURES = {
     "likelihood_ratio_negative": "how much its absence lowers them",
     "accuracy": "share of all that are called rightly",
     "balanced_accuracy": "mean of sensitivity and specificity at this threshold",
-    "youden": "sensitivity + specificity - 1",
+    "youden": "sensitivity + specificity − 1",
     "f1": "harmonic mean of sensitivity and PPV in these rows",
     "f_beta": "the same, with sensitivity weighed {beta:g} times as much",
     "matthews_correlation": "of flags and truths in these rows: 0 by chance, 1 at best",
 }
+_COUNTS = {"tp": "found", "fn": "missed", "fp": "flagged in vain", "tn": "left alone"}
 _WORDS = {
     "ppv": "PPV",
     "npv": "NPV",
@@ -59,8 +60,8 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
         at this fixed threshold.
     """
     row = point.iloc[0]
-    counts = " ".join(f"{name}={int(row[name])}" for name in ("tp", "fp", "tn", "fn"))
-    meaning = f"flags at or above; {counts}"
+    counts = ", ".join(f"{int(row[name]):,} {words}" for name, words in _COUNTS.items())
+    meaning = f"flags at or above: {counts}"
     rows = [{"measure": "threshold", "value": row["threshold"], "meaning": meaning}]
     rows[0] |= {"low": row["threshold_low"], "high": row["threshold_high"]}
     if row["choose"] == "cost":
@@ -77,6 +78,14 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
         rows.append(fact | {"meaning": meaning.format(beta=row["beta"])})
     columns = ["measure", "value", "low", "high", *fixed, "meaning", "note"]
     return pd.DataFrame(rows, columns=columns).assign(note=row["note"])
+
+
+def locked_facts(points: pd.DataFrame) -> list[pd.DataFrame | cells.Folded]:
+    """Return `evaluation.locked_test_points` to read: the first way of judging, others folded."""
+    tables = [point_facts(points.iloc[[k]]) for k in range(len(points))]
+    titles = [f"{way.capitalize()}, at the same threshold" for way in points["judged"]]
+    pairs = zip(titles[1:], tables[1:], strict=True)
+    return [*tables[:1], *(cells.Folded(title, table) for title, table in pairs)]
 
 
 def gap_facts(gaps: pd.DataFrame) -> pd.DataFrame:

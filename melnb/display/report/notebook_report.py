@@ -21,7 +21,7 @@ from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answer import Answer, answer
-from melnb.display.report.answers import by_fold, gap_facts, point_facts, rival
+from melnb.display.report.answers import by_fold, gap_facts, locked_facts, rival
 from melnb.display.report.prose import Around, Shown, page_sections, read_prose
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
 from melnb.display.threshold.panels import CHOICE_FILE, pictures_of
@@ -72,12 +72,10 @@ _OF_LEADS = (
     "lead over it that is smaller than the least lead is within the noise, the more so the less "
     "alike the two err (correlation)."
 )
-_READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame]]] = {
+_READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame | cells.Folded]]] = {
     "gap_tests": lambda gaps: [gap_facts(gaps)],
     "context_scores": lambda scores: [scores.nlargest(10, "score_z")],
-    "locked_test_points": lambda points: [
-        point_facts(points.iloc[[k]]) for k in range(len(points))
-    ],
+    "locked_test_points": locked_facts,
 }
 """How tables are read of which all would be too much."""
 

@@ -16,7 +16,20 @@ function besides(node, layout) {
 }
 function draw({ node, data: traces, layout }) {
   const template = templates[isDark() ? "dark" : "light"];
-  Plotly.newPlot(node, traces, { ...besides(node, layout), template }, config);
+  Plotly.newPlot(node, traces, { ...besides(node, layout), template }, config)
+    .then(() => breakTitles(node, layout));
+}
+/** Plotly cuts a title that is wider than its drawing: it is broken in its middle instead. */
+function breakTitles(node, layout) {
+  const edge = node.getBoundingClientRect().right;
+  for (const axis of Object.keys(layout).filter((name) => name.startsWith("xaxis"))) {
+    const shown = node.querySelector(`.g-${axis.replace("axis", "")}title`);
+    const words = (layout[axis].title?.text ?? "").split(" ");
+    if (!shown || words.length < 2 || shown.getBoundingClientRect().right <= edge) continue;
+    const half = Math.ceil(words.length / 2);
+    const text = `${words.slice(0, half).join(" ")}<br>${words.slice(half).join(" ")}`;
+    Plotly.relayout(node, { [`${axis}.title.text`]: text });
+  }
 }
 // What lies folded has no width to draw in: it waits until it is opened.
 const isFolded = (node) => Boolean(node.closest("details:not([open])"));

@@ -33,11 +33,14 @@ from melnb.display.threshold.threshold_explorer import ThresholdExplorer
 from melnb.tables.files import replacing
 
 Explorer: TypeAlias = ThresholdExplorer | MaskExplorer
-Part: TypeAlias = "str | go.Figure | pd.DataFrame | Gallery | Explorer | Block | Mapping[str, Any]"
+Part: TypeAlias = (
+    "str | go.Figure | pd.DataFrame | cells.Folded | Gallery | Explorer | Block | Mapping[str, Any]"
+)
 
 LIBRARY = "plotly.min.js"  # beside the figures
 MOST_ROWS = 200  # of a table in the page
 _PANEL, _LETTER, _HEAD = 180, 6, 9  # pixels of a panel, of a label's letter and of a heading's
+_TO = "\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}"  # two ends of an interval stay on one line
 _NARROW = 620  # pixels: a figure no wider shares its line with the next
 _HERE = Path(__file__).parent
 _MODULES = {"explorer-module": threshold_explorer.MODULE, "masks-module": masks.MODULE}
@@ -76,8 +79,8 @@ class Section:
 
     Args:
         title: Its heading.
-        parts: In reading order: text (a paragraph), figures, tables, galleries, explorers of
-            thresholds or masks, or a mapping of facts.
+        parts: In reading order: text (a paragraph), figures, tables, folded or not, galleries,
+            explorers of thresholds or masks, or a mapping of facts.
         folded: Whether it stands in the appendix, which is opened by hand.
     """
 
@@ -185,6 +188,8 @@ def holds(part: Part) -> bool:
         return bool(part)
     if isinstance(part, Block):
         return any(map(holds, part))
+    if isinstance(part, cells.Folded):
+        return not part.table.empty
     if isinstance(part, pd.DataFrame):
         return not part.empty
     if isinstance(part, go.Figure):
@@ -208,7 +213,7 @@ def _known(values: Any) -> np.ndarray:
 
 def _flat_parts(parts: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for part in parts:
-        yield from _flat_parts(part["parts"]) if part["kind"] == "block" else [part]
+        yield from _flat_parts(part["parts"]) if "parts" in part else [part]
 
 
 def is_narrow(part: Part) -> bool:
@@ -226,6 +231,8 @@ def _shown(part: Part, number: int | str) -> dict[str, Any]:
         return {"kind": "text", "text": part.html() if isinstance(part, Prose) else part}
     if isinstance(part, go.Figure):
         return identity | _figure(part)
+    if isinstance(part, cells.Folded):
+        return {"kind": "folded", "title": part.title, "parts": [_shown(part.table, number)]}
     if isinstance(part, pd.DataFrame):
         said = cells.shared_words(part)
         texts = cells.tidy(part.head(MOST_ROWS).drop(columns=list(said)))
@@ -248,11 +255,12 @@ def _shown(part: Part, number: int | str) -> dict[str, Any]:
 
 def _table(texts: pd.DataFrame, *, more: int = 0, notes: Sequence[str] = ()) -> dict[str, Any]:
     numeric = [all(cells.is_number(text) for text in texts[c]) for c in texts.columns]
+    rows = [[cell.replace(" – ", _TO) for cell in row] for row in texts.astype(str).to_numpy()]
     return {
         "kind": "table",
         "titled": any(str(head).strip() for head in texts.columns),
         "heads": list(zip(texts.columns, numeric, strict=True)),
-        "rows": [list(zip(row, numeric, strict=True)) for row in texts.to_numpy().tolist()],
+        "rows": [list(zip(row, numeric, strict=True)) for row in rows],
         "more": more,
         "notes": notes,
     }

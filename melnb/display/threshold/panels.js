@@ -1,6 +1,7 @@
 // The histogram, the confusion matrix and the numbers in words.
 
 const BINS = 64;
+const LETTERS = { wide: 6.8, narrow: 10.4 }; // units of a histogram that a letter takes
 const ticksOf = (scale) => scale.ticks.map((t) => [scale.place(t), short(t)]);
 
 /** Both classes' scores, positive above and other below, each as a share of its own class. */
@@ -23,8 +24,24 @@ function makeHistogram(counts, positive, label, chosen) {
   const tells = [0.95, 0.95, 0.02, 0.02].map((at, k) =>
     svg("text", { y: y(at), class: "note count", "text-anchor": k % 2 ? "end" : "start" }));
   plot.append(...paths, cut, grip, ...tells);
-  let scale = makeScale("linear", counts.scores);
+  let [scale, letter, sides] = [makeScale("linear", counts.scores), LETTERS.wide, []];
   drawing.follow((share) => chosen(scale.score(share)));
+  /** Each count on its own side of the cut; without room for words, the number alone. */
+  function tellSides() {
+    const [at, ...counted] = sides;
+    counted.forEach(([count, words], k) => {
+      const [number, left] = [whole(count), k % 2];
+      const length = (number.length + words.length + 3) * letter;
+      const fits = left ? at - 8 - length > 20 : at + 8 + length < size.width;
+      const said = fits ? `${number} ${words}` : number;
+      tells[k].textContent = left ? `← ${said}` : `${said} →`;
+      tells[k].setAttribute("x", clamp(at, 52, 618) + (left ? -8 : 8));
+    });
+  }
+  new ResizeObserver(([{ contentRect }]) => {
+    letter = contentRect.width < 611 ? LETTERS.narrow : LETTERS.wide; // as the style has it
+    tellSides();
+  }).observe(drawing.node);
   const shape = (shares, peak, side) => {
     const corner = (k, share) => `${x(k / BINS)} ${y(0.5 + (side * 0.42 * share) / peak)}`;
     const steps = Array.from(shares, (share, k) => `${corner(k, share)}L${corner(k + 1, share)}`);
@@ -52,12 +69,8 @@ function makeHistogram(counts, positive, label, chosen) {
       place(clips[1].area, { width: at });
       place(cut, { x1: at, x2: at });
       grip.setAttribute("cx", at);
-      const words = [`${whole(tp)} found →`, `← ${whole(fn)} missed`];
-      words.push(`${whole(fp)} false alarms →`, `← ${whole(tn)} left alone`);
-      tells.forEach((tell, k) => {
-        tell.textContent = words[k];
-        tell.setAttribute("x", clamp(at, 210, 500) + (k % 2 ? -8 : 8)); // never off the drawing
-      });
+      sides = [at, [tp, "found"], [fn, "missed"], [fp, "false alarms"], [tn, "left alone"]];
+      tellSides();
     },
   };
 }

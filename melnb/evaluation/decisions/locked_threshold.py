@@ -250,7 +250,7 @@ def _of_images(point: Mapping[str, Any], networks: int) -> dict[str, Any]:
     """Return the counts of images of a point that several networks were judged at."""
     if networks < 2:
         return {}
-    words = f"judged network by network: tp, fp, tn and fn are of {networks} networks together"
+    words = f"judged network by network: counts are of {networks} networks together"
     counts = {name: int(point[name]) // networks for name in ("n", "positives", "left_out")}
     return counts | {"note": "; ".join(filter(None, (words, point["note"])))}
 

@@ -32,7 +32,8 @@ def test_the_facts_of_a_point_are_its_numbers() -> None:
         assert told.loc[words, "low"] == point[f"{name}_low"].iloc[0]
     assert told.loc["prevalence", "value"] == point["prevalence"].iloc[0]
     assert (told["note"] == point["note"].iloc[0]).all()
-    assert f"tp={point['tp'].iloc[0]}" in told.loc["threshold", "meaning"]
+    tp, fn = (point[name].iloc[0] for name in ("tp", "fn"))
+    assert f"{tp} found, {fn} missed, " in told.loc["threshold", "meaning"]
     assert not told.index.str.contains("_").any()
     assert "theoretical threshold" not in told.index
 

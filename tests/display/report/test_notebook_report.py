@@ -212,6 +212,18 @@ def test_pictures_are_shown_where_images_are_known(
     assert parts(made, "Explorer") == (explorer,)
 
 
+def test_the_second_way_of_judging_test_rows_is_folded(predictions: pd.DataFrame) -> None:
+    rows = predictions.assign(fold=np.where(predictions.index < 300, predictions["fold"], -1))
+    test = rows[rows["fold"] == -1]
+    made = report(rows, networks={0: test, 1: test})
+    made.number(evaluation.operating_point)
+    shown = made.show(evaluation.locked_test_points, "Point", predictions=rows)
+    alone, mean = parts(made, "Point")
+    assert len(alone) == len(mean.table) == 16
+    assert mean.title == "Mean of networks, at the same threshold"
+    assert "<details><summary>Mean of networks" in shown[1]._repr_html_()
+
+
 def test_what_was_chosen_is_locked(predictions: pd.DataFrame, tmp_path: Path) -> None:
     made = report(predictions)
     made.number(evaluation.operating_point)

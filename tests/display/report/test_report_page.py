@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
-from melnb.display import gallery
+from melnb.display import cells, gallery
 from melnb.display.plots import decisions, discrimination
 from melnb.display.report.report_page import MOST_ROWS, Section, write_figures, write_report
 from melnb.display.threshold import threshold_explorer
@@ -56,13 +56,15 @@ def test_every_kind_of_part_is_shown(
         figure,
         gallery.sample_grid(images, per_class=2, size=16),
         ThresholdExplorer(predictions),
+        cells.Folded("A <second> table", pd.DataFrame({"n": [7]})),
         {"classes": ["other", "melanoma"], "parameters": {"image_size": 512}},
         subtitle="of a run",
     )
     read = Reader(page)
     assert '<html lang="en">' in page
     assert '<p class="part">A paragraph.</p>' in page
-    assert read.count("table") == 2
+    assert read.count("table") == 3
+    assert '<details class="part"><summary>A &lt;second&gt; table</summary>' in page
     assert read.count("img") == 4
     assert [a["data-figure"] for t, a in read.tags if t == "script" and "data-figure" in a]
     assert [a["data-explorer"] for t, a in read.tags if t == "script" and "data-explorer" in a]

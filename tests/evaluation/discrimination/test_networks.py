@@ -118,7 +118,7 @@ def test_rows_of_an_image_err_together(binary: Make) -> None:
         assert thrice[name] == pytest.approx(once[name], rel=0.01)
     assert (thrice["n"], thrice["positives"]) == (once["n"], once["positives"])
     assert thrice["tp"] == 3 * once["tp"]
-    assert thrice["note"].startswith("judged network by network: tp, fp, tn and fn are of 3")
+    assert thrice["note"].startswith("judged network by network: counts are of 3")
     # What the networks say apart is the mean of what each would be told.
     rows = within_folds.network_rows(alone[0], alone)
     found = locked_threshold.locked_point(rows, locked=locked, cluster="lesion_id").iloc[0]
