@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
+from melnb_promises import promised
 from melnb_tables import foreign
 
 from melnb import evaluation
@@ -196,47 +196,13 @@ def test_a_threshold_that_is_chosen_by_hand_begins_with_the_reports_numbers(
 # Sentences that promise something of the picture beside them.
 
 
-def dashes(figure: go.Figure) -> set[str]:
-    shapes = [shape.line.dash for shape in figure.layout.shapes]
-    return {*shapes, *(t.line.dash for t in figure.data if hasattr(t, "line"))}
-
-
-def has_band(figure: go.Figure) -> bool:
-    filled = any(getattr(trace, "fill", None) for trace in figure.data)
-    return filled or any(shape.type == "rect" for shape in figure.layout.shapes)
-
-
-def has_line_at_0(figure: go.Figure) -> bool:
-    return any(shape.x0 == shape.x1 == 0 for shape in figure.layout.shapes)
-
-
-def has_diagonal(figure: go.Figure) -> bool:
-    ends = [(list(t.x), list(t.y)) for t in figure.data if t.x is not None and len(t.x) == 2]
-    return ([0, 1], [0, 1]) in ends
-
-
-PROMISES: dict[str, Callable[[go.Figure], bool]] = {
-    "dashed line": lambda f: "dash" in dashes(f),
-    "dotted line": lambda f: "dot" in dashes(f),
-    "band": has_band,
-    "diagonal": has_diagonal,
-    "marked point": lambda f: any(t.mode == "markers" and len(t.x) == 1 for t in f.data),
-    "stroke": lambda f: any(str(t.marker.symbol).startswith("line") for t in f.data),
-    "right of 0|holds 0": has_line_at_0,
-    "biopsy all": lambda f: {"biopsy all", "biopsy none"} <= {t.name for t in f.data},
-}
-WORDS = re.compile(r"\b(dash|dotted|band\b|stroke|diagonal|marked|colou?r|arrow|shaded)")
-
-
 def test_each_sentence_finds_in_its_picture_what_it_speaks_of(written: dict[str, Any]) -> None:
     kept, spoken = written["job"].figures["shown"], 0
     for name, around in read_prose(NOTEBOOK).items():
         figure = kept[name].figure if name in kept else None
         for sentence in [*around.before, *around.after]:
-            known = [words for words in PROMISES if re.search(words, sentence)]
-            assert known or not WORDS.search(sentence), f"a promise without a test: {sentence}"
-            for words in known if figure is not None else ():
-                assert PROMISES[words](figure), f"{name} shows no {words}: {sentence}"
+            for words, held in promised(sentence, [] if figure is None else [figure]):
+                assert held, f"{name} shows no {words}: {sentence}"
                 spoken += 1
     assert spoken > 8
 

@@ -46,7 +46,8 @@ def partial_dependence(
     rows, across = max(1, math.ceil(len(names) / _ACROSS)), min(_ACROSS, max(1, len(names)))
     height = _PANEL * rows + 130
     figure = make_subplots(
-        rows, across, subplot_titles=names, specs=[[{"secondary_y": True}] * across] * rows,
+        rows, across, subplot_titles=[name.replace("_", " ") for name in names],
+        specs=[[{"secondary_y": True}] * across] * rows,
         horizontal_spacing=0.06, vertical_spacing=min(0.3, 90 / height),
     )  # fmt: skip
     figure.update_layout(theme.layout(title, "", "", height=height))

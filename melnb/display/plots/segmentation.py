@@ -84,7 +84,8 @@ def failure_prediction(
 ) -> go.Figure:
     """Draw the areas of `failures.failure_prediction` with their intervals; at 0.5 it is chance."""
     axis = "AUC of failed masks against the others"
-    figure = marks.interval_figure(table, "predictor", "value", title=title, axis=axis)
+    spoken = table.assign(predictor=table["predictor"].astype(str).str.replace("_", " "))
+    figure = marks.interval_figure(spoken, "predictor", "value", title=title, axis=axis)
     return figure.add_vline(0.5, line=marks.CHANCE)
 
 
@@ -126,7 +127,8 @@ def jaccard_by_coverage(
             "%{customdata[0]:.3g})",
         )  # fmt: skip
         if chosen is not None:
-            _add_intervals(figure, chosen[chosen["predictor"] == name], colour, apart=0.006 * k)
+            own = chosen[chosen["predictor"].isin(own["predictor"])]
+            _add_intervals(figure, own, colour, apart=0.006 * k)
     figure.update_layout(legend=_ABOVE)
     return figure.update_xaxes(range=[-0.01, 1.03], tickformat=".0%")
 
@@ -165,7 +167,9 @@ def _add_intervals(figure: go.Figure, chosen: pd.DataFrame, colour: str, *, apar
 
 
 def _by_predictor(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {str(name): own for name, own in table.groupby("predictor", sort=False)}
+    """Return the rows of each predictor, by its name in words."""
+    spoken = table["predictor"].astype(str).str.replace("_", " ")
+    return {str(name): own for name, own in table.groupby(spoken, sort=False)}
 
 
 def _heading(metric: str) -> str:
