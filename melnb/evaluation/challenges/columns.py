@@ -316,6 +316,12 @@ def _single_prediction(table: pd.DataFrame, rest: list[Column], positive: str) -
     odd = [c for c in own if c.role == EITHER and c.holds in (NUMBERS, MIXED)]
     if odd:
         return odd[0]
+    others = [c for c in rest if c.of not in ("", positive) and c.holds in (FRACTIONS, NUMBERS)]
+    if others:
+        raise TableError(
+            f"{others[0].name!r} is of {others[0].of}, and no prediction is of {positive}: add its "
+            f"column, of two classes 1 less {others[0].name}, or look for another class (positive)"
+        )
     _refuse(table, own, f"no prediction among the columns {list(map(str, table.columns))}")
 
 

@@ -112,6 +112,7 @@ def test_unknown_truths_are_test_rows(tmp_path: Path) -> None:
     [
         ("name,pred\na,0.5\n", "no id among the columns"),
         ("image,colour\na,0.5\n", "no prediction among the columns"),
+        ("image,label,p_nevus\na,mel,0.5\nb,nv,0.25\n", "'p_nevus' is of nevus, and no prediction"),
         ("image,pred\na,0.5\nb,7\n", "pred of b is '7', not a number from 0 to 1"),
         ("image,pred\na,0.5\nb,\n", "pred of b is ''"),
         ("image,pred\na,0.5\nb,nan\n", "pred of b is 'nan'"),
