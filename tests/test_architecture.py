@@ -143,6 +143,24 @@ def test_locals_are_nouns(path: Path) -> None:
     assert not [place for place in names if place[0] in PARTICIPLES], "name what it holds"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_loop_gives_no_place_that_was_asked_for_another_meaning(path: Path) -> None:
+    """A loop's `path` once took the place of the page's, which was written over a photograph."""
+    functions = [
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]  # fmt: skip
+    for function in functions:
+        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        places = {a.arg for a in arguments} & {"path", "file", "folder", "home", "root"}
+        loops = [node for node in ast.walk(function) if isinstance(node, ast.For | ast.While)]
+        names = [
+            node for loop in loops for node in ast.walk(loop)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        ]  # fmt: skip
+        assert not [n.lineno for n in names if n.id in places], function.name
+
+
 def test_there_is_no_import_cycle() -> None:
     graph: dict[str, set[str]] = {}
     for path in MODULES:

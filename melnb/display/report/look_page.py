@@ -79,12 +79,12 @@ def write_look(
     cards = []
     call: Any  # a row; pandas knows no kinds of its cells
     for place, call in enumerate(joined.itertuples()):
-        path, own = files[call.image_id], neighbours[neighbours["image_id"] == call.image_id]
+        file, near = files[call.image_id], neighbours[neighbours["image_id"] == call.image_id]
         cards.append(_card(call, row) | {
             "anchor": f"picture-{place + 1}", "strip": Markup(_strip(known, call.score, row)),
-            "picture": _source(read_tile(pd.Series({"path": path}), _SIDE, open_picture)),
-            "map": _map(str(path), maps.get(call.image_id), open_picture),
-            "neighbours": [_neighbour(each, paths, open_picture) for each in own.itertuples()],
+            "picture": _source(read_tile(pd.Series({"path": file}), _SIDE, open_picture)),
+            "map": _map(str(file), maps.get(call.image_id), open_picture),
+            "neighbours": [_neighbour(each, paths, open_picture) for each in near.itertuples()],
         })  # fmt: skip
     page = _template("look.html.jinja").render(
         title=title, model=model, cards=cards, notes=notes, version=melnb.__version__,

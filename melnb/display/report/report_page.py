@@ -333,6 +333,8 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _write(path: str | Path, page: str) -> Path:
+    if Path(path).suffix != ".html":  # a page in the place of somebody's photograph is a loss
+        raise ValueError(f"path is {path}: a page is written to a file that ends in .html")
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(path)

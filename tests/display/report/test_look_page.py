@@ -55,7 +55,10 @@ def parts(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_the_page_asks_nobody_and_escapes_everything(parts: dict[str, Any], tmp_path: Path) -> None:
-    page = write_look(tmp_path / "look.html", **parts).read_text(encoding="utf-8")
+    photograph = (tmp_path / "p.jpg").read_bytes()
+    file = write_look(tmp_path / "look.html", **parts)
+    page = file.read_text(encoding="utf-8")
+    assert (file, (tmp_path / "p.jpg").read_bytes()) == (tmp_path / "look.html", photograph)
     assert EVIL not in page
     assert "<script" not in page
     assert "default-src 'none'" in page
