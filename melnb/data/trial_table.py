@@ -26,7 +26,7 @@ from melnb.data.sources.layout import NOTES
 from melnb.data.sources.vocabulary import GROUPS
 from melnb.tables.checks import TableError
 from melnb.tables.diagnoses import MELANOMA
-from melnb.tables.schema import table_text
+from melnb.tables.schema import THEIR_FOLDS, table_text
 
 MALIGNANT = "malignant"
 FEWEST = 4  # pictures of a class: two folds of two
@@ -190,7 +190,10 @@ def _said_of(rows: pd.DataFrame) -> list[str]:
     ]  # fmt: skip
     held = int((rows["split"] == "test").sum()) if "split" in rows else 0
     words = "set apart as test or validation: learnt from and judged out of fold like the others"
-    return [*lines, f"{held} pictures are {words}"] if held else lines
+    lines += [f"{held} pictures are {words}"] if held else []
+    folds = [str(name) for name in rows if str(name).lower() in THEIR_FOLDS]
+    words = "folds are cut anew, and {!r} is not read (fold_column of 02_prepare keeps it)"
+    return [*lines, *map(words.format, folds)]
 
 
 def _check_one_each(paths: pd.Series, keys: pd.Series, file: Path) -> None:

@@ -41,6 +41,7 @@ ID_COLUMNS = (
     "image_id", "image_name", "image", "isic_id", "filename", "file_name", "file", "img", "img_id",
     "img_name", "id",
 )  # as others call it  # fmt: skip
+THEIR_FOLDS = ("fold", "folds", "kfold", "k_fold", "cv_fold", "fold_id")
 PATIENT_COLUMNS = ("patient_id", "patient", "patientid", "subject_id", "subject")
 CONSTANT_COLUMNS = ("run", "views", "kind")
 KINDS = ("probability", "score")

@@ -143,6 +143,10 @@ def test_patients_are_known_by_the_names_that_others_give_them(photos: Path, nam
     )
     assert found.table["patient_id"].tolist() == [f"p{k // 2}" for k in range(8)]
     assert found.taken[-1] == "4 patients: no one of them in two folds"
+    folded = trial.read_trial(
+        photos, write_labels(photos, "image,Fold,dx", "IMG_{k},{half},{word}")
+    )
+    assert folded.taken[-1].startswith("folds are cut anew, and 'Fold' is not")
     bare = trial.read_trial(photos, write_labels(photos, "image,dx", "IMG_{k},{word}"))
     assert bare.taken[-1].startswith("no column names patients: if one has several pictures, add")
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from melnb.tables.checks import TableError
 from melnb.tables.diagnoses import OTHER, find_diagnosis
-from melnb.tables.schema import ID_COLUMNS, PATIENT_COLUMNS
+from melnb.tables.schema import ID_COLUMNS, PATIENT_COLUMNS, THEIR_FOLDS
 from melnb.tables.values import UNSAID as UNSAID
 
 # What a column of anyone's table holds, and what its name says of it.
@@ -147,7 +147,6 @@ def _class_of(name: str, words: list[str], positive: str) -> tuple[str, str]:
 
 
 _IDS = (*ID_COLUMNS[:-1], "image_path", "filepath", "file_path", "path", "id")
-_FOLDS = ("fold", "folds", "kfold", "k_fold", "cv_fold", "fold_id")
 _PEOPLE = {
     "patient_id": PATIENT_COLUMNS,
     "lesion_id": ("lesion_id", "lesion", "lesionid"),
@@ -192,7 +191,7 @@ def find_roles(
     """
     given = dict(columns or {})
     image_id = given.get("image_id") or _find_id(table)
-    fold = given["fold"] if "fold" in given else _find(table, _FOLDS)
+    fold = given["fold"] if "fold" in given else _find(table, THEIR_FOLDS)
     people = {
         **{str(c): str(c) for c in table.columns if str(c).endswith("_id")},
         **{ours: _find(table, names) for ours, names in _PEOPLE.items()},
