@@ -3,6 +3,7 @@
     draws      where every random number comes from
     geometry   what moves pixels: one map of coordinates, one resampling; distortions, cutout
     artefacts  what lies on the skin, and the dark rim: hairs, ruler, ink, bubbles, microscope
+    stamps     what only tests of robustness draw: patches, the gel's edge, digits
     colour     light: brightness, contrast, saturation, hue; colour constancy
     filters    lens, program and file: blur, noise, CLAHE, JPEG
     augment    every operation in the order in which a picture comes about; RandAugment, AugMix

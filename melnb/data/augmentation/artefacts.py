@@ -121,13 +121,14 @@ _COLOURS = np.array(
 _NOWHERE = 1e4  # pixels: where strands lie that are not drawn
 
 
-def hairs(images: Any, draw: Any, most: int) -> Any:
-    """Draw 0 to `most` hairs on each image; few are more frequent than many.
+def hairs(images: Any, draw: Any, most: int, fewest: int = 0) -> Any:
+    """Draw `fewest` to `most` hairs on each image; few are more frequent than many.
 
     Args:
         images: batch x height x width x 3, float32, 0-255.
         draw: One uniform draw an image.
         most: Strands; 0: none.
+        fewest: Strands of every image.
 
     Returns:
         Images as given, 0-255.
@@ -135,7 +136,7 @@ def hairs(images: Any, draw: Any, most: int) -> Any:
     if not most:
         return images
     of_all = spread(draw, (7,), salt=1)
-    strands = _strands(images, draw, of_all, most)
+    strands = _strands(images, draw, of_all, most, fewest)
     inked: Any = 0.0
     nearest: Any = -_NOWHERE
     for k in range(most):
@@ -153,12 +154,12 @@ def hairs(images: Any, draw: Any, most: int) -> Any:
     return ops.clip(painted, 0.0, 255.0)
 
 
-def _strands(images: Any, draw: Any, of_all: Any, most: int) -> dict[str, Any]:
+def _strands(images: Any, draw: Any, of_all: Any, most: int, fewest: int) -> dict[str, Any]:
     """Make each strand's place and shape, batch x most; all of an image grow rather alike."""
     variation = spread(draw, (9, most), salt=2)
     pixels, (width, height) = side(images), reach(images)
     # Squared: of most hairy pictures a quarter of the strands is the median.
-    number = ops.floor(ops.square(of_all[:, 0]) * (most + 1))
+    number = fewest + ops.floor(ops.square(of_all[:, 0]) * (most - fewest + 1))
     drawn = np.arange(most, dtype="float32") < ops.reshape(number, (-1, 1))
     loose = between(0.2, 2.5, ops.square(of_all[:, 2:3]))
     shaved = of_all[:, 3:4] < 0.12
@@ -202,13 +203,16 @@ _VIOLET = np.array([1.15, 1.45, 0.45], "float32")  # absorbance of gentian viole
 _BLUE = np.array([1.60, 1.10, 0.35], "float32")
 
 
-def microscope(images: Any, draw: Any, probability: float) -> Any:
+def microscope(
+    images: Any, draw: Any, probability: float, radius: tuple[float, float] = (0.66, 0.96)
+) -> Any:
     """Darken what lies outside the round field of view, and a little what lies near its rim.
 
     Args:
         images: batch x height x width x 3, float32, 0-255.
         draw: One uniform draw an image.
         probability: Share of images.
+        radius: Of the field at least and at most, shares of half the diagonal.
 
     Returns:
         Images as given, 0-255.
@@ -219,28 +223,28 @@ def microscope(images: Any, draw: Any, probability: float) -> Any:
     corner = math.hypot(*reach(images)) / 2
     x, y = places(images)
     left, top = (column(between(-0.05, 0.05, of_all[:, k])) for k in (0, 1))
-    radius = corner * column(between(0.66, 0.96, of_all[:, 2]))
+    rim = corner * column(between(*radius, of_all[:, 2]))
     away = ops.sqrt(ops.square(x - left) + ops.square(y - top))
     soft = column(ops.maximum(between(0.006, 0.07, ops.square(of_all[:, 3])), 1 / side(images)))
-    beyond = ops.clip((away - radius) / soft + 0.5, 0.0, 1.0)
+    beyond = ops.clip((away - rim) / soft + 0.5, 0.0, 1.0)
     beyond = beyond * beyond * (3 - 2 * beyond)  # no edge where the darkness begins or ends
-    fall = column(between(0.0, 0.4, of_all[:, 4])) * ops.square(ops.square(away / radius))
+    fall = column(between(0.0, 0.4, of_all[:, 4])) * ops.square(ops.square(away / rim))
     chosen = happens(draw, probability)
     images = images * (1 - chosen * ops.clip(fall, 0.0, 0.6))[..., None]
     black = between(2.0, 16.0, of_all[:, 5:6]) * np.array([[1.0, 0.95, 1.0]], "float32")
     return cover(images, chosen * beyond, black)
 
 
-def bubbles(images: Any, draw: Any, probability: float) -> Any:
-    """Draw 1 to BUBBLES air bubbles in the gel: dark outline, bright rim, lighter inside, a glint.
+def bubbles(images: Any, draw: Any, probability: float, fewest: int = 1) -> Any:
+    """Draw air bubbles in the gel: dark outline, bright rim, lighter inside, a glint.
 
-    Args and returns: as `microscope`.
+    Args and returns: as `microscope`; on each image `fewest` to BUBBLES of them.
     """
     if not probability:
         return images
     of_all, of_each = spread(draw, (4,), salt=1), spread(draw, (4, BUBBLES), salt=2)
     width, height = reach(images)
-    number = ops.floor(of_all[:, 0:1] * BUBBLES) + 1
+    number = ops.floor(of_all[:, 0:1] * (BUBBLES + 1 - fewest)) + fewest
     there = ops.cast(np.arange(BUBBLES, dtype="float32") < number, "float32")
     there = there * between(0.4, 1.0, of_each[:, 3])
     # They gather about a place: gel is squeezed in from a side.
@@ -267,7 +271,7 @@ def ruler(images: Any, draw: Any, probability: float) -> Any:
     if not probability:
         return images
     of_all, pixels = spread(draw, (14,), salt=1), side(images)
-    along, across = _beside(images, of_all)
+    along, across = beside(images, of_all)
     step = column(between(0.022, 0.07, of_all[:, 4]))
     count = ops.round(along / step)
     length = column(between(0.016, 0.04, of_all[:, 5]))
@@ -276,12 +280,12 @@ def ruler(images: Any, draw: Any, probability: float) -> Any:
     thick = between(0.0011, 0.003, of_all[:, 6]) * pixels
     half = column(ops.maximum(thick, 0.5))
     across = across * ops.where(column(of_all[:, 7]) < 0.5, -1.0, 1.0)
-    tick = _inside(half - pixels * ops.abs(along - count * step))
-    tick = tick * _inside(pixels * ops.minimum(across, length - across))
+    tick = coverage(half - pixels * ops.abs(along - count * step))
+    tick = tick * coverage(pixels * ops.minimum(across, length - across))
     lined = ops.where(column(of_all[:, 8]) < 0.35, 1.0, 0.0)  # no product of booleans
-    line = _inside(half - pixels * ops.abs(across)) * lined
+    line = coverage(half - pixels * ops.abs(across)) * lined
     ends = column(between(0.15, 0.6, of_all[:, 9])), column(between(0.15, 0.6, of_all[:, 10]))
-    within = _inside(pixels * ops.minimum(along + ends[0], ends[1] - along))
+    within = coverage(pixels * ops.minimum(along + ends[0], ends[1] - along))
     faint = ops.minimum(thick / 0.5, 1.0) * between(0.55, 1.0, of_all[:, 11])
     amount = ops.maximum(tick, line) * within * column(faint) * happens(draw, probability)
     tone = between(0.08, 0.45, ops.square(of_all[:, 12:13]))
@@ -296,7 +300,7 @@ def ink(images: Any, draw: Any, probability: float) -> Any:
     if not probability:
         return images
     of_all = spread(draw, (14,), salt=1)
-    along, across = _beside(images, of_all)
+    along, across = beside(images, of_all)
     bend = column(between(-0.9, 0.9, of_all[:, 4]))
     step = column(between(0.09, 0.2, of_all[:, 5]))
     dotted = column(of_all[:, 6]) < 0.35
@@ -319,7 +323,7 @@ def ink(images: Any, draw: Any, probability: float) -> Any:
     return images * ops.exp(-taken)
 
 
-def _beside(images: Any, of_all: Any) -> tuple[Any, Any]:
+def beside(images: Any, of_all: Any) -> tuple[Any, Any]:
     """Place a line beside the middle, mostly along a side: how far pixels lie along and across."""
     quarter = 0.25 * ops.floor(4 * of_all[:, 0])
     tilt = of_all[:, 1] - 0.5
@@ -349,6 +353,6 @@ def _bubble(images: Any, bubble: tuple[Any, Any, Any], light: Any) -> tuple[Any,
     return bright, ops.clip(1 - ops.abs(away - 1.0) / (0.05 + soft), 0.0, 1.0)
 
 
-def _inside(pixels: Any) -> Any:
+def coverage(pixels: Any) -> Any:
     """Cover a pixel by how far it lies inside an edge: half on it, wholly half a pixel within."""
     return ops.clip(pixels + 0.5, 0.0, 1.0)
