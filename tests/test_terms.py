@@ -22,6 +22,7 @@ TERMS = {
         augmentation/geometry: cutout, rotation, elastic
         augmentation/mixing: mixup, CutMix
         cleaning: hair removal, color constancy
+        corruptions: robustness, corruptions
         epochs/external: external data
         epochs/sampling: balanced sampling, oversampling
         embeddings: embeddings, nearest neighbours
@@ -49,6 +50,7 @@ TERMS = {
         optimization/weight_averaging: EMA, SWA
         onnx_encoder: ONNX
         out_of_fold: out-of-fold predictions
+        robustness: robustness
         saliency/explanations: Grad-CAM, integrated gradients
         saliency/randomization: sanity checks
         segmentation/mask_losses: Dice
@@ -82,6 +84,7 @@ TERMS = {
         ensembles/search: ensemble selection
         ensembles/stackers: stacking
         confident_learning: label errors, confident learning
+        robustness: robustness
         shortcuts: spurious features
         mask_scores: Dice
         patient_context: ugly duckling

@@ -144,19 +144,26 @@ def has_masks(paths: Sequence[str | Path]) -> bool:
 
 def _choose(paths: Sequence[str], only: set[str]) -> tuple[list[str], np.ndarray]:
     """Return the shards that hold wanted images, and of each record of them whether it is one."""
-    shards, chosen, lost = [], [np.zeros(0, bool)], set(only)
-    for path in paths:
-        names = list_images([path])
-        if not only.isdisjoint(names):
-            shards.append(path)
-            chosen.append(np.array([name in only for name in names]))
-            lost.difference_update(names)
-    if lost:
+    held = {path: only.intersection(list_images([path])) for path in paths}
+    shards = [path for path, names in held.items() if names]
+    return shards, _wanted(paths, only, shards)
+
+
+def _wanted(
+    paths: Sequence[str], only: set[str], shards: Sequence[str] | None = None
+) -> np.ndarray:
+    """Return of each record of shards (all, or some of them) whether its image is wanted.
+
+    Raises:
+        ValueError: An image wanted is in none of them.
+    """
+    names = list_images(paths if shards is None else shards)
+    if lost := only.difference(names):
         raise ValueError(
             f"{len(lost)} of {len(only)} images wanted are in none of {len(paths)} shards, the "
             f"first is {min(lost)}: make the records of all images again"
         )
-    return shards, np.concatenate(chosen)
+    return np.array([name in only for name in names], bool)
 
 
 def _decode_pair(record: tf.Tensor, size: int, place: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -227,12 +234,13 @@ def predict_batches(
     n_views: int = 1,
     seed: int = 0,
     metadata: np.ndarray | None = None,
+    only: Collection[str] | None = None,
 ) -> Any:
     """Make the batches of one pass in file order, every image n_views times in a row.
 
     An image is decoded once for all its views. The last batch is filled up with black pictures, so
     that each has its full size on every device: cut the result after `count_images(paths)` x
-    n_views rows.
+    n_views rows, or those of `only`.
 
     Args:
         paths: Shards, labelled or not.
@@ -240,7 +248,9 @@ def predict_batches(
         batch_size: Rows in a batch, over all replicas.
         n_views: Rows for each image.
         seed: Of the draws, which are a function of (seed, view, position of the image).
-        metadata: n x M numbers of the images, in file order; None: none.
+        metadata: n x M numbers of all images, in file order; None: none.
+        only: The ids of the images wanted; no other is decoded, and their draws are those that they
+            have among all. None: all.
 
     Returns:
         A tf.data.Dataset of {"image": batch x size x size x 3 float32 0-255, "draws": batch x
@@ -248,18 +258,25 @@ def predict_batches(
         x M float32.
 
     Raises:
-        ValueError: There are no shards, or not as many rows of metadata as images.
+        ValueError: There are no shards, or not as many rows of metadata as images, or not every
+            image of `only` is in one.
     """
     names = check_shards(paths, seed)
     images = count_images(paths)
     columns = _known(metadata, images)
 
     @as_written
-    def decode(record: tf.Tensor) -> tf.Tensor:
-        return decode_jpeg(parse_record(record, {"image": tf.string})["image"], image_size)
+    def decode(place: tf.Tensor, row: dict[str, tf.Tensor]) -> tuple[tf.Tensor, Any]:
+        encoded = parse_record(row["image"], {"image": tf.string})["image"]
+        return place, {**row, "image": decode_jpeg(encoded, image_size)}
 
-    pictures = tf.data.TFRecordDataset(names).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    rows = _view_rows(tf.data.Dataset.zip({"image": pictures, **columns}), n_views, seed)
+    records = tf.data.Dataset.zip({"image": tf.data.TFRecordDataset(names), **columns}).enumerate()
+    if only is not None:
+        chosen = _wanted(names, set(only))
+        wanted_places, images = tf.constant(chosen), int(chosen.sum())
+        records = records.filter(as_written(lambda place, _: wanted_places[place]))
+    pictures = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    rows = _view_rows(pictures, n_views, seed)
     return filled_batches(rows, images * n_views, batch_size=batch_size)
 
 
@@ -284,12 +301,12 @@ def encoded_batches(
 
     pictures = tf.data.Dataset.from_tensor_slices(list(encoded))
     pictures = pictures.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    rows = _view_rows(pictures, n_views, seed=0)
+    rows = _view_rows(pictures.enumerate(), n_views, seed=0)
     return filled_batches(rows, len(encoded) * n_views, batch_size=batch_size)
 
 
 def _view_rows(images: tf.data.Dataset, n_views: int, seed: int) -> tf.data.Dataset:
-    """Make a row of each view of each image: its number, and its draws."""
+    """Make a row of each view of each image, which comes with its place: number and draws."""
 
     @as_written
     def views_of(place: tf.Tensor, image: dict[str, tf.Tensor]) -> tf.data.Dataset:
@@ -301,7 +318,7 @@ def _view_rows(images: tf.data.Dataset, n_views: int, seed: int) -> tf.data.Data
             }
         )
 
-    return images.enumerate().flat_map(views_of)
+    return images.flat_map(views_of)
 
 
 def _check_truth(rows: Rows) -> None:

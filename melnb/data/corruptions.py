@@ -215,7 +215,7 @@ def corrupt(
         np.asarray(change(images[k : k + _AT_ONCE], draw[k : k + _AT_ONCE], value))
         for k in range(0, len(images), _AT_ONCE)
     ]
-    return np.clip(np.rint(np.concatenate(parts)), 0, 255).astype("float32")
+    return np.asarray(np.clip(np.rint(np.concatenate(parts)), 0, 255), "float32")
 
 
 def value_of(name: str, strength: int) -> float:

@@ -194,8 +194,16 @@ def make_viewer(
     return viewer
 
 
-def predict_rows(viewer: keras.Model, batches: Any, rows: int) -> np.ndarray:
+def predict_rows(
+    viewer: keras.Model, batches: Any, rows: int, *, steps: int | None = None
+) -> np.ndarray:
     """Predict the first rows of whole batches, without what fills up the last one.
+
+    Args:
+        viewer: Of `make_viewer`.
+        batches: Of `batches.predict_batches`, or a generator of tuples of one such batch.
+        rows: As many.
+        steps: How many batches a generator has; None: batches know it.
 
     Returns:
         rows x classes, float64.
@@ -203,7 +211,9 @@ def predict_rows(viewer: keras.Model, batches: Any, rows: int) -> np.ndarray:
     Raises:
         ValueError: The model gives NaN or infinity.
     """
-    probabilities = np.asarray(viewer.predict(batches, verbose=0))[:rows].astype("float64")
+    probabilities = np.asarray(viewer.predict(batches, verbose=0, steps=steps))[:rows].astype(
+        "float64"
+    )
     lost = ~np.isfinite(probabilities).all(axis=-1)
     if lost.any():
         raise ValueError(
