@@ -15,6 +15,8 @@ No module here knows how a prediction was made: models are strangers.
     subgroups/       does it work for everyone?
     patient_context  the ugly duckling; the k most suspicious lesions of a patient
     shift/           external validation
+    robustness       corruptions of the pictures, by strength
+    pulls            which way an artefact moves predictions
     mask_scores      how well masks match: Jaccard, Dice, boundaries
     mask_failures    could we have known that a mask fails?
     shortcuts        how far one gets without the lesion
