@@ -20,6 +20,7 @@ The main line is six notebooks; each reads only what an earlier one wrote:
       06b_explain  where the network looks: saliency.csv
       06c_choose  which threshold, by hand: operating_point.json
       06d_external  whether it holds elsewhere: external.csv  shift.csv
+      06e_robustness  what blur, light, rulers and ink cost: robustness.csv  pulls.csv
 
 Each notebook begins with `from melnb import data, models, evaluation, display` (and `params`,
 `runs`, `tables`): seven doors, each a list of public names (its `__init__.pyi`), of which nothing

@@ -206,6 +206,9 @@ stages:
   - 04b_pseudo_label: params/04b_pseudo_label.demo.yaml
   - 04c_look: params/04c_look.demo.yaml
   - 06b_explain: {file: params/06b_explain.demo.yaml, with: {n_scored: 8, n_checked: 2, levels: 2}}
+  - 06e_robustness:
+      file: params/06e_robustness.demo.yaml
+      with: {strengths: [3], corruptions: [gel]}
 """
 
 

@@ -21,7 +21,7 @@ FINISHED = {
     "03c_metadata": "demo", "03d_embed": "demo", "04_predict": "demo", "04b_pseudo_label": "demo",
     "04c_look": "demo", "05_ensemble": "demo",
     "05b_ablation": "demo", "06_report": "demo", "06b_explain": "demo", "06c_choose": "demo",
-    "06d_external": "demo",
+    "06d_external": "demo", "06e_robustness": "demo",
 }  # fmt: skip
 ELSEWHERE = (
     ("02_prepare", "dataset=demo-elsewhere", "rows=60", "seed=1"),

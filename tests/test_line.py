@@ -141,6 +141,24 @@ def test_gains_and_explanations_have_intervals(outputs: Path) -> None:
     assert list((home / "figures").glob("*.html"))
 
 
+def test_corrupted_pictures_are_judged_beside_the_clean_ones(outputs: Path) -> None:
+    home = outputs / "06e_robustness/line"
+    costs = pd.read_csv(home / "robustness.csv", keep_default_na=False, na_values=[""])
+    assert set(costs["corruption"]) == {"none", "ink", "hairs_removed", "noise"}
+    rows = schema.read_predictions(outputs / "04_predict/a/single.csv").dropna(subset="truth")
+    area = roc_auc_score(rows["truth"] == "melanoma", rows["p_melanoma"])
+    clean = costs.query("strength == 0 and metric == 'AUC'").iloc[0]
+    assert (clean["value"], clean["n"]) == (pytest.approx(area, abs=1e-12), len(rows))
+    told = documents.read_run(home)["results"]
+    assert told["auc"] == clean["value"]
+    assert told["apart"] < 1e-6
+    pulls = pd.read_csv(home / "pulls.csv")
+    assert pulls["class"].tolist() == ["melanoma", "other"] * 3
+    assert pulls["logit"].notna().all()
+    assert len(list((home / "cells").glob("*.csv"))) == 4
+    assert {path.stem for path in (home / "figures").glob("*.html")} > {"auc", "pulls"}
+
+
 def test_metadata_are_learnt_in_the_networks_folds_and_stacked(outputs: Path) -> None:
     home = outputs / "03c_metadata" / "line"
     told = schema.read_predictions(home / "predictions.csv")

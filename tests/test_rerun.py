@@ -27,7 +27,7 @@ RUNS = [
     ("04b_pseudo_label", "line"), ("04c_look", "line"), ("05_ensemble", "stacked"),
     ("05b_ablation", "line"),
     ("06_report", "line"), ("06b_explain", "line"), ("06c_choose", "line"),
-    ("06d_external", "line"),
+    ("06d_external", "line"), ("06e_robustness", "line"),
 ]  # fmt: skip
 OF_MASKS = [("02c_segment_train", "demo/fold0"), ("02d_segment_apply", "demo")]
 MORE = [

@@ -56,6 +56,8 @@ from .plots.features import feature_importance as feature_importance
 from .plots.features import feature_overview as feature_overview
 from .plots.features import partial_dependence as partial_dependence
 from .plots.marks import interval_figure as interval_figure
+from .plots.robustness import artefact_pulls as artefact_pulls
+from .plots.robustness import robustness_table as robustness_table
 from .plots.saliency import captions as captions
 from .plots.saliency import inside_mask as inside_mask
 from .plots.saliency import overlays as overlays

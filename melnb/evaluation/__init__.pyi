@@ -94,6 +94,13 @@ from .mask_scores import worst_masks as worst_masks
 from .patient_context import context_scores as context_scores
 from .patient_context import top_k_sensitivity_curve as top_k_sensitivity_curve
 from .patient_context import ugly_duckling_gain as ugly_duckling_gain
+from .pulls import artefact_pulls as artefact_pulls
+from .robustness import calibrate_cells as calibrate_cells
+from .robustness import check_again as check_again
+from .robustness import drawn_patients as drawn_patients
+from .robustness import robustness_results as robustness_results
+from .robustness import robustness_table as robustness_table
+from .robustness import worst_groups as worst_groups
 from .shift.areas import areas_by_source as areas_by_source
 from .shift.areas import class_areas_by_source as class_areas_by_source
 from .shift.areas import external_classes as external_classes

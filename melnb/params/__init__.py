@@ -17,7 +17,7 @@ What cannot be together is said once, in the `rules` of the group or class that 
     tabular    03c_metadata 03d_embed
     predict    04_predict, 04b_pseudo_label, 04c_look
     ensemble   05_ensemble, 05b_ablation
-    report     06_report, 06b_explain, 06c_choose, 06d_external
+    report     06_report, 06b_explain, 06c_choose, 06d_external, 06e_robustness
     catalogue  all of them by name, and as a terminal lists them
 """
 

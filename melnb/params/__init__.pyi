@@ -12,6 +12,7 @@ from .report import Choose as Choose
 from .report import Explain as Explain
 from .report import External as External
 from .report import Report as Report
+from .report import Robustness as Robustness
 from .segment import SegmentApply as SegmentApply
 from .segment import SegmentTrain as SegmentTrain
 from .tabular import Embed as Embed

@@ -32,6 +32,7 @@ from melnb.params.report import Choose as Choose
 from melnb.params.report import Explain as Explain
 from melnb.params.report import External as External
 from melnb.params.report import Report as Report
+from melnb.params.report import Robustness as Robustness
 from melnb.params.segment import SegmentApply as SegmentApply
 from melnb.params.segment import SegmentTrain as SegmentTrain
 from melnb.params.tabular import Embed as Embed
@@ -139,6 +140,7 @@ STAGES: dict[str, type[Parameters]] = {
     for c in (
         Explore, Prepare, Audit, SegmentTrain, SegmentApply, Train, FindLr, Metadata, Embed,
         Predict, PseudoLabel, Look, Ensemble, Ablation, Report, Explain, Choose, External,
+        Robustness,
     )
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What 06_report, 06b_explain, 06c_choose and 06d_external take."""
+"""What 06_report, 06b_explain, 06c_choose, 06d_external and 06e_robustness take."""
 
 from __future__ import annotations
 
@@ -224,6 +224,56 @@ class External(Parameters):
     def units(self) -> dict[str, Any]:
         """The keywords of `evaluation.by_unit`."""
         return {**_units(self), "positive": self.positive}
+
+
+class Robustness(Parameters):
+    """06e_robustness: what does the network hang on, besides the lesion?"""
+
+    stage: ClassVar[str] = "06e_robustness"
+    run: Name = Field("demo", description="name of the result")
+    predict_run: Name = Field("demo", description="of 04_predict: its networks, images and looks")
+    looks: Literal["all", "first"] = Field(
+        "first", description="at each picture: those of the predictions, or the first alone"
+    )
+    positive: str = Field("melanoma", description="the class that is looked for")
+    # what is done to which pictures
+    rows: int = Field(200, ge=0, description="images, of whole patients; 0: all out of fold")
+    corruptions: Runs = Field([], description="by name; empty: all")
+    strengths: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        [1, 3, 5], min_length=1, description="of each, 1 to 5"
+    )
+    pull_at: int = Field(3, ge=1, le=5, description="strength at which pulls are told, or nearest")
+    # calibration and the operating point
+    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+        "none", description="fitted on clean rows out of fold, applied to all"
+    )
+    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
+        "sensitivity", description="how the operating point is chosen, on clean rows"
+    )
+    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
+    chosen: str = Field("", description="operating_point.json of a report; wins over choose")
+    # the rest
+    confidence: Confidence = 0.95
+    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a group")
+    seed: int = Field(0, ge=0, description="of corruptions, of the images drawn, of resampling")
+    outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    rules: ClassVar[Rules] = _OF_CHOICE
+
+    @property
+    def grid(self) -> dict[str, Any]:
+        """The keywords of `models.predict_corrupted` that say what is done to pictures."""
+        return self.values_of(("corruptions", "strengths", "seed"))
+
+    @property
+    def file(self) -> str:
+        """The file of a run of 04_predict that holds predictions by these looks."""
+        return "single.csv" if self.looks == "first" else "predictions.csv"
+
+    @property
+    def other_looks(self) -> dict[str, Any]:
+        """What is looked at otherwise than in the run of 04_predict."""
+        return {"views": "none"} if self.looks == "first" else {}
 
 
 def _units(p: Report | External) -> dict[str, Any]:

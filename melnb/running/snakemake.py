@@ -43,6 +43,7 @@ GPU_STAGES = (
     "03b_find_lr",
     "04_predict",
     "06b_explain",
+    "06e_robustness",
 )
 WOULD_FAIL = "would fail"
 _NOTE = "lock.json"  # who holds the pipeline

@@ -62,6 +62,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "06b_explain": ("03_train/{trained}",),
     "06c_choose": ("06_report/{report}",),
     "06d_external": ("{predictions}", "{external}"),
+    "06e_robustness": ("04_predict/{predict_run}",),
 }
 # Parameters that name files and folders.
 PATHS = (

@@ -8,6 +8,7 @@ of `evaluation`, or of what it draws: a number and its picture share name and pl
     decisions       the chosen threshold and all others, net benefit, what is left to an expert
     subgroups       levels of the images, and lesions among their patient's
     shift           a model on its own source, and on others
+    robustness      what corruptions of pictures cost
     segmentation    how well masks match, and whether failure was foretold
     dataset         what is in the data
     features        features, their importance, partial dependence
