@@ -86,6 +86,7 @@ from .plots.training import range_test as range_test
 from .plots.training import schedule_table as schedule_table
 from .report.answers import point_facts as point_facts
 from .report.card import run_facts as run_facts
+from .report.ledger import ledger as ledger
 from .report.look_page import write_look as write_look
 from .report.notebook_report import Report as Report
 from .report.report_page import Section as Section

@@ -30,7 +30,7 @@ _ITEMS: dict[str, dict[str, str]] = {
         "outcome": "Outcome", "numbers": "Numbers",
         "partition_numbers": "Numbers by fold", "clusters": "Images that belong together",
         "diagnoses": "Diagnoses", "demographics": "People", "sites": "Sites of the body",
-        "skin_tone": "Skin tone", "missing": "Missing values",
+        "skin_tone": "Skin tone", "missing": "Missing values", "licences": "Licences",
     },
     "Folds": {"partitions": "Folds", "disjoint": "Kept apart by", "internal": "Evaluation",
               "external": "External data"},

@@ -22,6 +22,7 @@ from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answer import Answer, answer
 from melnb.display.report.answers import by_fold, gap_facts, locked_facts, rival
+from melnb.display.report.ledger import licence_answer
 from melnb.display.report.prose import Around, Shown, page_sections, read_prose
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
 from melnb.display.threshold.panels import CHOICE_FILE, pictures_of
@@ -371,6 +372,7 @@ class Report:
             calibrator=calibrator,
             **numbers,
         )
+        known["licences"] = licence_answer(records)
         items = card.checklist_items(known)
         card.write_card(folder, card.report_card(known), items, title=title)
         answered = items.assign(answered=items["answered_by"] != "")
