@@ -14,7 +14,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nightly test-lock benchmark test-lower-bounds lint format api lab lock clean
+.PHONY: help demo test test-nightly test-lock benchmark test-lower-bounds lint format api pictures lab lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -55,6 +55,10 @@ format: $(VENV)/ready ## tidy code and strip notebooks
 api: $(VENV)/ready ## make docs/api.md and docs/checks.md, the public names and the checks
 	$(BIN)/python docs/api.py > docs/api.md
 	$(BIN)/python docs/checks.py > docs/checks.md
+
+pictures: demo ## make the README's pictures anew, of synthetic lesions; needs Chromium
+	@$(BIN)/melnb run 02c_segment_train -f params/02c_segment_train.demo.yaml
+	$(BIN)/python docs/pictures.py
 
 lab: $(VENV)/ready ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks --LabApp.news_url=None $(AS_ROOT)

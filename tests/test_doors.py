@@ -101,3 +101,13 @@ def test_a_door_loads_nothing_before_it_is_asked() -> None:
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     heavy = {"numpy", "pandas", "plotly", "pydantic", "sklearn", "keras", "tensorflow", "jax"}
     assert not heavy & set(out.stdout.split())
+
+
+def test_the_readme_shows_pictures_that_are_there_small_and_described() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", text)
+    assert {name for _, name in shown} == {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "pictures").iterdir()
+    }
+    assert all(len(alt) > 60 for alt, _ in shown)
+    assert sum((ROOT / name).stat().st_size for _, name in shown) < 600_000

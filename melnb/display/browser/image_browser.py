@@ -36,6 +36,7 @@ _LARGE = 280  # pixels on a side of the picture that was chosen
 _SMALL = 84  # of those below it
 _SHOWN = 6  # of each kind below it
 _FILTERS = ("target", "diagnosis", "sex", "site", "source")
+_PATHS = ("path", "mask_path")
 _MANY = 60  # levels that no menu holds
 _LISTED, _SCORE, _ERROR, _SURPRISE, _ALIKE = "listed", "score", "error", "surprise", "alike"
 _ORDERS = {
@@ -166,7 +167,8 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
             KeyError: There is no such image.
         """
         row = self._row(image_id)
-        known = self.images.iloc[row].dropna().astype(str)
+        columns = sorted(self.images.columns, key=_PATHS.__contains__)  # long, and seldom wanted
+        known = self.images[columns].iloc[row].dropna().map(_text)
         measured = {name: values.iloc[row] for name, values in self._measures.items()}
         words = {name: f"{value:.3f}" for name, value in measured.items() if pd.notna(value)}
         words |= {str(name): text for name, text in known.items()}
@@ -344,6 +346,11 @@ class _View(anywidget.AnyWidget):  # type: ignore[misc]
     marks = traitlets.Dict().tag(sync=True)
     note = traitlets.Unicode().tag(sync=True)  # what came of a mark
     words = traitlets.Dict().tag(sync=True)
+
+
+def _text(value: Any) -> str:
+    """Return a fact as it is read: an age of 60.0 years is one of 60."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _measures(

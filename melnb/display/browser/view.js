@@ -104,7 +104,8 @@ function render({ model, el }) {
       tile.node.setAttribute("aria-label", `${words.ids[row]}, ${words.classes[words.of[row]]} ${words.scores[row]} ${words.titles[mark] ?? ""}`);
       tile.node.title = words.ids[row];
       tile.name.textContent = words.classes[words.of[row]];
-      tile.dot.className = words.classes[words.of[row]] === words.positive ? "positive" : "";
+      const name = words.classes[words.of[row]];
+      tile.dot.className = name === words.positive ? "positive" : name === "unknown" ? "unknown" : "";
       tile.score.textContent = words.scores[row] || words.ids[row];
       tile.sign.textContent = SIGNS[mark] ?? "";
       tile.sign.className = mark;

@@ -1,7 +1,5 @@
 """The image browser's page against the browser itself: what it asks for, and what it shows."""
 
-import base64
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,50 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from melnb_widgets import open_browser
 from PIL import Image
 
 from melnb import data, tables
 from melnb.data.embeddings import Embeddings
-from melnb.display.browser.image_browser import MODULE, STYLE, ImageBrowser
+from melnb.display.browser.image_browser import ImageBrowser
 from melnb.tables import schema
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-SYNCED = ("words", "wanted", "order", "image_id", "listing", "marks", "note")
-
-# A model as anywidget gives it: values both ways, and messages with bytes. `ask` is the kernel.
-PAGE = """<!doctype html><meta charset="utf-8"><style>%s</style><div id="here"></div>
-<script type="module">%s
-const hearers = {};
-const bytes = (text) =>
-  new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-const values = {};
-const take = (changed) => {
-  for (const [name, value] of Object.entries(changed)) {
-    values[name] = name === "listing" ? bytes(value) : value;
-    (hearers[`change:${name}`] ?? []).forEach((hear) => hear());
-  }
-};
-const tell = async (what) => {
-  const answer = await window.ask(what);
-  take(answer.values);
-  for (const [content, buffers] of answer.messages) {
-    (hearers["msg:custom"] ?? []).forEach((hear) => hear(content, buffers.map(bytes)));
-  }
-};
-let changed = {};
-const model = {
-  get: (name) => values[name],
-  set: (name, value) => { values[name] = value; changed[name] = value; },
-  save_changes: () => { const told = changed; changed = {}; tell({ values: told }); },
-  send: (content) => tell({ content }),
-  on: (name, hear) => { (hearers[name] ??= []).push(hear); },
-  off: (name, hear) => { hearers[name] = (hearers[name] ?? []).filter((h) => h !== hear); },
-};
-window.refresh = async () => take((await window.ask({})).values);
-await window.refresh();
-window.close_browser = render({ model, el: document.getElementById("here") });
-document.documentElement.dataset.ready = "";
-</script>"""
 
 
 @pytest.fixture
@@ -61,32 +24,7 @@ def open_page(page: Any, tmp_path: Path) -> Callable[[ImageBrowser], Any]:
     """Show a browser in a page whose kernel is this process."""
 
     def opened(browser: ImageBrowser) -> Any:
-        view = browser.view()
-        sent: list[Any] = []
-        view.send = lambda content, buffers: sent.append((content, buffers))
-        asked: list[dict[str, Any]] = []
-
-        def ask(what: dict[str, Any]) -> dict[str, Any]:
-            before = {name: getattr(view, name) for name in SYNCED}
-            for name, value in what.get("values", {}).items():
-                setattr(view, name, value)
-            if "content" in what:
-                asked.append(what["content"])
-                browser._answer(view, json.loads(json.dumps(what["content"])))
-            after = {name: getattr(view, name) for name in SYNCED}
-            new = {n: v for n, v in after.items() if not what or v != before[n]}
-            if "listing" in new:
-                new["listing"] = base64.b64encode(new["listing"]).decode()
-            messages = [[c, [base64.b64encode(b).decode() for b in bs]] for c, bs in sent]
-            sent.clear()
-            return {"values": new, "messages": messages}
-
-        page.expose_function("ask", ask)
-        file = tmp_path / "page.html"
-        file.write_text(PAGE % (STYLE, MODULE), encoding="utf-8")
-        page.goto(file.as_uri())
-        page.wait_for_selector("html[data-ready]", state="attached")
-        page.asked = asked
+        page.asked = open_browser(page, browser, tmp_path / "page.html")
         return page
 
     return opened

@@ -100,7 +100,7 @@ def test_gallery_is_the_first_of_the_chosen(images: pd.DataFrame) -> None:
 
 def test_facts_are_what_is_known(images: pd.DataFrame) -> None:
     browser = ImageBrowser(images)
-    assert browser.facts("i1").loc["age", "value"] == "25.0"
+    assert browser.facts("i1").loc["age", "value"] == "25"
     assert "age" not in browser.facts("i0").index
     with pytest.raises(KeyError, match="no image 'i99'"):
         browser.facts("i99")
