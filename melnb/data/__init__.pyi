@@ -77,7 +77,6 @@ from .pseudo_labels import count_labels as count_labels
 from .pseudo_labels import pseudo_histogram as pseudo_histogram
 from .pseudo_labels import read_teachers as read_teachers
 from .pseudo_labels import write_labels as write_labels
-from .shards.records import list_records as list_records
 from .shards.records import make_records as make_records
 from .shards.records import read_index as read_index
 from .sources.catalogue import class_order as class_order

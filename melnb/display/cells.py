@@ -160,11 +160,17 @@ def _is_empty(values: pd.Series) -> bool:
     return bool((values.isna() | (values.astype(str) == "")).all())
 
 
-def show(*parts: Any) -> None:
-    """Show tables, figures and galleries one below the other, in the cell that calls."""
+def show(*parts: Any, otherwise: str = "") -> None:
+    """Show tables, figures and galleries one below the other, in the cell that calls.
+
+    Args:
+        parts: None, and tables without a row, are left out.
+        otherwise: The sentence that stands there where nothing is left.
+    """
     from IPython.display import display
 
-    display(*parts)
+    filled = [p for p in parts if p is not None and not (isinstance(p, pd.DataFrame) and p.empty)]
+    display(*(filled or [Words(otherwise or NO_ROWS)]))
 
 
 def findings_table(table: pd.DataFrame) -> Any:

@@ -54,6 +54,19 @@ class Ensemble(Parameters):
             )
         )  # fmt: skip
 
+    @property
+    def selection(self) -> dict[str, Any]:
+        """The keywords of `evaluation.select_members`."""
+        return {
+            "select": self.select, "steps": self.select_steps, "replace": self.select_replace,
+            **self.values_of(("positive", "method", "rank_within_fold")),
+        }  # fmt: skip
+
+    @property
+    def judged_alone(self) -> list[str]:
+        """The members whose networks are blended one by one: none of another blend than theirs."""
+        return [] if self.within_patient or self.shared_only else list(self.members)
+
     rules: ClassVar[Rules] = (
         (
             lambda p: p.method == "weighted" and not p.weights,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
@@ -128,6 +128,21 @@ class Prepare(RawData):
     skip_unreadable: bool = Field(False, description="list unreadable images and go on")
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
+
+    @property
+    def records(self) -> dict[str, Any]:
+        """The keywords of `data.make_records` that are chosen."""
+        return self.values_of(
+            (
+                "image_sizes", "cleaning", "fit", "quality", "shard_size", "seed", "workers",
+                "skip_unreadable",
+            )
+        )  # fmt: skip
+
+    @property
+    def fewest(self) -> int:
+        """Images of the rarest diagnosis that is a class of its own; 0: any, as of other tasks."""
+        return self.rarest if self.task == "diagnosis" else 0
 
     rules: ClassVar[Rules] = (
         (

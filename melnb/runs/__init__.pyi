@@ -1,4 +1,3 @@
-from .lookup import applied_source as applied_source
 from .lookup import find_folds as find_folds
 from .lookup import find_images as find_images
 from .lookup import find_measures as find_measures
@@ -12,6 +11,7 @@ from .lookup import lineage as lineage
 from .lookup import own_dataset as own_dataset
 from .lookup import predicted_dataset as predicted_dataset
 from .lookup import raw_folders as raw_folders
+from .lookup import source_folders as source_folders
 from .lookup import weights_files as weights_files
 from .store import find_run as find_run
 from .store import find_table as find_table

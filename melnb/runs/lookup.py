@@ -72,6 +72,43 @@ def raw_folders(
     }
 
 
+def source_folders(
+    source: str,
+    folder: str,
+    parts: Mapping[str, Mapping[str, Any]],
+    *,
+    applied: str = "",
+    rows: int,
+    seed: int,
+    outputs: str | Path = "",
+    reads: Callable[[Path], Path] = Path,
+) -> tuple[str, dict[str, Path], dict[str, Path]]:
+    """Return the layout of a dataset's source, and where its files are, by the name of each part.
+
+    Args:
+        source: Its layout.
+        folder: As of `raw_folders`; so are `parts`, `rows`, `seed` and `outputs`.
+        parts: See there.
+        applied: A run of 02d_segment_apply, whose pictures are the source instead; empty: none.
+        rows: See there.
+        seed: See there.
+        outputs: See there.
+        reads: Told the applied run, as `Run.reads`.
+
+    Returns:
+        The layout, the places, and those among them that are raw: of an applied run none.
+
+    Raises:
+        FileNotFoundError: The applied run is not finished.
+    """
+    if applied:
+        layout, file = applied_source(applied, outputs)
+        reads(file.parent)
+        return layout, {"": file}, {}
+    roots = raw_folders(folder, parts, rows=rows, seed=seed, outputs=outputs)
+    return source, roots, roots
+
+
 def applied_source(run: str, outputs: str | Path = "") -> tuple[str, Path]:
     """Return the source and the file by which 02_prepare reads what 02d_segment_apply wrote.
 
@@ -173,7 +210,7 @@ def find_tables(
     file of anyone's is itself, labelled by its stem.
 
     Args:
-        names: Runs and files.
+        names: Runs and files; empty ones are none.
         outputs: Where runs are written.
         reads: Told each file that is looked for, as `Run.seeks` of the run that asks.
 
@@ -182,7 +219,7 @@ def find_tables(
         ValueError: Two names have one label.
     """
     tables: dict[str, list[Path]] = {}
-    for name in names:
+    for name in filter(None, names):
         label = Path(name).stem if is_table(name) else name
         if label in tables:
             raise ValueError(f"{name!r} and another are both called {label!r}: rename a file")

@@ -184,6 +184,14 @@ class Run:
         self._inputs[_in_project(path)] = hash_path(path)
         return path
 
+    def given(self, path: str | Path) -> str | Path:
+        """Record a file or folder that a parameter may name, as `reads` does; an empty one is none.
+
+        Returns:
+            Its path, or the empty text.
+        """
+        return self.reads(path) if path else ""
+
     def finds(self, stage: str, names: Iterable[str]) -> list[Path]:
         """Find finished runs of an earlier stage and record them as read; empty names are none.
 

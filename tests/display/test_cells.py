@@ -125,3 +125,15 @@ def test_findings_are_shown_whole_escaped_and_marked() -> None:
     assert "x" * 90 + "&lt;b&gt;" in page
     assert "#b3261e" in page
     assert "<b>" not in page
+
+
+def test_a_sentence_stands_where_nothing_is_left_to_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr("IPython.display.display", lambda *parts: shown.extend(parts))
+    empty, table = pd.DataFrame(columns=["a"]), pd.DataFrame({"a": [1]})
+    cells.show(empty, None, otherwise="nobody was selected")
+    cells.show(empty, table, None)
+    cells.show(None)
+    assert list(map(repr, shown[:1])) == ["nobody was selected"]
+    assert shown[1] is table
+    assert shown[2:] == [cells.NO_ROWS]

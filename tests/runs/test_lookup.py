@@ -39,6 +39,22 @@ def test_what_was_cut_out_is_read_as_a_table(tmp_path: Path) -> None:
     assert lookup.applied_source("crop", tmp_path) == ("csv", folder / "images.csv")
     with pytest.raises(FileNotFoundError, match="no 02d_segment_apply/mask in"):
         lookup.applied_source("mask", tmp_path)
+    asked: list[Path] = []
+    how = {"rows": 9, "seed": 0, "outputs": tmp_path}
+    applied = lookup.source_folders(
+        "synthetic", "", {}, applied="crop", reads=lambda p: asked.append(p) or p, **how
+    )
+    assert applied == ("csv", {"": folder / "images.csv"}, {})
+    assert asked == [folder]
+    roots = lookup.raw_folders("", {}, **how)
+    assert lookup.source_folders("synthetic", "", {}, **how) == ("synthetic", roots, roots)
+
+
+def test_empty_names_of_predictions_are_none(tmp_path: Path) -> None:
+    file = tmp_path / "theirs.csv"
+    file.touch()
+    assert lookup.find_tables(["", str(file), ""], tmp_path) == {"theirs": [file]}
+    assert lookup.find_tables([""], tmp_path) == {}
 
 
 def test_finished_runs_are_those_that_hold_what_they_wrote(tmp_path: Path) -> None:

@@ -347,3 +347,13 @@ def test_a_run_survives_a_kill_before_any_touch_of_the_disk(root: Path) -> None:
     assert steps == old + new
     assert old > 10  # the wipe, the claim, the write and the record were each cut
     assert new >= 2  # and so were the last touches after the old run was moved away
+
+
+def test_a_file_that_may_be_named_is_recorded_if_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "marks.csv"
+    file.write_text("image_id\n")
+    run = store.open_run("02_prepare", "demo", parameters={})
+    assert run.given("") == ""
+    assert run.given("marks.csv") == file
+    record = documents.read_run(run.finish({}))
+    assert [entry["path"] for entry in record["inputs"]] == ["marks.csv"]

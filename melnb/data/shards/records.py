@@ -225,6 +225,7 @@ def make_records(
     workers: int = 0,
     skip_unreadable: bool = False,
     progress: bool = True,
+    layout: str = "",
 ) -> Records:
     """Write the records of a dataset.
 
@@ -248,6 +249,8 @@ def make_records(
         skip_unreadable: Whether to leave out pictures that cannot be read.
         progress: Whether to show a bar, in a notebook or on a terminal, unless the variable
             TQDM_DISABLE of the environment is set.
+        layout: Of the source: `kaggle_tfrecords` are records already, used as they are
+            (`list_records`), and nothing of the above holds for them.
 
     Raises:
         RecordsError: Pictures cannot be read (all are listed), many masks hold no lesion, a
@@ -255,6 +258,8 @@ def make_records(
         FileExistsError: The folder holds shards that were not made here.
         RefusedError: The disk is full, say. Finished shards stay, and the same call goes on.
     """
+    if layout == "kaggle_tfrecords":
+        return list_records(images, folds)
     table = _join(images, folds, classes)
     if not image_sizes:
         return Records((), pd.DataFrame(columns=SKIPPED), 0)

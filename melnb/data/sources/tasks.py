@@ -185,9 +185,14 @@ def _is_diagnosis(text: str) -> bool:
 _NAMED = ("malignant", MELANOMA)  # targets that are never renamed, whatever the diagnosis says
 
 
+RELABEL_COLUMNS = (
+    "diagnosis", "percentile", "threshold", "known", "unknown", "relabelled", "not_predicted",
+)  # fmt: skip
+
+
 def relabel_unknown(
     images: pd.DataFrame,
-    predictions: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
     *,
     of: str = "nevus",
     percentile: float = 5.0,
@@ -205,7 +210,8 @@ def relabel_unknown(
 
     Args:
         images: The images table.
-        predictions: A predictions table of a model that was trained on labelled diagnoses.
+        predictions: A predictions table of a model that was trained on labelled diagnoses; None:
+            nothing is renamed, and there is no row of counts.
         of: The diagnosis to look for.
         percentile: Of the scores of known images, 0 to 100; the greater, the fewer are renamed.
 
@@ -222,6 +228,8 @@ def relabel_unknown(
         raise ValueError(f"of is {of!r}; use a diagnosis other than {UNKNOWN} and {MELANOMA}")
     if not 0 <= percentile <= 100:
         raise ValueError(f"percentile is {percentile}; use 0 to 100")
+    if predictions is None:
+        return images, pd.DataFrame(columns=list(RELABEL_COLUMNS))
     rows = _rows(predictions, of)
     there = match(images["image_id"], rows["image_id"])
     score, fold = (rows[n].reindex(there).set_axis(images.index) for n in ("score", "fold"))

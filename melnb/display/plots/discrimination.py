@@ -80,13 +80,18 @@ _NAMED = 24  # steps of a path that have room for their members' names
 _OPEN = {"symbol": "circle-open", "size": 12, "color": theme.VERMILLION, "line": {"width": 2}}
 
 
-def path_table(table: pd.DataFrame, *, title: str = "") -> go.Figure:
+def path_table(table: pd.DataFrame, *, title: str = "") -> go.Figure | None:
     """Draw `optimism.path_table`: the apparent area of each size over the honest one with its band.
 
     Args:
         table: Of an exhaustive search, or of a greedy one, whose added members stand below.
         title: Of the figure; empty: how many members were chosen.
+
+    Returns:
+        None without a row; so `member_frequency` and, without a gain, `optimism_table`.
     """
+    if table.empty:
+        return None
     best = table[table["chosen"]]
     said = f"Best blend of each size: that of {best['size'].iloc[0]} chosen" if len(best) else ""
     stepwise = bool((table["added"] != "").all()) and len(table) <= _NAMED
@@ -116,14 +121,16 @@ def path_table(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     return figure.update_xaxes(zeroline=False).update_layout(legend=corner)
 
 
-def member_frequency(table: pd.DataFrame, *, title: str = "") -> go.Figure:
+def member_frequency(table: pd.DataFrame, *, title: str = "") -> go.Figure | None:
     """Draw `candidates.member_frequency`: a member in few of the best is there by chance.
 
     Args:
         table: A row per member.
         title: Of the figure; empty: how many blends are counted.
     """
-    number = int(table["n"].max()) if len(table) else 0
+    if table.empty:
+        return None
+    number = int(table["n"].max())
     words = title or f"How often is each member among the best {number:,} blends?"
     layout = theme.layout(words, "Share", "", height=170 + 28 * len(table))
     figure = go.Figure(layout=layout)
@@ -149,12 +156,16 @@ def member_frequency(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     return _legend_above(figure)
 
 
-def optimism_table(table: pd.DataFrame, *, title: str = "What does selecting bring?") -> go.Figure:
+def optimism_table(
+    table: pd.DataFrame, *, title: str = "What does selecting bring?"
+) -> go.Figure | None:
     """Draw the gains of `optimism.optimism_table`: apparent ones open, honest ones with limits.
 
     Left of 0, or with limits that span it, nothing was gained.
     """
     gains = table[table["what"].str.startswith("gain")]
+    if gains.empty:
+        return None
     labels = gains["what"].str.removeprefix("gain ") + ", pairs: " + gains["pairs"]
     figure = marks.interval_figure(
         gains.assign(label=labels), "label", "honest", title=title, axis="Gain of AUC"

@@ -187,9 +187,9 @@ def threshold_rule(choose: str, at: float, *, chosen: str | Path | None = None) 
     Args:
         choose: How, unless it was chosen already.
         at: The wanted value.
-        chosen: A file of `write_threshold`, which wins; None: there is none.
+        chosen: A file of `write_threshold`, which wins; None or empty: there is none.
     """
-    if chosen is None:
+    if not chosen:
         return {"choose": choose, "at": at}
     return {"choose": "threshold", "at": read_threshold(chosen)["threshold"]}
 

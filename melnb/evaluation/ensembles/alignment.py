@@ -231,8 +231,14 @@ def align(members: Members, *, same_folds: bool = True) -> dict[str, pd.DataFram
     }
 
 
-def shared_images(members: Members) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+def shared_images(
+    members: Members, *, only: bool = True
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Return the members with those images alone that all of them hold, and what was left out.
+
+    Args:
+        members: Name and predictions of each member.
+        only: False: the members as they are, and how many images of each another lacks.
 
     Returns:
         The members; and `member`, `images`, `left_out` (how many), `example` (one of them).
@@ -240,10 +246,10 @@ def shared_images(members: Members) -> tuple[dict[str, pd.DataFrame], pd.DataFra
     Raises:
         TableError: Not one image is held by all.
     """
-    members = _named_alike(members)
+    pool, members = members, _named_alike(members)
     ids = [{*table["image_id"]} for table in members.values()]
     shared = set.intersection(*ids) if ids else set()
-    if not shared:
+    if only and not shared:
         raise TableError(f"ensemble: not one image is held by all of {list(members)}")
     kept = {n: t[t["image_id"].isin(shared)].reset_index(drop=True) for n, t in members.items()}
     lost = [sorted(own - shared) for own in ids]
@@ -251,7 +257,7 @@ def shared_images(members: Members) -> tuple[dict[str, pd.DataFrame], pd.DataFra
         "member": list(members), "images": [len(own) for own in ids],
         "left_out": [len(names) for names in lost], "example": [(n or [""])[0] for n in lost],
     }  # fmt: skip
-    return kept, pd.DataFrame(counts)
+    return kept if only else dict(pool), pd.DataFrame(counts)
 
 
 def teaching_rows(rows: pd.DataFrame) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

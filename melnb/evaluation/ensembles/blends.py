@@ -149,6 +149,7 @@ def blend(
     by_fold: Mapping[int, Mapping[str, float]] | None = None,
     positive: str = "",
     seed: int = 0,
+    recipe: Recipe | None = None,
     run: str = "ensemble",
 ) -> pd.DataFrame:
     """Return the blended predictions, in the order of their ids.
@@ -171,6 +172,7 @@ def blend(
             member, as `candidates.weights_by_fold` returns them.
         positive: Method fitted: the class whose log-loss against the rest counts; empty: all.
         seed: Method boosted.
+        recipe: A frozen blend, which says all the above; see `recipes.apply_recipe`.
         run: The name of the result.
 
     Raises:
@@ -179,6 +181,8 @@ def blend(
             fitted: a patient lies in two folds, there is one fold, or one class. Members of other
             folds are refused where something is fitted or selected; else the first's are kept.
     """
+    if recipe is not None:
+        return recipes.apply_recipe(recipe, members, run=run)
     return blend_aligned(
         align(members, same_folds=needs_folds(method, by_fold)),
         method=method,
@@ -206,6 +210,7 @@ def weights_table(
     by_fold: Mapping[int, Mapping[str, float]] | None = None,
     positive: str = "",
     seed: int = 0,
+    recipe: Recipe | None = None,
 ) -> pd.DataFrame:
     """Return what each member counts for in the rows of each fold.
 
@@ -228,7 +233,11 @@ def weights_table(
         seed=seed,
     )
     tables = align(members, same_folds=needs_folds(method, by_fold))
-    if method == "boosted":
+    if recipe is not None:
+        recipes.check_members(recipe, members)
+        folds = sorted({TEST, *map(int, next(iter(tables.values()))["fold"])})
+        cells = [(k, *pair) for k in folds for pair in _listed(recipe, list(tables))]
+    elif method == "boosted":
         folds = [k for k, _, _ in teaching_rows(next(iter(tables.values())))]
         cells = [(k, name, np.nan) for k in folds for name in tables]
     else:
@@ -254,22 +263,25 @@ def blend_aligned(
     return recipes.blended_table(tables, made, method=how.get("method", "mean"), run=run)
 
 
-def fit_recipe(members: Members, **how: Unpack[How]) -> Recipe:
+def fit_recipe(
+    members: Members, *, recipe: Recipe | None = None, **how: Unpack[How]
+) -> Recipe | None:
     """Return the frozen blend for test rows and rows to come, fitted on all out-of-fold rows.
 
     Args:
         members: Name and predictions of each member.
+        recipe: One that is frozen already, returned as it is.
         how: As `blend` takes them.
 
+    Returns:
+        None of method boosted, whose trees are no weights to write.
+
     Raises:
-        ValueError: The method is boosted, or see `blend`.
+        ValueError: See `blend`.
         TableError: See `blend`.
     """
-    if how.get("method") == "boosted":
-        raise ValueError(
-            "method is 'boosted', whose trees are no weights to write: use logistic for a blend "
-            "that is to be applied again"
-        )
+    if recipe is not None or how.get("method") == "boosted":
+        return recipe
     tables = align(members, same_folds=needs_folds(how.get("method", "mean"), how.get("by_fold")))
     ((_, _, made),) = fold_models(tables, blending_values(tables, how), how, folds={TEST})
     assert isinstance(made, Recipe)  # of any method but boosted

@@ -117,6 +117,9 @@ def _with_and_without(by_fold: np.ndarray) -> np.ndarray:
 # and in `optimism` are read off it, and nothing is searched twice.
 
 
+SEARCH_COLUMNS = ("place", "members", "size", "auc", "behind", "n", "positives")
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a search found. A count is how often a member is taken; a blend is their mean.
@@ -141,12 +144,17 @@ class Selection:
         return np.asarray(self.counts[fold][int(np.argmax(self.aucs[fold]))])
 
 
-def search_table(selection: Selection) -> pd.DataFrame:
+def search_table(selection: Selection | None) -> pd.DataFrame:
     """Return the best blends by all out-of-fold rows: their AUCs are apparent, not honest.
+
+    Args:
+        selection: `search.select_members`; None, where nothing was searched: no row.
 
     Returns:
         `place`, `members`, `size`, `auc`, `behind` (the best less this one), `n`, `positives`.
     """
+    if selection is None:
+        return pd.DataFrame(columns=list(SEARCH_COLUMNS))
     truth = selection.candidates.rows["truth"]
     return pd.DataFrame(
         {
@@ -175,8 +183,10 @@ def search_weights(selection: Selection) -> pd.DataFrame:
     return pd.DataFrame(made, columns=["fold", "member", "weight"])
 
 
-def weights_by_fold(selection: Selection) -> dict[int, dict[str, float]]:
-    """Return `search_weights` as `blends.blend` takes them: for each fold, by member."""
+def weights_by_fold(selection: Selection | None) -> dict[int, dict[str, float]] | None:
+    """Return `search_weights` as `blends.blend` takes them: for each fold, by member; or None."""
+    if selection is None:
+        return None
     table = search_weights(selection)
     return {
         int(str(fold)): dict(zip(part["member"], part["weight"].astype(float), strict=True))
@@ -184,14 +194,27 @@ def weights_by_fold(selection: Selection) -> dict[int, dict[str, float]]:
     }
 
 
-def member_frequency(selection: Selection) -> pd.DataFrame:
+def selected_members(members: Members, selection: Selection | None) -> dict[str, pd.DataFrame]:
+    """Return the members that the search takes by all rows, for test rows; all without a search."""
+    if selection is None:
+        return dict(members)
+    counts = dict(zip(selection.candidates.names, selection.chosen(), strict=True))
+    return {name: table for name, table in members.items() if counts[name]}
+
+
+def member_frequency(selection: Selection | None) -> pd.DataFrame:
     """Return how often each member is among the best: one that always is, is not there by chance.
+
+    Args:
+        selection: `search.select_members`; None: no row.
 
     Returns:
         `member`; `share` of the best blends that hold it; `folds`, the share of folds whose choice
         holds it; `weight` in the blend chosen by all rows; `n`, the number of best blends. The
         most frequent stand first.
     """
+    if selection is None:
+        return pd.DataFrame(columns=["member", "share", "folds", "weight", "n"])
     folds = np.stack([selection.chosen(fold) for fold in selection.candidates.folds])
     best = selection.chosen()
     table = pd.DataFrame(

@@ -34,6 +34,7 @@ PATH_COLUMNS = (
     "size", "members", "added", "chosen", "apparent", "honest", "low", "high", "optimism",
     "n", "positives", "note",
 )  # fmt: skip
+_UNSELECTED = "not estimable: all members are blended, and none was selected"
 SELECTED, OVER_MEAN, OVER_BEST = (
     "selected members", "gain over the mean of all", "gain over the best member",
 )  # fmt: skip
@@ -44,7 +45,7 @@ _HONEST = {SELECTED: (0, 1, 0, 0, 0), OVER_MEAN: (0, 1, -1, 0, 0), OVER_BEST: (0
 
 
 def optimism_table(
-    selection: Selection, *, confidence: float = 0.95, cluster: str = ""
+    selection: Selection | None, *, confidence: float = 0.95, cluster: str = ""
 ) -> pd.DataFrame:
     """Return what the selection seems to bring, what it brings, and the difference.
 
@@ -53,7 +54,7 @@ def optimism_table(
     hold for what was chosen, and leave out that other images would have chosen otherwise.
 
     Args:
-        selection: `search.exhaustive_search` or `search.greedy_search`.
+        selection: `search.select_members`; None, where nothing was searched: a row that says so.
         confidence: Of the intervals.
         cluster: A column, such as `patient_id`, whose images err together.
 
@@ -61,6 +62,9 @@ def optimism_table(
         `OPTIMISM_COLUMNS`, three rows for each kind of pairs: `low` and `high` are of `honest`, and
         a gain whose limits span 0 is not shown.
     """
+    if selection is None:
+        cells = {"what": [SELECTED], "pairs": [ALL_PAIRS], "note": [_UNSELECTED]}
+        return pd.DataFrame(cells, columns=list(OPTIMISM_COLUMNS))
     rows = selection.candidates.rows
     truth = rows["truth"].to_numpy()
     clusters = row_clusters(rows, cluster)
@@ -91,12 +95,12 @@ def optimism_table(
 
 
 def path_table(
-    selection: Selection, *, confidence: float = 0.95, cluster: str = ""
+    selection: Selection | None, *, confidence: float = 0.95, cluster: str = ""
 ) -> pd.DataFrame:
     """Return the best blend of each size: its apparent area, and the honest one of its size.
 
     Args:
-        selection: `search.exhaustive_search`, or `search.greedy_search`, whose path this is.
+        selection: `search.select_members`, of a greedy search its path; None: no row.
         confidence: Of the intervals.
         cluster: A column whose images err together.
 
@@ -105,6 +109,8 @@ def path_table(
         one more; `chosen` marks the best; `honest` with `low` and `high` for a selection that takes
         just so many, each fold's rows by the members chosen without them.
     """
+    if selection is None:
+        return pd.DataFrame(columns=list(PATH_COLUMNS))
     names, rows = selection.candidates.names, selection.candidates.rows
     everyone, apparent = selection.counts[TEST], selection.aucs[TEST]
     made = []

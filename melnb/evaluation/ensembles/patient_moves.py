@@ -18,7 +18,7 @@ from melnb.evaluation.statistics.logistic import expit, fit_logistic
 from melnb.tables.schema import check_predictions, class_names
 from melnb.tables.within_patient import centred
 
-Standing = Literal["z", "rank"]
+Standing = Literal["", "z", "rank"]
 
 _MIDDLE = {"z": 0.0, "rank": 0.5}
 _LEAST = 1e-7  # float32's step below 1: log odds beyond it are rounding
@@ -44,7 +44,8 @@ def standing_weights(
     Args:
         predictions: Predictions table.
         positive: The class whose score is moved.
-        standing: `z`, in standard deviations of the patient's scores, or `rank`, from 0 to 1.
+        standing: `z`, in standard deviations of the patient's scores, or `rank`, from 0 to 1;
+            empty: nothing is moved, and there is no row.
         patient: The column of patients.
 
     Returns:
@@ -55,6 +56,8 @@ def standing_weights(
         TableError: There is no such class or column, a patient lies in two folds, or there is but
             one to fit on.
     """
+    if not standing:
+        return pd.DataFrame(columns=["fold", "weight", "note"])
     rows = _check(predictions, standing)
     apart = _apart(rows, positive, standing, patient)
     truth, odds = (rows["truth"] == positive).to_numpy(), _log_odds(rows[f"p_{positive}"])
@@ -89,12 +92,15 @@ def shift_scores(
 
     Returns:
         A predictions table of kind score, for how far log odds move is fitted to rank rows and
-        not to be believed as a probability; in the order of its ids.
+        not to be believed as a probability; in the order of its ids. Without a standing the
+        predictions as they are.
 
     Raises:
         ValueError: The weight is not finite, or see `standing_weights`.
         TableError: See `standing_weights`.
     """
+    if not standing:
+        return predictions
     rows = _check(predictions, standing)
     shift = _apart(rows, positive, standing, patient)
     if weight is None:

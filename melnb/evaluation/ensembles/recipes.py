@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from melnb.tables.schema import class_names, make_predictions
 Method = Literal["mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted"]
 METHODS = ("mean", "rank", "weighted", "fitted", "logit", "power", "logistic", "boosted")
 STACKERS = ("logistic", "boosted")
+FILE = "recipe.json"
 KIND = "blend"  # the value of the key `melnb`
 
 _REMEDY = "write it again with 05_ensemble"
@@ -81,13 +82,7 @@ def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> 
     Raises:
         TableError: Members are named otherwise, do not align, or are of other classes or kinds.
     """
-    lacks, more = sorted(recipe.members.keys() - members), sorted(members.keys() - recipe.members)
-    if lacks or more:
-        raise TableError(
-            f"ensemble: the members are {sorted(members)}, and the recipe's "
-            f"{sorted(recipe.members)}: without {lacks}, and beyond it {more}: "
-            "give predictions of the same runs"
-        )
+    check_members(recipe, members)
     tables = align(members, same_folds=False)
     classes = class_names(next(iter(tables.values())))
     if {*classes} != {*recipe.classes}:
@@ -109,18 +104,35 @@ def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> 
     return blended_table(ordered, made, method=recipe.method, run=run)
 
 
+def check_members(recipe: Recipe, members: Members) -> None:
+    """Refuse members that are named otherwise than a recipe's.
+
+    Raises:
+        TableError: They are; those that lack and those beyond it are named.
+    """
+    lacks, more = sorted(recipe.members.keys() - members), sorted(members.keys() - recipe.members)
+    if lacks or more:
+        raise TableError(
+            f"ensemble: the members are {sorted(members)}, and the recipe's "
+            f"{sorted(recipe.members)}: without {lacks}, and beyond it {more}: "
+            "give predictions of the same runs"
+        )
+
+
 def apply_to_networks(
-    recipe: Recipe, members: Mapping[str, Networks], *, run: str = "ensemble"
+    recipe: Recipe | None, members: Mapping[str, Networks], *, run: str = "ensemble"
 ) -> dict[int, pd.DataFrame]:
     """Return the blend of what each fold's networks alone said of test rows.
 
     Args:
-        recipe: As of `apply_recipe`.
+        recipe: As of `apply_recipe`; None, of boosted trees: there is no such blend.
         members: Of each member what its networks said; one that kept nothing of them is enough for
             there to be no such blend.
         run: The name of the result.
     """
-    if not {*recipe.members} <= {*members}:  # a file of anyone's is called otherwise
+    if recipe is None or not {*recipe.members} <= {
+        *members
+    }:  # a file of anyone's is called otherwise
         return {}
     folds = [{*members[name]} for name in recipe.members]
     if any(own != folds[0] for own in folds):
@@ -161,13 +173,25 @@ def blended_table(
     return made.assign(**{str(c): first[c] for c in ids})
 
 
-def write_recipe(recipe: Recipe, path: str | Path) -> Path:
-    """Write a recipe as JSON, whole or not at all; numbers read back bit for bit."""
+def write_recipe(recipe: Recipe | None, path: str | Path) -> Path:
+    """Write a recipe as JSON, whole or not at all; numbers read back bit for bit; None: nothing."""
+    if recipe is None:
+        return Path(path)
     facts = {"melnb": KIND} | asdict(recipe)
     with replacing(path) as temporary:
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     return Path(path)
+
+
+def given_recipe(homes: Sequence[Path]) -> Recipe | None:
+    """Return the recipe of the first of finished blends, or None if none is given.
+
+    Raises:
+        FileNotFoundError: See `read_recipe`, as of the other.
+        TableError: See there.
+    """
+    return read_recipe(homes[0] / FILE) if homes else None
 
 
 def read_recipe(path: str | Path) -> Recipe:

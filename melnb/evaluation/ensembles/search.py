@@ -7,14 +7,57 @@ so that what was chosen can be judged on rows that did not choose it (`optimism`
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 
-from melnb.evaluation.ensembles.candidates import Candidates, Duels, Selection
+from melnb.evaluation.ensembles.alignment import Members
+from melnb.evaluation.ensembles.candidates import (
+    Blended,
+    Candidates,
+    Duels,
+    Selection,
+    make_candidates,
+)
 from melnb.tables.checks import TEST
 
 MOST_MEMBERS = 18
 _BITS = 10  # a job is 1,024 subsets: what it keeps is small, and sums begin anew
+
+
+def select_members(
+    members: Members,
+    *,
+    positive: str,
+    select: Literal["none", "greedy", "exhaustive"] = "none",
+    steps: int = 50,
+    replace: bool = True,
+    method: Blended = "mean",
+    rank_within_fold: bool = False,
+) -> Selection | None:
+    """Return which members a search takes, or None if there is none.
+
+    Args:
+        members: Name and out-of-fold predictions of each.
+        positive: As `make_candidates` takes it; so are `method` and `rank_within_fold`.
+        select: `none`, `greedy_search` or `exhaustive_search`.
+        steps: Of a greedy search, as `replace` is.
+        replace: See `steps`.
+        method: What is blended.
+        rank_within_fold: See there.
+
+    Raises:
+        ValueError: See these functions.
+        TableError: See `make_candidates`.
+    """
+    if select == "none":
+        return None
+    candidates = make_candidates(
+        members, positive=positive, method=method, rank_within_fold=rank_within_fold
+    )
+    if select == "exhaustive":
+        return exhaustive_search(candidates)
+    return greedy_search(candidates, replace=replace, steps=steps)
 
 
 def exhaustive_search(candidates: Candidates, *, top: int = 50, jobs: int = 2) -> Selection:

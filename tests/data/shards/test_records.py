@@ -441,6 +441,9 @@ def test_shards_used_as_they_are_are_listed(tmp_path):
     folds = pd.DataFrame({"image_id": ["a", "b", "c"], "fold": [1, 1, 0]})
     first, second = tmp_path / "train01-1.tfrec", tmp_path / "train00-2.tfrec"
     listed = list_records(images, folds)
+    asked = {"classes": ("a",), "image_sizes": (), "layout": "kaggle_tfrecords"}
+    assert make_records(images, folds, tmp_path / "new", **asked).shards == listed.shards
+    assert not (tmp_path / "new").exists()
     assert listed.shards == (
         Shard(first, 24, 0, 1, file_crc(first)),
         Shard(second, 24, 1, 2, file_crc(second)),

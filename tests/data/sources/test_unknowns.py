@@ -118,3 +118,14 @@ def test_predictions_are_joined_whatever_they_call_the_images():
     found, said = relabel_unknown(table, predictions(scores, ids=ids))
     assert found["diagnosis"].tolist()[4:] == ["nevus", "unknown"]
     assert said["not_predicted"].tolist() == [0]
+
+
+def test_without_predictions_nothing_is_renamed() -> None:
+    table = images(["nevus", "unknown"])
+    same, counts = relabel_unknown(table)
+    assert same is table
+    assert counts.empty
+    _, some = relabel_unknown(table, predictions([0.5, 0.5]))
+    assert list(counts.columns) == list(some.columns)
+    with pytest.raises(ValueError, match="percentile is 200"):
+        relabel_unknown(table, percentile=200)

@@ -49,6 +49,13 @@ def test_members_among_the_best() -> None:
     assert figure.layout.xaxis.title.text == "Share"
 
 
+def test_without_a_search_there_is_no_figure(path: pd.DataFrame) -> None:
+    assert discrimination.path_table(path.head(0)) is None
+    assert discrimination.member_frequency(pd.DataFrame(columns=["member", "n"])) is None
+    alone = pd.DataFrame({"what": ["selected members"], "pairs": ["all"]})
+    assert discrimination.optimism_table(alone) is None
+
+
 def test_gains_stand_beside_their_luck() -> None:
     table = pd.DataFrame(
         {

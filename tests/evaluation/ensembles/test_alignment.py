@@ -146,6 +146,9 @@ def test_images_that_all_members_hold_are_kept_and_the_others_counted(binary: Ma
     assert counts["left_out"].tolist() == [1, 3, 2]
     assert counts["example"].tolist() == ["i00007", "i00003", "i00003"]
     alignment.align(kept)
+    same, lacking = alignment.shared_images(tables, only=False)
+    assert all(same[name] is table for name, table in tables.items())
+    pd.testing.assert_frame_equal(lacking, counts)
     strangers = tables["fair"].assign(image_id="x" + tables["fair"]["image_id"])
     with pytest.raises(TableError, match="not one image is held by all of"):
         alignment.shared_images(tables | {"fair": strangers})

@@ -157,3 +157,11 @@ def test_what_is_refused(binary: Make) -> None:
         patient_moves.shift_scores(table, positive="melanoma", weight=np.nan)
     with pytest.raises(TableError, match="not between 0 and 1"):
         patient_moves.shift_scores(table.assign(p_melanoma=np.nan), positive="melanoma")
+
+
+def test_without_a_standing_nothing_is_moved(binary: Make) -> None:
+    table = binary([True, False], [0.9, 0.1])
+    assert patient_moves.shift_scores(table, positive="melanoma", standing="") is table
+    weights = patient_moves.standing_weights(table, positive="melanoma", standing="")
+    assert weights.empty
+    assert list(weights.columns) == ["fold", "weight", "note"]

@@ -90,9 +90,34 @@ def test_other_members_are_refused(binary: Make) -> None:
         recipes.apply_recipe(recipe, tables | {"meta": nothing})
 
 
-def test_trees_are_no_recipe(binary: Make) -> None:
-    with pytest.raises(ValueError, match="trees are no weights to write"):
-        blends.fit_recipe(members_of(binary), method="boosted")
+def test_trees_are_no_recipe_and_nothing_is_written_or_said_of_networks(
+    binary: Make, tmp_path: Path
+) -> None:
+    recipe = blends.fit_recipe(members_of(binary), method="boosted")
+    assert recipe is None
+    assert not recipes.write_recipe(recipe, tmp_path / "recipe.json").exists()
+    assert recipes.apply_to_networks(recipe, {}) == {}
+
+
+def test_a_recipe_that_is_given_is_the_blend_its_weights_and_what_is_written(
+    binary: Make, tmp_path: Path
+) -> None:
+    tables = members_of(binary)
+    weights = [0.5, 0.25, 0.25]
+    recipe = blends.fit_recipe(tables, method="weighted", weights=weights)
+    recipes.write_recipe(recipe, tmp_path / recipes.FILE)
+    given = recipes.given_recipe([tmp_path])
+    assert given == recipe
+    assert blends.fit_recipe(tables, recipe=given) is given
+    ours = blends.blend(tables, recipe=given, run="r")
+    pd.testing.assert_frame_equal(ours, recipes.apply_recipe(recipe, tables, run="r"))
+    listed = blends.weights_table(tables, recipe=given)
+    theirs = blends.weights_table(tables, method="weighted", weights=weights)
+    pd.testing.assert_frame_equal(listed, theirs)
+    others = {f"{name}s": table for name, table in tables.items()}
+    with pytest.raises(TableError, match="give predictions of the same runs"):
+        blends.weights_table(others, recipe=given)
+    assert recipes.given_recipe([]) is None
 
 
 @pytest.mark.parametrize(

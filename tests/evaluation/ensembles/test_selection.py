@@ -1,12 +1,13 @@
 """What may select: rows with truths, in folds that share no patient. And what is read off."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.ensembles import alignment, blends, candidates, search
+from melnb.evaluation.ensembles import alignment, blends, candidates, optimism, search
 from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
@@ -163,3 +164,42 @@ def test_what_was_selected_is_what_is_blended(four: dict[str, pd.DataFrame]) -> 
         blends.blend(four, method="logit", by_fold=by_fold)
     with pytest.raises(ValueError, match=r"for fold -1, but the members are .*select among these"):
         blends.blend({"first": four["first"]}, by_fold=by_fold)
+
+
+def test_without_a_search_tables_are_empty_or_say_so_and_everybody_stays(
+    four: dict[str, pd.DataFrame],
+) -> None:
+    none = search.select_members(four, positive="melanoma")
+    assert none is None
+    assert candidates.weights_by_fold(none) is None
+    assert list(candidates.selected_members(four, none)) == list(four)
+    some = search.select_members(four, positive="melanoma", select="greedy", steps=3)
+    assert some is not None
+    for make in (candidates.search_table, candidates.member_frequency, optimism.path_table):
+        assert make(none).empty
+        assert list(make(none).columns) == list(make(some).columns)
+    luck = optimism.optimism_table(none)
+    assert luck["note"].tolist() == [
+        "not estimable: all members are blended, and none was selected"
+    ]
+    assert list(luck.columns) == list(optimism.optimism_table(some).columns)
+
+
+@pytest.mark.parametrize("select", ["greedy", "exhaustive"])
+def test_members_are_selected_by_the_search_that_is_asked_for(
+    four: dict[str, pd.DataFrame], select: Any
+) -> None:
+    made = candidates.make_candidates(four, positive="melanoma", method="rank")
+    by_hand = (
+        search.greedy_search(made, steps=4, replace=False)
+        if select == "greedy"
+        else search.exhaustive_search(made)
+    )
+    ours = search.select_members(
+        four, positive="melanoma", select=select, method="rank", steps=4, replace=False
+    )
+    assert ours is not None
+    assert candidates.weights_by_fold(ours) == candidates.weights_by_fold(by_hand)
+    weights = candidates.search_weights(by_hand)
+    taken = weights[(weights["fold"] == -1) & (weights["weight"] > 0)]["member"]
+    assert {*candidates.selected_members(four, ours)} == {*taken}
