@@ -5,7 +5,7 @@ bounds and a line that says what it is. An empty string, an empty list or 0 mean
 papermill has no way to say None. A notebook's cell shows the fields that its class names in
 `shown`, all of them where it names none, with the defaults of the class.
 
-Fields that feed one function are a group, whose values a notebook hands on whole: `p.augmentation`.
+Fields that feed one function are a group, whose values a notebook hands on whole: `p.strengths`.
 What cannot be together is said once, in the `rules` of the group or class that knows both.
 
     scalars    YAML whose text stays as it was typed

@@ -171,9 +171,12 @@ class Parameters(BaseModel):
 
     def differences(self) -> dict[str, Any]:
         """Return the values that are not their fields' defaults, those of the cell first."""
-        names = dict.fromkeys((*self.cell_fields(), *type(self).model_fields))
-        default = {name: type(self).model_fields[name].default for name in names}
-        return {name: getattr(self, name) for name in names if getattr(self, name) != default[name]}
+        names, usual = dict.fromkeys((*self.cell_fields(), *type(self).model_fields)), self.usual()
+        return {name: getattr(self, name) for name in names if getattr(self, name) != usual[name]}
+
+    def usual(self) -> dict[str, Any]:
+        """Return what each field is where nobody sets it: its default, or that of a preset."""
+        return {name: field.default for name, field in type(self).model_fields.items()}
 
     def __str__(self) -> str:
         """Say in a line what differs from the defaults."""

@@ -73,6 +73,9 @@ def parameter_lines(
             lines += ["", bold(_heading(part))]
         for name in names:
             lines += _field_lines(cls, name, width)
+        for name, values in vars(part).get("presets", {}).items():
+            words = ", ".join(f"{field} {value}" for field, value in values.items())
+            lines += _wrapped(f"  - {name}: ", words or "the defaults", width)
     rules = [text for part in cls.parts() for _, text in vars(part).get("rules", ())]
     if rules:
         lines += ["", bold("What is refused.")]

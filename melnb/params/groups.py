@@ -198,7 +198,7 @@ class Augmentation(Parameters):
     microscope: float = Field(0.0, ge=0, le=1, description="share with a dark rim")
 
     @property
-    def augmentation(self) -> dict[str, Any]:
+    def strengths(self) -> dict[str, Any]:
         """The strengths of `data.augment`."""
         return self.values_of(Augmentation.model_fields)
 

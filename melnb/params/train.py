@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from melnb.params.base import Confidence, Name, Parameters, Rules
 from melnb.params.groups import Augmentation, Machine, Training
@@ -195,19 +195,62 @@ class PictureAugmentation(Augmentation):
     cutout: float = Field(0.0, ge=0, le=0.9, description="side of the hole, share of the picture")
 
     @property
-    def augmentation(self) -> dict[str, Any]:
+    def strengths(self) -> dict[str, Any]:
         """The strengths of `data.augment`."""
         return self.values_of(PictureAugmentation.model_fields)
 
 
-class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, PictureAugmentation, Machine):
+_NONE = {
+    name: type(field.default)(0)
+    for name, field in PictureAugmentation.model_fields.items()
+    if field.default and name != "randaugment_magnitude"  # which does nothing by itself
+}
+_MEDIUM = {
+    "rotation": 180.0, "shear": 2.0, "zoom": 0.125, "shift": 0.016, "brightness": 0.2,
+    "contrast": 0.2, "saturation": 0.3, "hue": 0.0,
+}  # fmt: skip
+_STRONG = {
+    "transpose": True, "zoom": 0.2, "shift": 0.1, "grid_distortion": 0.3, "elastic": 0.03,
+    "hue": 0.05, "blur": 1.5, "noise": 5.0, "clahe": 4.0, "cutout": 0.375,
+}  # fmt: skip
+
+
+class AugmentationPreset(PictureAugmentation):
+    """Augmentation by one word: strengths that are not given are the preset's.
+
+    `light` is each strength's default. `medium` is that of the systems melnb was founded on (SIIM-
+    ISIC 2020 at 512 pixels: the deviations of their normal draws are the ends of ours). `strong`
+    adds what Ha, Liu and Liu 2020 added (first place there), at about their strengths.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "none": _NONE, "light": {}, "medium": _MEDIUM, "strong": {**_MEDIUM, **_STRONG},
+    }  # fmt: skip
+    augmentation: Literal["none", "light", "medium", "strong"] = Field(
+        "light", description="preset of the strengths; one that is given wins"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        """Give the strengths that nobody set those of the preset, so that all are recorded."""
+        preset = values.get("augmentation", "light") if isinstance(values, dict) else None
+        strengths = cls.presets.get(preset) if isinstance(preset, str) else None
+        return values if strengths is None else {**strengths, **values}
+
+    def usual(self) -> dict[str, Any]:
+        """Return what each field is where nobody sets it: its default, or that of a preset."""
+        return {**super().usual(), **self.presets[self.augmentation]}
+
+
+class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, AugmentationPreset, Machine):
     """03_train: one run, one fold."""
 
     stage: ClassVar[str] = "03_train"
     shown: ClassVar[tuple[str, ...]] = (
         "dataset", "run", "fold", "seed", "backbone", "weights", "image_size", "metadata", "loss",
-        "class_weights", "sampling", "mixup", "cutmix", "epochs", "batch_size", "optimizer",
-        "schedule", "learning_rate", "monitor", "confidence", "outputs",
+        "class_weights", "sampling", "augmentation", "mixup", "cutmix", "epochs", "batch_size",
+        "optimizer", "schedule", "learning_rate", "monitor", "confidence", "outputs",
     )  # fmt: skip
     dataset: Name = Field("demo", description="of 02_prepare")
     run: Name = Field("demo", description="name of this model")

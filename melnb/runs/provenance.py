@@ -22,7 +22,8 @@ from melnb.tables.documents import RECORD, DamagedError, Entry, Record, read_rec
 
 LAUNCH = "MELNB_LAUNCH"  # the variable by which a kernel knows the launch that it is of
 ABSENT = "none:"  # in place of a hash: nothing lay there
-ELSEWHERE = frozenset({"outputs"})  # parameters that say where a run is written, not what it is
+# Parameters that say where a run is written, not what it is, or in one word what others say too.
+ELSEWHERE = frozenset({"outputs", "augmentation"})
 SMALL = 16 << 20  # bytes: a file up to this is compared by its hash always, 16 ms on one core
 _TICK, _SLOW = 20_000_000, 2_000_000_000  # ns: of a file system's clock, and of one of seconds
 _COUNTED = ("melnb", "numpy", "pandas", "keras", "tensorflow", "jax")
@@ -62,7 +63,10 @@ def hash_run(record: Record) -> str:
 
 
 def identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters as JSON holds them, without those that say only where to write."""
+    """Return the parameters as JSON holds them, without those that say only where to write.
+
+    A preset's name is none of them either: the strengths that came of it stand beside it.
+    """
     kept = {name: value for name, value in parameters.items() if name not in ELSEWHERE}
     return dict(json.loads(json.dumps(kept)))
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from melnb.params import catalogue
+from melnb.runs.provenance import identity
 
 
 def test_the_later_wins(tmp_path: Path) -> None:
@@ -377,3 +378,68 @@ def test_a_run_of_all_rows_chooses_nothing() -> None:
         catalogue.Train.check({"keep": "last", "patience": 1})
     with pytest.raises(catalogue.ParameterError, match="fold"):
         catalogue.Train.check({"fold": -1})
+
+
+FOUNDING = {
+    "rotation": 180.0, "shear": 2.0, "zoom": 0.125, "shift": 0.016, "flips": True,
+    "brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "hue": 0.0,
+}  # fmt: skip
+
+
+def test_the_preset_of_old_is_every_default_and_none_is_nothing() -> None:
+    fields = catalogue.Train.model_fields
+    light = catalogue.Train(augmentation="light")
+    assert light == catalogue.Train()
+    assert light.strengths == {name: fields[name].default for name in light.strengths}
+    nothing = catalogue.Train(augmentation="none").strengths
+    assert not any({**nothing, "randaugment_magnitude": 0}.values())
+    assert {name: type(value) for name, value in nothing.items()} == {
+        name: type(value) for name, value in light.strengths.items()
+    }
+
+
+def test_medium_is_what_the_founding_systems_used_and_their_set_learns_as_before() -> None:
+    others = {n: v for n, v in catalogue.Train().strengths.items() if n not in FOUNDING}
+    file = Path(__file__).parents[2] / "params" / "03_train.siim2020.yaml"
+    for values in (
+        catalogue.Train(augmentation="medium"),
+        catalogue.read_parameters("03_train", [file]),
+    ):
+        assert isinstance(values, catalogue.Train)
+        assert values.strengths == FOUNDING | others
+
+
+@pytest.mark.parametrize("preset", ["none", "light", "medium", "strong"])
+@pytest.mark.parametrize("given", [{}, {"shear": 5.0, "clahe": 2.0}, {"hue": 0.02, "flips": False}])
+def test_a_strength_that_is_given_wins_and_is_told_from_the_preset(
+    preset: str, given: dict[str, object]
+) -> None:
+    plain = catalogue.Train.check({"augmentation": preset})
+    values = catalogue.Train.check({"augmentation": preset, **given})
+    assert values.strengths == plain.strengths | given
+    word = {} if preset == "light" else {"augmentation": preset}
+    other = {name: v for name, v in given.items() if plain.strengths[name] != v}
+    assert values.differences() == word | other
+    assert catalogue.Train.check(values.injected()) == values  # by papermill, into the kernel
+    assert catalogue.Train.recorded(values.plain()) == values
+    assert train_cells(SHOWN, f"augmentation = {preset!r}", repr_cell(given)) == values
+
+
+def repr_cell(given: dict[str, object]) -> str:
+    return "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items())
+
+
+def test_a_run_of_before_the_presets_is_the_one_that_its_strengths_make() -> None:
+    now = catalogue.Train(augmentation="medium")
+    before = {name: value for name, value in now.plain().items() if name != "augmentation"}
+    again = catalogue.Train.recorded(before)
+    assert again.strengths == now.strengths
+    assert identity(before) == identity(now.plain()) == identity(again.plain())
+    assert identity(catalogue.Train().plain()) != identity(now.plain())
+
+
+def test_a_preset_that_is_none_is_refused() -> None:
+    with pytest.raises(catalogue.ParameterError, match=r"augmentation: .*'light', 'medium'"):
+        catalogue.Train.check({"augmentation": "heavy"})
+    with pytest.raises(catalogue.ParameterError, match=r"shear: .*less than or equal to 45"):
+        catalogue.Train.check({"augmentation": "medium", "shear": 60})
