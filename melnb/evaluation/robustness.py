@@ -117,7 +117,7 @@ def check_again(clean: pd.DataFrame, cells: pd.DataFrame, *, positive: str) -> f
     before = clean.set_index("image_id")[f"p_{positive}"]
     apart = (again.reindex(before.index) - before).abs().fillna(1.0)
     if apart.max() > _APART:
-        first = apart.idxmax()
+        first = str(apart.idxmax())
         raise TableError(
             f"predictions: p_{positive} of {first} was {before[first]:.4f}, and its network says "
             "otherwise now of the very picture: networks or records were made anew since; run "
@@ -144,12 +144,19 @@ def calibrate_cells(
         return predictions, cells
     how: dict[str, Any] = {"method": method, "positive": positive}
     made = []
-    for (name, strength), table in cells.groupby(CELL, sort=False):
-        folds = {int(fold): own.drop(columns=CELL) for fold, own in table.groupby("fold")}
-        parts = calibrate_networks(predictions, folds, **how)
+    for (name, strength), table in _each_cell(cells):
+        own = {fold: table[table["fold"] == fold] for fold in {*table["fold"].astype(int)}}
+        parts = calibrate_networks(predictions, own, **how)
         whole = pd.concat(parts.values(), ignore_index=True)
         made.append(whole.assign(corruption=name, strength=strength))
     return cross_calibrate(predictions, **how)[0], pd.concat(made, ignore_index=True)
+
+
+def _each_cell(cells: pd.DataFrame) -> Iterator[tuple[tuple[str, int], pd.DataFrame]]:
+    """Yield corruption and strength, and the predictions table of the cell."""
+    for place in cells[CELL].drop_duplicates().itertuples(index=False):
+        own = (cells["corruption"] == place[0]) & (cells["strength"] == place[1])
+        yield (str(place[0]), int(place[1])), cells[own].drop(columns=CELL)
 
 
 def paired_cells(
@@ -171,20 +178,17 @@ def paired_cells(
     """
     base = probability_rows(clean, positive=positive, purpose=purpose)
     yield (CLEAN, 0), base.assign(score_clean=base["score"])
-    for (name, strength), table in cells[cells["strength"] > 0].groupby(CELL, sort=False):
-        own = probability_rows(
-            check_predictions(table.drop(columns=CELL)), positive=positive, purpose=purpose
-        )
+    for (name, strength), table in _each_cell(cells[cells["strength"] > 0]):
+        own = probability_rows(check_predictions(table), positive=positive, purpose=purpose)
         own = own.set_index("image_id").reindex(base["image_id"])
-        if len(table) != len(base) or not own["truth"].eq(base["truth"].to_numpy()).all():
+        same = own["truth"].to_numpy() == base["truth"].to_numpy()
+        if len(table) != len(base) or not same.all():
             raise TableError(
                 f"{name} at strength {strength}: its {len(table)} rows are of other images than "
                 f"the {len(base)} clean ones, or of other truths: remove it from cells/, run again"
             )
-        yield (
-            (str(name), int(strength)),
-            base.assign(score=own["score"].to_numpy(), score_clean=base["score"]),
-        )
+        paired = base.assign(score=own["score"].to_numpy(), score_clean=base["score"])
+        yield (name, strength), paired
 
 
 @dataclass(frozen=True)
@@ -343,7 +347,7 @@ def worst_groups(
         both = rows.assign(truth_second=rows["truth"], score_second=rows["score_clean"])
         how: dict[str, Any] = {"positive": positive, "cluster": cluster}
         share = 1 - (1 - confidence) / max(1, len(members))
-        found = [
+        found: list[dict[str, Any]] = [
             {"column": column, "level": level}
             | difference_row(both[where].reset_index(drop=True), confidence=share, **how)
             for (column, level), where in members.items()

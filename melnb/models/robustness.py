@@ -39,13 +39,13 @@ class Witness(NamedTuple):
     Attributes:
         viewer: What makes the views of a picture and predicts each.
         batches: Makes the batches of one pass.
-        index: Of the images, in file order.
+        images: What the shards say of them, in file order.
         views: Of each image.
     """
 
     viewer: keras.Model
     batches: Callable[[], Any]
-    index: pd.DataFrame
+    images: pd.DataFrame
     views: int
 
 
@@ -97,8 +97,8 @@ def predict_corrupted(
             parts = []
             for fold, witness in witnesses.items():
                 seen = average_views(_testify(witness, change if strength else None), average)
-                told = {"fold": fold, "run": run, "views": name_views(looks)}
-                parts.append(data.label(witness.index, seen, **told))
+                kind = name_views(looks)
+                parts.append(data.label(witness.images, seen, fold=fold, run=run, views=kind))
             write_predictions(pd.concat(parts, ignore_index=True), file)
         # Whose lesion it is stands beside the clean predictions: in memory once, not in each cell.
         table = read_predictions(file).drop(columns=["patient_id", "lesion_id"])
@@ -117,12 +117,12 @@ def _call(
     witnesses = {}
     how = {k: v for k, v in looks.items() if k in ("views", "augmentation")}
     count = count_views(looks.get("views", "none"), looks.get("n_views", 1))
-    for fold, own in rows.groupby("fold"):
-        home, wanted = trained[int(fold)], {*own["image_id"]}
+    for fold in sorted({*rows["fold"].astype(int)}):
+        home, wanted = trained[fold], {*rows.loc[rows["fold"] == fold, "image_id"]}
         check_classes(home, data)
         model = read_model(home)
         size = input_sizes(model)[0]
-        paths = data.paths(int(fold), size, exact=False)
+        paths = data.paths(fold, size, exact=False)
         index = read_index(paths)
         index = index[index["image_id"].isin(wanted)].reset_index(drop=True)
         batches = partial(
@@ -131,15 +131,15 @@ def _call(
             metadata=encode_images(model, home, data, paths),
         )  # fmt: skip
         viewer = make_viewer(model, image_size=size, **how)
-        witnesses[int(fold)] = Witness(viewer, batches, index, count)
+        witnesses[fold] = Witness(viewer, batches, index, count)
     return witnesses
 
 
 def _testify(witness: Witness, change: Callable[..., np.ndarray] | None) -> np.ndarray:
     """Return what a network says: images x views x classes."""
-    images, batches, steps = len(witness.index), witness.batches(), None
+    images, batches, steps = len(witness.images), witness.batches(), None
     if change is not None:
-        ids, steps = witness.index["image_id"].to_numpy(), len(batches)
+        ids, steps = witness.images["image_id"].to_numpy(), len(batches)
         batches = _changed(batches, ids, witness.views, change)
     said = predict_rows(witness.viewer, batches, images * witness.views, steps=steps)
     return said.reshape(images, witness.views, -1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -32,8 +35,12 @@ def robustness_table(
     clean, cells = own[own["strength"] == 0], own[own["strength"] > 0]
     names = list(dict.fromkeys(cells["corruption"]))
     rows = max(1, -(-len(names) // _COLUMNS))
+    held: list[dict[str, Any] | None] = [
+        {} if k < max(1, len(names)) else None for k in range(rows * _COLUMNS)
+    ]
     figure = make_subplots(
         rows=rows, cols=_COLUMNS, shared_xaxes=True, shared_yaxes=True,
+        specs=[held[k * _COLUMNS : (k + 1) * _COLUMNS] for k in range(rows)],
         subplot_titles=[words(name) for name in names], horizontal_spacing=0.02,
         vertical_spacing=_HEADING / (_PANEL * rows),
     )  # fmt: skip
@@ -48,9 +55,15 @@ def robustness_table(
             if row["low"] == row["low"]:
                 figure.add_hrect(row["low"], row["high"], **band, **place)
             figure.add_hline(row["value"], line=marks.CHANCE, **place)
+        if k >= len(names) - _COLUMNS:  # the lowest of its column
+            figure.update_xaxes(title_text="Strength", showticklabels=True, **place)
     figure.update_xaxes(range=[-0.3, highest + 0.3], dtick=1)
-    figure.update_xaxes(title_text="Strength", row=rows)
-    return figure
+    seen = own[["value", "low", "high"]].to_numpy(dtype=float)
+    if not np.isfinite(seen).any():
+        return figure
+    least, most = float(np.nanmin(seen)), float(np.nanmax(seen))
+    room = 0.05 * (most - least) or 0.05
+    return figure.update_yaxes(range=[least - room, most + room])
 
 
 def artefact_pulls(table: pd.DataFrame, *, title: str = "Which way does it pull?") -> go.Figure:
