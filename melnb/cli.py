@@ -275,12 +275,17 @@ def compare(first: str, second: str, positive: str, outputs: str) -> None:
 @click.option("--outputs", default="", help="The folder of all runs.")
 @errors_told
 def open_run(name: str, outputs: str) -> None:
-    """Open the page of a finished run in the browser: its report, else its notebook."""
+    """Open the page of a run in the browser: its report or curves, else its notebook.
+
+    Of a training that is under way the page of its curves looks for news by itself.
+    """
     from melnb.runs.store import find_run
 
     stage, _, run = name.partition("/")
-    folder = find_run(stage, run, outputs)
-    page = next(iter([*sorted(folder.glob("*.html")), folder / "notebook.ipynb"]))
+    folder = find_run(stage, run, outputs, unfinished=True)
+    page = next((p for k in ("*.html", "notebook.ipynb") for p in sorted(folder.glob(k))), None)
+    if page is None:
+        raise FileNotFoundError(f"{name} is not finished, and has no page yet: ask again later")
     click.echo(page)
     click.launch(str(page))
 

@@ -183,6 +183,11 @@ def test_runs_stand_side_by_side_and_two_are_compared(
     (project / "outputs/04_predict/good/predictions.html").write_text("<p>")
     call("open", "04_predict/good")
     assert opened == [str(project / "outputs/04_predict/good/predictions.html")]
+    run = store.open_run("03_train", "b/fold0", parameters={})
+    assert "b/fold0 is not finished, and has no page yet" in call("open", "03_train/b/fold0").output
+    (run.folder / "curves.html").write_text("<p>")
+    call("open", "03_train/b/fold0")
+    assert opened[1:] == [str(run.folder / "curves.html")]
 
 
 def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

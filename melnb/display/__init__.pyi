@@ -8,6 +8,7 @@ from .gallery import near_duplicates as near_duplicates
 from .gallery import nearest_neighbours as nearest_neighbours
 from .gallery import sample_grid as sample_grid
 from .gallery import worst_errors as worst_errors
+from .live_curves import LiveCurves as LiveCurves
 from .masks.mask_explorer import MaskExplorer as MaskExplorer
 from .masks.mask_explorer import overlay as overlay
 from .masks.mask_explorer import true_masks as true_masks
@@ -79,7 +80,6 @@ from .plots.subgroups import gap_tests as gap_tests
 from .plots.subgroups import subgroup_metrics as subgroup_metrics
 from .plots.subgroups import top_k_sensitivity_curve as top_k_sensitivity_curve
 from .plots.subgroups import ugly_duckling_gain as ugly_duckling_gain
-from .plots.training import LiveCurves as LiveCurves
 from .plots.training import learning_curves as learning_curves
 from .plots.training import pseudo_histogram as pseudo_histogram
 from .plots.training import range_test as range_test

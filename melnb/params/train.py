@@ -258,6 +258,7 @@ class Train(Classifier, Objective, Rows, Mixing, Training, FoundRate, Augmentati
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     monitor: Literal["val_loss", "val_auc"] = Field("val_auc", description="best epoch by this")
     confidence: Confidence = 0.95
+    tensorboard: bool = Field(False, description="write the history as its event files, too")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     rules: ClassVar[Rules] = (

@@ -106,8 +106,14 @@ def run_name(parameters: Parameters) -> str:
     return f"{name}/fold{values['fold']}" if "fold" in values else name
 
 
-def find_run(stage: str, run: str, outputs: str | Path = "") -> Path:
+def find_run(stage: str, run: str, outputs: str | Path = "", *, unfinished: bool = False) -> Path:
     """Return the folder of a finished run.
+
+    Args:
+        stage: The notebook's stem.
+        run: The folder below the stage's.
+        outputs: Where runs are written; empty: the project's `outputs/`.
+        unfinished: Whether that of one which is not finished will do.
 
     Raises:
         FileNotFoundError: It was never run, or not to its end.
@@ -117,6 +123,8 @@ def find_run(stage: str, run: str, outputs: str | Path = "") -> Path:
     if (final / RECORD).is_file():
         return final
     if partial(final).is_dir():
+        if unfinished:
+            return partial(final)
         raise FileNotFoundError(
             f"{stage}/{run} is not finished ({partial(final)}): run {stage} to its end first"
         )

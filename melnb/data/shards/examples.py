@@ -210,12 +210,9 @@ class ShardWriter:
 
     def write(self, example: Example) -> None:
         """Append one example."""
-        data = encode_example(example)
-        length = struct.pack("<Q", len(data))
-        head = length + CRC.pack(masked_crc(length))
-        for part in (head, data, CRC.pack(masked_crc(data))):
-            self._file.write(part)
-            self._crc = google_crc32c.extend(self._crc, part)
+        framed = frame_of(encode_example(example))
+        self._file.write(framed)
+        self._crc = google_crc32c.extend(self._crc, framed)
         self.count += 1
 
     def finish(self, path: str | Path) -> Path:
@@ -297,6 +294,12 @@ def _headers(file: BinaryIO, size: int, path: str | Path) -> Iterator[tuple[int,
             raise RecordError(_place(path, record, offset, lost))
         yield offset, length
         record, offset = record + 1, end
+
+
+def frame_of(data: bytes) -> bytes:
+    """Return a record as a TFRecord file holds it: its length, itself, and the CRC of each."""
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, CRC.pack(masked_crc(length)), data, CRC.pack(masked_crc(data))))
 
 
 def masked_crc(data: bytes) -> int:

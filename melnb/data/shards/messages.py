@@ -203,11 +203,11 @@ def encode_example(example: Example) -> bytes:
         TypeError: A value is of another type (text must be encoded first).
         ValueError: A number does not fit.
     """
-    features = b"".join(
-        _field(1, _field(1, key.encode()) + _field(2, _encode_feature(key, example[key])))
+    entries = (
+        encode_field(1, key.encode()) + encode_field(2, _encode_feature(key, example[key]))
         for key in sorted(example)
     )
-    return _field(1, features)
+    return encode_field(1, b"".join(encode_field(1, entry) for entry in entries))
 
 
 def decode_example(data: bytes, keys: Collection[str] | None = None) -> dict[str, Any]:
@@ -235,7 +235,8 @@ def decode_example(data: bytes, keys: Collection[str] | None = None) -> dict[str
     return example
 
 
-def _varint(number: int) -> bytes:
+def encode_varint(number: int) -> bytes:
+    """Encode a number, 0 or more."""
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -244,8 +245,9 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(data)) + data
+def encode_field(number: int, data: bytes) -> bytes:
+    """Encode bytes, or a message, as a field of a message."""
+    return encode_varint(number << 3 | _BYTES) + encode_varint(len(data)) + data
 
 
 def _encode_feature(key: str, value: Any) -> bytes:
@@ -254,19 +256,19 @@ def _encode_feature(key: str, value: Any) -> bytes:
     if not values:
         return b""
     if all(isinstance(v, bytes) for v in values):
-        return _field(_BYTES_LIST, b"".join(_field(1, v) for v in values))
+        return encode_field(_BYTES_LIST, b"".join(encode_field(1, v) for v in values))
     if all(hasattr(v, "__index__") for v in values):
-        return _field(_INT64_LIST, _field(1, b"".join(_int64(key, v) for v in values)))
+        return encode_field(_INT64_LIST, encode_field(1, b"".join(_int64(key, v) for v in values)))
     if any(isinstance(v, str | bytes) or not hasattr(v, "__float__") for v in values):
         raise TypeError(f"{key!r} holds {value!r:.80}: use bytes, int, float or a list of one kind")
-    return _field(_FLOAT_LIST, _field(1, b"".join(_float32(key, v) for v in values)))
+    return encode_field(_FLOAT_LIST, encode_field(1, b"".join(_float32(key, v) for v in values)))
 
 
 def _int64(key: str, value: Any) -> bytes:
     number = value.__index__()
     if not -(1 << 63) <= number < 1 << 63:
         raise ValueError(f"{key!r} is {number}: more than 64 bits")
-    return _varint(number & (1 << 64) - 1)
+    return encode_varint(number & (1 << 64) - 1)
 
 
 def _float32(key: str, value: Any) -> bytes:

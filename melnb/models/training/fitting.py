@@ -27,6 +27,7 @@ from melnb.models.optimization.freezing import freeze
 from melnb.models.optimization.weight_averaging import update_batch_norm
 from melnb.models.training.callback import Recorder
 from melnb.models.training.checkpoints import MEASURES, Record, read_weights, write_weights
+from melnb.models.training.event_files import FOLDER, EventFiles
 from melnb.models.training.plan import Course
 from melnb.models.training.recipe import Phase, Recipe
 from melnb.models.training.state import (
@@ -183,6 +184,7 @@ def fit_classifier(
     remake: Callable[..., keras.Model] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
+    tensorboard: bool = False,
     verbose: int = 2,
 ) -> Fitted:
     """Fit a classifier, or go on fitting it; see `Course` for what it is made of.
@@ -193,6 +195,7 @@ def fit_classifier(
         folder: Gets `history.csv` and `checkpoint/`.
         callbacks: More of Keras'; their own state is not kept when a run is taken up again.
         on_epoch: Called with the history after every epoch, and when a run is taken up again.
+        tensorboard: Whether the history is written to `tensorboard/` in the folder, too.
         verbose: 0 silent, 1 a bar, 2 a line an epoch.
 
     Raises:
@@ -204,6 +207,8 @@ def fit_classifier(
     course = Course(model, rows, sampling, recipe, loss, optimizer, schedule, remake)
     measures = MEASURES if valid_paths else ()
     record = Record(Path(folder), recipe, course.identity(), measures=measures)
+    if tensorboard:
+        on_epoch = _both(EventFiles(record.folder / FOLDER).write, on_epoch)
     with scope_of(model):
         validation: Judge = (
             _make_validation(course, valid_paths, metadata) if valid_paths else _unjudged(course)
@@ -234,6 +239,17 @@ def fit_course(
     fitted = finish(course, record, validation)
     columns = ["weights", "epochs", *record.measures, "kept"]
     return Fitted(fitted, record.history, pd.DataFrame(record.state.results, columns=columns))
+
+
+def _both(
+    first: Callable[[pd.DataFrame], None], second: Callable[[pd.DataFrame], None] | None
+) -> Callable[[pd.DataFrame], None]:
+    def told(history: pd.DataFrame) -> None:
+        first(history)
+        if second is not None:
+            second(history)
+
+    return told
 
 
 def best_epoch(history: pd.DataFrame, monitor: str) -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from melnb.data.epochs.sampling import plan_epoch, read_rows
-from melnb.data.shards.examples import read_examples, write_shard
+from melnb.data.shards.examples import read_examples, read_frames, write_shard
 from melnb.models.training.checkpoints import COLUMNS, CheckpointError
 from melnb.models.training.fitting import Fitted, best_epoch, fit_classifier
 from melnb.models.training.losses import make_loss
@@ -155,9 +155,11 @@ def test_cells_that_fit_may_be_run_again(blobs: list[Path], tmp_path: Path) -> N
     """What is finished is read back and drawn; a run that begins wants a network that does."""
     parts, drawn = make_parts(), list[int]()
     more: dict[str, Any] = {"epochs": 2, "on_epoch": lambda table: drawn.append(len(table))}
-    first = fit(blobs, tmp_path / "a", parts, **more)
-    second = fit(blobs, tmp_path / "a", parts, **more)
+    first = fit(blobs, tmp_path / "a", parts, **more, tensorboard=True)
+    second = fit(blobs, tmp_path / "a", parts, **more, tensorboard=True)
     assert drawn == [1, 2, 2]
+    (events,) = (tmp_path / "a" / "tensorboard").iterdir()
+    assert len(list(read_frames(events))) == 4, "two that begin the file, and each epoch once"
     pd.testing.assert_frame_equal(first.history, second.history)
     for old in ("model", "optimizer"):
         mixed = make_parts() | {old: parts[old]}
