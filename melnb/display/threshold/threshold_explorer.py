@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
+from melnb.display import cells
 from melnb.display.threshold.panels import (
     CHOICE_FILE,
     Counts,
@@ -33,6 +34,7 @@ from melnb.display.threshold.panels import (
     paired,
     write_choice,
 )
+from melnb.display.threshold.still import Still, draw_still
 from melnb.evaluation.decisions.locked_threshold import KIND
 from melnb.evaluation.decisions.operating_point import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.rows import binary_rows, threshold_counts
@@ -193,6 +195,15 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         view.observe(lambda _: self._answer(view), "asked")
         return view
 
+    def still(self) -> Still:
+        """Return the explorer at the chosen threshold as a picture, where no widget lives."""
+        rates = np.stack([self._fp / self._others, self._tp / self._positives], axis=1)
+        scores, truth = (self._rows[name].to_numpy() for name in ("score", "truth"))
+        return draw_still(
+            np.concatenate([[[0.0, 0.0]], rates]), (scores[~truth], scores[truth]),
+            self.at().iloc[0], positive=diagnoses.title(self.positive),
+        )  # fmt: skip
+
     def page_state(self) -> dict[str, Any]:
         """Return what the same module needs in a page without a kernel, as plain JSON values.
 
@@ -351,6 +362,10 @@ class NothingToExplore(str):
     def view(self) -> str:
         """Return the reason."""
         return str(self)
+
+    def still(self) -> cells.Words:
+        """Return nothing to see, as the reason is said."""
+        return cells.Words()
 
 
 def explore(

@@ -1,6 +1,7 @@
 import base64
 import json
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -136,3 +137,23 @@ def test_an_image_that_was_clicked_is_read_back(predictions: pd.DataFrame) -> No
     assert explorer.chosen == {}
     explorer.view().chosen = {"image_id": "i000007"}
     assert explorer.chosen["image_id"] == "i000007"
+
+
+def test_a_still_shows_the_chosen_threshold_without_a_script(predictions: pd.DataFrame) -> None:
+    explorer = ThresholdExplorer(predictions.assign(run="<b>"), threshold=0.3)
+    row, still = explorer.at().iloc[0], explorer.still()
+    found, missed, alarms, left = (int(row[name]) for name in ("tp", "fn", "fp", "tn"))
+    assert repr(still) == (
+        f"At threshold 0.3: {found} of {found + missed} melanoma found, "
+        f"{alarms} of {alarms + left} others flagged"
+    )
+    drawing = ElementTree.fromstring(still._repr_svg_())
+    marks = {mark.tag.split("}")[1] for mark in drawing.iter()}
+    assert marks == {"svg", "g", "rect", "text", "path", "polyline", "circle"}
+    spoken = [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert f"{row['sensitivity']:.1%}" in spoken
+    (point,) = drawing.iter("{http://www.w3.org/2000/svg}circle")
+    assert float(point.get("cx", "")) == pytest.approx(210 * (1 - row["specificity"]), abs=0.06)
+    assert len(still.svg) < 20_000
+    explorer.threshold = 0.6
+    assert "At threshold 0.6" in repr(explorer.still())
