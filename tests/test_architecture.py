@@ -124,8 +124,11 @@ def test_modules_are_short_and_named_for_what_they_hold(path: Path) -> None:
 
 
 PARTICIPLES = {"told", "said", "found", "made", "known", "own", "beside"}
-NOT_YET = ("data/audit", "evaluation", "display")
-"""Rooms whose locals still bear some of them."""
+NOT_YET = (
+    "data/audit", "display/browser", "display/report", "display/threshold",
+    "evaluation/shortcuts.py",
+)  # fmt: skip
+"""Modules whose locals still bear some of them."""
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

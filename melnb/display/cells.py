@@ -128,30 +128,30 @@ def _decimal(value: float) -> str:
 
 def _paired(shown: pd.DataFrame) -> pd.DataFrame:
     """Return a table with a column for limits whose estimate stands elsewhere, as another's do."""
-    made: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     for column in shown.columns:
         name = column.removesuffix("_low")
         other = f"{name}_high"
         if name == column or name in shown or other not in shown:
-            made[column] = shown[column]
+            pairs[column] = shown[column]
             continue
-        made[name] = [
+        pairs[name] = [
             NOTHING if pd.isna(a) or pd.isna(b) else f"{number(a)} – {number(b)}"
             for a, b in zip(shown[column], shown[other], strict=True)
         ]
-    spent = {f"{name}_high" for name in made.keys() - {*shown.columns}}
-    return pd.DataFrame({c: v for c, v in made.items() if c not in spent}, index=shown.index)
+    spent = {f"{name}_high" for name in pairs.keys() - {*shown.columns}}
+    return pd.DataFrame({c: v for c, v in pairs.items() if c not in spent}, index=shown.index)
 
 
 def _limits(columns: list[str]) -> dict[str, tuple[str, str]]:
     """Return the columns that have limits, and the names of those."""
-    found = {
+    limits = {
         c: (f"{c}_low", f"{c}_high") for c in columns if {f"{c}_low", f"{c}_high"} <= {*columns}
     }
     if {"low", "high"} <= {*columns}:
         before = [c for c in columns[: columns.index("low")] if c != "se"]
-        found |= {before[-1]: ("low", "high")} if before else {}
-    return found
+        limits |= {before[-1]: ("low", "high")} if before else {}
+    return limits
 
 
 def _is_empty(values: pd.Series) -> bool:

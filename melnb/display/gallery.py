@@ -123,10 +123,10 @@ def sample_grid(
         by: The column of classes.
         open_picture: Opens a path as a square picture.
     """
-    known = images.dropna(subset=["path", by])
+    pictured = images.dropna(subset=["path", by])
     rows = {}
-    for name in known[by].value_counts().index:
-        part = known[known[by] == name]
+    for name in pictured[by].value_counts().index:
+        part = pictured[pictured[by] == name]
         drawn = part.sample(min(per_class, len(part)), random_state=seed)
         heading = f"{diagnoses.title(str(name))} ({len(part):,})"
         rows[heading] = [_tile(row, size, open_picture) for _, row in drawn.iterrows()]
@@ -174,12 +174,12 @@ def nearest_neighbours(
     """
     paths = images.set_index("image_id")["path"]
     rows: dict[str, list[Tile]] = {}
-    for image_id, own in neighbours.groupby("image_id", sort=False):
-        title = _class_title(own["target"].iloc[0])
+    for image_id, likest in neighbours.groupby("image_id", sort=False):
+        title = _class_title(likest["target"].iloc[0])
         shown = [(image_id, "itself")]
         shown += [
             (row["neighbour"], f"{_class_title(row['neighbour_target'])} · {row['similarity']:.2f}")
-            for _, row in own.iterrows()
+            for _, row in likest.iterrows()
         ]
         rows[f"{title} ({image_id})"] = [
             _tile(pd.Series({"path": paths.get(name)}), size, open_picture, caption)
@@ -205,15 +205,15 @@ def near_duplicates(
         size: Pixels on a side of one picture.
         open_picture: Opens a path as a square picture.
     """
-    known = images.set_index("image_id")
+    by_id = images.set_index("image_id")
     rows: dict[str, list[Tile]] = {}
     for _, pair in pairs.head(n).iterrows():
         names = [str(pair["image_id"]), str(pair["same_as"])]
-        titles = [_class_title(known["target"].get(name)) for name in names]
+        titles = [_class_title(by_id["target"].get(name)) for name in names]
         label = titles[0] if titles[0] == titles[1] else " / ".join(titles)
         aligned = f"{pair['aligned']:.3f}" if pd.notna(pair["aligned"]) else "not compared"
         text = f"{names[0]} · {names[1]}\n{label} · pixels {aligned}"
-        paths = [known["path"].get(name) for name in names]
+        paths = [by_id["path"].get(name) for name in names]
         jpeg = _side_by_side(paths, size, open_picture)
         rows.setdefault(str(pair["kind"]).capitalize(), []).append(
             Tile(jpeg, text, f"pictures {names[0]} and {names[1]}", ratio=2.0)

@@ -98,8 +98,8 @@ class OfflineRenderer(MimetypeRenderer):  # type: ignore[misc]
 
     def to_mimebundle(self, fig_dict: Mapping[str, Any]) -> dict[str, Any]:
         """Return a figure for who has a plotly of his own, and as HTML for who has none."""
-        own = json.loads(to_json_plotly(_shown(fig_dict)))
-        return {JSON: own, "text/html": figure_html(fig_dict, template=self._template)}
+        content = json.loads(to_json_plotly(_shown(fig_dict)))
+        return {JSON: content, "text/html": figure_html(fig_dict, template=self._template)}
 
 
 def settle_others() -> None:

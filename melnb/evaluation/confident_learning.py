@@ -90,8 +90,8 @@ def label_errors(
         total = counts.sum(axis=1, keepdims=True)
         prior = np.bincount(codes, minlength=len(classes)) / len(codes)
         logs = logs + np.log((counts + _PRIOR * prior) / (total + _PRIOR) + _LEAST)
-        own = counts[np.arange(len(codes)), codes]
-        share = np.where(total[:, 0] > 0, own / np.maximum(total[:, 0], 1), np.nan)
+        given = counts[np.arange(len(codes)), codes]
+        share = np.where(total[:, 0] > 0, given / np.maximum(total[:, 0], 1), np.nan)
     logs = logs - np.log(np.exp(logs).sum(axis=1, keepdims=True))
     doubt = -logs[np.arange(len(codes)), codes]
     others = logs.copy()

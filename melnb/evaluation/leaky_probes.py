@@ -38,7 +38,7 @@ def leak_worth(
         Wilson's, `gain`: the AUC less that of the same probe on honest folds, paired on the images
         of both (DeLong), and `note`. No rows without fits.
     """
-    made = []
+    entries = []
     for (split, probe), table in fits.items():
         area = auc(table, positive=positive, confidence=confidence, cluster=cluster).iloc[0]
         row: dict[str, object] = {"split": split, "probe": probe, "n": int(area["n"])}
@@ -47,8 +47,8 @@ def leak_worth(
         honest = fits.get((HONEST, probe))
         if split != HONEST and honest is not None:
             row |= _gain(table, honest, positive, confidence, cluster)
-        made.append({**row, "note": area["note"]})
-    return pd.DataFrame(made, columns=list(WORTH_COLUMNS))
+        entries.append({**row, "note": area["note"]})
+    return pd.DataFrame(entries, columns=list(WORTH_COLUMNS))
 
 
 def _accuracy(table: pd.DataFrame, confidence: float, cluster: str) -> dict[str, float]:

@@ -84,27 +84,27 @@ def failure_prediction(
         A row per predictor: `predictor` and `rows.ESTIMATE_COLUMNS`; `positives` are the failed.
         Without a scored image or a predictor, as in the tables below, there is no row.
     """
-    made = [
+    entries = [
         ranking.auc(
             failure_rows(scores, disagreement, name, least_jaccard=least_jaccard),
             positive=FAILED, confidence=confidence, cluster=cluster,
         ).assign(predictor=name)
         for name in _told(scores, disagreement)
     ]  # fmt: skip
-    return _gathered(made, ["predictor", *ESTIMATE_COLUMNS])
+    return _gathered(entries, ["predictor", *ESTIMATE_COLUMNS])
 
 
 def failure_roc(
     scores: pd.DataFrame, disagreement: pd.DataFrame, *, least_jaccard: float = LEAST_JACCARD
 ) -> pd.DataFrame:
     """Return `ranking.roc_curve` of each disagreement, its name in `predictor`."""
-    made = [
+    entries = [
         ranking.roc_curve(
             failure_rows(scores, disagreement, name, least_jaccard=least_jaccard), positive=FAILED
         ).assign(predictor=name)
         for name in _told(scores, disagreement)
     ]
-    return _gathered(made, list(_CURVE))
+    return _gathered(entries, list(_CURVE))
 
 
 def jaccard_by_coverage(
@@ -122,7 +122,7 @@ def jaccard_by_coverage(
         `predictor`, `coverage` (share kept), `disagreement` (the largest kept), `n`, and the means
         `jaccard`, `threshold_jaccard`, `failed`.
     """
-    made = []
+    entries = []
     for name in _told(scores, disagreement):
         value = _values(scores, disagreement, name)
         level, group = np.unique(value, return_inverse=True)
@@ -133,8 +133,8 @@ def jaccard_by_coverage(
         columns = {"jaccard": jaccard, "threshold_jaccard": counted, FAILED: counted == 0}
         for column, values in columns.items():
             row[column] = np.cumsum(np.bincount(group, weights=values)) / kept
-        made.append(pd.DataFrame(row, columns=list(_COVERAGE)))
-    return _gathered(made, list(_COVERAGE))
+        entries.append(pd.DataFrame(row, columns=list(_COVERAGE)))
+    return _gathered(entries, list(_COVERAGE))
 
 
 def jaccard_at_coverage(
@@ -166,7 +166,7 @@ def jaccard_at_coverage(
     for share in coverages:
         if not 0 < share <= 1:
             raise ValueError(f"coverages holds {share}: use shares above 0 up to 1")
-    made = []
+    entries = []
     for name in _told(scores, disagreement):
         value = _values(scores, disagreement, name)
         rising = np.sort(value)
@@ -176,9 +176,9 @@ def jaccard_at_coverage(
                 scores[kept], ["jaccard"], cluster=cluster, confidence=confidence, draws=draws,
                 seed=seed,
             )  # fmt: skip
-            made.append(mean.assign(predictor=name, wanted=share, coverage=float(kept.mean())))
+            entries.append(mean.assign(predictor=name, wanted=share, coverage=float(kept.mean())))
     columns = ["predictor", "wanted", "coverage", "value", "se", "low", "high", "n", "note"]
-    return _gathered(made, columns)
+    return _gathered(entries, columns)
 
 
 def _predictors(disagreement: pd.DataFrame) -> list[str]:
@@ -187,8 +187,8 @@ def _predictors(disagreement: pd.DataFrame) -> list[str]:
             f"disagreement: columns are {list(disagreement.columns)}: pass image_id and a column "
             "of 0 to 1 for each predictor"
         )
-    known = disagreement.columns[disagreement.notna().any()]
-    return [str(c) for c in known if c != "image_id"]
+    names = disagreement.columns[disagreement.notna().any()]
+    return [str(c) for c in names if c != "image_id"]
 
 
 def _told(scores: pd.DataFrame, disagreement: pd.DataFrame) -> list[str]:
@@ -197,10 +197,10 @@ def _told(scores: pd.DataFrame, disagreement: pd.DataFrame) -> list[str]:
     return names if len(scores) else []
 
 
-def _gathered(made: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    if not made:
+def _gathered(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    if not tables:
         return pd.DataFrame(columns=columns)
-    return pd.concat(made, ignore_index=True)[columns]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def _values(scores: pd.DataFrame, disagreement: pd.DataFrame, predictor: str) -> np.ndarray:
@@ -215,8 +215,8 @@ def _values(scores: pd.DataFrame, disagreement: pd.DataFrame, predictor: str) ->
             f"disagreement: {disagreement.loc[twice, 'image_id'].iloc[0]} has two rows "
             f"({int(twice.sum())} such rows): give each image one"
         )
-    found = disagreement.set_index("image_id")[predictor]
-    value: np.ndarray = found.reindex(scores["image_id"]).to_numpy(dtype=float)
+    values = disagreement.set_index("image_id")[predictor]
+    value: np.ndarray = values.reindex(scores["image_id"]).to_numpy(dtype=float)
     wrong = ~((value >= 0) & (value <= 1))
     if wrong.any():
         raise TableError(

@@ -198,13 +198,13 @@ def segmentation_summary(
     parts = parts_by_fold(scores) if "fold" in scores else {"all images": scores}
     shared = {"cluster": cluster, "confidence": confidence, "draws": draws, "seed": seed}
     columns = [name for name in _MEANT if name in scores]
-    made = [
+    entries = [
         grouped_means(part, columns, **shared).assign(rows=name)  # type: ignore[arg-type]
         for name, part in parts.items()
     ]
-    if not made:
+    if not entries:
         return pd.DataFrame(columns=list(SUMMARY_COLUMNS))
-    table = pd.concat(made, ignore_index=True)
+    table = pd.concat(entries, ignore_index=True)
     table["metric"] = table["metric"].str.replace("_", " ")
     table = table.assign(method=f"bootstrap of {cluster or 'images'}")
     return _without_flat(table)[list(SUMMARY_COLUMNS)]
@@ -252,7 +252,7 @@ def segmenter_comparison(
     if len(tables) < 2:
         raise ValueError(f"tables holds {len(tables)} segmenter(s): give two or more by name")
     (name, first), *others = tables.items()
-    made = []
+    entries = []
     for other, second in others:
         columns = [c for c in _MEANT if c in first and c in second]
         one, two = _paired(name, first, other, second)
@@ -261,9 +261,9 @@ def segmenter_comparison(
         means = {"value_first": pairs[0].mean(axis=0), "value_second": pairs[1].mean(axis=0)}
         table = pd.DataFrame(row | means)
         labels = [column.replace("_", " ") for column in columns]
-        made.append(table.assign(first=name, second=other, metric=labels, n=len(one)))
+        entries.append(table.assign(first=name, second=other, metric=labels, n=len(one)))
     method = f"bootstrap of {cluster or 'images'}"
-    return _without_flat(pd.concat(made, ignore_index=True).assign(method=method))[
+    return _without_flat(pd.concat(entries, ignore_index=True).assign(method=method))[
         list(COMPARISON_COLUMNS)
     ]
 
@@ -297,13 +297,13 @@ def _difference(
 ) -> dict[str, object]:
     clusters = row_clusters(rows, cluster)
     number = len(values) if clusters is None else int(clusters.max(initial=-1)) + 1
-    found: dict[str, object] = {"difference": values.mean(axis=0), "note": ""}
+    estimate: dict[str, object] = {"difference": values.mean(axis=0), "note": ""}
     if number < 2:
         note = f"interval not estimable: of one {cluster or 'row'} alone"
-        return found | dict.fromkeys(("se", "low", "high"), math.nan) | {"note": note}
-    made = bootstrap.resampled_means(values, clusters=clusters, draws=draws, seed=seed)
-    limits = bootstrap.percentile_interval(made, confidence=confidence)
-    return found | dict(zip(("se", "low", "high"), limits, strict=True))
+        return estimate | dict.fromkeys(("se", "low", "high"), math.nan) | {"note": note}
+    resampled = bootstrap.resampled_means(values, clusters=clusters, draws=draws, seed=seed)
+    limits = bootstrap.percentile_interval(resampled, confidence=confidence)
+    return estimate | dict(zip(("se", "low", "high"), limits, strict=True))
 
 
 def _without_flat(table: pd.DataFrame) -> pd.DataFrame:
@@ -343,7 +343,7 @@ def segmentation_scores(
     scores = scores.merge(boundary_distances(truth, predicted), on="image_id", validate="1:1")
     if rows is None:
         return scores
-    known = ["image_id", *(c for c in ("fold", "patient_id", "lesion_id") if c in rows.columns)]
+    columns = ["image_id", *(c for c in ("fold", "patient_id", "lesion_id") if c in rows.columns)]
     lost = ~scores["image_id"].isin(rows["image_id"])
     if lost.any():
         first = scores.loc[lost, "image_id"].iloc[0]
@@ -351,8 +351,8 @@ def segmentation_scores(
             f"rows: no row of {first} ({int(lost.sum())} such images): give the folds of all "
             "images that have masks"
         )
-    joined = scores.merge(rows[known], on="image_id", how="left", validate="1:1")
-    return joined[[*known, *scores.columns[1:]]]
+    joined = scores.merge(rows[columns], on="image_id", how="left", validate="1:1")
+    return joined[[*columns, *scores.columns[1:]]]
 
 
 def worst_masks(scores: pd.DataFrame, *, n: int = 12) -> pd.DataFrame:

@@ -76,19 +76,22 @@ def context_scores(
     groups = group_codes(predictions[patient])
     score = predictions[f"p_{positive}"].to_numpy(dtype=float)
     number = np.bincount(groups, minlength=1)[groups]
-    made = {"image_id": predictions["image_id"].to_numpy(), "fold": predictions["fold"].to_numpy()}
-    made |= {"pictures": number, "score": score}
+    scores = {
+        "image_id": predictions["image_id"].to_numpy(),
+        "fold": predictions["fold"].to_numpy(),
+    }
+    scores |= {"pictures": number, "score": score}
     standing = standings(score, groups)
-    made |= {f"score_{name}": of for name, of in standing.items()}
-    made["score_lof"] = outlier_factors(standing["z"][:, None], groups, fewest=FEWEST)
+    scores |= {f"score_{name}": of for name, of in standing.items()}
+    scores["score_lof"] = outlier_factors(standing["z"][:, None], groups, fewest=FEWEST)
     if measures is not None:
-        own = _measured(predictions, measures, columns)
-        z = np.column_stack([standings(v, groups)["z"] for v in own.T])
-        made |= {f"{name}_z": of for name, of in zip(columns, z.T, strict=True)}
+        measured = _measured(predictions, measures, columns)
+        z = np.column_stack([standings(v, groups)["z"] for v in measured.T])
+        scores |= {f"{name}_z": of for name, of in zip(columns, z.T, strict=True)}
         # In standard deviations of the patient, so that every measure weighs alike.
-        whole = np.where(np.isnan(own).any(axis=1, keepdims=True), np.nan, z)
-        made["measures_lof"] = outlier_factors(whole, groups, fewest=FEWEST)
-    return pd.DataFrame(made)
+        whole = np.where(np.isnan(measured).any(axis=1, keepdims=True), np.nan, z)
+        scores["measures_lof"] = outlier_factors(whole, groups, fewest=FEWEST)
+    return pd.DataFrame(scores)
 
 
 def check_patients(table: pd.DataFrame, patient: str) -> None:
@@ -110,8 +113,8 @@ def _measured(
     absent = [c for c in ("image_id", *columns) if c not in measures]
     if absent:
         raise TableError(f"measures: no column {absent}: make it with measure_images")
-    found = measures.set_index("image_id")[list(columns)].reindex(predictions["image_id"])
-    return found.to_numpy(dtype=float)
+    table = measures.set_index("image_id")[list(columns)].reindex(predictions["image_id"])
+    return table.to_numpy(dtype=float)
 
 
 # Does it help the score to know how a lesion stands among its patient's?
@@ -164,10 +167,10 @@ def ugly_duckling_gain(
     absent = [name for name in features if name not in context.columns[4:]]
     if absent or not features:
         raise ValueError(f"features is {list(features)}: use some of {list(context.columns[4:])}")
-    own = context.set_index("image_id").reindex(rows["image_id"])
-    made, (parts, words) = [], crossfit_parts(rows, cluster=patient)
+    standing = context.set_index("image_id").reindex(rows["image_id"])
+    entries, (parts, words) = [], crossfit_parts(rows, cluster=patient)
     for name in features:
-        feature = _scaled(own[name].to_numpy(dtype=float), rows)
+        feature = _scaled(standing[name].to_numpy(dtype=float), rows)
         odds = _log_odds(rows["score"].to_numpy())
         weights = _weights(rows, odds, feature, parts)
         for part in ("out of fold", "test"):
@@ -181,10 +184,10 @@ def ugly_duckling_gain(
                     confidence=confidence,
                     cluster=cluster or patient,
                 )
-                made.append(
+                entries.append(
                     {"feature": name, "rows": part, **row, **_summary(weights[where], rows, words)}
                 )
-    return with_holm(pd.DataFrame(made, columns=list(GAIN_COLUMNS)), by="rows")
+    return with_holm(pd.DataFrame(entries, columns=list(GAIN_COLUMNS)), by="rows")
 
 
 def _weights(
@@ -196,8 +199,8 @@ def _weights(
     for k in np.unique(fold):
         fitted = (fold != TEST) & (fold != k)
         if len(np.unique(truth[fitted])) == 2:
-            own = centred(np.column_stack([odds, feature])[fitted])
-            design = np.column_stack([np.ones(len(own)), own])
+            regressors = centred(np.column_stack([odds, feature])[fitted])
+            design = np.column_stack([np.ones(len(regressors)), regressors])
             _, of_odds, of_feature = fit_logistic(design, truth[fitted], ridge=_RIDGE)
             if of_odds > 0:
                 weights[fold == k] = of_feature / of_odds
@@ -278,30 +281,30 @@ def top_k_sensitivity_curve(
         raise ValueError(f"ks is {list(ks)}: use whole numbers of 1 or more")
     rows = binary_rows(predictions, positive=positive)
     check_patients(rows, patient)
-    known = rows[rows[patient].notna()]
-    left_out = len(rows) - len(known)
-    reason = absent_class(known, positive) if not known["truth"].any() else ""
+    of_patients = rows[rows[patient].notna()]
+    left_out = len(rows) - len(of_patients)
+    reason = absent_class(of_patients, positive) if not of_patients["truth"].any() else ""
     if reason:
         reason = reason.replace("has a truth", "has a truth and a known patient")
         cells = [(int(k), s, u, *[math.nan] * 3, 0, 0, 0) for k, s, u in _kinds(ks)]
         nothing = [(*cell, left_out, "", reason) for cell in cells]
         return pd.DataFrame(nothing, columns=list(TOP_K_COLUMNS))
-    ordered = known.sort_values(["score", "image_id"], ascending=[False, True], kind="stable")
-    made = _curve(
+    ordered = of_patients.sort_values(["score", "image_id"], ascending=[False, True], kind="stable")
+    curve = _curve(
         ordered["truth"].to_numpy(),
         pd.factorize(ordered[patient])[0],
         [int(k) for k in ks],
         confidence=confidence,
     )
-    made["left_out"] = left_out
-    made["note"] = [_note(*cells) for cells in zip(made["strategy"], made["low"], strict=True)]
-    return made[list(TOP_K_COLUMNS)]
+    curve["left_out"] = left_out
+    curve["note"] = [_note(*cells) for cells in zip(curve["strategy"], curve["low"], strict=True)]
+    return curve[list(TOP_K_COLUMNS)]
 
 
 def _most_pictures(predictions: pd.DataFrame, patient: str) -> int:
     """Return how many pictures the patient of most has, from 1 to `MOST`."""
-    known = predictions[predictions["truth"].notna()]
-    counts = known[patient].value_counts() if patient in known else pd.Series(dtype=int)
+    judged = predictions[predictions["truth"].notna()]
+    counts = judged[patient].value_counts() if patient in judged else pd.Series(dtype=int)
     return int(min(MOST, max(1, counts.max() if len(counts) else 1)))
 
 
@@ -313,35 +316,35 @@ def _curve(
     pictures, positives = np.bincount(patients), np.bincount(patients, weights=truth)
     holds = positives > 0
     measured = partial(_retrieval_rows, truth=truth, patients=patients, confidence=confidence)
-    made = []
+    entries = []
     for k in ks:
         seen = int(np.minimum(pictures, k).sum())
         for strategy, looked in ((WITHIN, place < k), (THRESHOLD, np.arange(len(truth)) < seen)):
             for unit, cells in measured(looked).items():
-                made.append((k, strategy, unit, *cells, seen))
+                entries.append((k, strategy, unit, *cells, seen))
         images = float((positives * np.minimum(pictures, k) / pictures).sum())
         chances = 1 - _all_missed(pictures[holds], positives[holds], k)
-        for unit, found, n in (
+        for unit, hits, n in (
             ("image", images, int(truth.sum())),
             ("patient", float(chances.sum()), int(holds.sum())),
         ):
-            made.append((k, RANDOM, unit, found / n, math.nan, math.nan, n, found, "", seen))
+            entries.append((k, RANDOM, unit, hits / n, math.nan, math.nan, n, hits, "", seen))
     names = ["k", "strategy", "unit", "value", "low", "high", "n", "found", "method", "seen"]
-    return pd.DataFrame(made, columns=names)
+    return pd.DataFrame(entries, columns=names)
 
 
 def _retrieval_rows(
     looked: np.ndarray, *, truth: np.ndarray, patients: np.ndarray, confidence: float
 ) -> dict[str, tuple[float, float, float, int, float, str]]:
     """Return value, limits, number, found and method of a set of pictures that are looked at."""
-    found = np.bincount(patients, weights=truth & looked) > 0
+    retrieved = np.bincount(patients, weights=truth & looked) > 0
     holds = np.bincount(patients, weights=truth) > 0
     of_images = clustered_wilson(looked, truth, patients, confidence=confidence)
-    of_patients = clustered_wilson(found, holds, confidence=confidence)
+    of_patients = clustered_wilson(retrieved, holds, confidence=confidence)
     hits = float((truth & looked).sum())
     return {
         "image": (*of_images, int(truth.sum()), hits, "Wilson by patient"),
-        "patient": (*of_patients, int(holds.sum()), float(found.sum()), "Wilson"),
+        "patient": (*of_patients, int(holds.sum()), float(retrieved.sum()), "Wilson"),
     }
 
 

@@ -50,8 +50,8 @@ def crossfit_parts(rows: pd.DataFrame, *, cluster: str = "") -> tuple[np.ndarray
 
     part = np.full(len(fold), TEST)
     places = np.flatnonzero(inside)
-    for k, (_, own) in enumerate(GroupKFold(number).split(places, groups=groups)):
-        part[places[own]] = k
+    for k, (_, members) in enumerate(GroupKFold(number).split(places, groups=groups)):
+        part[places[members]] = k
     unit = cluster.removesuffix("_id") if cluster else "image"
     return part, f"one fold, cut into {number} parts by {unit}"
 
@@ -85,15 +85,15 @@ def binary_rows(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
     classes = class_names(predictions)
     if positive not in classes:
         raise TableError(f"predictions: positive is {positive!r}, not one of {list(classes)}")
-    known = predictions[predictions["truth"].notna()]
-    score = known[f"p_{positive}"].to_numpy(dtype=float)
+    judged = predictions[predictions["truth"].notna()]
+    score = judged[f"p_{positive}"].to_numpy(dtype=float)
     if np.isnan(score).any():
-        first = known["image_id"].iloc[int(np.isnan(score).argmax())]
+        first = judged["image_id"].iloc[int(np.isnan(score).argmax())]
         raise TableError(f"predictions: p_{positive} of {first} is NaN: predict this image again")
-    ids = [c for c in known.columns if str(c).endswith("_id")]
-    rows = known[[*ids, "fold"]].reset_index(drop=True)
-    rows = rows.assign(truth=(known["truth"] == positive).to_numpy(dtype=bool), score=score)
-    rows.attrs["left_out"] = len(predictions) - len(known)
+    ids = [c for c in judged.columns if str(c).endswith("_id")]
+    rows = judged[[*ids, "fold"]].reset_index(drop=True)
+    rows = rows.assign(truth=(judged["truth"] == positive).to_numpy(dtype=bool), score=score)
+    rows.attrs["left_out"] = len(predictions) - len(judged)
     return rows
 
 
@@ -121,10 +121,10 @@ def row_clusters(rows: pd.DataFrame, column: str) -> np.ndarray | None:
     texts = isinstance(asked.dtype, pd.StringDtype)
     codes, names = pd.factorize(asked.to_numpy(dtype=object) if texts else asked)
     unknown = codes == -1
-    made = np.where(unknown, len(names) + np.cumsum(unknown) - 1, codes)
-    made.flags.writeable = False
-    _KEPT[:] = [(asked.copy(), made)]
-    return made
+    clusters = np.where(unknown, len(names) + np.cumsum(unknown) - 1, codes)
+    clusters.flags.writeable = False
+    _KEPT[:] = [(asked.copy(), clusters)]
+    return clusters
 
 
 def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
@@ -132,8 +132,8 @@ def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
 
     Then nothing need be looked up, which for a million names takes half a second.
     """
-    own, theirs = (table["image_id"].to_numpy(dtype=object) for table in (first, second))
-    return np.array_equal(own, theirs)
+    ours, theirs = (table["image_id"].to_numpy(dtype=object) for table in (first, second))
+    return np.array_equal(ours, theirs)
 
 
 def joined_rows(
@@ -171,9 +171,9 @@ def threshold_counts(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
     """Return the distinct scores, falling, and the true and false positives flagged at each."""
     threshold, group = np.unique(-rows["score"].to_numpy(), return_inverse=True)
     truth = rows["truth"].to_numpy()
-    found = np.cumsum(np.bincount(group[truth], minlength=len(threshold)))
+    hits = np.cumsum(np.bincount(group[truth], minlength=len(threshold)))
     false = np.cumsum(np.bincount(group[~truth], minlength=len(threshold)))
-    return -threshold, found, false
+    return -threshold, hits, false
 
 
 def difference_row(
@@ -313,7 +313,7 @@ def _fewest_clusters(rows: pd.DataFrame, cluster: str) -> int:
     clusters = row_clusters(rows, cluster)
     truth = rows["truth"].to_numpy()
     codes = np.arange(len(rows)) if clusters is None else clusters
-    return min(intervals.count_clusters(codes[own]) for own in (truth, ~truth))
+    return min(intervals.count_clusters(codes[members]) for members in (truth, ~truth))
 
 
 def few_remark(rows: pd.DataFrame, cluster: str = "") -> str:

@@ -38,13 +38,15 @@ def read_members(
         parts = [
             read_foreign(path, positive=positive, name=name, columns=columns) for path in paths
         ]
-        said = [part.attrs.pop("read_as") for part in parts]
-        lost -= {column for one in said for column in one.pop("settled").split("\n")}
+        readings = [part.attrs.pop("read_as") for part in parts]
+        lost -= {column for one in readings for column in one.pop("settled").split("\n")}
         try:
             table = check_predictions(pd.concat(parts, ignore_index=True))
         except TableError as error:
             raise TableError(f"member {name}: {error}") from error
-        words = {key: dict.fromkeys(one[key] for one in said if one[key]) for key in said[0]}
+        words = {
+            key: dict.fromkeys(one[key] for one in readings if one[key]) for key in readings[0]
+        }
         table.attrs["read_as"] = {key: "; ".join(texts) for key, texts in words.items()}
         read[name] = table
     if lost:
@@ -84,8 +86,8 @@ def members_table(members: Mapping[str, pd.DataFrame], *, positive: str) -> pd.D
         row |= {"out_of_fold": int((~test).sum()), "test": int(test.sum())}
         row |= {"folds": table.loc[~test, "fold"].nunique()}
         row |= _patients(table, positive)
-        known = table["truth"].notna().any()
-        row |= {"positives": int((table["truth"] == positive).sum()) if known else pd.NA}
+        judged = table["truth"].notna().any()
+        row |= {"positives": int((table["truth"] == positive).sum()) if judged else pd.NA}
         row |= {"without_truth": int(table["truth"].isna().sum())}
         row |= {"note": "", **table.attrs.get("read_as", {})}
         row |= {"classes": ", ".join(class_names(table))}
@@ -100,10 +102,10 @@ def _patients(table: pd.DataFrame, positive: str) -> dict[str, object]:
     if "patient_id" not in table or table["patient_id"].isna().all():
         return {"patients": pd.NA, "positive_patients": pd.NA}
     positives = table.loc[table["truth"] == positive, "patient_id"].nunique()
-    known = table["truth"].notna().any()
+    judged = table["truth"].notna().any()
     return {
         "patients": table["patient_id"].nunique(),
-        "positive_patients": positives if known else pd.NA,
+        "positive_patients": positives if judged else pd.NA,
     }
 
 
@@ -127,8 +129,8 @@ def called_counts(predictions: pd.DataFrame) -> pd.DataFrame:
     table["share"] = table["called"] / max(len(predictions), 1)
     if predictions["truth"].isna().all():
         return table
-    known = predictions["truth"].value_counts().reindex(list(names), fill_value=0)
-    return table.assign(truly=known.to_numpy())
+    counts = predictions["truth"].value_counts().reindex(list(names), fill_value=0)
+    return table.assign(truly=counts.to_numpy())
 
 
 def most_suspicious(predictions: pd.DataFrame, *, positive: str, n: int = 20) -> pd.DataFrame:

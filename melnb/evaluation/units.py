@@ -78,7 +78,7 @@ def unit_table(
         return predictions
     if average == "logit":
         check_probabilities(predictions, "the mean of logits")
-    codes, known = _codes(predictions, unit)
+    codes, labelled = _codes(predictions, unit)
     first = _first_images(predictions, codes)
     names = list(class_names(predictions))
     means = _means(class_values(predictions), codes, average)
@@ -90,7 +90,7 @@ def unit_table(
     rows = predictions.iloc[first].assign(**columns, **{UNIT: unit, IMAGES: sizes})
     rows["truth"] = pd.Series(labels, index=rows.index, dtype=object).where(truths >= 0, np.nan)
     table = rows.reset_index(drop=True)
-    words = _words(unit, average, int(sizes.sum()), len(sizes), known)
+    words = _words(unit, average, int(sizes.sum()), len(sizes), labelled)
     if mixed.any():
         whose = predictions[f"{unit}_id"].iloc[first[int(mixed.argmax())]]
         words += (
@@ -142,14 +142,16 @@ def unit_gain(
     if average == "logit":
         check_probabilities(rows, "the mean of logits")
     codes, _ = _codes(rows, unit)
-    made: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     for which in (ALL, SEVERAL):
         sizes = np.bincount(codes)[codes]
-        own = sizes >= (1 if which == ALL else 2)
-        kept, numbers = rows[own], np.unique(codes[own], return_inverse=True)[1]
+        members = sizes >= (1 if which == ALL else 2)
+        kept, numbers = rows[members], np.unique(codes[members], return_inverse=True)[1]
         for row in _gains(kept, numbers, positive, average, confidence, draws, seed):
-            made.append({"units": which, "n": len(np.unique(numbers)), "images": len(kept)} | row)
-    return pd.DataFrame(made, columns=list(GAIN_COLUMNS))
+            entries.append(
+                {"units": which, "n": len(np.unique(numbers)), "images": len(kept)} | row
+            )
+    return pd.DataFrame(entries, columns=list(GAIN_COLUMNS))
 
 
 def _gains(
@@ -172,14 +174,14 @@ def _gains(
     values = class_values(rows)
     both = np.stack([values, _means(values, codes, average)[codes]])
     weight = 1 / np.bincount(codes)[codes]
-    made = [_area_row("AUC", both, truth, weight, clusters, [names.index(positive)], confidence)]
+    entries = [_area_row("AUC", both, truth, weight, clusters, [names.index(positive)], confidence)]
     if len(names) > 2:
         every = list(range(len(names)))
-        made.append(_area_row("mean AUC", both, truth, weight, clusters, every, confidence))
+        entries.append(_area_row("mean AUC", both, truth, weight, clusters, every, confidence))
     drawn = _balanced(both, truth, weight, clusters, draws, seed)
-    made.append(_balanced_row(drawn, confidence))
+    entries.append(_balanced_row(drawn, confidence))
     by = f" by {cluster}" if cluster else ""
-    return [row | {"method": f"{row['method']}{by}, paired"} for row in made]
+    return [row | {"method": f"{row['method']}{by}, paired"} for row in entries]
 
 
 def _area_row(
@@ -196,16 +198,20 @@ def _area_row(
     held = [k for k in classes if 0 < (truth == k).sum() < len(truth)]
     if not held:
         return row | {"note": "not estimable: no class has rows in it and outside it"}
-    parted = [[_weighted_parts(truth == k, own[:, k], weight) for k in held] for own in both]
-    values = [float(np.mean([area for area, _ in own])) for own in parted]
-    parts = np.stack([np.mean([part for _, part in own], axis=0) for own in parted])
+    parted = [
+        [_weighted_parts(truth == k, areas_of[:, k], weight) for k in held] for areas_of in both
+    ]
+    values = [float(np.mean([area for area, _ in areas_of])) for areas_of in parted]
+    parts = np.stack([np.mean([part for _, part in areas_of], axis=0) for areas_of in parted])
     groups = truth if len(classes) > 1 else truth == held[0]
     lead = intervals.auc_covariance(parts[1:] - parts[:1], groups, clusters)[0, 0]
     se = math.sqrt(max(float(lead), 0.0)) if lead == lead else math.nan
-    gain, known = values[1] - values[0], se > intervals.NO_ERROR
-    half = intervals.normal_quantile(confidence) * se if known else math.nan
+    gain, estimable = values[1] - values[0], se > intervals.NO_ERROR
+    half = intervals.normal_quantile(confidence) * se if estimable else math.nan
     row |= {"by_image": values[0], "by_unit": values[1], "gain": gain}
-    note = "" if known else "interval not estimable: both rank the units alike, or of one cluster"
+    note = (
+        "" if estimable else "interval not estimable: both rank the units alike, or of one cluster"
+    )
     return row | {"low": gain - half, "high": gain + half, "note": note}
 
 
@@ -215,9 +221,9 @@ def _weighted_parts(
     """Return `intervals.auc_parts` of rows that weigh: those of one unit weigh one together."""
     _, step = np.unique(score, return_inverse=True)
     won = np.empty(len(score))
-    for own, others in ((truth, ~truth), (~truth, truth)):
+    for members, others in ((truth, ~truth), (~truth, truth)):
         counts = np.bincount(step[others], weight[others], minlength=int(step.max()) + 1)
-        won[own] = (np.cumsum(counts) - counts / 2)[step[own]] / weight[others].sum()
+        won[members] = (np.cumsum(counts) - counts / 2)[step[members]] / weight[others].sum()
     won = np.where(truth, won, 1 - won)
     area = float(np.average(won[truth], weights=weight[truth]))
     total = np.where(truth, weight[truth].sum(), weight[~truth].sum())
@@ -233,13 +239,13 @@ def _balanced(
     seed: int,
 ) -> np.ndarray:
     """Return balanced accuracies by both scores, of the rows and of each resample: 2 x draws."""
-    own = truth[:, None] == np.arange(both.shape[2])
+    indicator = truth[:, None] == np.arange(both.shape[2])
     columns = []
     for values in both:
         top = values.max(axis=1, keepdims=True)
         right = (values.argmax(axis=1) == truth) & ((values == top).sum(axis=1) == 1)
-        columns.append(own * (right * weight)[:, None])
-    parts = np.column_stack([*columns, own * weight[:, None]])
+        columns.append(indicator * (right * weight)[:, None])
+    parts = np.column_stack([*columns, indicator * weight[:, None]])
     drawn = bootstrap.resampled_sums(parts, clusters=clusters, draws=draws, seed=seed)
     sums = np.split(np.vstack([parts.sum(axis=0), drawn]), 3, axis=1)
     there = sums[2] > 0
@@ -252,10 +258,10 @@ def _balanced_row(drawn: np.ndarray, confidence: float) -> dict[str, object]:
     se, low, high = (
         float(v) for v in bootstrap.percentile_interval(gains[1:], confidence=confidence)
     )
-    known = se > intervals.NO_ERROR
-    limits = {"low": low if known else math.nan, "high": high if known else math.nan}
+    estimable = se > intervals.NO_ERROR
+    limits = {"low": low if estimable else math.nan, "high": high if estimable else math.nan}
     row = {"metric": "balanced accuracy", "by_image": drawn[0, 0], "by_unit": drawn[1, 0]}
-    note = "" if known else "interval not estimable: no resample differs"
+    note = "" if estimable else "interval not estimable: no resample differs"
     return row | {"gain": gains[0], **limits, "method": "bootstrap", "note": note}
 
 
@@ -297,9 +303,9 @@ def _truths(
     predictions: pd.DataFrame, codes: np.ndarray, positive: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the position of each unit's class, -1 where unknown, and whether truths differ."""
-    own, names = truth_codes(predictions), class_names(predictions)
+    labels, names = truth_codes(predictions), class_names(predictions)
     counts = np.zeros((int(codes.max()) + 1, len(names)), dtype=int)
-    np.add.at(counts, (codes[own >= 0], own[own >= 0]), 1)
+    np.add.at(counts, (codes[labels >= 0], labels[labels >= 0]), 1)
     truth = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
     sought = names.index(positive) if positive in names else -1
     if sought >= 0:
@@ -307,8 +313,8 @@ def _truths(
     return truth, (counts > 0).sum(axis=1) > 1
 
 
-def _words(unit: Unit, average: Average, images: int, units: int, known: bool) -> str:
-    if not known:
+def _words(unit: Unit, average: Average, images: int, units: int, complete: bool) -> str:
+    if not complete:
         return f"no {unit} is known: each image is judged by itself"
     mean = "probabilities" if average == "probability" else "logits"
     return f"a row is a {unit}: {images:,} images of {units:,} {unit}s, mean of {mean}"

@@ -72,30 +72,32 @@ def unjudged_facts(
         flagged, how many lie near the threshold, the mean probability, and the scores below which
         shares of the rows lie. No row if every truth is known.
     """
-    own = without_truth(predictions)
-    score = own[f"p_{positive}"].to_numpy(dtype=float)
-    if own.empty:
+    unjudged = without_truth(predictions)
+    score = unjudged[f"p_{positive}"].to_numpy(dtype=float)
+    if unjudged.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     rows: list[Mapping[Any, Any]] = [
-        {"measure": "rows", "value": len(own), "meaning": "without a truth"}
+        {"measure": "rows", "value": len(unjudged), "meaning": "without a truth"}
     ]
     if cluster:
         words = f"{cluster.removesuffix('_id')}s"
-        rows.append({"measure": words, "value": own[cluster].nunique(), "meaning": "of these rows"})
-    rows += _cut(own, score, threshold, confidence, cluster)
-    if (own["kind"] == "probability").all():
+        rows.append(
+            {"measure": words, "value": unjudged[cluster].nunique(), "meaning": "of these rows"}
+        )
+    rows += _cut(unjudged, score, threshold, confidence, cluster)
+    if (unjudged["kind"] == "probability").all():
         how: dict[str, Any] = {"cluster": cluster, "confidence": confidence, "seed": seed}
-        mean = grouped_means(own, [f"p_{positive}"], **how).iloc[0][["value", "low", "high"]]
-        told = f"would be the share of {positive}, if the probabilities could be believed here"
-        rows.append({"measure": "mean probability", **mean, "meaning": told})
+        mean = grouped_means(unjudged, [f"p_{positive}"], **how).iloc[0][["value", "low", "high"]]
+        meaning = f"would be the share of {positive}, if the probabilities could be believed here"
+        rows.append({"measure": "mean probability", **mean, "meaning": meaning})
     for part, value in zip(_SHARES, np.quantile(score, _SHARES), strict=True):
-        told = f"{part:.0%} of the rows lie at or below it"
-        rows.append({"measure": f"score at {part:.0%}", "value": value, "meaning": told})
+        meaning = f"{part:.0%} of the rows lie at or below it"
+        rows.append({"measure": f"score at {part:.0%}", "value": value, "meaning": meaning})
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
 def _cut(
-    own: pd.DataFrame, score: np.ndarray, threshold: float, confidence: float, cluster: str
+    rows: pd.DataFrame, score: np.ndarray, threshold: float, confidence: float, cluster: str
 ) -> list[Mapping[Any, Any]]:
     """Return the threshold, and the shares of rows above and near it."""
     cut = {"measure": "threshold", "value": threshold, "meaning": "flags at or above"}
@@ -103,16 +105,16 @@ def _cut(
         return [cut | {"note": _UNCUT}]
     near = certainties(score, threshold) <= round(math.log(NEAR), 9)
     ask = f"odds within a factor of {NEAR} of the threshold's, the first to show to an expert"
-    made: list[Mapping[Any, Any]] = [cut]
+    entries: list[Mapping[Any, Any]] = [cut]
     for name, where, words in (
         ("flagged", score >= threshold, "lie at or above the threshold"),
         ("near the threshold", near, f"have {ask}"),
     ):
-        clusters = row_clusters(own, cluster)
+        clusters = row_clusters(rows, cluster)
         limits = clustered_wilson(where, where | True, clusters, confidence=confidence)
         share = dict(zip(("value", "low", "high"), limits, strict=True))
-        made.append({"measure": name, **share, "meaning": f"{where.sum():,} rows {words}"})
-    return made
+        entries.append({"measure": name, **share, "meaning": f"{where.sum():,} rows {words}"})
+    return entries
 
 
 def unjudged_results(facts: pd.DataFrame) -> dict[str, object]:
@@ -138,10 +140,10 @@ def unjudged_context(predictions: pd.DataFrame, *, positive: str, n: int = 20) -
         `context_scores`: `pictures_of_patient`, `rank_in_patient` (a share, 0.5 in the middle),
         `z_in_patient` (standard deviations from the patient's mean).
     """
-    own = without_truth(predictions)
-    worst = most_suspicious(own, positive=positive, n=n)
-    known = of_known_patients(own)
-    if known.empty:
+    unjudged = without_truth(predictions)
+    worst = most_suspicious(unjudged, positive=positive, n=n)
+    of_patients = of_known_patients(unjudged)
+    if of_patients.empty:
         return worst
-    told = context_scores(known, positive=positive).rename(columns=_IN_PATIENT)
-    return worst.merge(told[["image_id", *_IN_PATIENT.values()]], on="image_id", how="left")
+    scores = context_scores(of_patients, positive=positive).rename(columns=_IN_PATIENT)
+    return worst.merge(scores[["image_id", *_IN_PATIENT.values()]], on="image_id", how="left")

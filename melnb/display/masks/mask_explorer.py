@@ -194,8 +194,8 @@ def _outlines(mask: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
     scale = np.array([size[0] / mask.shape[1], size[1] / mask.shape[0]])
     # A pixel's centre lies half a pixel inside; the rim of the padding takes a whole one back.
     lines = find_contours(plane, 0.5)  # type: ignore[no-untyped-call]
-    found = [(line[:, ::-1] - 0.5) * scale for line in lines]
-    return [np.clip(line, 0, np.array(size) - 1) for line in found]
+    outlines = [(line[:, ::-1] - 0.5) * scale for line in lines]
+    return [np.clip(line, 0, np.array(size) - 1) for line in outlines]
 
 
 def _dashes(line: np.ndarray) -> list[np.ndarray]:

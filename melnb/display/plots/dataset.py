@@ -45,9 +45,9 @@ def class_counts(images: pd.DataFrame, *, column: str = "target") -> go.Figure:
 def ages(images: pd.DataFrame, *, by: str = "target") -> go.Figure:
     """Draw the ages of each class in steps of five years, as a share of the class's known ages."""
     figure = go.Figure(layout=theme.layout("Age by class", "Age (years)", "Share of the class"))
-    known = images.dropna(subset=["age", by])
-    for k, name in enumerate(_by_size(known[by])):
-        counts, _ = np.histogram(known.loc[known[by] == name, "age"], bins=_AGES)
+    aged = images.dropna(subset=["age", by])
+    for k, name in enumerate(_by_size(aged[by])):
+        counts, _ = np.histogram(aged.loc[aged[by] == name, "age"], bins=_AGES)
         figure.add_scatter(
             x=_AGES[:-1],
             y=counts / max(1, counts.sum()),
@@ -174,9 +174,9 @@ def mean_colours(table: pd.DataFrame, *, by: str = "target") -> go.Figure:
             "Mean colour by class", "", "Mean of the picture (0–255)", boxmode="group"
         )
     )
-    known = table.dropna(subset=["red"])
-    long = known.melt([by], ["red", "green", "blue"], var_name="channel", value_name="level")
-    for k, name in enumerate(_by_size(known[by].dropna())):
+    measured = table.dropna(subset=["red"])
+    long = measured.melt([by], ["red", "green", "blue"], var_name="channel", value_name="level")
+    for k, name in enumerate(_by_size(measured[by].dropna())):
         part = long[long[by] == name]
         figure.add_box(
             x=part["channel"].str.capitalize(),

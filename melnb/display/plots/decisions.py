@@ -359,20 +359,20 @@ def referral_table(
         rows: `out of fold` or `test`; empty: those of the first row.
         title: Of the figure.
     """
-    own = table[table["rows"] == (rows or table["rows"].iloc[0])]
-    names = [_RULES[r].format(s) for r, s in zip(own["rule"], own["setting"], strict=True)]
+    rules = table[table["rows"] == (rows or table["rows"].iloc[0])]
+    names = [_RULES[r].format(s) for r, s in zip(rules["rule"], rules["setting"], strict=True)]
     heads = ("Referred", "Sensitivity", "Specificity")
     figure = make_subplots(cols=3, subplot_titles=heads, horizontal_spacing=0.03)
-    figure.update_layout(theme.layout(title, "", "", height=180 + 40 * len(own)))
+    figure.update_layout(theme.layout(title, "", "", height=180 + 40 * len(rules)))
     for col, measure in enumerate(("referred", "sensitivity", "specificity"), start=1):
         kinds = ("",) if col == 1 else ("", "assisted_")
         for kind in kinds:
-            places = np.arange(len(own)) + (0 if col == 1 else _APART if kind else -_APART)
-            dots = _estimates(own, kind + measure, places, legend=col == 2)
+            places = np.arange(len(rules)) + (0 if col == 1 else _APART if kind else -_APART)
+            dots = _estimates(rules, kind + measure, places, legend=col == 2)
             figure.add_trace(dots, row=1, col=col)
     figure.update_xaxes(tickformat=".0%")
-    figure.update_yaxes(tickvals=list(range(len(own))), ticktext=names)
-    figure.update_yaxes(range=[len(own) - 0.5, -0.5], zeroline=False)
+    figure.update_yaxes(tickvals=list(range(len(rules))), ticktext=names)
+    figure.update_yaxes(range=[len(rules) - 0.5, -0.5], zeroline=False)
     figure.update_yaxes(showticklabels=False, ticks="", col=2)
     figure.update_yaxes(showticklabels=False, ticks="", col=3)
     return figure.update_layout(

@@ -93,10 +93,10 @@ def path_table(table: pd.DataFrame, *, title: str = "") -> go.Figure | None:
     if table.empty:
         return None
     best = table[table["chosen"]]
-    said = f"Best blend of each size: that of {best['size'].iloc[0]} chosen" if len(best) else ""
+    heading = f"Best blend of each size: that of {best['size'].iloc[0]} chosen" if len(best) else ""
     stepwise = bool((table["added"] != "").all()) and len(table) <= _NAMED
     axes = ("Member added" if stepwise else "Members in the blend", "AUC, out of fold")
-    figure = go.Figure(layout=theme.layout(title or said, *axes, height=420))
+    figure = go.Figure(layout=theme.layout(title or heading, *axes, height=420))
     banded = table.rename(columns={"low": "honest_low", "high": "honest_high"})
     marks.add_band(figure, banded, "size", "honest", "honest: chosen without the fold", theme.BLUE)
     figure.add_scatter(
@@ -229,10 +229,10 @@ def fold_dispersion(
     chosen = table[table["metric"] == metric].rename(columns={"mean": "value"})
     chosen = chosen.assign(rows="mean of folds")
     p = float(chosen["p"].iloc[0]) if len(chosen) else float("nan")
-    said = f"Do folds differ? Cochran's Q: p {p:.2g}" if p == p else "Folds and their mean"
+    heading = f"Do folds differ? Cochran's Q: p {p:.2g}" if p == p else "Folds and their mean"
     figure = marks.interval_figure(
         pd.concat([folds, chosen], ignore_index=True),
-        "rows", "value", title=title or said, axis=metric,
+        "rows", "value", title=title or heading, axis=metric,
     )  # fmt: skip
     for mean in chosen["value"].dropna():
         figure.add_vline(x=float(mean), line=marks.CHANCE)
@@ -383,8 +383,8 @@ def comparison_matrix(
         row, column = names.index(first), names.index(second)
         for place, sign in (((row, column), 1), ((column, row), -1)):
             shade[place] = sign * apart
-            known = f"{sign * lead:+.4f}<br>p {'< 0.001' if p < 0.001 else format(p, '.3f')}"
-            words[place] = verdict if verdict == "not estimable" else known
+            words_of = f"{sign * lead:+.4f}<br>p {'< 0.001' if p < 0.001 else format(p, '.3f')}"
+            words[place] = verdict if verdict == "not estimable" else words_of
     labels = [f"{name}<br>{area[name]:.4f}" for name in names]
     side = 190 + 78 * max(len(names), 2)
     figure = go.Figure(layout=theme.layout(title, "", "", height=side, width=side + 160))

@@ -72,11 +72,11 @@ def partial_dependence(
 
 
 def _add_panel(
-    figure: go.Figure, own: pd.DataFrame, models: dict[str, int], place: dict[str, int]
+    figure: go.Figure, rows: pd.DataFrame, models: dict[str, int], place: dict[str, int]
 ) -> None:
     """Add one feature: its shares at the bottom, then each model."""
-    own, ticks, gap = _placed(own)
-    bars = own.drop_duplicates("at").sort_values("at")
+    rows, ticks, gap = _placed(rows)
+    bars = rows.drop_duplicates("at").sort_values("at")
     figure.add_bar(
         x=bars["at"], y=bars["share"], width=0.7 * gap, customdata=bars["name"], showlegend=False,
         marker={"color": theme.GREY, "opacity": 0.35, "line": {"color": theme.GREY, "width": 1}},
@@ -86,10 +86,10 @@ def _add_panel(
     figure.update_yaxes(range=[0, top], **place, secondary_y=False)
     if ticks:
         figure.update_xaxes(tickvals=[*ticks], ticktext=[*ticks.values()], **place)
-    if own["number"].any():
+    if rows["number"].any():
         figure.update_xaxes(tickangle=0, **place)
     for model, k in models.items():
-        mine = own[own["model"] == model]
+        mine = rows[rows["model"] == model]
         line, points = mine[mine["number"]].sort_values("at"), mine[~mine["number"]]
         colour = theme.SERIES[k % len(theme.SERIES)]
         shared = {"name": model, "legendgroup": model, "secondary_y": True, **place}
@@ -99,33 +99,33 @@ def _add_panel(
             named |= {model}
         if len(points):
             aside = 0.5 * gap * (k - (len(models) - 1) / 2) / len(models)
-            beside = points.assign(at=points["at"] + aside)
-            _add_points(figure, beside, colour, shared | {"showlegend": model not in named})
+            shifted = points.assign(at=points["at"] + aside)
+            _add_points(figure, shifted, colour, shared | {"showlegend": model not in named})
 
 
-def _placed(own: pd.DataFrame) -> tuple[pd.DataFrame, dict[float, str], float]:
+def _placed(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[float, str], float]:
     """Return the rows of a feature with their places on its axis.
 
     Returns:
         The rows with `at`, `name` and whether x is a `number`; the ticks by place, none where
         plotly's own will do; the least gap between two places.
     """
-    known = own["x"].notna()
-    values = list(dict.fromkeys(own.loc[known, "x"]))
+    numeric = rows["x"].notna()
+    values = list(dict.fromkeys(rows.loc[numeric, "x"]))
     words = any(isinstance(value, str) for value in values)
     places = {value: float(k if words else value) for k, value in enumerate(values)}
     at = np.unique([*places.values()])
     gap = 1.0 if words or not mean_and_deviation(at)[1] else float(np.diff(at).min())
     end = max(at[-1] + gap, at[-1] + 0.3 * np.ptp(at)) if len(at) else 0.0
-    made = own.assign(
-        at=own["x"].map(places).where(known, end).astype(float),
-        name=[(x if words else f"{x:.4g}") if x == x else MISSING for x in own["x"]],
-        number=known & (not words),
+    placed = rows.assign(
+        at=rows["x"].map(places).where(numeric, end).astype(float),
+        name=[(x if words else f"{x:.4g}") if x == x else MISSING for x in rows["x"]],
+        number=numeric & (not words),
     ).sort_values("at", kind="stable")
     ticks = {place: str(value) for value, place in places.items()} if words else {}
-    if not known.all():
+    if not numeric.all():
         ticks = (ticks or _round_ticks(at)) | {float(end): MISSING}
-    return made, ticks, gap
+    return placed, ticks, gap
 
 
 def _round_ticks(at: np.ndarray) -> dict[float, str]:
@@ -170,8 +170,8 @@ def _add_points(
 
 
 def _hover(rows: pd.DataFrame) -> dict[str, object]:
-    said = "%{customdata[0]}: %{y:.4f} (%{customdata[1]:.4f} – %{customdata[2]:.4f})"
-    return {"customdata": rows[["name", "low", "high"]], "hovertemplate": said}
+    hover = "%{customdata[0]}: %{y:.4f} (%{customdata[1]:.4f} – %{customdata[2]:.4f})"
+    return {"customdata": rows[["name", "low", "high"]], "hovertemplate": hover}
 
 
 def _span(table: pd.DataFrame) -> list[float]:
@@ -198,14 +198,14 @@ def feature_overview(
         legend={"orientation": "h", "yanchor": "bottom", "y": 1, "x": 1, "xanchor": "right"}
     )
     for kind, colour in (("number", theme.BLUE), ("word", theme.GREEN)):
-        own = kept[kept["kind"] == kind]
-        if len(own):
+        of_kind = kept[kept["kind"] == kind]
+        if len(of_kind):
             figure.add_bar(
-                x=1 - own["missing"],
-                y=own["feature"],
+                x=1 - of_kind["missing"],
+                y=of_kind["feature"],
                 orientation="h",
                 marker={"color": colour},
-                text=[_words(row) for _, row in own.iterrows()],
+                text=[_words(row) for _, row in of_kind.iterrows()],
                 textposition="outside",
                 cliponaxis=False,
                 name=f"{kind}s",
@@ -284,10 +284,10 @@ def embedding_map(
     )
     counts = table["target"].fillna(UNLABELLED).value_counts()
     for k, name in enumerate(counts.index):  # the rarest last, on top
-        own = table[table["target"].fillna(UNLABELLED) == name]
+        members = table[table["target"].fillna(UNLABELLED) == name]
         figure.add_scattergl(
-            x=own["x"], y=own["y"], mode="markers", text=own["image_id"],
-            name=f"{diagnoses.title(str(name))} (n = {len(own):,})",
+            x=members["x"], y=members["y"], mode="markers", text=members["image_id"],
+            name=f"{diagnoses.title(str(name))} (n = {len(members):,})",
             marker={"size": 6, "opacity": 0.7, "color": theme.class_colour(str(name), k)},
             hovertemplate="%{text}",
         )  # fmt: skip

@@ -116,8 +116,8 @@ def jaccard_by_coverage(
     )
     everything = float(table["jaccard"].iloc[-1]) if len(table) else 0.0
     figure.add_hline(everything, line=marks.CHANCE)
-    for k, (name, own) in enumerate(_by_predictor(table).items()):
-        enough = own[own["n"] >= min(_FEWEST, own["n"].max() // 2)]
+    for k, (name, curve) in enumerate(_by_predictor(table).items()):
+        enough = curve[curve["n"] >= min(_FEWEST, curve["n"].max() // 2)]
         thin = thin_curve(enough, points=theme.DRAWN_POINTS, x="coverage", y="jaccard")
         colour = theme.SERIES[k % len(theme.SERIES)]
         figure.add_scatter(
@@ -127,8 +127,8 @@ def jaccard_by_coverage(
             "%{customdata[0]:.3g})",
         )  # fmt: skip
         if chosen is not None:
-            own = chosen[chosen["predictor"].isin(own["predictor"])]
-            _add_intervals(figure, own, colour, apart=0.006 * k)
+            curve = chosen[chosen["predictor"].isin(curve["predictor"])]
+            _add_intervals(figure, curve, colour, apart=0.006 * k)
     figure.update_layout(legend=_ABOVE)
     return figure.update_xaxes(range=[-0.01, 1.03], tickformat=".0%")
 
@@ -145,8 +145,8 @@ def segmenter_comparison(
         metric: One of its measures.
         title: Of the figure; empty: the measure's difference.
     """
-    own = table[table["metric"] == metric]
-    named = own.assign(segmenters=own["first"] + " − " + own["second"])
+    of_metric = table[table["metric"] == metric]
+    named = of_metric.assign(segmenters=of_metric["first"] + " − " + of_metric["second"])
     words = _within(_heading(metric))
     figure = marks.interval_figure(
         named, "segmenters", "difference",
@@ -169,7 +169,7 @@ def _add_intervals(figure: go.Figure, chosen: pd.DataFrame, colour: str, *, apar
 def _by_predictor(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the rows of each predictor, by its name in words."""
     spoken = table["predictor"].astype(str).str.replace("_", " ")
-    return {str(name): own for name, own in table.groupby(spoken, sort=False)}
+    return {str(name): curve for name, curve in table.groupby(spoken, sort=False)}
 
 
 def _heading(metric: str) -> str:

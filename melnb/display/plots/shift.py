@@ -79,11 +79,11 @@ def source_histogram(
     figure.update_layout(theme.layout(title, "", "", height=140 + _PANEL * panels))
     for row, source in enumerate(sources, start=1):
         for label in (OTHER, positive):
-            own = table[(table["source"] == source) & (table["class"] == label)]
-            n = int(own["n"].sum())
+            bars = table[(table["source"] == source) & (table["class"] == label)]
+            n = int(bars["n"].sum())
             figure.add_scatter(
-                x=[*own["left"], *own["right"].tail(1)],
-                y=[*own["share"], *own["share"].tail(1)],
+                x=[*bars["left"], *bars["right"].tail(1)],
+                y=[*bars["share"], *bars["share"].tail(1)],
                 name=diagnoses.title(label),
                 legendgroup=label,
                 showlegend=row == 1,
@@ -115,9 +115,9 @@ def external_calibration(
     figure = _panels(title, heads, sources := list(dict.fromkeys(table["source"])), legend=True)
     for col, (name, (_, best)) in enumerate(_CALIBRATION.items(), start=1):
         for k, version in enumerate(versions):
-            own = table[table["version"] == version]
-            place = own["source"].map(sources.index) + 0.22 * (k - (len(versions) - 1) / 2)
-            _add_estimates(figure, own, name, place, version, k, col)
+            of_version = table[table["version"] == version]
+            place = of_version["source"].map(sources.index) + 0.22 * (k - (len(versions) - 1) / 2)
+            _add_estimates(figure, of_version, name, place, version, k, col)
         if best is not None:
             figure.add_vline(best, line=marks.CHANCE, row=1, col=col)
     return figure
@@ -156,10 +156,10 @@ def source_subgroups(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
     words = title or f"{metric} by subgroup and source"
     figure = _panels(words, {name: name for name in sources}, names)
     for col, source in enumerate(sources, start=1):
-        own = chosen[chosen["source"] == source]
-        place = own["row"].map(names.index)
-        _add_estimates(figure, own, "", place, source, 0, col)
-        for _, row in own.head(1).iterrows():
+        of_source = chosen[chosen["source"] == source]
+        place = of_source["row"].map(names.index)
+        _add_estimates(figure, of_source, "", place, source, 0, col)
+        for _, row in of_source.head(1).iterrows():
             _add_reference(figure, row["value"], row["low"], row["high"], row=1, col=col)
     return figure.update_xaxes(matches="x")
 

@@ -101,11 +101,11 @@ def gap_tests(table: pd.DataFrame, *, title: str = "Largest gaps between levels"
     low = min(low, -0.02)
     figure.add_vline(0, line=marks.CHANCE)
     for shown, name in ((True, "gap shown"), (False, "no gap shown")):
-        own = estimable & ((named["p_holm"] < _SHOWN) == shown)
-        if own.any():
+        which = estimable & ((named["p_holm"] < _SHOWN) == shown)
+        if which.any():
             words = named["p_holm"].map("p {:.2g} after Holm".format)
-            rows = named[own].assign(value=named["gap"], word=words)
-            _add_estimates(figure, rows, places[own], full=shown, name=name)
+            rows = named[which].assign(value=named["gap"], word=words)
+            _add_estimates(figure, rows, places[which], full=shown, name=name)
     if named["detectable"].notna().any():
         figure.add_scatter(
             x=named["detectable"],
@@ -136,19 +136,19 @@ def top_k_sensitivity_curve(
     figure.update_layout(theme.layout(title, "", "", height=420))
     for col, unit in enumerate(("image", "patient"), start=1):
         for strategy in STRATEGIES:
-            own = table[(table["unit"] == unit) & (table["strategy"] == strategy)]
+            curve = table[(table["unit"] == unit) & (table["strategy"] == strategy)]
             colour, dash = _LINES[strategy]
-            if own["low"].notna().any():
-                _add_band(figure, own, colour, col)
+            if curve["low"].notna().any():
+                _add_band(figure, curve, colour, col)
             figure.add_scatter(
-                x=own["k"],
-                y=own["value"],
-                mode="lines+markers" if len(own) < 2 else "lines",
+                x=curve["k"],
+                y=curve["value"],
+                mode="lines+markers" if len(curve) < 2 else "lines",
                 name=strategy,
                 legendgroup=strategy,
                 showlegend=col == 1,
                 line={"color": colour, "dash": dash, "width": 3 if strategy == WITHIN else 2},
-                customdata=np.stack([own["found"], own["n"], own["seen"]], axis=1),
+                customdata=np.stack([curve["found"], curve["n"], curve["seen"]], axis=1),
                 hovertemplate="k = %{x}: %{y:.3f} (%{customdata[0]:.1f} of %{customdata[1]:,}, "
                 "%{customdata[2]:,} pictures seen)",
                 row=1,
@@ -243,10 +243,10 @@ def _in_brief(note: str) -> str:
     return cells.plain(note).removeprefix("not estimable: ")
 
 
-def _add_band(figure: go.Figure, own: pd.DataFrame, colour: str, col: int) -> None:
+def _add_band(figure: go.Figure, curve: pd.DataFrame, colour: str, col: int) -> None:
     figure.add_scatter(
-        x=[*own["k"], *own["k"][::-1]],
-        y=[*own["high"], *own["low"][::-1]],
+        x=[*curve["k"], *curve["k"][::-1]],
+        y=[*curve["high"], *curve["low"][::-1]],
         fill="toself",
         fillcolor=colour,
         opacity=0.14,

@@ -58,7 +58,7 @@ def recalibration(
     stated, one = logit(rows["score"].to_numpy()), np.ones((len(rows), 1))
     clusters = row_clusters(rows, cluster)
     absent = absent_class(rows, positive)
-    made = []
+    entries = []
     # Centred, so that scores which vary little do not look like the intercept.
     line = np.column_stack([centred(stated), one])
     for metric, design, offset, reason in (
@@ -67,12 +67,12 @@ def recalibration(
     ):
         value, se = math.nan, math.nan
         if not reason:
-            found = fit_logistic(design, truth, offset=offset)
-            value = float(found[0])
-            se = math.sqrt(logistic_covariance(design, truth, offset, found, clusters)[0, 0])
+            fit = fit_logistic(design, truth, offset=offset)
+            value = float(fit[0])
+            se = math.sqrt(logistic_covariance(design, truth, offset, fit, clusters)[0, 0])
         half = normal_quantile(confidence) * se
         why = reason or absent_interval(rows, se, cluster)
-        made.append(
+        entries.append(
             estimate(
                 metric,
                 value,
@@ -84,7 +84,7 @@ def recalibration(
                 remark="" if why else few_remark(rows, cluster),
             )
         )
-    return pd.concat(made, ignore_index=True)
+    return pd.concat(entries, ignore_index=True)
 
 
 def no_line(stated: np.ndarray, truth: np.ndarray) -> str:
@@ -146,13 +146,13 @@ def calibration_scores(
     if rows.empty:
         return line.drop(index=line.index[1:]).assign(metric="calibration")
     draw = partial(resampled_bins, rows, bins=bins, cluster=cluster, draws=draws, seed=seed)
-    found: dict[str, Measured] = {}
+    measures: dict[str, Measured] = {}
     for spacing, words in _WORDS.items():
         both = draw(spacing=spacing)
-        found |= {f"{name}, {words}": m for name, m in calibration_errors(*both).items()}
-    found |= proper_scores(*both)
+        measures |= {f"{name}, {words}": m for name, m in calibration_errors(*both).items()}
+    measures |= proper_scores(*both)
     return pd.concat(
-        [_table(found, rows, confidence=confidence, cluster=cluster), line], ignore_index=True
+        [_table(measures, rows, confidence=confidence, cluster=cluster), line], ignore_index=True
     )
 
 
@@ -186,7 +186,7 @@ def multiclass_calibration_scores(
     Raises:
         TableError: `kind` is score.
     """
-    known = predictions[predictions["truth"].notna()]
+    judged = predictions[predictions["truth"].notna()]
     calls = probability_rows(top_label(predictions), positive=RIGHT, purpose="")
     if calls.empty:
         reason = "not estimable: no row has a truth"
@@ -194,18 +194,18 @@ def multiclass_calibration_scores(
         return estimate("calibration", math.nan, calls, limits=nothing, method="", reason=reason)
     ece = partial(_ece, bins=bins, cluster=cluster, draws=draws, seed=seed)
     by_class = [
-        ece(probability_rows(known, positive=name, purpose="")) for name in class_names(known)
+        ece(probability_rows(judged, positive=name, purpose="")) for name in class_names(judged)
     ]
-    found = {"top-label ECE": ece(calls), "class-wise ECE": _mean(by_class)}
-    values, codes = class_values(known), truth_codes(known)
+    measures = {"top-label ECE": ece(calls), "class-wise ECE": _mean(by_class)}
+    values, codes = class_values(judged), truth_codes(judged)
     true = np.eye(values.shape[1])[codes]
     costs = np.stack([((values - true) ** 2).sum(axis=1), log_losses((values * true).sum(axis=1))])
     clusters = row_clusters(calls, cluster)
     drawn = bootstrap.resampled_means(costs.T, clusters=clusters, draws=draws, seed=seed)
     for k, name in enumerate(("Brier, all classes", "log loss, all classes")):
-        found[name] = Measured(float(costs[k].mean()), drawn[:, k])
-    made = _table(found, calls, confidence=confidence, cluster=cluster)
-    return made.assign(positives=pd.array([pd.NA] * len(made), dtype="Int64"))
+        measures[name] = Measured(float(costs[k].mean()), drawn[:, k])
+    table = _table(measures, calls, confidence=confidence, cluster=cluster)
+    return table.assign(positives=pd.array([pd.NA] * len(table), dtype="Int64"))
 
 
 def _ece(rows: pd.DataFrame, *, bins: int, cluster: str, draws: int, seed: int) -> Measured:
@@ -224,10 +224,10 @@ def _mean(measured: list[Measured]) -> Measured:
 
 
 def _table(
-    found: dict[str, Measured], rows: pd.DataFrame, *, confidence: float, cluster: str
+    measures: dict[str, Measured], rows: pd.DataFrame, *, confidence: float, cluster: str
 ) -> pd.DataFrame:
-    made = [
+    entries = [
         measured_rows(name, measured, rows, confidence=confidence, cluster=cluster)
-        for name, measured in found.items()
+        for name, measured in measures.items()
     ]
-    return pd.concat([row for pair in made for row in pair], ignore_index=True)
+    return pd.concat([row for pair in entries for row in pair], ignore_index=True)

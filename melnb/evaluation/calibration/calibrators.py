@@ -97,7 +97,7 @@ def fit_temperature(values: np.ndarray, codes: np.ndarray) -> float:
     def lacking(log_temperature: float) -> float:
         """Return how far the true class's mean logarithm is above that stated: it rises."""
         cold = np.exp(-log_temperature)
-        return wanted - sum(_stated(own, cold) for own in blocks) / len(logs)
+        return wanted - sum(_stated(block, cold) for block in blocks) / len(logs)
 
     ends = (np.log(_COLDEST), np.log(_HOTTEST))
     if lacking(ends[0]) >= 0:
@@ -140,11 +140,11 @@ def _rising_line(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     while True:
         # Centred, so that features which vary little do not look like the intercept.
         design = np.column_stack([features[:, kept] - mean[kept], np.ones(len(target))])
-        found = fit_logistic(design, target)
-        if not len(kept) or found[:-1].min() >= 0:
-            slopes[kept] = found[:-1]
-            return slopes, float(found[-1] - slopes @ mean)
-        kept = np.delete(kept, found[:-1].argmin())
+        fit = fit_logistic(design, target)
+        if not len(kept) or fit[:-1].min() >= 0:
+            slopes[kept] = fit[:-1]
+            return slopes, float(fit[-1] - slopes @ mean)
+        kept = np.delete(kept, fit[:-1].argmin())
 
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:
@@ -184,13 +184,13 @@ class Calibrator:
             return np.asarray(opened / opened.sum(axis=1, keepdims=True))
         if self.method == "temperature":
             return at_temperature(opened, self.parameters[WHOLE]["temperature"][0])
-        made = np.empty_like(opened)
+        calibrated = np.empty_like(opened)
         for name, parameters in self.parameters.items():
             k = self.classes.index(name)
-            made[:, k] = apply_map(self.method, parameters, opened[:, k])
+            calibrated[:, k] = apply_map(self.method, parameters, opened[:, k])
             if len(self.classes) == 2:
-                made[:, 1 - k] = 1 - made[:, k]
-        return np.asarray(made / made.sum(axis=1, keepdims=True))
+                calibrated[:, 1 - k] = 1 - calibrated[:, k]
+        return np.asarray(calibrated / calibrated.sum(axis=1, keepdims=True))
 
 
 def fit_calibrator(
@@ -210,11 +210,11 @@ def fit_calibrator(
         ValueError: The method is unknown, or the smoothing is not from 0 up to 1.
         TableError: No row is out of fold, or none of a class, or `method` takes no scores.
     """
-    known = predictions[predictions["fold"] != TEST]
-    check_predictions(known if len(known) else predictions)
+    teachers = predictions[predictions["fold"] != TEST]
+    check_predictions(teachers if len(teachers) else predictions)
     return fit_values(
-        class_values(known),
-        truth_codes(known),
+        class_values(teachers),
+        truth_codes(teachers),
         classes=class_names(predictions),
         method=method,
         positive=positive,
@@ -304,14 +304,14 @@ def read_calibrator(path: str | Path) -> Calibrator:
     if not path.exists():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: write_calibrator makes it")
     try:
-        made = read_as(path, Calibrator, "fit and write it anew")
+        calibrator = read_as(path, Calibrator, "fit and write it anew")
     except DamagedError as error:
         raise ValueError(
             f"{path} holds no calibrator ({error.problem}): fit and write it anew"
         ) from None
-    if made.method not in METHODS:
-        raise ValueError(f"{path}: method is {made.method!r}: use one of {list(METHODS)}")
-    return made
+    if calibrator.method not in METHODS:
+        raise ValueError(f"{path}: method is {calibrator.method!r}: use one of {list(METHODS)}")
+    return calibrator
 
 
 def _check_fitted(codes: np.ndarray, classes: tuple[str, ...]) -> None:

@@ -70,11 +70,11 @@ def cross_calibrate(
     values = class_values(predictions)
     part = _parts(predictions, cluster)
     fitted = _part_calibrators(predictions, part, method, positive, smoothing)
-    made = np.empty_like(values)
-    for own in _each(part):
-        made[own] = fitted[int(part[own][0])].apply(values[own])
+    calibrated = np.empty_like(values)
+    for block in _each(part):
+        calibrated[block] = fitted[int(part[block][0])].apply(values[block])
     frozen = fitted[TEST]
-    return with_values(predictions, frozen.classes, made, run=run), frozen
+    return with_values(predictions, frozen.classes, calibrated, run=run), frozen
 
 
 def calibrate_networks(
@@ -184,20 +184,20 @@ def calibrator_comparison(
     Raises:
         ValueError: A method is unknown.
     """
-    known = predictions[predictions["fold"] != TEST]
-    counts = {"n": len(known), "positives": int((known["truth"] == positive).sum())}
-    made: list[dict[str, object]] = []
+    judged = predictions[predictions["fold"] != TEST]
+    counts = {"n": len(judged), "positives": int((judged["truth"] == positive).sum())}
+    entries: list[dict[str, object]] = []
     for method in methods:
-        note = _refused(known, method)
+        note = _refused(judged, method)
         if note:
-            made.append({"method": method, **counts, "note": note})
+            entries.append({"method": method, **counts, "note": note})
             continue
         try:
             table, _ = cross_calibrate(
-                known, method=method, positive=positive, smoothing=smoothing, cluster=cluster
+                judged, method=method, positive=positive, smoothing=smoothing, cluster=cluster
             )
         except TableError as error:  # nothing to fit on: the others go on
-            made.append({"method": method, **counts, "note": f"not estimable: {error}"})
+            entries.append({"method": method, **counts, "note": f"not estimable: {error}"})
             continue
         rows = probability_rows(table, positive=positive, purpose="")
         both = resampled_bins(
@@ -205,10 +205,10 @@ def calibrator_comparison(
         )
         line = recalibration(rows, positive=positive, confidence=confidence, cluster=cluster)
         row = _scored(both, line, confidence, absent_interval(rows, 1.0, cluster))
-        made.append({"method": method, **counts, "n": len(rows), **row})
+        entries.append({"method": method, **counts, "n": len(rows), **row})
     names = ("log_loss", "brier", "ece", "slope", "intercept")
     columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-    return pd.DataFrame(made, columns=["method", *columns, "n", "positives", "note"])
+    return pd.DataFrame(entries, columns=["method", *columns, "n", "positives", "note"])
 
 
 def _part_calibrators(
@@ -251,8 +251,8 @@ def _scored(
         row |= _limited(name, measured, confidence, reason)
     row["ece"] = ece.debiased().value
     ends = {"": "value", "_low": "low", "_high": "high"}
-    for own in line.to_dict("records"):
-        row |= {f"{own['metric']}{end}": own[column] for end, column in ends.items()}
+    for measure in line.to_dict("records"):
+        row |= {f"{measure['metric']}{end}": measure[column] for end, column in ends.items()}
     notes = dict.fromkeys(n for n in (reason, *line["note"]) if n)
     return row | {"note": "; ".join(notes)}
 
@@ -279,10 +279,10 @@ def _each(part: np.ndarray) -> Iterator[np.ndarray]:
         yield np.flatnonzero(part == name)
 
 
-def _refused(known: pd.DataFrame, method: Method) -> str:
+def _refused(judged: pd.DataFrame, method: Method) -> str:
     """Return why a method cannot be tried, or an empty text."""
-    if known.empty:
+    if judged.empty:
         return "not estimable: no row is out of fold"
-    if method in ("none", "temperature") and (known["kind"] == "score").any():
+    if method in ("none", "temperature") and (judged["kind"] == "score").any():
         return f"not estimable: kind is 'score', and {method} needs probabilities"
     return ""

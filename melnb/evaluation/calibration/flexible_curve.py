@@ -132,10 +132,10 @@ def calibration_indices(
     drawn = expit((fit.coefficients + moved @ fit.inverse) @ design.T)
     resampled = _indices(np.abs(drawn - expit(place)), weights)
     chance = _indices(np.abs(drawn - curve), weights)
-    made = []
-    for name, value, own, by_chance in zip(INDICES, values, resampled, chance, strict=True):
-        se, *limits = _limits(float(value), own, by_chance, confidence)
-        made.append(
+    entries = []
+    for name, value, column, by_chance in zip(INDICES, values, resampled, chance, strict=True):
+        se, *limits = _limits(float(value), column, by_chance, confidence)
+        entries.append(
             estimate(
                 name,
                 float(value),
@@ -147,7 +147,7 @@ def calibration_indices(
                 remark=note,
             )
         )
-    return pd.concat(made, ignore_index=True)
+    return pd.concat(entries, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -216,14 +216,14 @@ def _fit(rows: pd.DataFrame, positive: str, knots: int, cluster: str) -> tuple[_
     # Ties may leave fewer places: a knot that stands twice would part the columns from nothing.
     places = np.unique(np.quantile(scaled, _QUANTILES[number]))
     design, target = spline_basis(scaled, places), truth.astype(float)
-    found = fit_logistic(design, target, ridge=_RIDGE)
-    chance = expit(design @ found)
-    information = (design.T * (chance * (1 - chance))) @ design + _RIDGE * np.eye(len(found))
+    fit = fit_logistic(design, target, ridge=_RIDGE)
+    chance = expit(design @ fit)
+    information = (design.T * (chance * (1 - chance))) @ design + _RIDGE * np.eye(len(fit))
     clusters = row_clusters(rows, cluster)
-    covariance = logistic_covariance(design, target, np.zeros(len(target)), found, clusters)
+    covariance = logistic_covariance(design, target, np.zeros(len(target)), fit, clusters)
     few = f"rough: a class has {fewest} rows, and a flexible curve wants {_WANTED}"
     return _Fit(
-        stated, places, mean, deviation, found, covariance, np.linalg.inv(information),
+        stated, places, mean, deviation, fit, covariance, np.linalg.inv(information),
         design * (target - chance)[:, None],
     ), few if fewest < _WANTED else ""  # fmt: skip
 
@@ -243,8 +243,8 @@ def _resamples(
     number = min(n, _PLACES)
     cell = np.empty(n, dtype=int)
     cell[np.argsort(fit.stated, kind="stable")] = np.arange(n) * number // n
-    own = sparse.csr_array((np.ones(n), (cell, np.arange(n))), shape=(number, n))
-    parts = sparse.vstack([own, sparse.csr_array(fit.scores.T)], format="csr")
+    indicator = sparse.csr_array((np.ones(n), (cell, np.arange(n))), shape=(number, n))
+    parts = sparse.vstack([indicator, sparse.csr_array(fit.scores.T)], format="csr")
     _, drawn = resampled_parts(parts, clusters, draws=draws, seed=seed)
     place = np.bincount(cell, weights=fit.stated) / np.bincount(cell)
     return drawn[:, number:], drawn[:, :number], place
@@ -265,8 +265,8 @@ def _indices(distance: np.ndarray, weights: np.ndarray) -> np.ndarray:
     order = np.argsort(distance, axis=1)
     far, weight = (np.take_along_axis(v, order, axis=1) for v in (distance, weights))
     share = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
-    made = [(far * weight).sum(axis=1) / weight.sum(axis=1)]
+    indices = [(far * weight).sum(axis=1) / weight.sum(axis=1)]
     for part in (0.5, 0.9):
         first = (share >= part - _ROUNDING).argmax(axis=1)
-        made.append(np.take_along_axis(far, first[:, None], axis=1)[:, 0])
-    return np.stack(made)
+        indices.append(np.take_along_axis(far, first[:, None], axis=1)[:, 0])
+    return np.stack(indices)

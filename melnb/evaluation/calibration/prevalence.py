@@ -343,16 +343,16 @@ def _shares(
         raise ValueError(f"positive is {positive!r}, not one of {list(classes)}: {name} is of it")
     if not 0 < prevalence < 1:
         raise ValueError(f"{name} is {prevalence}: use a share above 0 and below 1")
-    own = np.array([c == positive for c in classes])
-    rest = np.where(own, 0, others)
+    is_positive = np.array([c == positive for c in classes])
+    rest = np.where(is_positive, 0, others)
     if len(classes) == 2:
-        rest = (~own).astype(float)
-    if not rest[~own].all():
+        rest = (~is_positive).astype(float)
+    if not rest[~is_positive].all():
         raise ValueError(
             f"{name} is a share of {positive} alone, and other classes have no row: "
             "give the share of every class by its name"
         )
-    return np.asarray(np.where(own, prevalence, (1 - prevalence) * rest / rest.sum()))
+    return np.asarray(np.where(is_positive, prevalence, (1 - prevalence) * rest / rest.sum()))
 
 
 def _standard_errors(

@@ -115,11 +115,11 @@ def resampled_parts(
         dense = parts.nnz > _DENSE * parts.shape[0] * parts.shape[1]
         parts = parts.toarray() if dense else parts.tocsc()
     whole = (parts @ np.ones((parts.shape[1], 1))).T
-    made = [
+    means = [
         (parts @ np.ascontiguousarray(counts.T, dtype=float)).T
         for counts in bootstrap.resample_counts(parts.shape[1], draws=draws, seed=seed)
     ]
-    return whole, np.concatenate(made) if made else np.empty((0, parts.shape[0]))
+    return whole, np.concatenate(means) if means else np.empty((0, parts.shape[0]))
 
 
 def _sums(table: np.ndarray, number: int) -> Sums:
@@ -223,7 +223,7 @@ def calibration_errors(whole: Sums, drawn: Sums) -> dict[str, Measured]:
 
 def proper_scores(whole: Sums, drawn: Sums) -> dict[str, Measured]:
     """Return the Brier score, its parts and skill, the log loss, and observed / expected."""
-    own, theirs = _parts(whole), _parts(drawn)
+    ours, theirs = _parts(whole), _parts(drawn)
     weight = drawn.count / drawn.n[:, None]
     chance = {
         "reliability": weight * (_gap(drawn) - _gap(whole)) ** 2,
@@ -233,7 +233,7 @@ def proper_scores(whole: Sums, drawn: Sums) -> dict[str, Measured]:
         name: Measured(
             float(value[0]), theirs[name], chance[name].sum(axis=1) if name in chance else None
         )
-        for name, value in own.items()
+        for name, value in ours.items()
     }
 
 
@@ -319,20 +319,24 @@ def reliability_table(
         empty = {"bin": 0, "n": 0, "positives": 0, "note": "not estimable: no row has a truth"}
         return pd.DataFrame([nothing | empty], columns=list(COLUMNS))
     edges = np.linspace(0, 1, bins + 1)
-    made = []
-    for k, own in _members(codes, bins if spacing == "width" else 0):
-        group = None if clusters is None else clusters[own]
-        everything = np.ones(len(own), dtype=bool)
-        share, low, high = clustered_wilson(truth[own], everything, group, confidence=confidence)
-        note = "" if len(own) else "not estimable: no score falls here"
-        if len(own) and math.isnan(low):
+    entries = []
+    for k, members in _members(codes, bins if spacing == "width" else 0):
+        group = None if clusters is None else clusters[members]
+        everything = np.ones(len(members), dtype=bool)
+        share, low, high = clustered_wilson(
+            truth[members], everything, group, confidence=confidence
+        )
+        note = "" if len(members) else "not estimable: no score falls here"
+        if len(members) and math.isnan(low):
             note = f"interval not estimable: all rows are of one {cluster}"
         limits = (edges[k], edges[k + 1])
         if spacing == "mass":
-            limits = (score[own].min(), score[own].max())
-        mean = float(score[own].mean()) if len(own) else math.nan
-        made.append((k, *limits, len(own), int(truth[own].sum()), mean, share, low, high, note))
-    return pd.DataFrame(made, columns=list(COLUMNS))
+            limits = (score[members].min(), score[members].max())
+        mean = float(score[members].mean()) if len(members) else math.nan
+        entries.append(
+            (k, *limits, len(members), int(truth[members].sum()), mean, share, low, high, note)
+        )
+    return pd.DataFrame(entries, columns=list(COLUMNS))
 
 
 def bin_codes(score: np.ndarray, *, bins: int, spacing: Spacing) -> np.ndarray:

@@ -68,12 +68,12 @@ class Column:
 def what_it_holds(cells: pd.Series) -> str:
     """Return what a column of texts holds, in words; what is unsaid does not count."""
     texts = cells.str.strip().str.lower()
-    said = pd.Series(texts[~texts.isin(UNSAID)].unique(), dtype=object)
-    if said.empty:
+    words = pd.Series(texts[~texts.isin(UNSAID)].unique(), dtype=object)
+    if words.empty:
         return NOTHING
-    if said.isin(("true", "false")).all():
+    if words.isin(("true", "false")).all():
         return FLAGS
-    numbers = pd.to_numeric(said, errors="coerce")
+    numbers = pd.to_numeric(words, errors="coerce")
     if numbers.isna().all():
         return WORDS
     if numbers.isna().any():
@@ -108,27 +108,27 @@ def column_of(name: str, cells: pd.Series, positive: str) -> Column | None:
     of, role = _class_of(name, words, positive)
     if of:
         return Column(name, what_it_holds(cells), role or (EITHER if of == positive else ""), of)
-    said = {*words}
-    if said & _SPREAD:
+    named = {*words}
+    if named & _SPREAD:
         return None
-    if said & _PREDICTED:
-        role = "" if said & _TRUE else PREDICTION
-    elif said & _ELSE:
+    if named & _PREDICTED:
+        role = "" if named & _TRUE else PREDICTION
+    elif named & _ELSE:
         return None
-    elif said & _TRUE or said == {"benign", "malignant"}:
+    elif named & _TRUE or named == {"benign", "malignant"}:
         role = TRUTH
     else:
-        role = EITHER if said & _OPEN else ""
+        role = EITHER if named & _OPEN else ""
     holds = what_it_holds(cells)
-    calls = bool(said & _PREDICTED and said & _TRUE) and holds in (FLAGS, WORDS)  # pred_label
+    calls = bool(named & _PREDICTED and named & _TRUE) and holds in (FLAGS, WORDS)  # pred_label
     return None if calls else Column(name, holds, role)
 
 
 def _class_of(name: str, words: list[str], positive: str) -> tuple[str, str]:
     """Return the class that a column is named for, and the role that its name speaks for."""
     marks = {PREDICTION: _PREDICTED, TRUTH: _TRUE | _OPEN | {"is"}}
-    roles = {role for role, own in marks.items() if {*words} & own - {"y"}}
-    left = [w for w in words if not any(w in own for own in marks.values())]
+    roles = {role for role, names in marks.items() if {*words} & names - {"y"}}
+    left = [w for w in words if not any(w in names for names in marks.values())]
     role = roles.pop() if len(roles) == 1 else ""
     if roles or not left:
         return "", ""
@@ -200,11 +200,11 @@ def find_roles(
     people = {k: c for k, c in people.items() if c and c not in (image_id, fold, "image_id")}
     taken = {image_id, fold, *people.values(), *given.values()}
     rest = [
-        made
+        column
         for name in map(str, table.columns)
         if name not in taken and not _UNNAMED.fullmatch(name)
-        for made in [column_of(name, table[name], positive)]
-        if made is not None and made.holds != NOTHING
+        for column in [column_of(name, table[name], positive)]
+        if column is not None and column.holds != NOTHING
     ]
     prediction, rest = _predictions(table, rest, given, positive)
     truth, one_hot = _truths(table, rest, given, prediction, positive)
@@ -223,9 +223,9 @@ def _find(table: pd.DataFrame, names: Iterable[str]) -> str:
 
 
 def _find_id(table: pd.DataFrame) -> str:
-    own = _find(table, _IDS)
-    if own:
-        return own
+    ids = _find(table, _IDS)
+    if ids:
+        return ids
     first = str(table.columns[0]) if len(table.columns) else "no column"
     if _UNNAMED.fullmatch(first) and table[first].is_unique and what_it_holds(table[first]) in (
         WORDS, MIXED,
@@ -249,8 +249,8 @@ def _predictions(
     by_class = _class_predictions(table, rest)
     if by_class:
         return by_class, [c for c in rest if c.name not in by_class.values()]
-    found = _single_prediction(table, rest, positive)
-    return {positive: found.name}, [c for c in rest if c is not found]
+    single = _single_prediction(table, rest, positive)
+    return {positive: single.name}, [c for c in rest if c is not single]
 
 
 def _class_predictions(table: pd.DataFrame, rest: list[Column]) -> dict[str, str]:
@@ -289,30 +289,30 @@ def _fractions(columns: Iterable[Column]) -> list[Column]:
 
 def _single_prediction(table: pd.DataFrame, rest: list[Column], positive: str) -> Column:
     """Return the one column that is the prediction of the positive class."""
-    own = [c for c in rest if c.of in ("", positive)]
-    by_name = [c for c in own if c.role == PREDICTION]
+    candidates = [c for c in rest if c.of in ("", positive)]
+    by_name = [c for c in candidates if c.role == PREDICTION]
     for role in (PREDICTION, EITHER, ""):
-        if not role and not any(c.holds == FLAGS for c in own):
+        if not role and not any(c.holds == FLAGS for c in candidates):
             break  # of no telling name, and beside no truth: it may be anything
-        found = _one_of_equals(table, _fractions(c for c in own if c.role == role))
-        if len(found) > 1:
-            _refuse(table, found, "it is not plain which column is the prediction")
-        if found and role != PREDICTION and by_name:
+        column = _one_of_equals(table, _fractions(c for c in candidates if c.role == role))
+        if len(column) > 1:
+            _refuse(table, column, "it is not plain which column is the prediction")
+        if column and role != PREDICTION and by_name:
             why = f"{by_name[0].name!r} is named as a prediction and holds {by_name[0].holds}"
-            _refuse(table, own, f"it is not plain which column is the prediction: {why}")
+            _refuse(table, candidates, f"it is not plain which column is the prediction: {why}")
         numbers = [c for c in by_name if c.holds not in (FLAGS, WORDS)]
-        if found or numbers:  # numbers beyond 0 to 1 are refused by their values
-            return (found or numbers)[0]
+        if column or numbers:  # numbers beyond 0 to 1 are refused by their values
+            return (column or numbers)[0]
     worded = [c for c in by_name if c.holds == WORDS]
     if worded:  # percent signs, decimal commas: the values say what is wrong
         return worded[0]
-    hard = [c for c in own if c.holds == FLAGS and c.role != TRUTH]
+    hard = [c for c in candidates if c.holds == FLAGS and c.role != TRUTH]
     if hard:
         why = (
             "no column holds fractions, and 0 and 1 are labels or calls, of which no curve is made"
         )
-        _refuse(table, own, why, (by_name or hard)[-1].name)
-    odd = [c for c in own if c.role == EITHER and c.holds in (NUMBERS, MIXED)]
+        _refuse(table, candidates, why, (by_name or hard)[-1].name)
+    odd = [c for c in candidates if c.role == EITHER and c.holds in (NUMBERS, MIXED)]
     if odd:
         return odd[0]
     others = [c for c in rest if c.of not in ("", positive) and c.holds in (FRACTIONS, NUMBERS)]
@@ -321,7 +321,7 @@ def _single_prediction(table: pd.DataFrame, rest: list[Column], positive: str) -
             f"{others[0].name!r} is of {others[0].of}, and no prediction is of {positive}: add its "
             f"column, of two classes 1 less {others[0].name}, or look for another class (positive)"
         )
-    _refuse(table, own, f"no prediction among the columns {list(map(str, table.columns))}")
+    _refuse(table, candidates, f"no prediction among the columns {list(map(str, table.columns))}")
 
 
 def _one_of_equals(table: pd.DataFrame, columns: list[Column]) -> list[Column]:
@@ -374,8 +374,8 @@ def _refuse(
     if prediction == "":
         raise TableError(f"{why} ({shown}): give a file with a probability of each class")
     truth = next((c.name for c in columns if c.holds == FLAGS and c.name != prediction), "")
-    own = prediction or next((c.name for c in columns if c.name != truth), "…")
-    settled = ", ".join([*([f"truth: {truth}"] if truth else []), f"prediction: {own}"])
+    first = prediction or next((c.name for c in columns if c.name != truth), "…")
+    settled = ", ".join([*([f"truth: {truth}"] if truth else []), f"prediction: {first}"])
     raise TableError(
         f"{why} ({shown}): say which is which, as columns={{{settled}}} of 05_ensemble, 06_report "
         "and 06d_external"

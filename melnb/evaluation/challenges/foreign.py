@@ -40,14 +40,14 @@ def row_truths(
         return pd.Series(_one_hot_truths(table, ids, roles.one_hot, classes), dtype=object)
     if not roles.truth:
         return None
-    said: dict[str, np.ndarray] = {}
+    truths: dict[str, np.ndarray] = {}
     for k, column in enumerate(roles.truth):
         try:
-            said[column] = _named_truths(table[column], ids, classes, positive)
+            truths[column] = _named_truths(table[column], ids, classes, positive)
         except TableError:
             if k == 0:  # the others are looked at only to find them agree
                 raise
-    return pd.Series(_agreeing(said, ids), dtype=object)
+    return pd.Series(_agreeing(truths, ids), dtype=object)
 
 
 def _named_truths(
@@ -59,8 +59,8 @@ def _named_truths(
         words |= dict.fromkeys(NO, classes[0]) | dict.fromkeys(YES, classes[1])
         if cleaned.isin(("0", "0.0")).any():
             words |= dict.fromkeys(("-1", "-1.0"), np.nan)
-    known = {text: _class_of(text, classes, positive) for text in cleaned.unique()}
-    words |= {text: name for text, name in known.items() if name}
+    class_of = {text: _class_of(text, classes, positive) for text in cleaned.unique()}
+    words |= {text: name for text, name in class_of.items() if name}
     words |= {name.lower(): name for name in classes}
     wrong = ~cleaned.isin(words)
     if wrong.any():
@@ -78,11 +78,11 @@ def _named_truths(
 def _class_of(text: str, classes: tuple[str, ...], positive: str) -> str:
     """Return the class that a diagnosis stands for: itself, or the rest of two."""
     try:
-        found = find_diagnosis(text)
+        diagnosis = find_diagnosis(text)
     except ValueError:
         return ""
-    if found in classes:
-        return found
+    if diagnosis in classes:
+        return diagnosis
     if text in UNSAID or len(classes) > 2 or positive not in NAMES:
         return ""
     return classes[0]
@@ -99,16 +99,16 @@ def _one_hot_truths(
             f"{list(one_hot.values())} ({int(many.sum())} such rows): mark one truth a row"
         )
     names = np.array([*one_hot, ""], dtype=object)
-    found = names[np.where(marks.any(axis=1), marks.argmax(axis=1), len(one_hot))]
-    strange = ~np.isin(found.astype(str), (*classes, ""))
+    stated = names[np.where(marks.any(axis=1), marks.argmax(axis=1), len(one_hot))]
+    strange = ~np.isin(stated.astype(str), (*classes, ""))
     if strange.any():
         raise TableError(
-            f"{ids[strange].iloc[0]} is {found[strange][0]}, of which there is no prediction among "
+            f"{ids[strange].iloc[0]} is {stated[strange][0]}, of which no prediction is among "
             f"{list(classes)} ({int(strange.sum())} such rows): leave these rows out"
         )
     # Of ISIC 2017's three classes the third is the one of neither column.
     silent = "nevus" if {*one_hot} == {MELANOMA, "benign_keratosis"} else np.nan
-    return np.where(found == "", silent, found)
+    return np.where(stated == "", silent, stated)
 
 
 def _agreeing(truths: Mapping[str, np.ndarray], ids: pd.Series) -> np.ndarray:
@@ -121,20 +121,20 @@ def _agreeing(truths: Mapping[str, np.ndarray], ids: pd.Series) -> np.ndarray:
     Raises:
         TableError: Two columns say different things of an image.
     """
-    (leading, known), *others = truths.items()
-    known = known.copy()
+    (leading, agreed), *others = truths.items()
+    agreed = agreed.copy()
     for name, other in others:
-        both = ~pd.isna(known) & ~pd.isna(other)
-        wrong = both & (known != other)
+        both = ~pd.isna(agreed) & ~pd.isna(other)
+        wrong = both & (agreed != other)
         if wrong.any():
             row = int(wrong.argmax())
             raise TableError(
-                f"{ids.iloc[row]} is {known[row]} by {leading!r} and {other[row]} by {name!r} "
+                f"{ids.iloc[row]} is {agreed[row]} by {leading!r} and {other[row]} by {name!r} "
                 f"({int(wrong.sum())} such rows): say which column is the truth, as "
                 f"columns={{truth: {leading}}}"
             )
-        known = np.where(pd.isna(known), other, known)
-    return known
+        agreed = np.where(pd.isna(agreed), other, agreed)
+    return agreed
 
 
 _BARE_ID = re.compile(r"ISIC_\d+(\.jpe?g)?")
@@ -182,11 +182,11 @@ def read_foreign(
         raise FileNotFoundError(f"no {path.name} in {path.parent}: give the path of a CSV file")
     table = _read_text(path)
     if {"image_id", "truth", "kind"} <= set(table.columns):
-        own = read_predictions(path)
-        classes = ", ".join(f"p_{c}" for c in class_names(own))
+        predictions = read_predictions(path)
+        classes = ", ".join(f"p_{c}" for c in class_names(predictions))
         roles = Roles("image_id", {"": classes}, ("truth",), fold="fold")
-        own.attrs["read_as"] = _read_as(path, roles, settled=())
-        return own
+        predictions.attrs["read_as"] = _read_as(path, roles, settled=())
+        return predictions
     settled = {k: c for k, c in (columns or {}).items() if not c or c in table.columns}
     try:
         return _predictions(table, positive, name or path.stem, settled, path)
@@ -211,7 +211,7 @@ def _predictions(
     truths = row_truths(table, ids, roles, classes, positive)
     folds = _folds(table, ids, roles.fold, truths)
     note = _no_probabilities(values, folds)
-    made = make_predictions(
+    predictions = make_predictions(
         ids,
         pd.Series(folds),
         truths,
@@ -221,12 +221,14 @@ def _predictions(
         kind="score" if note else "probability",
     )
     people = {ours: read_group_ids(table[theirs], path) for ours, theirs in roles.people.items()}
-    made = made.assign(**{c: cells.astype(object).to_numpy() for c, cells in people.items()})
-    if not roles.fold and (made["fold"] != TEST).any():
+    predictions = predictions.assign(
+        **{c: cells.astype(object).to_numpy() for c, cells in people.items()}
+    )
+    if not roles.fold and (predictions["fold"] != TEST).any():
         trusted = "no folds: one fold, taken for images that were not learnt from"
         note = "; ".join(filter(None, (note, trusted)))
-    made.attrs["read_as"] = _read_as(path, roles, settled.values(), note)
-    return made
+    predictions.attrs["read_as"] = _read_as(path, roles, settled.values(), note)
+    return predictions
 
 
 def _read_as(path: Path, roles: Roles, settled: Iterable[str], note: str = "") -> dict[str, str]:
@@ -291,18 +293,18 @@ def _numbers(cells: pd.Series, ids: pd.Series) -> np.ndarray:
 
 def _remedy(values: np.ndarray, text: str) -> str:
     """Return what numbers beyond 0 to 1, of which one is a text, look like, and what to do."""
-    known = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)]
     if text.strip().endswith("%"):
         return "leave out the percent signs, and divide by 100"
     if re.fullmatch(r"\d*,\d+", text.strip()):
         return "write decimals with a point"
-    if len(known) == 0 or ((known >= 0) & (known <= 1)).all():
+    if len(finite) == 0 or ((finite >= 0) & (finite <= 1)).all():
         return "fill gaps, or leave such rows out"
-    if known.min() < 0:
+    if finite.min() < 0:
         return "they look like logits: write 1 / (1 + exp(-x)) in their place"
-    if len(known) > 2 and np.abs(midranks(known) - known).max() < 1e-9:
+    if len(finite) > 2 and np.abs(midranks(finite) - finite).max() < 1e-9:
         return "they look like ranks: divide ranks by their number first"
-    if known.max() <= 100:
+    if finite.max() <= 100:
         return "if they are percent, divide by 100; divide ranks by their number; fill gaps"
     return "divide ranks by their number first, and fill gaps"
 

@@ -50,8 +50,8 @@ def mask_scores(
     ):
         if lost:
             raise TableError(f"masks: {lost[0]} {what} ({len(lost)} such images)")
-    made = [{"image_id": i, **_pixel_counts(i, truth[i], predicted[i])} for i in truth]
-    counts = pd.DataFrame(made, columns=["image_id", "tp", "fp", "fn", "tn"])
+    entries = [{"image_id": i, **_pixel_counts(i, truth[i], predicted[i])} for i in truth]
+    counts = pd.DataFrame(entries, columns=["image_id", "tp", "fp", "fn", "tn"])
     tp, fp, fn, tn = (counts[c].to_numpy(dtype=float) for c in ("tp", "fp", "fn", "tn"))
     jaccard = _share(tp, tp + fp + fn)
     measures = {
@@ -126,9 +126,9 @@ def mask_means(
     if number < 2:
         alone = f"interval not estimable: the images are of one {cluster or 'row'} alone"
         return table.assign(note=alone if number else "not estimable: there is no mask")
-    made = bootstrap.resampled_means(values, clusters=clusters, draws=draws, seed=seed)
+    resampled = bootstrap.resampled_means(values, clusters=clusters, draws=draws, seed=seed)
     table[["se", "low", "high"]] = np.stack(
-        bootstrap.percentile_interval(made, confidence=confidence), axis=1
+        bootstrap.percentile_interval(resampled, confidence=confidence), axis=1
     )
     flat = table["se"] <= NO_ERROR
     table.loc[flat, ["se", "low", "high"]] = math.nan

@@ -98,11 +98,11 @@ def official_scores(
     else:
         tables = [partial_auc(predictions, **resampled), area]
         if "patient_id" in predictions:
-            found = top_k_sensitivity(predictions, positive=positive, confidence=confidence)
+            retrieved = top_k_sensitivity(predictions, positive=positive, confidence=confidence)
             by_patient = top_k_by_patient(
                 predictions, positive=positive, confidence=confidence, draws=draws, seed=seed
             )
-            tables += [by_patient, found]
+            tables += [by_patient, retrieved]
     if challenge.startswith("isic201"):
         tables.append(auc_above_sensitivity(predictions, **resampled))
     table = pd.concat(tables, ignore_index=True)[list(ESTIMATE_COLUMNS)]

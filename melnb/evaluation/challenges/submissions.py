@@ -77,9 +77,9 @@ def asked_class(challenge: str, classes: Sequence[str], *, positive: str = "") -
         A class, or an empty text if there is none.
     """
     _format(challenge)
-    own = "malignant" if challenge == "isic2024" else MELANOMA
-    if own in classes:
-        return own
+    sought = "malignant" if challenge == "isic2024" else MELANOMA
+    if sought in classes:
+        return sought
     return positive if positive in classes and positive in _ALIKE else ""
 
 
@@ -109,20 +109,20 @@ def write_submission(
         raise TableError(
             f"{challenge}: predictions hold test and out-of-fold rows: pass the rows to submit"
         )
-    known = class_names(predictions)
+    classes = class_names(predictions)
     columns = dict(layout.columns)
     if len(columns) == 1:
-        ((column, own),) = columns.items()
-        columns = {column: asked_class(challenge, known, positive=positive) or own}
-    lacking = [c for c in columns.values() if c not in (*known, *layout.optional)]
+        ((column, label),) = columns.items()
+        columns = {column: asked_class(challenge, classes, positive=positive) or label}
+    lacking = [c for c in columns.values() if c not in (*classes, *layout.optional)]
     if lacking:
         raise TableError(
-            f"{challenge} asks for the classes {lacking}, and predictions have {list(known)}: "
+            f"{challenge} asks for the classes {lacking}, and predictions have {list(classes)}: "
             "train on the challenge's own classes (task native)"
         )
     table = pd.DataFrame({layout.id_column: predictions["image_id"]})
     for column, name in columns.items():
-        table[column] = predictions[f"p_{name}"] if name in known else 0.0
+        table[column] = predictions[f"p_{name}"] if name in classes else 0.0
     _check(table, layout, challenge, None if ids is None else set(ids))
     return write_table(table, path, header=layout.header)
 
@@ -225,8 +225,8 @@ def _format(challenge: str) -> Format:
 
 
 def _check(table: pd.DataFrame, layout: Format, challenge: str, ids: set[str] | None) -> None:
-    own = table[layout.id_column]
-    doubled = own[own.duplicated()]
+    names = table[layout.id_column]
+    doubled = names[names.duplicated()]
     if len(doubled):
         raise TableError(
             f"{challenge}: {doubled.iloc[0]} stands in more than one row ({len(doubled)} too many)"
@@ -236,12 +236,15 @@ def _check(table: pd.DataFrame, layout: Format, challenge: str, ids: set[str] | 
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
         raise TableError(
-            f"{challenge}: {list(layout.columns)[column]} of {own.iloc[row]} is "
+            f"{challenge}: {list(layout.columns)[column]} of {names.iloc[row]} is "
             f"{values[row, column]}, not a number from 0 to 1 ({int(wrong.sum())} such values)"
         )
     if ids is None:
         return
-    for lost, what in ((ids - set(own), "missing from"), (set(own) - ids, "not asked for but in")):
+    for lost, what in (
+        (ids - set(names), "missing from"),
+        (set(names) - ids, "not asked for but in"),
+    ):
         if lost:
             raise TableError(
                 f"{challenge}: {min(lost)} is {what} the submission ({len(lost)} such images): "

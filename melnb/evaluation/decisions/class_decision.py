@@ -134,8 +134,8 @@ def fit_class_decision(
     fitted = {str(k): _fitted(values[part != k], codes[part != k], empty, matrix) for k in names}
     lacking = [f"{text} outside part {k}" for k, (_, text) in fitted.items() if text]
     text = "; ".join(filter(None, (words, *lacking[:1])))
-    own = {name: weights for name, (weights, _) in fitted.items()}
-    return replace(empty, weights=frozen, parts=own, note=text)
+    weights_of = {name: weights for name, (weights, _) in fitted.items()}
+    return replace(empty, weights=frozen, parts=weights_of, note=text)
 
 
 def apply_class_decision(
@@ -264,13 +264,13 @@ def _of_rows(predictions: pd.DataFrame, decision: ClassDecision, *, frozen: bool
         part[inside] = crossfit_parts(predictions[inside])[0]
     weights = np.empty((len(predictions), len(decision.classes)))
     for name in np.unique(part):
-        own = decision.weights if name == TEST else decision.parts.get(str(name), {})
-        if not own:
+        of_part = decision.weights if name == TEST else decision.parts.get(str(name), {})
+        if not of_part:
             raise TableError(
                 f"class decision: no weights were fitted for rows of part {name} "
                 f"({decision.note or 'it was fitted on other rows: give frozen'})"
             )
-        weights[part == name] = [own[k] for k in decision.classes]
+        weights[part == name] = [of_part[k] for k in decision.classes]
     return weights
 
 

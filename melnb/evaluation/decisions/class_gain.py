@@ -89,19 +89,21 @@ def class_gain(
         `chosen`, `method`, `note`. No row for two classes that nothing was chosen for: their
         decision is the operating point.
     """
-    made: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     how: dict[str, Any] = {"confidence": confidence, "draws": draws, "seed": seed}
     inside = predictions[(predictions["fold"] != TEST) & predictions["truth"].notna()]
     for name, rule in _rules(predictions, decision, costs or {}):
         chosen = rule is decision
         row: dict[str, object] = {"rule": name, "chosen": chosen}
         for rows, frozen in ((NESTED, False), (NAIVE, True)):
-            made.append(row | {"rows": rows} | decided_gain(inside, rule, frozen=frozen, **how))
-        made.append(row | {"rows": NESTED} | decided_gain(inside, rule, metric="accuracy", **how))
+            entries.append(row | {"rows": rows} | decided_gain(inside, rule, frozen=frozen, **how))
+        entries.append(
+            row | {"rows": NESTED} | decided_gain(inside, rule, metric="accuracy", **how)
+        )
         if chosen:
-            for way, own in test_ways(predictions, networks or {}):
-                made.append(row | {"rows": way} | decided_gain(own, rule, frozen=True, **how))
-    return pd.DataFrame(made, columns=list(GAIN_COLUMNS))
+            for way, table in test_ways(predictions, networks or {}):
+                entries.append(row | {"rows": way} | decided_gain(table, rule, frozen=True, **how))
+    return pd.DataFrame(entries, columns=list(GAIN_COLUMNS))
 
 
 def decision_by_class(
@@ -135,26 +137,30 @@ def decision_by_class(
         return table.reindex(columns=list(CLASS_COLUMNS))
     codes, clusters = truth_codes(rows), row_clusters(rows, cluster)
     before, after = (_calls(table) == codes for table in (rows, decided))
-    made = []
+    entries = []
     for k, name in enumerate(class_names(rows)):
-        own = codes == k
+        members = codes == k
         each = [weights[name] for weights in decision.parts.values()]
-        within = None if clusters is None else np.unique(clusters[own], return_inverse=True)[1]
-        limits = clustered_wilson(after, own, clusters, confidence=confidence)
-        counts = paired_counts(after[own], before[own], within)
+        within = None if clusters is None else np.unique(clusters[members], return_inverse=True)[1]
+        limits = clustered_wilson(after, members, clusters, confidence=confidence)
+        counts = paired_counts(after[members], before[members], within)
         lead = tango_interval(counts, confidence=confidence)
         weight = (decision.weights[name], min(each), max(each))
         note = "" if lead[1] == lead[1] else f"interval not estimable: all rows of one {cluster}"
-        made.append((name, *weight, before[own].mean(), *limits, *lead, int(own.sum()), note))
-    return pd.DataFrame(made, columns=list(CLASS_COLUMNS))
+        entries.append(
+            (name, *weight, before[members].mean(), *limits, *lead, int(members.sum()), note)
+        )
+    return pd.DataFrame(entries, columns=list(CLASS_COLUMNS))
 
 
 def gain_results(gains: pd.DataFrame) -> dict[str, object]:
     """Return what `run.json` keeps of `class_gain`: what the chosen decision brings, nested."""
-    own = gains[gains["chosen"].astype(bool) & (gains["rows"] == NESTED)].dropna(subset="gain")
+    chosen = gains[gains["chosen"].astype(bool) & (gains["rows"] == NESTED)].dropna(subset="gain")
     kept = {"class_gain": "gain", "class_gain_low": "low", "class_gain_high": "high"}
     return {
-        name: row[column] for row in own.head(1).to_dict("records") for name, column in kept.items()
+        name: row[column]
+        for row in chosen.head(1).to_dict("records")
+        for name, column in kept.items()
     }
 
 
@@ -169,13 +175,13 @@ def _rules(
     for decide in asked:
         if decide == "argmax":
             continue
-        own = decision if decide == decision.decide else fit_class_decision(
+        rule = decision if decide == decision.decide else fit_class_decision(
             predictions, decide=decide, costs=costs, tau=decision.tau
         )  # fmt: skip
-        if decide == "cost" and own.weights:
-            yield _EXPECTED, plug_in(own)
-        tau = f", tau {own.tau:g}" if decide == "logit_adjustment" else ""
-        yield f"{_RULES[decide]}{tau}", own
+        if decide == "cost" and rule.weights:
+            yield _EXPECTED, plug_in(rule)
+        tau = f", tau {rule.tau:g}" if decide == "logit_adjustment" else ""
+        yield f"{_RULES[decide]}{tau}", rule
 
 
 def test_ways(predictions: pd.DataFrame, networks: Networks) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -229,21 +235,21 @@ def decided_gain(
     )
     half, sign = both.shape[1] // 2, -1 if judged == "cost" else 1
     before, after = (
-        criterion_values(np.vstack([both.sum(axis=0), drawn])[:, own], judged)
-        for own in (slice(half), slice(half, None))
+        criterion_values(np.vstack([both.sum(axis=0), drawn])[:, part], judged)
+        for part in (slice(half), slice(half, None))
     )
     gain = sign * (after - before)
     names = {"most_probable": before, "value": after, "gain": gain}
-    known = False
+    estimable = False
     for name, values in names.items():
         se, low, high = (
             float(v) for v in bootstrap.percentile_interval(values[1:], confidence=confidence)
         )
-        known = se > NO_ERROR
+        estimable = se > NO_ERROR
         ends = ("low", "high") if name == "gain" else (f"{name}_low", f"{name}_high")
-        limits = (low, high) if known else (math.nan, math.nan)
+        limits = (low, high) if estimable else (math.nan, math.nan)
         row |= {name: values[0], **dict(zip(ends, limits, strict=True))}
-    words = "" if known else "interval not estimable: no resample differs"
+    words = "" if estimable else "interval not estimable: no resample differs"
     note = "; ".join(filter(None, (words, decision.note)))
     return row | {"method": f"bootstrap of {cluster or 'rows'}, paired", "note": note}
 

@@ -96,8 +96,8 @@ def search_weights(
     Returns:
         A weight for each class, of geometric mean one.
     """
-    found = [_ascended(values, codes, criterion, costs, start) for start in starts]
-    _, weights = max(found, key=lambda pair: round(pair[0], 12))
+    ascents = [_ascended(values, codes, criterion, costs, start) for start in starts]
+    _, weights = max(ascents, key=lambda pair: round(pair[0], 12))
     return levelled(weights)
 
 
@@ -130,10 +130,10 @@ def best_weight(
     others = values * weights
     others[:, k] = -1.0
     rival, top = _highest(others)
-    own = values[:, k]
+    column = values[:, k]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        turn = np.where(own > 0, top / own, np.inf)
-    rival = np.where((own <= 0) & (top <= 0), len(weights), rival)
+        turn = np.where(column > 0, top / column, np.inf)
+    rival = np.where((column <= 0) & (top <= 0), len(weights), rival)
     order = np.argsort(turn, kind="stable")
     turns = turn[order]
     number = int(np.searchsorted(turns, np.inf))
@@ -221,14 +221,14 @@ def _f1_along(codes: np.ndarray, rival: np.ndarray, k: int, counts: np.ndarray) 
     number = len(counts)
     called = rival[:, None] == np.arange(number)
     right = called & (codes == rival)[:, None]
-    found, named = (
+    hits, named = (
         part.sum(axis=0) - np.vstack([np.zeros(number), np.cumsum(part, axis=0)])
         for part in (right, called)
     )
-    found[:, k] = np.append(0.0, np.cumsum(codes == k))
+    hits[:, k] = np.append(0.0, np.cumsum(codes == k))
     named[:, k] = np.arange(len(codes) + 1)
     whole = counts + named
-    each = np.where(whole > 0, 2 * found / np.maximum(whole, 1), 0.0)
+    each = np.where(whole > 0, 2 * hits / np.maximum(whole, 1), 0.0)
     return np.asarray(each.sum(axis=1) / (whole > 0).sum(axis=1))
 
 

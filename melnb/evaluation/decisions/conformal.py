@@ -62,11 +62,11 @@ def prediction_sets(
     inside = np.zeros((len(rows), scores.shape[1]), dtype=bool)
     note = np.full(len(rows), "", dtype=object)
     part, words = crossfit_parts(rows)
-    for fold, own in cuts.groupby("fold"):
+    for fold, thresholds in cuts.groupby("fold"):
         here = part == fold
         # As strange as crepes saw it: 1 - p, so that ties stay ties.
-        inside[here] = 1 - scores[here] <= own["strangest"].to_numpy()
-        note[here] = "; ".join(filter(None, [*own["note"], words]))
+        inside[here] = 1 - scores[here] <= thresholds["strangest"].to_numpy()
+        note[here] = "; ".join(filter(None, [*thresholds["note"], words]))
     names = [f"in_{name}" for name in _names(predictions, positive)]
     sets = pd.concat([rows, pd.DataFrame(inside, columns=names)], axis=1)
     return sets.assign(size=inside.sum(axis=1), note=note)
@@ -93,14 +93,16 @@ def set_thresholds(
             "predictions: no out-of-fold row has a truth, and sets are calibrated on these: add "
             "the out-of-fold predictions of the same model"
         )
-    made, (part, _) = [], crossfit_parts(rows)
+    entries, (part, _) = [], crossfit_parts(rows)
     for fold in np.unique(part):
         calibration = usable.to_numpy() & (part != fold)
         for k, name in enumerate(_names(predictions, positive)):
-            own = scores[calibration & (rows["truth"] == name).to_numpy(), k]
-            made.append((int(fold), name, len(own), *_strangest(own, name, error_rate)))
+            calibrating = scores[calibration & (rows["truth"] == name).to_numpy(), k]
+            entries.append(
+                (int(fold), name, len(calibrating), *_strangest(calibrating, name, error_rate))
+            )
     columns = ["fold", "class", "calibration_rows", "strangest", "note"]
-    table = pd.DataFrame(made, columns=columns)
+    table = pd.DataFrame(entries, columns=columns)
     table.insert(4, "probability", (1 - table["strangest"]).clip(lower=0))
     return table
 
@@ -150,8 +152,8 @@ def coverage_by_group(
     if groups["image_id"].duplicated().any():
         twice = groups.loc[groups["image_id"].duplicated(), "image_id"].iloc[0]
         raise TableError(f"groups: image_id {twice} is there twice: keep one row for each image")
-    own = sets.drop(columns=[by] if by in sets else [])
-    joined = joined_rows(own, groups[["image_id", by]])
+    plain = sets.drop(columns=[by] if by in sets else [])
+    joined = joined_rows(plain, groups[["image_id", by]])
     return _coverage(dict(list(joined.groupby(by, observed=True))), confidence, cluster, by=by)
 
 
@@ -176,48 +178,48 @@ def coverage_by_groups(
         `column`, `level`, then the columns of `coverage_by_class`.
     """
     by_class = ["column", "level", "rows", *_COVERAGE]
-    made = [
+    entries = [
         coverage_by_group(sets, groups, by=column, confidence=confidence, cluster=cluster)
         .rename(columns={column: "level"})
         .assign(column=column)
         for column in groups.columns.drop("image_id")
     ]
-    if not made:
+    if not entries:
         return pd.DataFrame(columns=by_class)
-    table = pd.concat(made, ignore_index=True)[by_class]
+    table = pd.concat(entries, ignore_index=True)[by_class]
     return table[table["n"] >= smallest]
 
 
 def _coverage(
     groups: Mapping[Any, pd.DataFrame], confidence: float, cluster: str, *, by: str = ""
 ) -> pd.DataFrame:
-    made = []
+    entries = []
     for level, sets in groups.items():
         for test, name in ((False, OUT_OF_FOLD), (True, TEST_ROWS)):
             part = sets[((sets["fold"] == TEST) == test) & sets["truth"].notna()]
             for row in _class_rates(part, confidence, cluster) if len(part) else ():
-                made.append(({by: level} if by else {}) | {"rows": name} | row)
-    return pd.DataFrame(made, columns=[*([by] if by else []), "rows", *_COVERAGE])
+                entries.append(({by: level} if by else {}) | {"rows": name} | row)
+    return pd.DataFrame(entries, columns=[*([by] if by else []), "rows", *_COVERAGE])
 
 
 def _class_rates(part: pd.DataFrame, confidence: float, cluster: str) -> Iterator[dict[str, Any]]:
     clusters, sizes = row_clusters(part, cluster), part["size"].to_numpy()
     for column in (str(c) for c in part if str(c).startswith("in_")):
         name = column.removeprefix("in_")
-        own = (part["truth"] == name).to_numpy()
+        members = (part["truth"] == name).to_numpy()
         value, low, high = clustered_wilson(
-            part[column].to_numpy(), own, clusters, confidence=confidence
+            part[column].to_numpy(), members, clusters, confidence=confidence
         )
         notes = {n for text in part["note"].unique() for n in text.split("; ")}
         note = "; ".join(sorted(n for n in notes if n.startswith(f"{name}: ")))
-        if not own.any():
+        if not members.any():
             note = f"not estimable: no row is {name}"
         elif math.isnan(low):
             note = f"interval not estimable: all such rows are of one {cluster}"
-        size = sizes[own]
+        size = sizes[members]
         note = "; ".join(filter(None, (note, WARNING)))
         shares = (_mean(size == 1), _mean(size == 0), _mean(size))
-        cells = (name, value, low, high, int(own.sum()), *shares, note)
+        cells = (name, value, low, high, int(members.sum()), *shares, note)
         yield dict(zip(_COVERAGE, cells, strict=True))
 
 

@@ -83,24 +83,24 @@ def equivalence_table(
         raise ValueError(f"margin is {margin}: use a share below 1, or 0 where none was set")
     (name, first), *others = members.items()
     reference = binary_rows(first, positive=positive)
-    made = []
+    entries = []
     for other, second in others:
         theirs = binary_rows(second, positive=positive)[["image_id", "truth", "score"]]
         rows = joined_rows(reference, theirs)
         area = difference_row(rows, positive=positive, confidence=confidence, cluster=cluster)
-        found = [_area_row(area, margin, cluster)]
+        margins = [_area_row(area, margin, cluster)]
         if thresholds is None and choose != "threshold":
             how: dict[str, Any] = {"choose": choose, "at": at, "prevalence": prevalence}
             how |= {"draws": draws, "seed": seed}
-            found += _chosen_rows(rows, margin, confidence, cluster, **how)
+            margins += _chosen_rows(rows, margin, confidence, cluster, **how)
         else:
             cuts = (thresholds[name], thresholds[other]) if thresholds else (at, at)
-            found += _fixed_rows(rows, cuts, margin, confidence, cluster)
+            margins += _fixed_rows(rows, cuts, margin, confidence, cluster)
         reason = absent_class(rows, positive)
         shared = {"first": name, "second": other, "margin": margin, "n": len(rows)}
         shared["positives"] = int(rows["truth"].sum())
-        made += [_judged({**shared, **row}, reason) for row in found]
-    table = pd.DataFrame(made, columns=list(COLUMNS))
+        entries += [_judged({**shared, **row}, reason) for row in margins]
+    table = pd.DataFrame(entries, columns=list(COLUMNS))
     for p in ("p_not_inferior", "p_equivalent"):
         by_measure = table.groupby("measure", sort=False)[p]
         table[f"{p}_holm"] = by_measure.transform(lambda v: holm_adjusted(v.to_numpy(dtype=float)))
@@ -125,28 +125,28 @@ def _chosen_rows(
     codes = np.arange(len(rows)) if clusters is None else clusters
     right, counts = [], []
     for column in ("score", "score_second"):
-        own = rows.assign(score=rows[column])
+        scored = rows.assign(score=rows[column])
         how: dict[str, Any] = {"choose": choose, "at": at, "prevalence": prevalence}
-        cut, _ = choose_threshold(own, positive="", **how)
-        right.append(np.where(math.isnan(cut), np.nan, (own["score"] >= cut) == truth))
+        cut, _ = choose_threshold(scored, positive="", **how)
+        right.append(np.where(math.isnan(cut), np.nan, (scored["score"] >= cut) == truth))
         drawn = np.full((draws, 4), np.nan)
         if truth.any() and not truth.all() and draws:
-            _, drawn = rechosen_counts(own, clusters=codes, draws=draws, seed=seed, **how)
+            _, drawn = rechosen_counts(scored, clusters=codes, draws=draws, seed=seed, **how)
         counts.append(drawn)
     place = "Youden's point" if choose == "youden" else f"a {choose} of {at:g}"
-    made = []
+    entries = []
     for measure, among, cells in (("sensitivity", truth, (0, 3)), ("specificity", ~truth, (2, 1))):
         if measure == choose:
             continue
         values = [float(r[among].mean()) if among.any() else math.nan for r in right]
         shares = [quotient(c[:, cells[0]], c[:, cells[0]] + c[:, cells[1]]) for c in counts]
         row = _resampled(values[0] - values[1], shares[0] - shares[1], margin, confidence)
-        made.append({
+        entries.append({
             "measure": f"{measure} at {place}",
             "value_first": values[0], "value_second": values[1], **row,
             "method": f"bootstrap of {cluster or 'rows'}, thresholds chosen anew",
         })  # fmt: skip
-    return made
+    return entries
 
 
 def _resampled(
@@ -189,16 +189,16 @@ def _fixed_rows(
         (rows[c].to_numpy() >= cut) == truth
         for c, cut in zip(("score", "score_second"), cuts, strict=True)
     ]
-    made = []
+    entries = []
     for measure, among in (("sensitivity", truth), ("specificity", ~truth)):
-        own = None if clusters is None else clusters[among]
+        codes = None if clusters is None else clusters[among]
         first, second = (r[among] for r in right)
-        counts = paired_counts(first, second, own)
-        known = not any(math.isnan(cut) for cut in cuts)
-        counts = counts if known else (math.nan,) * 3
+        counts = paired_counts(first, second, codes)
+        estimable = not any(math.isnan(cut) for cut in cuts)
+        counts = counts if estimable else (math.nan,) * 3
         _, low, high = tango_interval(counts, confidence=confidence)
-        note = "" if known else "not estimable: no threshold could be chosen"
-        if known and math.isnan(low):
+        note = "" if estimable else "not estimable: no threshold could be chosen"
+        if estimable and math.isnan(low):
             note = f"interval not estimable: no such row, or all of one {cluster}"
         p = (math.nan, math.nan)
         if not math.isnan(low):
@@ -206,14 +206,14 @@ def _fixed_rows(
                 one_sided_p(tango_score(counts, -margin)),
                 one_sided_p(-tango_score(counts, margin)),
             )
-        values = [float(r.mean()) if len(r) and known else math.nan for r in (first, second)]
-        made.append({
+        values = [float(r.mean()) if len(r) and estimable else math.nan for r in (first, second)]
+        entries.append({
             "measure": measure, "value_first": values[0], "value_second": values[1],
             "difference": values[0] - values[1], "low": low, "high": high, **_tests(*p),
             "method": f"Tango{f' by {cluster}' if cluster else ''}, at these fixed thresholds",
             "note": note,
         })  # fmt: skip
-    return made
+    return entries
 
 
 def _tests(lower: float, upper: float) -> dict[str, float]:

@@ -34,15 +34,15 @@ def worst_errors(
     rows = rows.rename(columns={"truth": "is_positive"})
     rows = joined_rows(rows, predictions[["image_id", "truth"]])
     flagged = rows["score"] >= threshold
-    made = []
+    entries = []
     for error, wrong, rising in (
         ("false negative", rows["is_positive"] & ~flagged, True),
         ("false positive", ~rows["is_positive"] & flagged, False),
     ):
         worst = first_by_score(rows[wrong], n, rising=rising)
-        made.append(worst.assign(error=error))
+        entries.append(worst.assign(error=error))
     columns = ["error", "image_id", "fold", "truth", "score"]
-    return pd.concat(made, ignore_index=True)[columns]
+    return pd.concat(entries, ignore_index=True)[columns]
 
 
 def image_errors(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
@@ -59,8 +59,8 @@ def image_errors(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
     likelihood = pd.Series(np.nan, index=predictions.index)
     for name in truth.dropna().unique():
         if f"p_{name}" in predictions:
-            own = truth == name
-            likelihood[own] = predictions.loc[own, f"p_{name}"].astype(float)
+            members = truth == name
+            likelihood[members] = predictions.loc[members, f"p_{name}"].astype(float)
     table = predictions[["image_id"]].assign(score=score, error=error)
     return table.assign(surprise=-np.log(likelihood.clip(lower=1e-12)) + 0.0)
 
@@ -77,8 +77,8 @@ def surest_calls(
     wrong = worst_errors(predictions, positive=positive, threshold=threshold, n=n)
     names = {"false negative": "miss", "false positive": "false alarm"}
     rows = predictions.assign(score=predictions[f"p_{positive}"], call="hit")
-    found = rows[(rows["truth"] == positive) & (rows["score"] >= threshold)]
-    hits = first_by_score(found, n, rising=False)
+    positives = rows[(rows["truth"] == positive) & (rows["score"] >= threshold)]
+    hits = first_by_score(positives, n, rising=False)
     errors = wrong.assign(call=wrong["error"].map(names))
     columns = ["call", "image_id", "fold", "truth", "score"]
     return pd.concat([hits[columns], errors[columns]], ignore_index=True)
@@ -93,12 +93,12 @@ def drawn_calls(
         Columns ending in `_id`, `fold`, `truth` and `group` (the positive class, or `rest`), in
         the order of the predictions.
     """
-    known = predictions[predictions["truth"].notna()]
-    group = known["truth"].where(known["truth"] == positive, "rest")
+    judged = predictions[predictions["truth"].notna()]
+    group = judged["truth"].where(judged["truth"] == positive, "rest")
     rare = int((group == positive).sum())
-    take = {positive: min(rare, max(n // 2, n - (len(known) - rare)))}
-    take["rest"] = min(len(known) - rare, n - take[positive])
-    drawn = [known[group == name].sample(count, random_state=seed) for name, count in take.items()]
+    take = {positive: min(rare, max(n // 2, n - (len(judged) - rare)))}
+    take["rest"] = min(len(judged) - rare, n - take[positive])
+    drawn = [judged[group == name].sample(count, random_state=seed) for name, count in take.items()]
     rows = pd.concat(drawn).sort_index()
     ids = [column for column in rows.columns if str(column).endswith("_id")]
     return rows[[*ids, "fold", "truth"]].assign(group=group).reset_index(drop=True)
@@ -212,9 +212,9 @@ def measure_values(
     tp, fp, tn, fn = counts.T
     sensitivity, specificity = quotient(tp, tp + fn), quotient(tn, tn + fp)
     share = prevalence or quotient(tp + fn, tp + fp + tn + fn)
-    found, cleared = sensitivity * share, specificity * (1 - share)
-    flagged = found + (1 - specificity) * (1 - share)
-    ppv = quotient(found, flagged)
+    hits, cleared = sensitivity * share, specificity * (1 - share)
+    flagged = hits + (1 - specificity) * (1 - share)
+    ppv = quotient(hits, flagged)
     false_rate, miss_rate = 1 - specificity, 1 - sensitivity
     return {
         "sensitivity": sensitivity,
@@ -225,7 +225,7 @@ def measure_values(
         "likelihood_ratio_positive": _over(sensitivity, false_rate),
         "likelihood_ratio_negative": _over(miss_rate, specificity),
         "flagged": flagged,
-        "accuracy": found + cleared,
+        "accuracy": hits + cleared,
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "youden": sensitivity + specificity - 1,
         "f1": _f_betas(counts, 1),

@@ -106,8 +106,8 @@ def check_threshold(locked: Mapping[str, Any], where: str, *, none: bool = False
     """
 
     def wrong(key: str, wanted: str) -> TableError:
-        found = repr(locked[key]) if key in locked else "absent"
-        return TableError(f"{where}: {key} is {found}, not {wanted}: {_REMEDY}")
+        value = repr(locked[key]) if key in locked else "absent"
+        return TableError(f"{where}: {key} is {value}, not {wanted}: {_REMEDY}")
 
     if locked.get("melnb", KIND) != KIND:
         raise wrong("melnb", repr(KIND))
@@ -234,10 +234,10 @@ def locked_test_points(
     locked = lock_threshold(point)
     rows = [
         locked_point(
-            own, locked=locked, confidence=confidence, cluster=cluster_column(own), seed=seed
+            table, locked=locked, confidence=confidence, cluster=cluster_column(table), seed=seed
         ).assign(judged=way)
-        for way, own in ways.items()
-        if len(own)
+        for way, table in ways.items()
+        if len(table)
     ]
     if not rows:
         return pd.DataFrame(columns=[*point.columns, "judged"])
@@ -258,15 +258,15 @@ def _of_images(point: Mapping[str, Any], networks: int) -> dict[str, Any]:
 def _remark(facts: Mapping[str, Any], *, run: str, on_test: bool) -> str:
     if facts["threshold"] is None:
         return str(facts["note"])
-    made = []
+    remarks = []
     if not on_test:
-        made.append(
+        remarks.append(
             f"no {TEST_ROWS} row has a truth: judged on {OUT_OF_FOLD} rows, which may have helped "
             "to choose the threshold"
         )
     if facts.get("run") and facts["run"] != run:
-        made.append(f"locked on run {facts['run']}, whose scores may be on another scale")
-    return "; ".join(made)
+        remarks.append(f"locked on run {facts['run']}, whose scores may be on another scale")
+    return "; ".join(remarks)
 
 
 def _is_share(value: object, top: float) -> bool:

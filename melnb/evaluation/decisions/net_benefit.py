@@ -73,16 +73,16 @@ def net_benefit_table(
     cuts = _check_thresholds(thresholds)
     check_probabilities(predictions)
     rows = binary_rows(predictions, positive=positive)
-    own = rows[rows["fold"] != TEST]
-    rows, name = (own, OUT_OF_FOLD) if len(own) else (rows, TEST_ROWS)
+    judged = rows[rows["fold"] != TEST]
+    rows, name = (judged, OUT_OF_FOLD) if len(judged) else (rows, TEST_ROWS)
     reason = absent_class(rows, positive)
     if reason:
         return pd.DataFrame([{"note": reason}], columns=list(_COLUMNS))
     clusters = row_clusters(rows, cluster)
     cells = np.searchsorted(cuts, rows["score"].to_numpy(), side="right") * 2 + rows["truth"]
     counts = np.bincount(cells, minlength=2 * len(cuts) + 2)[None]
-    found = {k: v[0] for k, v in _benefits(counts.astype(float), cuts, prevalence).items()}
-    table = pd.DataFrame({"threshold": cuts, **found, "biopsy_none": 0.0, "note": ""})
+    benefits = {k: v[0] for k, v in _benefits(counts.astype(float), cuts, prevalence).items()}
+    table = pd.DataFrame({"threshold": cuts, **benefits, "biopsy_none": 0.0, "note": ""})
     drawn = _benefits(_draw(cells, counts[0], clusters, draws, seed), cuts, prevalence)
     why = _absent_interval(rows, clusters, cluster)
     for estimate in _ESTIMATES:
@@ -132,11 +132,11 @@ def _benefits(counts: np.ndarray, cuts: np.ndarray, prevalence: float) -> dict[s
         By name, each draws x thresholds; NaN where a draw lacks a class.
     """
     flagged = counts.reshape(len(counts), -1, 2)[:, ::-1].cumsum(axis=1)[:, ::-1]
-    false, found = flagged[:, 1:, 0], flagged[:, 1:, 1]
+    false, hits = flagged[:, 1:, 0], flagged[:, 1:, 1]
     negatives, positives = flagged[:, :1, 0], flagged[:, :1, 1]
     share = prevalence or quotient(positives, positives + negatives)
     odds = cuts / (1 - cuts)
-    sensitivity = quotient(found, np.broadcast_to(positives, found.shape))
+    sensitivity = quotient(hits, np.broadcast_to(positives, hits.shape))
     false_rate = quotient(false, np.broadcast_to(negatives, false.shape))
     benefit = sensitivity * share - false_rate * (1 - share) * odds
     everyone = share - (1 - share) * odds + 0 * benefit
@@ -146,7 +146,7 @@ def _benefits(counts: np.ndarray, cuts: np.ndarray, prevalence: float) -> dict[s
         "biopsy_all": everyone,
         "difference": benefit - np.maximum(everyone, 0),
         "interventions_avoided": (benefit - everyone) / odds * 100,
-        "tp": found,
+        "tp": hits,
         "fp": false,
     }
 

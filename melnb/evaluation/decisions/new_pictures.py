@@ -57,30 +57,32 @@ def novelty_limits(
     Raises:
         TableError: No known row is positive.
     """
-    own = (known["truth"] == positive).to_numpy()
-    if not own.any():
+    positives = (known["truth"] == positive).to_numpy()
+    if not positives.any():
         raise TableError(
             f"known lesions: none of {len(known)} is {positive}: give positive another"
         )
     clusters = row_clusters(known, cluster)
-    allowed = math.floor(share / len(measures) * own.sum())
+    allowed = math.floor(share / len(measures) * positives.sum())
     rows: list[dict[str, Any]] = []
     beyond = np.zeros(len(known), bool)
     for name in measures:
-        limit = float(np.sort(known.loc[own, name])[own.sum() - 1 - allowed])
+        limit = float(np.sort(known.loc[positives, name])[positives.sum() - 1 - allowed])
         far = (known[name] > limit).to_numpy()
         beyond |= far
         rows.append({"measure": name, "limit": limit, "far": far})
     rows.append({"measure": "any", "limit": math.nan, "far": beyond})
     for row in rows:
         far = row.pop("far")
-        value, low, high = clustered_wilson(far, own, clusters, confidence=confidence)
-        row |= {"turned_away": int((far & own).sum()), "n": int(own.sum())}
+        value, low, high = clustered_wilson(far, positives, clusters, confidence=confidence)
+        row |= {"turned_away": int((far & positives).sum()), "n": int(positives.sum())}
         row |= {"value": value, "low": low, "high": high}
     needed = math.ceil(len(measures) / share)
-    few = own.sum() < needed
+    few = positives.sum() < needed
     note = (
-        f"{own.sum()} known {positive}: {needed} are needed to turn away the first" if few else ""
+        f"{positives.sum()} known {positive}: {needed} are needed to turn away the first"
+        if few
+        else ""
     )
     return pd.DataFrame(rows).assign(note=note)
 
@@ -107,11 +109,11 @@ def judge_alike(
     Returns:
         The three, calibrated if that is asked for.
     """
-    own = known[known["fold"] != TEST]
-    columns = [c for c in own if c in new]
-    alike = {"run": own["run"].iloc[0], "views": own["views"].iloc[0]}
+    out_of_fold = known[known["fold"] != TEST]
+    columns = [c for c in out_of_fold if c in new]
+    alike = {"run": out_of_fold["run"].iloc[0], "views": out_of_fold["views"].iloc[0]}
     each = {fold: _renamed(table, **alike) for fold, table in networks.items()}
-    both = pd.concat([own[columns], _renamed(new, **alike)[columns]], ignore_index=True)
+    both = pd.concat([out_of_fold[columns], _renamed(new, **alike)[columns]], ignore_index=True)
     asked = calibration["method"] != "none" or calibration["smoothing"]
     if asked:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -176,9 +178,12 @@ def standings(predictions: pd.DataFrame, known: pd.DataFrame, *, positive: str) 
     scores = predictions[f"p_{positive}"].to_numpy(dtype=float)
     table = pd.DataFrame({"image_id": predictions["image_id"].to_numpy(), "score": scores})
     for name, of in (("among_positives", True), ("among_others", False)):
-        own = np.sort(rows.loc[rows["truth"] == of, "score"].to_numpy(dtype=float))
-        below, upto = np.searchsorted(own, scores, "left"), np.searchsorted(own, scores, "right")
-        table[name] = (below + upto) / (2 * len(own)) if len(own) else math.nan
+        reference = np.sort(rows.loc[rows["truth"] == of, "score"].to_numpy(dtype=float))
+        below, upto = (
+            np.searchsorted(reference, scores, "left"),
+            np.searchsorted(reference, scores, "right"),
+        )
+        table[name] = (below + upto) / (2 * len(reference)) if len(reference) else math.nan
     return table
 
 
@@ -208,8 +213,8 @@ def new_calls(
     positive, threshold = str(locked["positive"]), float(locked["threshold"])
     table = standings(predictions, known, positive=positive)
     alone = np.array([
-        own.set_index("image_id")[f"p_{positive}"].reindex(table["image_id"]) >= threshold
-        for own in networks.values()
+        network.set_index("image_id")[f"p_{positive}"].reindex(table["image_id"]) >= threshold
+        for network in networks.values()
     ])  # fmt: skip
     called = np.where(table["score"] >= threshold, positive, "other")
     return table.assign(
@@ -223,11 +228,13 @@ def _sets(
     predictions: pd.DataFrame, known: pd.DataFrame, positive: str, error_rate: float
 ) -> list[str | None]:
     """Return the conformal set of each new picture, in words."""
-    own = known[known["fold"] != TEST]
-    columns = [c for c in own if str(c) in ("image_id", "fold", "truth") or str(c)[:2] == "p_"]
+    out_of_fold = known[known["fold"] != TEST]
+    columns = [
+        c for c in out_of_fold if str(c) in ("image_id", "fold", "truth") or str(c)[:2] == "p_"
+    ]
     new = _renamed(predictions[columns])
     try:
-        both = pd.concat([own[columns], new], ignore_index=True)
+        both = pd.concat([out_of_fold[columns], new], ignore_index=True)
         sets = prediction_sets(both, error_rate=error_rate, positive=positive).tail(len(new))
     except TableError:  # no out-of-fold truth
         return [None] * len(new)

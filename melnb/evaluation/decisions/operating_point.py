@@ -98,8 +98,10 @@ def operating_point(
         draws=draws,
         seed=seed,
     )
-    own = float(rows["truth"].mean()) if len(rows) else 0.0
-    theory = theoretical_threshold(at, prevalence=prevalence, own=own) if choose == "cost" else None
+    share = float(rows["truth"].mean()) if len(rows) else 0.0
+    theory = (
+        theoretical_threshold(at, prevalence=prevalence, own=share) if choose == "cost" else None
+    )
     point |= {"choose": choose, "at": at, "theoretical_threshold": theory, "positive": positive}
     point |= {"run": run_name(predictions)}
     return pd.DataFrame([point]).astype({"theoretical_threshold": float})
@@ -129,21 +131,23 @@ def operating_point_by_fold(
     rows = binary_rows(predictions, positive=positive)
     rows = rows[rows["fold"] != TEST]
     judged = rows.assign(flagged=False).head(0)
-    made, (part, words) = [], crossfit_parts(rows, cluster=cluster)
+    entries, (part, words) = [], crossfit_parts(rows, cluster=cluster)
     for fold in np.unique(part):
-        others, own = rows[part != fold], rows[part == fold]
+        others, held_out = rows[part != fold], rows[part == fold]
         threshold, note = choose_threshold(
             others, positive=positive, choose=choose, at=at, prevalence=prevalence
         )
-        own = own if threshold == threshold else own.head(0)  # nothing can be said of its rows
-        own = own.assign(flagged=own["score"] >= threshold)
-        judged = pd.concat([judged, own]) if len(judged) else own
+        held_out = (
+            held_out if threshold == threshold else held_out.head(0)
+        )  # nothing can be said of its rows
+        held_out = held_out.assign(flagged=held_out["score"] >= threshold)
+        judged = pd.concat([judged, held_out]) if len(judged) else held_out
         name = f"{'part' if words else 'fold'} {fold}"
-        made.append(_fold_row(name, threshold, own, confidence, cluster, note))
+        entries.append(_fold_row(name, threshold, held_out, confidence, cluster, note))
     every = "all parts" if words else "all folds"
     words = "; ".join(filter(None, ("each by the threshold of the others", words)))
-    made.append(_fold_row(every, math.nan, judged, confidence, cluster, words))
-    return pd.DataFrame(made)
+    entries.append(_fold_row(every, math.nan, judged, confidence, cluster, words))
+    return pd.DataFrame(entries)
 
 
 def measured_point(
@@ -171,25 +175,25 @@ def measured_point(
 
     The rest are those of `operating_point`.
     """
-    known = rows if threshold == threshold else rows.head(0)
-    truth, flagged = known["truth"].to_numpy(), known["score"].to_numpy() >= threshold
+    called = rows if threshold == threshold else rows.head(0)
+    truth, flagged = called["truth"].to_numpy(), called["score"].to_numpy() >= threshold
     n, positives = len(rows), int(rows["truth"].sum())
     # The data's own, said by its value: what is counted in the rows is not inferred from ratios.
     prevalence = 0 if n and math.isclose(prevalence, positives / n, rel_tol=1e-9) else prevalence
     how: dict[str, Any] = {"prevalence": prevalence, "confidence": confidence, "beta": beta}
     how |= {"draws": draws, "seed": seed}
-    fixed = measure_rows(truth, flagged, clusters=row_clusters(known, cluster), **how)
+    fixed = measure_rows(truth, flagged, clusters=row_clusters(called, cluster), **how)
     point: dict[str, object] = {"threshold": threshold}
     measured, limits, remark = fixed, (math.nan, math.nan), ""
-    if choose != "threshold" and len(known):
+    if choose != "threshold" and len(called):
         measured, limits, remark = rechosen_measures(
-            known, fixed, threshold=threshold, choose=choose, at=at, cluster=cluster, **how
+            called, fixed, threshold=threshold, choose=choose, at=at, cluster=cluster, **how
         )
     point |= {"threshold_low": limits[0], "threshold_high": limits[1]}
     for name, (value, low, high) in measured.items():
         point |= {name: value, f"{name}_low": low, f"{name}_high": high}
         point |= {f"{name}_fixed_low": fixed[name][1], f"{name}_fixed_high": fixed[name][2]}
-    tp, fp, tn, fn = counts_at(known, threshold)
+    tp, fp, tn, fn = counts_at(called, threshold)
     point |= {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "n": n, "positives": positives}
     point |= {"left_out": rows.attrs.get("left_out", 0), "beta": beta}
     point |= {"prevalence": prevalence or (positives / n if n else math.nan)}
@@ -227,13 +231,13 @@ def _absent(
     limits = [
         name for name, (value, low, _) in measured.items() if value == value and math.isnan(low)
     ]
-    made = []
+    entries = []
     if values:
-        made.append(f"not estimable, for want of such rows: {', '.join(values)}")
+        entries.append(f"not estimable, for want of such rows: {', '.join(values)}")
     if limits and "interval not estimable" not in among:
         why = f"no spread between the {cluster or 'row'}s behind them"
-        made.append(f"interval not estimable, {why}: {', '.join(limits)}")
-    return made
+        entries.append(f"interval not estimable, {why}: {', '.join(limits)}")
+    return entries
 
 
 def _fold_row(

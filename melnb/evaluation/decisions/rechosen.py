@@ -81,19 +81,19 @@ def rechosen_measures(
             rows, choose=choose, at=at, clusters=clusters, confidence=confidence, **options
         )
     few = few_counts(rows, threshold)
-    made = {}
-    for name, (value, *own) in fixed.items():
+    measures = {}
+    for name, (value, *fixed_limits) in fixed.items():
         kept = name in held or (not why and name not in limits)
-        low, high = own if kept else limits.get(name, _NOTHING)
+        low, high = fixed_limits if kept else limits.get(name, _NOTHING)
         # What was moved down may end below the value; and where few rows are behind a count, all
         # resamples may say 1: then the limits at the fixed threshold know better.
-        known = [end for end in (low, high, value, *(own if few else ())) if end == end]
-        ends = (min(known), max(known)) if low == low else _NOTHING
-        made[name] = (value, *ends) if value == value else (value, *_NOTHING)
+        bounds = [end for end in (low, high, value, *(fixed_limits if few else ())) if end == end]
+        ends = (min(bounds), max(bounds)) if low == low else _NOTHING
+        measures[name] = (value, *ends) if value == value else (value, *_NOTHING)
     words = f"the choice holds {choose} at {at:g} or above: its limits are at this fixed threshold"
     remarks = [words if held else "", why or few_remark(rows, cluster)]
     remarks += [] if why else [few, FLATTERED.format(choose) if choose in _OPTIMA else ""]
-    return made, limits.get(THRESHOLD, _NOTHING), "; ".join(filter(None, remarks))
+    return measures, limits.get(THRESHOLD, _NOTHING), "; ".join(filter(None, remarks))
 
 
 def rechosen_limits(
@@ -131,7 +131,7 @@ def rechosen_limits(
     values = _drawn_values(thresholds, counts, prevalence=prevalence, beta=beta)
     on_rows = counts_at_each(rows, thresholds)
     judged = _drawn_values(thresholds, on_rows, prevalence=prevalence, beta=beta)
-    made = {}
+    limits = {}
     for name, shown in values.items():
         se, *ends = (float(v) for v in bootstrap.percentile_interval(shown, confidence=confidence))
         if not se <= NO_ERROR:
@@ -139,10 +139,10 @@ def rechosen_limits(
                 optimism, least = _mean(shown - judged[name]), -1.0 if name in _SIGNED else 0.0
                 ends = [min(max(end - optimism, least), 1.0) for end in ends]
             low, high = (_ratio(v) for v in ends) if name in _RATIOS else ends
-            made[name] = (low, high)
-    if "ppv" in made:  # the reciprocal has the reciprocal limits
-        made["number_needed_to_biopsy"] = (_over(made["ppv"][1]), _over(made["ppv"][0]))
-    return made
+            limits[name] = (low, high)
+    if "ppv" in limits:  # the reciprocal has the reciprocal limits
+        limits["number_needed_to_biopsy"] = (_over(limits["ppv"][1]), _over(limits["ppv"][0]))
+    return limits
 
 
 def _drawn_values(
@@ -168,17 +168,17 @@ def counts_at_each(rows: pd.DataFrame, thresholds: np.ndarray) -> np.ndarray:
     Returns:
         Thresholds x 4, NaN where there is none.
     """
-    scores, found, false = threshold_counts(rows)
+    scores, hits, false = threshold_counts(rows)
     place = np.searchsorted(-scores, -thresholds, side="right")  # how many lie at or above it
-    tp, fp = (np.append(0.0, counts)[place] for counts in (found, false))
-    made = np.stack([tp, fp, false[-1] - fp, found[-1] - tp], axis=1)
-    made[np.isnan(thresholds)] = np.nan
-    return made
+    tp, fp = (np.append(0.0, counts)[place] for counts in (hits, false))
+    cells = np.stack([tp, fp, false[-1] - fp, hits[-1] - tp], axis=1)
+    cells[np.isnan(thresholds)] = np.nan
+    return cells
 
 
 def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else 0.0
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else 0.0
 
 
 def few_counts(rows: pd.DataFrame, threshold: float) -> str:
@@ -219,16 +219,18 @@ def rechosen_counts(
     highest = np.full(int(steps.max()) + 1, -np.inf)
     np.maximum.at(highest, steps, -scores[place])
     count = partial(_chosen_counts, choose=choose, at=at, prevalence=prevalence)
-    made = bootstrap.resampled_statistics(
+    resampled = bootstrap.resampled_statistics(
         truth, score, statistics=[count], draws=draws, seed=seed, clusters=clusters, steps=steps
     )[:, 0]
-    step = made[:, 0]
-    known = np.isfinite(step)
+    step = resampled[:, 0]
+    estimable = np.isfinite(step)
     thresholds = np.full(len(step), np.nan)
-    thresholds[known] = np.where(
-        step[known] == ABOVE, np.nextafter(highest[0], np.inf), highest[step[known].astype(int)]
+    thresholds[estimable] = np.where(
+        step[estimable] == ABOVE,
+        np.nextafter(highest[0], np.inf),
+        highest[step[estimable].astype(int)],
     )
-    return thresholds, made[:, 1:]
+    return thresholds, resampled[:, 1:]
 
 
 def _chosen_counts(
@@ -240,20 +242,20 @@ def _chosen_counts(
         positives: draws x steps, counts from the highest score down.
         negatives: As positives.
     """
-    found, false = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
-    made = np.full((len(found), 5), np.nan)
-    both = np.flatnonzero((found[:, -1] > 0) & (false[:, -1] > 0))
-    if len(both) < len(found):
-        found, false = found[both], false[both]
+    hits, false = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
+    cells = np.full((len(hits), 5), np.nan)
+    both = np.flatnonzero((hits[:, -1] > 0) & (false[:, -1] > 0))
+    if len(both) < len(hits):
+        hits, false = hits[both], false[both]
     if not len(both):
-        return made
-    step = chosen_steps(found, false, choose=choose, at=at, prevalence=prevalence)
-    own = np.arange(len(step))
-    tp, fp = (np.where(step < 0, 0, counts[own, np.maximum(step, 0)]) for counts in (found, false))
-    every = np.stack([step, tp, fp, false[:, -1] - fp, found[:, -1] - tp], axis=1)
+        return cells
+    step = chosen_steps(hits, false, choose=choose, at=at, prevalence=prevalence)
+    draws = np.arange(len(step))
+    tp, fp = (np.where(step < 0, 0, counts[draws, np.maximum(step, 0)]) for counts in (hits, false))
+    every = np.stack([step, tp, fp, false[:, -1] - fp, hits[:, -1] - tp], axis=1)
     every[step == NO_STEP] = np.nan
-    made[both] = every
-    return made
+    cells[both] = every
+    return cells
 
 
 def _over(share: float) -> float:

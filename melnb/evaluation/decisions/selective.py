@@ -78,15 +78,15 @@ def referral_table(
         rules += _set_rules(predictions, rows, positive, error_rates)
     far = certainties(rows["score"].to_numpy(), threshold)
     rules += [("band", band, far <= round(math.log(band), 9), flagged) for band in bands]
-    made = []
+    entries = []
     for part, name in ((~test, OUT_OF_FOLD), (test, TEST_ROWS)):
         for rule, setting, referred, called in rules if part.any() else ():
             row = {"rows": name, "rule": rule, "setting": setting}
-            own = rows[part].assign(referred=referred[part], flagged=called[part])
-            made.append(row | _outcome(own, confidence, cluster))
+            members = rows[part].assign(referred=referred[part], flagged=called[part])
+            entries.append(row | _outcome(members, confidence, cluster))
     if rows.empty:
-        made.append({"note": absent_class(rows, positive)})
-    return pd.DataFrame(made, columns=_COLUMNS)
+        entries.append({"note": absent_class(rows, positive)})
+    return pd.DataFrame(entries, columns=_COLUMNS)
 
 
 def _set_rules(
@@ -94,9 +94,9 @@ def _set_rules(
 ) -> Iterator[_Rule]:
     for error_rate in error_rates:
         sets = prediction_sets(predictions, error_rate=error_rate, positive=positive)
-        own = sets.set_index("image_id").loc[rows["image_id"]]
-        flagged = own[f"in_{positive}"].to_numpy(dtype=bool)
-        yield "set", error_rate, own["size"].to_numpy() != 1, flagged
+        labels = sets.set_index("image_id").loc[rows["image_id"]]
+        flagged = labels[f"in_{positive}"].to_numpy(dtype=bool)
+        yield "set", error_rate, labels["size"].to_numpy() != 1, flagged
 
 
 def _outcome(rows: pd.DataFrame, confidence: float, cluster: str) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def risk_at_coverage(
     if rows.empty:
         return pd.DataFrame([{"note": absent_class(rows, positive)}], columns=list(_AT_COVERAGE))
     falling = np.sort(rows["certainty"].to_numpy())[::-1]
-    made = []
+    entries = []
     for share in coverages:
         last = math.ceil(share * len(rows) - 1e-9) - 1
         accepted = rows["certainty"].to_numpy() >= falling[last]
@@ -206,8 +206,8 @@ def risk_at_coverage(
             shares, note = named_share(name, hit, among, clusters, confidence)
             row |= shares
             notes.add(note)
-        made.append(row | {"note": "; ".join(sorted(notes - {""}))})
-    return pd.DataFrame(made)
+        entries.append(row | {"note": "; ".join(sorted(notes - {""}))})
+    return pd.DataFrame(entries)
 
 
 def area_under_risk(
@@ -303,8 +303,8 @@ def _called_rows(
     if risk not in get_args(Risk):
         raise ValueError(f"risk is {risk!r}: use error or missed")
     rows = binary_rows(predictions, positive=positive)
-    own = rows[rows["fold"] != TEST]
-    rows = own if len(own) else rows
+    out_of_fold = rows[rows["fold"] != TEST]
+    rows = out_of_fold if len(out_of_fold) else rows
     flagged = rows["score"] >= threshold
     wrong = rows["truth"] & ~flagged if risk == "missed" else rows["truth"] != flagged
     certainty = certainties(rows["score"].to_numpy(), threshold)

@@ -47,10 +47,10 @@ def threshold_table(
     reason = absent_class(rows, positive)
     if reason:
         return pd.DataFrame([dict.fromkeys(_THRESHOLD_COLUMNS, math.nan) | {"note": reason}])
-    threshold, found, false = threshold_counts(rows)
-    lost, cleared = found[-1] - found, false[-1] - false
+    threshold, hits, false = threshold_counts(rows)
+    lost, cleared = hits[-1] - hits, false[-1] - false
     table = pd.DataFrame(
-        {"threshold": threshold, **_shares(found, false, cleared, lost, prevalence)}
+        {"threshold": threshold, **_shares(hits, false, cleared, lost, prevalence)}
     )
     table["note"] = np.where(table["npv"].isna(), "npv not estimable: every row is flagged", "")
     return thin_curve(table, points=points, x="specificity", y="sensitivity") if points else table
@@ -77,11 +77,11 @@ def choose_threshold(
         return at, reason
     if reason:
         return math.nan, reason
-    threshold, found, false = threshold_counts(rows)
-    share = check_prevalence(prevalence) or found[-1] / len(rows)
-    step = int(chosen_steps(found[None], false[None], choose=choose, at=at, prevalence=share)[0])
+    threshold, hits, false = threshold_counts(rows)
+    share = check_prevalence(prevalence) or hits[-1] / len(rows)
+    step = int(chosen_steps(hits[None], false[None], choose=choose, at=at, prevalence=share)[0])
     if step == NO_STEP:
-        return math.nan, _unreached_ppv(threshold, found, false, at, share)
+        return math.nan, _unreached_ppv(threshold, hits, false, at, share)
     if step == ABOVE:
         return float(np.nextafter(threshold[0], np.inf)), _NOTHING_FLAGGED[choose]
     return float(threshold[step]), ""
@@ -194,9 +194,9 @@ def _shares(
 
 
 def _check_choice(choose: Choice, at: float) -> None:
-    known = get_args(Choice)
-    if choose not in known:
-        raise ValueError(f"choose is {choose!r}: use {', '.join(known[:-1])} or {known[-1]}")
+    choices = get_args(Choice)
+    if choose not in choices:
+        raise ValueError(f"choose is {choose!r}: use {', '.join(choices[:-1])} or {choices[-1]}")
     if choose == "cost" and not 0 < at < math.inf:
         raise ValueError(
             f"at is {at}, not above 0 (choose: cost): say how many needless biopsies one missed "
@@ -212,9 +212,9 @@ def _ppv(sensitivity: np.ndarray, false_rate: np.ndarray, share: float | np.ndar
 
 
 def _unreached_ppv(
-    threshold: np.ndarray, found: np.ndarray, false: np.ndarray, at: float, share: float
+    threshold: np.ndarray, hits: np.ndarray, false: np.ndarray, at: float, share: float
 ) -> str:
-    ppv = _ppv(found / found[-1], false / false[-1], share)
+    ppv = _ppv(hits / hits[-1], false / false[-1], share)
     best = int(ppv.argmax())
     return (
         f"not estimable: no threshold reaches a PPV of {at:g} at a prevalence of {share:.3g}; "

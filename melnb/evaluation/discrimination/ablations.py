@@ -71,25 +71,25 @@ def ablation_table(
     images = np.sqrt(np.maximum(np.einsum("ti,ij,tj->t", contrasts, covariance, contrasts), 0.0))
     training, unknown = _training_errors(values, owner)
     absent = absent_class(rows, positive) or absent_clusters(rows, cluster)
-    known = (images > intervals.NO_ERROR) & (not absent)
-    se = np.where(known, np.hypot(images, np.nan_to_num(training[1:])), np.nan)
-    found = contrasts @ values
-    tested = tested_differences(found, se, confidence)
+    estimable = (images > intervals.NO_ERROR) & (not absent)
+    se = np.where(estimable, np.hypot(images, np.nan_to_num(training[1:])), np.nan)
+    differences = contrasts @ values
+    tested = tested_differences(differences, se, confidence)
     remark = "; ".join(filter(None, (few_remark(rows, cluster), unknown)))
-    made = {
+    columns = {
         "technique": names[1:],
         "seeds": [len(tables[name]) for name in names[1:]],
         "auc": (share @ values)[1:],
         "auc_base": (share @ values)[0],
         **tested,
-        "se_images": np.where(known, images, np.nan),
+        "se_images": np.where(estimable, images, np.nan),
         "se_training": training[1:],
-        "verdict": _verdicts(found, tested["p_holm"], 1 - confidence),
+        "verdict": _verdicts(differences, tested["p_holm"], 1 - confidence),
         "n": len(rows),
         "positives": int(truth.sum()),
-        "note": np.where(known, remark, absent or RANKED_ALIKE),
+        "note": np.where(estimable, remark, absent or RANKED_ALIKE),
     }
-    return pd.DataFrame(made, columns=list(COLUMNS))
+    return pd.DataFrame(columns, columns=list(COLUMNS))
 
 
 def seeds_table(
@@ -110,14 +110,18 @@ def seeds_table(
     Returns:
         `technique`, `run`, `value`, `low`, `high` (of the images), `n`, `positives`, `note`.
     """
-    made = []
+    entries = []
     for technique, members in tables.items():
         for name, table in members.items():
-            own = table[table["fold"] != TEST]
-            area = ranking.auc(own, positive=positive, confidence=confidence, cluster=cluster)
-            made.append(area.assign(technique=technique, run=name))
+            out_of_fold = table[table["fold"] != TEST]
+            area = ranking.auc(
+                out_of_fold, positive=positive, confidence=confidence, cluster=cluster
+            )
+            entries.append(area.assign(technique=technique, run=name))
     columns = ["technique", "run", "value", "low", "high", "n", "positives", "note"]
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+    return (
+        pd.concat(entries, ignore_index=True)[columns] if entries else pd.DataFrame(columns=columns)
+    )
 
 
 def _training_errors(values: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, str]:
@@ -152,9 +156,9 @@ def _shared_scores(
     return rows.reset_index(), np.stack([part["score"].to_numpy() for part in aligned])
 
 
-def _verdicts(found: np.ndarray, adjusted: np.ndarray, risk: float) -> list[str]:
-    made = []
-    for difference, p in zip(found, adjusted, strict=True):
+def _verdicts(differences: np.ndarray, adjusted: np.ndarray, risk: float) -> list[str]:
+    verdicts = []
+    for difference, p in zip(differences, adjusted, strict=True):
         apart = HELPS if difference > 0 else HURTS
-        made.append("not estimable" if math.isnan(p) else (apart if p < risk else NOISE))
-    return made
+        verdicts.append("not estimable" if math.isnan(p) else (apart if p < risk else NOISE))
+    return verdicts

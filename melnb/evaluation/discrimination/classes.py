@@ -53,12 +53,12 @@ def auc_by_class(
     """
     names = classes or class_names(predictions)
     by_class = {name: binary_rows(predictions, positive=name) for name in names}
-    made = [
+    entries = [
         auc_estimate(rows, positive=name, confidence=confidence, cluster=cluster)
         for name, rows in by_class.items()
     ]
     macro = _macro_auc(by_class, confidence=confidence, cluster=cluster)
-    table = pd.concat([*made, macro], ignore_index=True)
+    table = pd.concat([*entries, macro], ignore_index=True)
     table.insert(0, "class", [*names, "macro"])
     return table
 
@@ -88,19 +88,19 @@ def class_scores(
     """
     how: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
     names = classes or class_names(predictions)
-    own = predictions[predictions["truth"].isin(names)] if classes else predictions
+    judged = predictions[predictions["truth"].isin(names)] if classes else predictions
     named = _named(class_names(predictions))
     areas = auc_by_class(predictions, classes=(named,) if named else names, **how)
-    found = sensitivity_by_class(own, **how).rename(columns={"sensitivity": "value"})
-    found = found[found["class"].isin(names)].assign(positives=found["n"])
+    shares = sensitivity_by_class(judged, **how).rename(columns={"sensitivity": "value"})
+    shares = shares[shares["class"].isin(names)].assign(positives=shares["n"])
     # At another threshold than the operating point's: a name of its own.
-    found["metric"] = f"sensitivity {'at 0.5' if named else 'of the most probable class'}"
-    found["method"] = f"Wilson by {cluster}" if cluster else "Wilson"
+    shares["metric"] = f"sensitivity {'at 0.5' if named else 'of the most probable class'}"
+    shares["method"] = f"Wilson by {cluster}" if cluster else "Wilson"
     mean = areas.tail(0 if named else 1).assign(metric="mean AUC")
-    means = pd.concat([mean, balanced_accuracy(own, **how)]).assign(**{"class": ALL})
+    means = pd.concat([mean, balanced_accuracy(judged, **how)]).assign(**{"class": ALL})
     means["positives"] = pd.array([pd.NA] * len(means), dtype="Int64")  # of which class?
     columns = ["class", "metric", "value", "se", "low", "high", "n", "positives", "method", "note"]
-    parts = [means, areas.iloc[:-1], found.assign(se=math.nan)]
+    parts = [means, areas.iloc[:-1], shares.assign(se=math.nan)]
     return pd.concat(
         [part[columns].astype({"positives": "Int64"}) for part in parts], ignore_index=True
     )
@@ -112,8 +112,8 @@ def confusion_by_class(predictions: pd.DataFrame) -> pd.DataFrame:
     A last column `tied` stands only where some rows have no single highest value.
     """
     classes = class_names(predictions)
-    known = predictions[predictions["truth"].notna()]
-    counts = pd.crosstab(known["truth"], _calls(known, classes), dropna=False)
+    judged = predictions[predictions["truth"].notna()]
+    counts = pd.crosstab(judged["truth"], _calls(judged, classes), dropna=False)
     columns = [*classes, *([TIED] if TIED in counts.columns else [])]
     counts = counts.reindex(index=list(classes), columns=columns, fill_value=0).astype(int)
     return counts.rename_axis(index="truth", columns="called")
@@ -133,19 +133,19 @@ def sensitivity_by_class(
         `class`, `sensitivity`, `low`, `high`, `called` (right), `n`, `note`.
     """
     names = class_names(predictions)
-    known = predictions[predictions["truth"].notna()]
-    truth, right = known["truth"].to_numpy(), known["truth"].to_numpy() == _calls(known, names)
-    clusters = row_clusters(known, cluster)
-    made = []
+    judged = predictions[predictions["truth"].notna()]
+    truth, right = judged["truth"].to_numpy(), judged["truth"].to_numpy() == _calls(judged, names)
+    clusters = row_clusters(judged, cluster)
+    entries = []
     for name in names:
-        own = truth == name
-        limits = clustered_wilson(right, own, clusters, confidence=confidence)
-        note = "" if own.any() else f"not estimable: no row is {name}"
-        if own.any() and np.isnan(limits[1]):
+        members = truth == name
+        limits = clustered_wilson(right, members, clusters, confidence=confidence)
+        note = "" if members.any() else f"not estimable: no row is {name}"
+        if members.any() and np.isnan(limits[1]):
             note = f"interval not estimable: all rows are of one {cluster}"
-        made.append((name, *limits, int((right & own).sum()), int(own.sum()), note))
+        entries.append((name, *limits, int((right & members).sum()), int(members.sum()), note))
     columns = ["class", "sensitivity", "low", "high", "called", "n", "note"]
-    return pd.DataFrame(made, columns=columns)
+    return pd.DataFrame(entries, columns=columns)
 
 
 def balanced_accuracy(
@@ -171,7 +171,7 @@ def balanced_accuracy(
     values = [kept[c].to_numpy(dtype=float) for c in ("sensitivity", "low", "high")]
     value, *limits = intervals.mean_interval(*values) if len(kept) else (math.nan,) * 3
     reason = next((note for note in kept["note"] if note), "")
-    made = estimate(
+    recall = estimate(
         _of_whom("balanced accuracy", class_names(predictions)),
         value,
         rows,
@@ -180,7 +180,7 @@ def balanced_accuracy(
         reason=reason if len(kept) else "not estimable: no row has a truth",
         remark=_left_out(list(table["class"][table["n"] == 0])) if len(kept) else "",
     )
-    return made.assign(positives=int(kept["called"].sum()))
+    return recall.assign(positives=int(kept["called"].sum()))
 
 
 def _of_whom(measure: str, classes: tuple[str, ...]) -> str:
@@ -229,8 +229,8 @@ def _macro_auc(
     )
 
 
-def _calls(known: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
-    values = known[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
+def _calls(judged: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
+    values = judged[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
     highest = values.max(axis=1, keepdims=True) if len(values) else values
     single = (values == highest).sum(axis=1) == 1
     return np.where(single, np.array(classes, dtype=object)[values.argmax(axis=1)], TIED)
@@ -263,14 +263,14 @@ def neighbour_agreement(
         `class`, `value` (the share), `low`, `high`, `expected` (the share of that class among all
         these neighbours: what chance gives), `images`, `n` (pairs).
     """
-    known = neighbours.dropna(subset=["target", "neighbour_target"])
-    own = known["image_id"]
-    stated = images.set_index("image_id")[cluster].reindex(own) if cluster else own
-    named = np.where(pd.isna(stated), "of " + own.astype(str), stated)
+    labelled = neighbours.dropna(subset=["target", "neighbour_target"])
+    ids = labelled["image_id"]
+    stated = images.set_index("image_id")[cluster].reindex(ids) if cluster else ids
+    named = np.where(pd.isna(stated), "of " + ids.astype(str), stated)
     rows = []
-    for name in sorted(known["target"].unique()):
-        asked = (known["target"] == name).to_numpy()
-        alike = (known["neighbour_target"] == name).to_numpy()
+    for name in sorted(labelled["target"].unique()):
+        asked = (labelled["target"] == name).to_numpy()
+        alike = (labelled["neighbour_target"] == name).to_numpy()
         codes = pd.factorize(named[asked])[0]
         value, low, high = clustered_wilson(
             alike[asked], np.ones(asked.sum(), bool), codes, confidence=confidence
@@ -278,7 +278,7 @@ def neighbour_agreement(
         rows.append(
             {
                 "class": name, "value": value, "low": low, "high": high,
-                "expected": float(alike.mean()), "images": own[asked].nunique(),
+                "expected": float(alike.mean()), "images": ids[asked].nunique(),
                 "n": int(asked.sum()),
             }
         )  # fmt: skip

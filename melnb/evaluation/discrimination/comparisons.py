@@ -70,12 +70,14 @@ def comparison_matrix(
     truth = rows["truth"].to_numpy()
     values, covariance = intervals.delong_covariance(truth, scores, row_clusters(rows, cluster))
     first, second = np.triu_indices(len(names), 1)
-    own = np.diag(covariance)
-    variance = own[first] + own[second] - 2 * covariance[first, second]
+    variances = np.diag(covariance)
+    variance = variances[first] + variances[second] - 2 * covariance[first, second]
     absent = absent_class(rows, positive) or absent_clusters(rows, cluster)
-    known = (variance > intervals.NO_ERROR**2) & (not absent)
+    estimable = (variance > intervals.NO_ERROR**2) & (not absent)
     difference = values[first] - values[second]
-    tested = tested_differences(difference, np.sqrt(np.where(known, variance, np.nan)), confidence)
+    tested = tested_differences(
+        difference, np.sqrt(np.where(estimable, variance, np.nan)), confidence
+    )
     cells = {
         "first": [names[k] for k in first],
         "second": [names[k] for k in second],
@@ -85,7 +87,7 @@ def comparison_matrix(
         "verdict": _verdicts(names, (first, second), difference, tested["p_holm"], 1 - confidence),
         "n": len(rows),
         "positives": int(truth.sum()),
-        "note": np.where(known, few_remark(rows, cluster), absent or RANKED_ALIKE),
+        "note": np.where(estimable, few_remark(rows, cluster), absent or RANKED_ALIKE),
     }
     return pd.DataFrame(cells, columns=list(MATRIX_COLUMNS))
 
@@ -127,7 +129,7 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
         A row per metric, `DISPERSION_COLUMNS`: `mean` is that of the folds; `p_holm` is
         adjusted for the number of metrics.
     """
-    made = []
+    entries = []
     for metric, part in by_fold.groupby("metric", sort=False):
         single = part["rows"].astype(str).str.startswith("fold ") & part["value"].notna()
         pooled = part.loc[part["rows"] == "out of fold", "value"]
@@ -138,9 +140,9 @@ def fold_dispersion(by_fold: pd.DataFrame, *, confidence: float = 0.95) -> pd.Da
             limits = intervals.auc_limits(row["mean"], row["se"], confidence=confidence)
             row |= dict(zip(("low", "high"), limits, strict=True))
         row |= {"metric": metric, "pooled": float(pooled.iloc[0]) if len(pooled) else math.nan}
-        made.append(row)
+        entries.append(row)
     columns = [c for c in DISPERSION_COLUMNS if c != "p_holm"]
-    return with_holm(pd.DataFrame(made, columns=columns))
+    return with_holm(pd.DataFrame(entries, columns=columns))
 
 
 def leaderboard_error(
@@ -224,11 +226,11 @@ def lead_needed(area: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
     if math.isnan(row["value"]):
         columns = leaderboard_error(0.5, 1, 1).columns
         counts = {"positives": positives, "negatives": negatives, "n": int(row["n"])}
-        made = pd.DataFrame([counts | {"note": row["note"]}], columns=columns)
+        table = pd.DataFrame([counts | {"note": row["note"]}], columns=columns)
     else:
         value = max(row["value"], 0.5)
-        made = leaderboard_error(value, positives, negatives, confidence=confidence)
-    return made.drop(columns=["low", "high"])
+        table = leaderboard_error(value, positives, negatives, confidence=confidence)
+    return table.drop(columns=["low", "high"])
 
 
 def _pairs_error(auc: float, positives: int, negatives: int, first: float, second: float) -> float:
@@ -255,8 +257,8 @@ def _shared_rows(
     base = next((t for t in tables.values() if cluster in t.columns), next(iter(tables.values())))
     rows = base.drop(columns="score")
     for k, (name, table) in enumerate(tables.items()):
-        own = table[["image_id", "truth", "score"]].rename(columns={"score": f"score {k}"})
-        rows = joined_rows(rows, own, suffix=" of member")
+        scores = table[["image_id", "truth", "score"]].rename(columns={"score": f"score {k}"})
+        rows = joined_rows(rows, scores, suffix=" of member")
         wrong = rows["truth"] != rows.pop("truth of member")
         if wrong.any():
             raise TableError(

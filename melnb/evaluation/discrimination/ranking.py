@@ -42,11 +42,11 @@ def roc_curve(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
     reason = absent_class(rows, positive)
     if reason:
         return _no_curve("false_positive_rate", "sensitivity", reason)
-    threshold, found, false = threshold_counts(rows)
+    threshold, hits, false = threshold_counts(rows)
     return pd.DataFrame(
         {
             "false_positive_rate": np.append(0, false) / false[-1],
-            "sensitivity": np.append(0, found) / found[-1],
+            "sensitivity": np.append(0, hits) / hits[-1],
             "threshold": np.append(np.inf, threshold),
             "note": "",
         }
@@ -72,15 +72,15 @@ def precision_recall_curve(
     rows = binary_rows(predictions, positive=positive)
     if not rows["truth"].any():
         return _no_curve("recall", "precision", absent_class(rows, positive))
-    threshold, found, false = threshold_counts(rows)
-    share = prevalence or found[-1] / len(rows)
-    right = found / found[-1] * share
+    threshold, hits, false = threshold_counts(rows)
+    share = prevalence or hits[-1] / len(rows)
+    right = hits / hits[-1] * share
     wrong = false / max(false[-1], 1) * (1 - share)
     return pd.DataFrame(
         {
-            "recall": found / found[-1],
+            "recall": hits / hits[-1],
             # The data's own precision is a quotient of counts, exact.
-            "precision": right / (right + wrong) if prevalence else found / (found + false),
+            "precision": right / (right + wrong) if prevalence else hits / (hits + false),
             "threshold": threshold,
             "prevalence": share,
             "note": "",
@@ -209,7 +209,7 @@ def metrics_by_fold(
     Returns:
         `rows` (`fold 0` … of several, `out of fold`, `test`) and `rows.ESTIMATE_COLUMNS`.
     """
-    made = []
+    entries = []
     for name, part in parts_by_fold(predictions).items():
         area = auc(part, positive=positive, confidence=confidence, cluster=cluster)
         precision = average_precision(
@@ -220,9 +220,11 @@ def metrics_by_fold(
             draws=draws,
             seed=seed,
         )
-        made.append(pd.concat([area, precision]).assign(rows=name))
+        entries.append(pd.concat([area, precision]).assign(rows=name))
     columns = ["rows", *ESTIMATE_COLUMNS]
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+    return (
+        pd.concat(entries, ignore_index=True)[columns] if entries else pd.DataFrame(columns=columns)
+    )
 
 
 def parts_by_fold(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -265,13 +267,13 @@ def auc_comparison(
     """
     (name, first), *others = members.items()
     reference = binary_rows(first, positive=positive)
-    made = []
+    entries = []
     for other, second in others:
         score = binary_rows(second, positive=positive)[["image_id", "truth", "score"]]
         both = joined_rows(reference, score)
         row = difference_row(both, positive=positive, confidence=confidence, cluster=cluster)
-        made.append({"first": name, "second": other, **row})
-    return with_holm(pd.DataFrame(made, columns=["first", "second", *DIFFERENCE_COLUMNS]))
+        entries.append({"first": name, "second": other, **row})
+    return with_holm(pd.DataFrame(entries, columns=["first", "second", *DIFFERENCE_COLUMNS]))
 
 
 def _no_curve(x: str, y: str, reason: str) -> pd.DataFrame:

@@ -60,17 +60,17 @@ def network_rows(predictions: pd.DataFrame, networks: Networks) -> pd.DataFrame:
     if not networks or predictions.empty:
         return predictions
     column = cluster_column(predictions) or "lesion_id"
-    known = predictions[column] if column in predictions else pd.Series(index=predictions.index)
-    own = known.astype(object).where(known.notna(), predictions["image_id"])
-    rows = predictions.assign(**{column: own})
-    made = []
+    clusters = predictions[column] if column in predictions else pd.Series(index=predictions.index)
+    codes = clusters.astype(object).where(clusters.notna(), predictions["image_id"])
+    rows = predictions.assign(**{column: codes})
+    entries = []
     for fold, table in networks.items():
         names = [f"p_{name}" for name in class_names(predictions)]
         ids = predictions["image_id"].astype(str) + f"+fold{fold}"
         values = _values(predictions, table, fold)
-        made.append(rows.assign(image_id=ids, **dict(zip(names, values.T, strict=True))))
-        made[-1][NETWORK] = fold
-    return pd.concat(made, ignore_index=True)
+        entries.append(rows.assign(image_id=ids, **dict(zip(names, values.T, strict=True))))
+        entries[-1][NETWORK] = fold
+    return pd.concat(entries, ignore_index=True)
 
 
 def with_mean(predictions: pd.DataFrame, networks: Networks) -> pd.DataFrame:
@@ -88,9 +88,9 @@ def with_mean(predictions: pd.DataFrame, networks: Networks) -> pd.DataFrame:
         return predictions
     rows = predictions[test]
     values = np.mean([_values(rows, table, fold) for fold, table in networks.items()], axis=0)
-    made = predictions.copy()
-    made.loc[test, [f"p_{name}" for name in class_names(predictions)]] = values
-    return made
+    whole = predictions.copy()
+    whole.loc[test, [f"p_{name}" for name in class_names(predictions)]] = values
+    return whole
 
 
 def mean_remark(judged: Mapping[str, pd.DataFrame], networks: Mapping[str, Networks]) -> str:
@@ -126,7 +126,7 @@ def image_ids(predictions: pd.DataFrame) -> pd.Series:
     if NETWORK not in predictions:
         return ids
     ends = "+fold" + predictions[NETWORK].astype(str)
-    whole = [own.removesuffix(end) for own, end in zip(ids, ends, strict=True)]
+    whole = [name.removesuffix(end) for name, end in zip(ids, ends, strict=True)]
     return pd.Series(whole, index=predictions.index)
 
 
@@ -136,14 +136,14 @@ def _values(rows: pd.DataFrame, table: pd.DataFrame, fold: int) -> np.ndarray:
     absent = [name for name in names if name not in table]
     if absent:
         raise TableError(f"network of fold {fold}: no column {absent[0]}: run 04_predict anew")
-    found = table.set_index("image_id")[names].reindex(rows["image_id"]).to_numpy(dtype=float)
-    lost = np.isnan(found).any(axis=1)
+    values = table.set_index("image_id")[names].reindex(rows["image_id"]).to_numpy(dtype=float)
+    lost = np.isnan(values).any(axis=1)
     if lost.any():
         raise TableError(
             f"network of fold {fold}: no value of {rows['image_id'].iloc[int(lost.argmax())]} "
             f"({int(lost.sum())} such images): run 04_predict anew"
         )
-    return found
+    return values
 
 
 WITHIN, POOLED = "within folds", "pooled"
@@ -194,9 +194,9 @@ def influence_error(
     codes = np.arange(len(truth)) if clusters is None else clusters
     values, squares = [], []
     for k in np.unique(fold):
-        own = fold == k
-        value, parts = _influence(truth[own], score[own], truth.mean())
-        sums = np.bincount(without_gaps(codes[own]), weights=parts)
+        members = fold == k
+        value, parts = _influence(truth[members], score[members], truth.mean())
+        sums = np.bincount(without_gaps(codes[members]), weights=parts)
         values.append(value)
         squares.append((sums**2).mean() * (1 if clusters is None else _unbiased(len(sums))))
     # A cluster's sum is over its rows, whose mean number turns it into the mean of one row.
@@ -227,11 +227,11 @@ def fold_comparison(
         TableError: Members differ in an image's truth.
     """
     (name, first), *others = members.items()
-    made = []
+    entries = []
     for other, second in others:
         row = _fold_row(_paired(first, second, positive, other), confidence)
-        made.append({"first": name, "second": other, **row})
-    table = pd.DataFrame(made, columns=list(COMPARISON_COLUMNS))
+        entries.append({"first": name, "second": other, **row})
+    table = pd.DataFrame(entries, columns=list(COMPARISON_COLUMNS))
     return table.assign(p_holm=holm_adjusted(table["p"].to_numpy(dtype=float)))
 
 
@@ -320,11 +320,11 @@ def _unbiased(number: int) -> float:
 
 def _paired(first: pd.DataFrame, second: pd.DataFrame, positive: str, name: str) -> pd.DataFrame:
     """Return the out-of-fold rows that both hold in the same fold."""
-    own, theirs = (
+    ours, theirs = (
         binary_rows(t[t["fold"] != TEST], positive=positive)[["image_id", "fold", "truth", "score"]]
         for t in (first, second)
     )
-    rows = joined_rows(own, theirs)
+    rows = joined_rows(ours, theirs)
     wrong = rows["truth"] != rows["truth_second"]
     if wrong.any():
         raise TableError(
@@ -339,17 +339,17 @@ def _fold_row(rows: pd.DataFrame, confidence: float) -> dict[str, object]:
         moved = int((rows["fold"] != rows["fold_second"]).sum())
         return {"n": len(rows), "note": f"not estimable: {moved} images are in other folds"}
     areas = []
-    for _, own in rows.groupby("fold"):
-        truth = own["truth"].to_numpy()
-        pair = own[["score", "score_second"]].to_numpy().T
+    for _, part in rows.groupby("fold"):
+        truth = part["truth"].to_numpy()
+        pair = part[["score", "score_second"]].to_numpy().T
         areas.append([intervals.auc_parts(truth, score)[0] for score in pair])
-    known = np.array([a for a in areas if not math.isnan(a[0])]).reshape(-1, 2)
+    pairs = np.array([a for a in areas if not math.isnan(a[0])]).reshape(-1, 2)
     folds = rows["fold"].nunique()
     share = 1 / (folds - 1) if folds > 1 else math.nan
-    found = corrected_t(known[:, 0] - known[:, 1], test_share=share, confidence=confidence)
-    means = known.mean(axis=0) if len(known) else (math.nan, math.nan)
-    note = "" if len(known) == folds else f"without {folds - len(known)} fold(s) of one class"
-    if math.isnan(found["se"]):
-        note = f"not estimable: {len(known)} fold(s) of both classes, or no difference"
+    interval = corrected_t(pairs[:, 0] - pairs[:, 1], test_share=share, confidence=confidence)
+    means = pairs.mean(axis=0) if len(pairs) else (math.nan, math.nan)
+    note = "" if len(pairs) == folds else f"without {folds - len(pairs)} fold(s) of one class"
+    if math.isnan(interval["se"]):
+        note = f"not estimable: {len(pairs)} fold(s) of both classes, or no difference"
     areas_of = {"auc_first": float(means[0]), "auc_second": float(means[1])}
-    return {**areas_of, **found, "folds": len(known), "n": len(rows), "note": note}
+    return {**areas_of, **interval, "folds": len(pairs), "n": len(rows), "note": note}

@@ -44,20 +44,22 @@ def member_values(
             scales.
         centred: Ranks less a half, so that no share is 0 or 1 and their logarithms are finite.
     """
-    made, unit = {}, rank_unit(tables, within_fold=within_fold) if ranks else 0
+    values, unit = {}, rank_unit(tables, within_fold=within_fold) if ranks else 0
     for name in sorted(tables):
         table = tables[name]
-        own = table[[f"p_{c}" for c in class_names(table)]]
+        scores = table[[f"p_{c}" for c in class_names(table)]]
         part = table["fold"] if within_fold else table["fold"] == TEST
         if ranks:
-            columns = own.to_numpy(dtype=float).T
-            made[name] = np.stack([whole_ranks(c, part.to_numpy(), unit) for c in columns], axis=1)
+            columns = scores.to_numpy(dtype=float).T
+            values[name] = np.stack(
+                [whole_ranks(c, part.to_numpy(), unit) for c in columns], axis=1
+            )
             continue
         if centred and (table["kind"] == "score").any():
-            grouped = own.groupby(part)
-            own = (grouped.rank() - 0.5) / grouped.transform("count")
-        made[name] = own.to_numpy(dtype=float)
-    return made
+            grouped = scores.groupby(part)
+            scores = (grouped.rank() - 0.5) / grouped.transform("count")
+        values[name] = scores.to_numpy(dtype=float)
+    return values
 
 
 def rank_unit(tables: Mapping[str, pd.DataFrame], *, within_fold: bool) -> int:
@@ -224,9 +226,9 @@ def align(members: Members, *, same_folds: bool = True) -> dict[str, pd.DataFram
     for column in sorted({str(c) for table in tables.values() for c in table.columns}):
         if column.endswith("_id") and column != "image_id":
             shared[column] = _known(tables, column)
-    own = [*(f"p_{c}" for c in classes), "run", "views", "kind"]
+    fixed = [*(f"p_{c}" for c in classes), "run", "views", "kind"]
     return {
-        name: pd.concat([shared.assign(fold=table["fold"]), table[own]], axis=1)
+        name: pd.concat([shared.assign(fold=table["fold"]), table[fixed]], axis=1)
         for name, table in tables.items()
     }
 
@@ -252,9 +254,9 @@ def shared_images(
     if only and not shared:
         raise TableError(f"ensemble: not one image is held by all of {list(members)}")
     kept = {n: t[t["image_id"].isin(shared)].reset_index(drop=True) for n, t in members.items()}
-    lost = [sorted(own - shared) for own in ids]
+    lost = [sorted(ids_of - shared) for ids_of in ids]
     counts = {
-        "member": list(members), "images": [len(own) for own in ids],
+        "member": list(members), "images": [len(ids_of) for ids_of in ids],
         "left_out": [len(names) for names in lost], "example": [(n or [""])[0] for n in lost],
     }  # fmt: skip
     return kept if only else dict(pool), pd.DataFrame(counts)
@@ -304,10 +306,10 @@ def _named_alike(members: Members) -> dict[str, pd.DataFrame]:
 def _known(tables: Mapping[str, pd.DataFrame], column: str) -> pd.Series:
     """Return a column of aligned tables, each cell from the first member that knows it."""
     cells = [table[column].astype(object) for table in tables.values() if column in table]
-    known = cells[0].where(cells[0].notna(), np.nan)
+    merged = cells[0].where(cells[0].notna(), np.nan)
     for other in cells[1:]:
-        known = known.where(known.notna(), other)
-    return known
+        merged = merged.where(merged.notna(), other)
+    return merged
 
 
 def _check_same_images(members: Members) -> None:

@@ -46,7 +46,7 @@ def member_correlation(
     """
     aligned = align(members, same_folds=False)
     ranks = {name: t[f"p_{positive}"].rank().to_numpy() for name, t in aligned.items()}
-    made = []
+    entries = []
     for first, second in combinations(ranks, 2):
         value, note = _correlation(ranks[first], ranks[second])
         n = len(ranks[first])
@@ -56,9 +56,9 @@ def member_correlation(
             low, high = math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
         elif not note:
             note = "interval not estimable: too few rows, or the very same order"
-        made.append((first, second, value, low, high, n, note))
+        entries.append((first, second, value, low, high, n, note))
     columns = ["first", "second", "correlation", "low", "high", "n", "note"]
-    return pd.DataFrame(made, columns=columns)
+    return pd.DataFrame(entries, columns=columns)
 
 
 def member_contribution(
@@ -91,11 +91,11 @@ def member_contribution(
 
     def blended(names: list[str]) -> pd.DataFrame:
         kept = {name: tables[name] for name in names}
-        own = Keywords(**how) | Keywords(weights=[shares[name] for name in names if shares])
-        return binary_rows(blend_aligned(kept, positive=positive, **own), positive=positive)
+        keywords = Keywords(**how) | Keywords(weights=[shares[name] for name in names if shares])
+        return binary_rows(blend_aligned(kept, positive=positive, **keywords), positive=positive)
 
     everyone = blended(list(tables))
-    made = []
+    entries = []
     for name, table in tables.items():
         rows = binary_rows(table, positive=positive)
         row = {"member": name, **_alone(rows, positive, confidence, cluster)}
@@ -105,9 +105,9 @@ def member_contribution(
             row |= difference | {"note": difference["note"] or row["note"]}
         else:
             row |= {"n": len(rows), "note": "not estimable: there is no other member"}
-        made.append(row)
+        entries.append(row)
     columns = {"auc_first": "auc_blend", "auc_second": "auc_without"}
-    table = pd.DataFrame(made).rename(columns=columns)
+    table = pd.DataFrame(entries).rename(columns=columns)
     table = with_holm(table) if "p" in table else table
     return table[[*table.columns.drop("note"), "note"]]
 
@@ -255,12 +255,14 @@ def blend_aligned(
     """Return `blend` of tables that `align` has returned."""
     values = blending_values(tables, how)
     first = next(iter(tables.values()))
-    made = np.zeros((len(first), len(class_names(first))))
+    blended = np.zeros((len(first), len(class_names(first))))
     unit = rank_unit(tables, within_fold=how.get("rank_within_fold", False))
-    for _, own, model in fold_models(tables, values, how, folds={*first["fold"]}):
-        seen = {name: of[own] for name, of in values.items()}
-        made[own] = model.apply(seen, unit=unit) if isinstance(model, Recipe) else model.apply(seen)
-    return recipes.blended_table(tables, made, method=how.get("method", "mean"), run=run)
+    for _, members, model in fold_models(tables, values, how, folds={*first["fold"]}):
+        seen = {name: of[members] for name, of in values.items()}
+        blended[members] = (
+            model.apply(seen, unit=unit) if isinstance(model, Recipe) else model.apply(seen)
+        )
+    return recipes.blended_table(tables, blended, method=how.get("method", "mean"), run=run)
 
 
 def fit_recipe(
@@ -283,9 +285,9 @@ def fit_recipe(
     if recipe is not None or how.get("method") == "boosted":
         return recipe
     tables = align(members, same_folds=needs_folds(how.get("method", "mean"), how.get("by_fold")))
-    ((_, _, made),) = fold_models(tables, blending_values(tables, how), how, folds={TEST})
-    assert isinstance(made, Recipe)  # of any method but boosted
-    return made
+    ((_, _, frozen),) = fold_models(tables, blending_values(tables, how), how, folds={TEST})
+    assert isinstance(frozen, Recipe)  # of any method but boosted
+    return frozen
 
 
 def _listed(model: Model, names: list[str]) -> list[tuple[str, float]]:

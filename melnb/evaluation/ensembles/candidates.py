@@ -175,12 +175,12 @@ def search_weights(selection: Selection) -> pd.DataFrame:
     Returns:
         `fold` (-1: the weights for test rows, by all out-of-fold rows), `member`, `weight`.
     """
-    made = [
+    entries = [
         (fold, name, float(count / selection.chosen(fold).sum()))
         for fold in sorted(selection.counts)
         for name, count in zip(selection.candidates.names, selection.chosen(fold), strict=True)
     ]
-    return pd.DataFrame(made, columns=["fold", "member", "weight"])
+    return pd.DataFrame(entries, columns=["fold", "member", "weight"])
 
 
 def weights_by_fold(selection: Selection | None) -> dict[int, dict[str, float]] | None:
@@ -244,11 +244,11 @@ def cross_fitted_scores(selection: Selection, counts: Mapping[int, np.ndarray]) 
         counts: For each fold, m counts.
     """
     fold = selection.candidates.rows["fold"].to_numpy()
-    made = np.empty(len(fold))
+    scores = np.empty(len(fold))
     for k in selection.candidates.folds:
-        own = fold == k
-        made[own] = blended_scores(selection.candidates, counts[k])[own]
-    return made
+        members = fold == k
+        scores[members] = blended_scores(selection.candidates, counts[k])[members]
+    return scores
 
 
 def blended_scores(candidates: Candidates, counts: np.ndarray) -> np.ndarray:

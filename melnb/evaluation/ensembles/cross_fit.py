@@ -76,7 +76,7 @@ def least_log_loss(likelihood: np.ndarray) -> np.ndarray:
         return float(-np.log(mixed).mean()), -(likelihood / mixed[:, None]).mean(axis=0)
 
     number = likelihood.shape[1]
-    found = minimize(
+    fit = minimize(
         loss,
         np.full(number, 1 / number),
         jac=True,
@@ -85,7 +85,7 @@ def least_log_loss(likelihood: np.ndarray) -> np.ndarray:
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
         options={"maxiter": 500, "ftol": 1e-12},
     )
-    weights = np.clip(found.x, 0, 1)
+    weights = np.clip(fit.x, 0, 1)
     return np.asarray(weights / weights.sum())
 
 
@@ -191,13 +191,13 @@ def fold_models(
     else:
         fold = first["fold"].to_numpy()
         parts = [(k, fold == k, fold != TEST) for k in sorted({TEST, *map(int, fold)})]
-    for k, own, teachers in parts:
+    for k, members, teachers in parts:
         if folds is not None and k not in folds:
             continue
         if method in LEARNT:
-            yield k, own, _fit(tables, values, how, teachers)
+            yield k, members, _fit(tables, values, how, teachers)
         else:
-            yield k, own, _recipe(tables, how, _weights(list(tables), how, k))
+            yield k, members, _recipe(tables, how, _weights(list(tables), how, k))
 
 
 def _weights(names: list[str], how: How, fold: int) -> dict[str, float]:
@@ -210,13 +210,13 @@ def _weights(names: list[str], how: How, fold: int) -> dict[str, float]:
             f"by_fold is given, but method is {how.get('method')!r} and weights {list(given)}: "
             "what was selected is blended by mean or rank, without other weights"
         )
-    own = by_fold.get(fold, {})
-    if {*own} != {*names}:
+    weights = by_fold.get(fold, {})
+    if {*weights} != {*names}:
         raise ValueError(
-            f"by_fold names {sorted(own)} for fold {fold}, but the members are {sorted(names)}: "
-            "select among these members"
+            f"by_fold names {sorted(weights)} for fold {fold}, but the members are "
+            f"{sorted(names)}: select among these members"
         )
-    return {name: own[name] for name in sorted(names)}
+    return {name: weights[name] for name in sorted(names)}
 
 
 def _fit(
@@ -225,17 +225,17 @@ def _fit(
     """Return how rows are blended, as the teachers have it."""
     method, positive = how.get("method"), how.get("positive", "")
     if method == "fitted":
-        found = least_log_loss(likelihoods(tables, positive)[teachers])
-        return _recipe(tables, how, dict(zip(sorted(tables), found.tolist(), strict=True)))
+        shares = least_log_loss(likelihoods(tables, positive)[teachers])
+        return _recipe(tables, how, dict(zip(sorted(tables), shares.tolist(), strict=True)))
     first = next(iter(tables.values()))
     classes, codes = class_names(first), truth_codes(first)[teachers]
-    own = {name: of[teachers] for name, of in values.items()}
+    teaching = {name: of[teachers] for name, of in values.items()}
     nonnegative = how.get("nonnegative", False)
     if method == "boosted":
         seed = how.get("seed", 0)
-        return stackers.fit_boosted_stacker(own, codes, nonnegative=nonnegative, seed=seed)
+        return stackers.fit_boosted_stacker(teaching, codes, nonnegative=nonnegative, seed=seed)
     weights, bias = stackers.fit_logistic_stacker(
-        own,
+        teaching,
         codes,
         positive=classes.index(positive) if positive else -1,
         ridge=how.get("ridge", 1.0),

@@ -80,7 +80,7 @@ def optimism_table(
         ]
     )
     reason, remark = absent_clusters(rows, cluster), few_remark(rows, cluster)
-    made = []
+    entries = []
     for pairs in (ALL_PAIRS, ONE_FOLD):
         fold = rows["fold"].to_numpy() if pairs == ONE_FOLD else np.zeros(len(rows), dtype=int)
         values, covariance = _areas(truth, scores, fold, clusters)
@@ -89,8 +89,8 @@ def optimism_table(
         for what in _APPARENT:
             row = _compared(what, values, covariance, confidence)
             row["note"] = "; ".join(str(t) for t in (reason or row["note"], remark) if t)
-            made.append(row | {"what": what, "pairs": pairs})
-    table = pd.DataFrame(made).assign(n=len(rows), positives=int(truth.sum()))
+            entries.append(row | {"what": what, "pairs": pairs})
+    table = pd.DataFrame(entries).assign(n=len(rows), positives=int(truth.sum()))
     return table[list(OPTIMISM_COLUMNS)]
 
 
@@ -113,15 +113,15 @@ def path_table(
         return pd.DataFrame(columns=list(PATH_COLUMNS))
     names, rows = selection.candidates.names, selection.candidates.rows
     everyone, apparent = selection.counts[TEST], selection.aucs[TEST]
-    made = []
+    entries = []
     for k, counts in enumerate(everyone):
-        own = {fold: steps[k] for fold, steps in selection.counts.items()}
-        scored = rows.assign(score=cross_fitted_scores(selection, own))
+        of_size = {fold: steps[k] for fold, steps in selection.counts.items()}
+        scored = rows.assign(score=cross_fitted_scores(selection, of_size))
         honest = auc_estimate(
             scored, positive=selection.candidates.positive, confidence=confidence, cluster=cluster
         ).iloc[0]
         more = counts - everyone[k - 1] if k else counts
-        made.append(
+        entries.append(
             {
                 "size": int(counts.sum()),
                 "members": name_blend(names, counts),
@@ -133,7 +133,7 @@ def path_table(
                 **honest[["low", "high", "n", "positives", "note"]],
             }
         )
-    return pd.DataFrame(made, columns=list(PATH_COLUMNS))
+    return pd.DataFrame(entries, columns=list(PATH_COLUMNS))
 
 
 def _areas(
@@ -149,11 +149,11 @@ def _areas(
     for k in sorted(pairs):
         if not pairs[k]:
             continue
-        own, share = fold == k, pairs[k] / total
+        members, share = fold == k, pairs[k] / total
         for j, score in enumerate(scores):
-            value, part = intervals.auc_parts(truth[own], score[own])
+            value, part = intervals.auc_parts(truth[members], score[members])
             values[j] += share * value
-            parts[j, own] = share * part
+            parts[j, members] = share * part
     if not total:
         values[:] = parts[:] = math.nan
     return values, intervals.auc_covariance(parts, truth, clusters)

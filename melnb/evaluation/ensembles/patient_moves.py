@@ -61,11 +61,11 @@ def standing_weights(
     rows = _check(predictions, standing)
     apart = _apart(rows, positive, standing, patient)
     truth, odds = (rows["truth"] == positive).to_numpy(), _log_odds(rows[f"p_{positive}"])
-    made = [
+    entries = [
         (k, *_fitted(odds[teachers], apart[teachers], truth[teachers], _MOST[standing]))
         for k, _, teachers in teaching_rows(_named(rows, patient))
     ]
-    return pd.DataFrame(made, columns=["fold", "weight", "note"])
+    return pd.DataFrame(entries, columns=["fold", "weight", "note"])
 
 
 def shift_scores(
@@ -104,8 +104,8 @@ def shift_scores(
     rows = _check(predictions, standing)
     shift = _apart(rows, positive, standing, patient)
     if weight is None:
-        found = standing_weights(rows, positive=positive, standing=standing, patient=patient)
-        shift = shift * found.set_index("fold")["weight"].loc[rows["fold"]].to_numpy()
+        weights = standing_weights(rows, positive=positive, standing=standing, patient=patient)
+        shift = shift * weights.set_index("fold")["weight"].loc[rows["fold"]].to_numpy()
     elif math.isfinite(weight):
         shift = shift * weight
     else:
@@ -135,8 +135,8 @@ def _check(predictions: pd.DataFrame, standing: str) -> pd.DataFrame:
 def _apart(rows: pd.DataFrame, positive: str, standing: str, patient: str) -> np.ndarray:
     """Return each row's standing, 0 for one in the middle and for one that has no neighbours."""
     context = context_scores(rows, positive=positive, patient=patient).set_index("image_id")
-    own = context.loc[rows["image_id"], f"score_{standing}"].to_numpy(dtype=float)
-    return np.asarray(own - _MIDDLE[standing])
+    standings = context.loc[rows["image_id"], f"score_{standing}"].to_numpy(dtype=float)
+    return np.asarray(standings - _MIDDLE[standing])
 
 
 def _named(rows: pd.DataFrame, patient: str) -> pd.DataFrame:
@@ -155,11 +155,11 @@ def _fitted(
     """Return a weight and why it is 0, if it could not be fitted."""
     if truth.all() or not truth.any():
         return 0.0, "not estimable: the other folds lack a class"
-    own, standing = centred(odds), centred(apart)
-    design = np.column_stack([np.ones(len(odds)), own, standing])
-    spread = np.sqrt((own**2).sum() * ((truth - truth.mean()) ** 2).sum())
+    score, standing = centred(odds), centred(apart)
+    design = np.column_stack([np.ones(len(odds)), score, standing])
+    spread = np.sqrt((score**2).sum() * ((truth - truth.mean()) ** 2).sum())
     # Of a score that is noise the weight would be a quotient of two noises, and any size.
-    if own @ truth <= _BEYOND_CHANCE * spread / np.sqrt(len(odds)):
+    if score @ truth <= _BEYOND_CHANCE * spread / np.sqrt(len(odds)):
         return 0.0, "not estimable: the score does not rise with the truth beyond chance"
     _, of_odds, of_standing = fit_logistic(design, truth, ridge=_RIDGE)
     # Of a score that rises with the truth both cannot be below 0.

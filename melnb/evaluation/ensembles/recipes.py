@@ -100,8 +100,8 @@ def apply_recipe(recipe: Recipe, members: Members, *, run: str = "ensemble") -> 
     ordered = {name: table[_columns(table, recipe.classes)] for name, table in tables.items()}
     values = blend_values(ordered, recipe.method, recipe.rank_within_fold)
     unit = alignment.rank_unit(ordered, within_fold=recipe.rank_within_fold)
-    made = recipe.apply(values, unit=unit)
-    return blended_table(ordered, made, method=recipe.method, run=run)
+    blend = recipe.apply(values, unit=unit)
+    return blended_table(ordered, blend, method=recipe.method, run=run)
 
 
 def check_members(recipe: Recipe, members: Members) -> None:
@@ -135,7 +135,7 @@ def apply_to_networks(
     }:  # a file of anyone's is called otherwise
         return {}
     folds = [{*members[name]} for name in recipe.members]
-    if any(own != folds[0] for own in folds):
+    if any(names != folds[0] for names in folds):
         return {}
     return {
         fold: apply_recipe(recipe, {name: members[name][fold] for name in recipe.members}, run=run)
@@ -159,7 +159,7 @@ def blended_table(
     first = next(iter(tables.values()))
     views = {str(view) for table in tables.values() for view in table["views"].unique()}
     scores = any((table["kind"] == "score").any() for table in tables.values())
-    made = make_predictions(
+    blend = make_predictions(
         first["image_id"],
         first["fold"],
         first["truth"],
@@ -169,8 +169,8 @@ def blended_table(
         views=views.pop() if len(views) == 1 else "mixed",
         kind="score" if method == "rank" or (scores and method not in STACKERS) else "probability",
     )
-    ids = [c for c in first.columns if str(c).endswith("_id") and c not in made.columns]
-    return made.assign(**{str(c): first[c] for c in ids})
+    ids = [c for c in first.columns if str(c).endswith("_id") and c not in blend.columns]
+    return blend.assign(**{str(c): first[c] for c in ids})
 
 
 def write_recipe(recipe: Recipe | None, path: str | Path) -> Path:
@@ -216,20 +216,20 @@ def read_recipe(path: str | Path) -> Recipe:
         raise TableError(f"{path}: {error}: {_REMEDY}") from error
 
 
-def _checked(made: Recipe) -> Recipe:
+def _checked(recipe: Recipe) -> Recipe:
     """Return a recipe whose values go together, or raise what is wrong with them."""
-    weights, bias, classes = made.members, made.bias, made.classes
-    if made.method not in METHODS or made.method == "boosted":
-        raise ValueError(f"method is {made.method!r}, not one of {[*METHODS[:-1]]}")
+    weights, bias, classes = recipe.members, recipe.bias, recipe.classes
+    if recipe.method not in METHODS or recipe.method == "boosted":
+        raise ValueError(f"method is {recipe.method!r}, not one of {[*METHODS[:-1]]}")
     if not weights or not all(map(math.isfinite, [*weights.values(), *bias.values()])):
         raise ValueError(f"members is {weights} and bias {bias}, not finite numbers by name")
-    if made.method != "logistic" and (min(weights.values()) < 0 or sum(weights.values()) <= 0):
+    if recipe.method != "logistic" and (min(weights.values()) < 0 or sum(weights.values()) <= 0):
         raise ValueError(f"members is {weights}, not weights of 0 or more")
-    if made.kinds.keys() != weights.keys() or not {*bias} <= {*classes} or len(classes) < 2:
+    if recipe.kinds.keys() != weights.keys() or not {*bias} <= {*classes} or len(classes) < 2:
         raise ValueError("kinds, bias and classes do not go with the members")
-    if made.method == "power" and not (math.isfinite(made.exponent) and made.exponent):
-        raise ValueError(f"exponent is {made.exponent}, not a number other than 0")
-    return made
+    if recipe.method == "power" and not (math.isfinite(recipe.exponent) and recipe.exponent):
+        raise ValueError(f"exponent is {recipe.exponent}, not a number other than 0")
+    return recipe
 
 
 def _columns(table: pd.DataFrame, classes: tuple[str, ...]) -> list[str]:

@@ -95,8 +95,8 @@ def exhaustive_search(candidates: Candidates, *, top: int = 50, jobs: int = 2) -
         return _leaders(*_subsets(duels, high << bits, bits), number, top)
 
     with ThreadPoolExecutor(jobs) as pool:
-        found = list(pool.map(search, range(2 ** (number - bits))))
-    masks, aucs = (np.concatenate(part) for part in zip(*found, strict=True))
+        leaders = list(pool.map(search, range(2 ** (number - bits))))
+    masks, aucs = (np.concatenate(part) for part in zip(*leaders, strict=True))
     held = _held(masks, number)
     sizes = held.sum(axis=1)
     best = [_best_of_each_size(masks, column, sizes) for column in aucs.T]

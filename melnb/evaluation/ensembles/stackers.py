@@ -58,12 +58,12 @@ def fit_logistic_stacker(
     design, scale = _design(logs, biased)
     penalty = np.r_[np.zeros(len(biased)), np.full(len(names), ridge)]
     least = np.r_[np.full(len(biased), -np.inf), -scale / len(names)]
-    found = _least_loss(
+    fit = _least_loss(
         design, codes, logs.mean(axis=0), penalty, least if nonnegative else least - np.inf
     )
     bias = np.zeros(logs.shape[2])
-    bias[biased] = found[: len(biased)]
-    weights = 1 / len(names) + found[len(biased) :] / scale
+    bias[biased] = fit[: len(biased)]
+    weights = 1 / len(names) + fit[len(biased) :] / scale
     if nonnegative:
         weights = np.maximum(weights, 0.0)
     return dict(zip(names, weights.tolist(), strict=True)), bias
@@ -83,10 +83,10 @@ class Trees:
 
     def apply(self, values: Values) -> np.ndarray:
         """Return probabilities of members' values, rows x classes."""
-        made = np.zeros((len(next(iter(values.values()))), self.classes))
+        total = np.zeros((len(next(iter(values.values()))), self.classes))
         with one_thread():
-            made[:, self.model.classes_] = self.model.predict_proba(_features(values))
-        return made
+            total[:, self.model.classes_] = self.model.predict_proba(_features(values))
+        return total
 
 
 def fit_boosted_stacker(
@@ -134,7 +134,7 @@ def _features(values: Values) -> np.ndarray:
     """Return the members' logits (of two classes) or log probabilities, rows x features."""
     logs = [log_values(values[name]) for name in sorted(values)]
     if logs[0].shape[1] == 2:
-        return np.column_stack([own[:, 1] - own[:, 0] for own in logs])
+        return np.column_stack([pair[:, 1] - pair[:, 0] for pair in logs])
     return np.hstack(logs)
 
 
@@ -157,8 +157,10 @@ def _design(logs: np.ndarray, biased: np.ndarray) -> tuple[np.ndarray, np.ndarra
     # The mean square over all pairs of classes of the difference of their logarithms.
     scale = np.sqrt(2 * (centred**2).sum(axis=2).mean(axis=1) / (classes - 1))
     scale = np.where(scale > negligible(np.abs(logs).max(axis=(1, 2), initial=0.0)), scale, 1.0)
-    own = np.broadcast_to(np.eye(classes)[:, biased], (logs.shape[1], classes, len(biased)))
-    return np.concatenate([own, np.moveaxis(centred / scale[:, None, None], 0, 2)], axis=2), scale
+    biases = np.broadcast_to(np.eye(classes)[:, biased], (logs.shape[1], classes, len(biased)))
+    return np.concatenate(
+        [biases, np.moveaxis(centred / scale[:, None, None], 0, 2)], axis=2
+    ), scale
 
 
 def _least_loss(
@@ -193,8 +195,8 @@ def _least_loss(
     if np.isfinite(least).any():
         tight = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
         bounds = [(low, None) for low in least]
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=tight)
+        fit = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=tight)
     else:
         tight = {"gtol": 1e-10, "maxiter": 1000}
-        found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=tight)
-    return np.asarray(found.x)
+        fit = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=tight)
+    return np.asarray(fit.x)

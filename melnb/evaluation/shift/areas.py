@@ -43,24 +43,26 @@ def external_classes(
         `source`, `metric`, `class` (`all`: their mean), `value`, `low`, `high`, `difference` with
         `…_low` and `…_high`, `n`, `positives`, `method`, `note`.
     """
-    made = []
+    entries = []
     home = next(iter(tables.values()), pd.DataFrame())
     for name, table in tables.items():
-        own = class_scores(table, confidence=confidence, cluster=cluster_column(table))
+        scores = class_scores(table, confidence=confidence, cluster=cluster_column(table))
         alike = table is not home and {*class_names(table)} == {*class_names(home)}
         if alike:
             present = tuple(c for c in class_names(home) if (table["truth"] == c).any())
             at_home = class_scores(
                 home, classes=present, confidence=confidence, cluster=cluster_column(home)
             )
-            own = _compared(own, at_home, normal_quantile(confidence))
+            scores = _compared(scores, at_home, normal_quantile(confidence))
         elif table is not home:
-            own["note"] = [f"{note}; {_OTHER_CLASSES}".removeprefix("; ") for note in own["note"]]
-        made.append(own.assign(source=name))
+            scores["note"] = [
+                f"{note}; {_OTHER_CLASSES}".removeprefix("; ") for note in scores["note"]
+            ]
+        entries.append(scores.assign(source=name))
     names = list(CLASS_COLUMNS)
     return (
-        pd.concat(made, ignore_index=True).reindex(columns=names)
-        if made
+        pd.concat(entries, ignore_index=True).reindex(columns=names)
+        if entries
         else pd.DataFrame(columns=names)
     )
 
@@ -79,15 +81,15 @@ def class_areas_by_source(table: pd.DataFrame) -> dict[str, list[float]]:
     }
 
 
-def _compared(own: pd.DataFrame, home: pd.DataFrame, z: float) -> pd.DataFrame:
+def _compared(scores: pd.DataFrame, home: pd.DataFrame, z: float) -> pd.DataFrame:
     """Add the differences from the internal source, by metric and class."""
     of_home = {(r["metric"], r["class"]): r for r in _records(home)}
     less: list[dict[str, float]] = []
-    for row in _records(own):
+    for row in _records(scores):
         first = of_home.get((row["metric"], row["class"]))
         area = "AUC" in str(row["metric"])
         less.append({} if first is None else difference(row, first, z, normal=area))
-    return own.join(pd.DataFrame(less, index=own.index))
+    return scores.join(pd.DataFrame(less, index=scores.index))
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -129,7 +131,7 @@ def external_metrics(
         (that areas are equal; NaN for the others), `p_holm` (for the number of sources), `n`,
         `positives`, `method`, `note`.
     """
-    made: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     reference: dict[str, dict[str, Any]] = {}
     z = intervals.normal_quantile(confidence)
     for name, table in tables.items():
@@ -137,24 +139,24 @@ def external_metrics(
         how: dict[str, Any] = {"positive": positive, "confidence": confidence, "cluster": cluster}
         precision = ranking.average_precision(table, draws=draws, seed=seed, **how)
         share = _prevalence(table, positive, confidence, cluster)
-        found = pd.concat([ranking.auc(table, **how), precision, share])
-        for record in found.to_dict("records"):
+        estimates = pd.concat([ranking.auc(table, **how), precision, share])
+        for record in estimates.to_dict("records"):
             row = {str(column): cell for column, cell in record.items()}
             metric = str(row["metric"])
             first = reference.setdefault(metric, row)
             compared = {} if first is row else difference(row, first, z, normal=metric == AUC)
-            made.append({"source": name, **row, **compared})
-    return with_holm(pd.DataFrame(made, columns=list(COLUMNS)))
+            entries.append({"source": name, **row, **compared})
+    return with_holm(pd.DataFrame(entries, columns=list(COLUMNS)))
 
 
 def areas_by_source(table: pd.DataFrame) -> dict[str, Any]:
     """Return what `run.json` keeps of `external_metrics`: the areas, each external one in turn."""
     areas = table[table["metric"] == AUC]
     home, away = areas.iloc[0], areas.iloc[1:]
-    found: dict[str, Any] = {"sources": away["source"].tolist()}
-    found |= {f"external_auc{end}": away[limit].tolist() for end, limit in _ENDS.items()}
-    found |= {c: away[c].tolist() for c in ("difference", "difference_low", "difference_high")}
-    return found | {f"internal_auc{end}": home[limit] for end, limit in _ENDS.items()}
+    facts: dict[str, Any] = {"sources": away["source"].tolist()}
+    facts |= {f"external_auc{end}": away[limit].tolist() for end, limit in _ENDS.items()}
+    facts |= {c: away[c].tolist() for c in ("difference", "difference_low", "difference_high")}
+    return facts | {f"internal_auc{end}": home[limit] for end, limit in _ENDS.items()}
 
 
 def difference(

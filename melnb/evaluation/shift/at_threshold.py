@@ -66,27 +66,27 @@ def source_subgroups(
         `source` and the columns of `subgroup_metrics`; a source of unknown images has its pooled
         rows alone.
     """
-    made = []
+    entries = []
     how: dict[str, Any] = {"positive": positive, "threshold": threshold, "confidence": confidence}
     how |= {"smallest": smallest, "draws": draws, "seed": seed}
     for name, table in tables.items():
-        known = groups.get(name, table[["image_id"]])
-        kept = known[["image_id", *(c for c in columns if c in known)]]
+        people = groups.get(name, table[["image_id"]])
+        kept = people[["image_id", *(c for c in columns if c in people)]]
         ranked = subgroup_metrics(table, kept, cluster=cluster_column(table), **how)
         called = _called((cut or tables)[name], kept, **how)
         of_ranks = ranked["metric"].isin(_RANKED)
         # Counts are of images, however many networks judged each of them.
         counts = ranked[["n", "patients", "positives"]]
         both = [ranked[of_ranks], called.assign(**counts)[~of_ranks]]
-        made.append(pd.concat(both).sort_index().assign(source=name))
+        entries.append(pd.concat(both).sort_index().assign(source=name))
     names = ["source", *COLUMNS]
-    return pd.concat(made, ignore_index=True)[names] if made else pd.DataFrame(columns=names)
+    return pd.concat(entries, ignore_index=True)[names] if entries else pd.DataFrame(columns=names)
 
 
-def _called(table: pd.DataFrame, known: pd.DataFrame, **how: Any) -> pd.DataFrame:
+def _called(table: pd.DataFrame, columns: pd.DataFrame, **how: Any) -> pd.DataFrame:
     """Return `subgroup_metrics` of rows that may be several networks' of one image."""
-    own = table[["image_id"]].assign(image=image_ids(table))
-    groups = own.merge(known.rename(columns={"image_id": "image"}), on="image").drop(
+    ids = table[["image_id"]].assign(image=image_ids(table))
+    groups = ids.merge(columns.rename(columns={"image_id": "image"}), on="image").drop(
         columns="image"
     )
     return subgroup_metrics(table, groups, cluster=cluster_column(table), **how)
@@ -130,7 +130,7 @@ def external_points(
         `…_difference` (with limits); `ppv`, `npv`, `flagged` with limits; counts, `prevalence`,
         `method`, `note`.
     """
-    made: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     first: Mapping[str, Any] = {}
     for name, table in tables.items():
         point = locked_point(
@@ -143,8 +143,8 @@ def external_points(
             ends = zip(_ENDS, limits, strict=True)
             row |= {f"{measure}_difference{end}": value for end, value in ends}
         first = first or row
-        made.append(row | {"source": name})
-    return pd.DataFrame(made, columns=_COLUMNS)
+        entries.append(row | {"source": name})
+    return pd.DataFrame(entries, columns=_COLUMNS)
 
 
 def points_by_source(points: pd.DataFrame) -> dict[str, list[float]]:
@@ -174,15 +174,15 @@ def flagged_shares(
     """
     rows = []
     for name, table in tables.items():
-        own = table[table["truth"].isna()]
-        if own.empty:
+        unjudged = table[table["truth"].isna()]
+        if unjudged.empty:
             continue
-        value = own[f"p_{positive}"].to_numpy(dtype=float)
-        flagged, cluster = value >= threshold, cluster_column(own)
+        value = unjudged[f"p_{positive}"].to_numpy(dtype=float)
+        flagged, cluster = value >= threshold, cluster_column(unjudged)
         share, low, high = clustered_wilson(
-            flagged, flagged | True, row_clusters(own, cluster), confidence=confidence
+            flagged, flagged | True, row_clusters(unjudged, cluster), confidence=confidence
         )
-        row = {"source": name, "images": len(own), "flagged": int(flagged.sum())}
+        row = {"source": name, "images": len(unjudged), "flagged": int(flagged.sum())}
         row |= {"share": share, "low": low, "high": high, "median": float(np.median(value))}
         rows.append(row | {"note": "no truth is known: predicted, not judged"})
     columns = ["source", "images", "flagged", "share", "low", "high", "median", "note"]
@@ -266,7 +266,7 @@ def external_decisions(
     if frozen is None:
         note = "no class decision was frozen: chosen names no report that has one"
         return pd.DataFrame([{"note": note}], columns=list(DECISION_COLUMNS))
-    made, fitted_on = [], frozen.decision.run
+    entries, fitted_on = [], frozen.decision.run
     home = next(iter(tables.values()))["run"].iloc[0]
     other = f"fitted on run {fitted_on}" if fitted_on not in ("", home) else ""
     for name, way, rows in _decided_rows(tables, frozen, networks or {}):
@@ -277,8 +277,8 @@ def external_decisions(
             row = decided_gain(rows, frozen.decision, frozen=way != NESTED, metric=metric, **how)
             words = [str(row.get("note", "")), other, *lacking]
             row |= {"source": name, "rows": way, "note": "; ".join(filter(None, words))}
-            made.append(row)
-    return pd.DataFrame(made, columns=list(DECISION_COLUMNS))
+            entries.append(row)
+    return pd.DataFrame(entries, columns=list(DECISION_COLUMNS))
 
 
 def decisions_by_source(table: pd.DataFrame) -> dict[str, list[float]]:
@@ -311,15 +311,15 @@ def _decided_rows(
         if calibrator and {*class_names(table)} == {*calibrator.classes}:
             alone = calibrate_networks(home, alone, **how) if there else {}
             rows = with_mean(calibrate(table.assign(fold=TEST), calibrator), alone)
-        yield from ((name, way, own) for way, own in test_ways(rows, alone))
+        yield from ((name, way, part) for way, part in test_ways(rows, alone))
 
 
 def _calibration(calibrator: Calibrator | None) -> dict[str, Any]:
     """Return the keywords by which internal rows are calibrated as a calibrator's were."""
     if calibrator is None:
         return {}
-    own = [name for name in calibrator.parameters if name in calibrator.classes]
-    of_two = own[0] if len(own) == 1 else ""
+    names = [name for name in calibrator.parameters if name in calibrator.classes]
+    of_two = names[0] if len(names) == 1 else ""
     how = {"method": calibrator.method, "smoothing": calibrator.smoothing}
     return how | {"positive": of_two}
 

@@ -57,10 +57,10 @@ def meeting_counts(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> pd
     rows = []
     ids = {name: {*keys(table["image_id"])} for name, table in sources.items()}
     for name, table in sources.items():
-        another = set().union(*(own for other, own in ids.items() if other != name))
-        own = met.loc[met["source"] == name, "met_by"]
-        counts = own.map("met_{}".format).value_counts().reindex(_MET, fill_value=0).to_dict()
-        row = {"source": name, "images": len(table), **counts, "kept": len(table) - len(own)}
+        another = set().union(*(theirs for other, theirs in ids.items() if other != name))
+        reasons = met.loc[met["source"] == name, "met_by"]
+        counts = reasons.map("met_{}".format).value_counts().reindex(_MET, fill_value=0).to_dict()
+        row = {"source": name, "images": len(table), **counts, "kept": len(table) - len(reasons)}
         row |= {"judged": int(table["truth"].notna().sum()) if "truth" in table else 0}
         rows.append(row | {"in_another": len(ids[name] & another)})
     return pd.DataFrame(rows, columns=["source", "images", *_MET, "kept", "judged", "in_another"])
@@ -76,16 +76,16 @@ def strangers(sources: Mapping[str, pd.DataFrame], met: pd.DataFrame) -> dict[st
     Raises:
         TableError: Nothing is left of a source.
     """
-    made = {}
+    kept = {}
     for name, table in sources.items():
-        own = met.loc[met["source"] == name, "image_id"]
-        made[name] = table[~table["image_id"].astype(str).isin(own)].reset_index(drop=True)
-        if made[name].empty:
+        strange = met.loc[met["source"] == name, "image_id"]
+        kept[name] = table[~table["image_id"].astype(str).isin(strange)].reset_index(drop=True)
+        if kept[name].empty:
             raise TableError(
                 f"source {name}: of {len(table)} images not one is new to the model: give images "
                 "of another source"
             )
-    return made
+    return kept
 
 
 def source_tables(
@@ -129,16 +129,16 @@ def all_class_tables(
             "internal predictions: no out-of-fold row has a truth, so there is nothing to compare "
             "with: give a run of 04_predict on the dataset that was learnt from"
         )
-    made = {INTERNAL: inside}
+    kept = {INTERNAL: inside}
     kind, run = inside["kind"].iloc[0], inside["run"].iloc[0]
     for name, table in external.items():
         if name == INTERNAL:
             raise TableError(f"a source may not be called {INTERNAL!r}: rename its file or run")
         _check_external(name, table, kind)
-        known = table[table["truth"].notna()]
-        if len(known):
-            made[name] = known.assign(fold=TEST, run=run)
-    return made
+        judged = table[table["truth"].notna()]
+        if len(judged):
+            kept[name] = judged.assign(fold=TEST, run=run)
+    return kept
 
 
 def source_networks(
@@ -155,14 +155,14 @@ def source_networks(
             they are no strangers).
         positive: The class looked for.
     """
-    made = {}
-    for name, own in networks.items():
+    strangers_of = {}
+    for name, of_folds in networks.items():
         tables = {}
-        for fold, table in own.items():
+        for fold, table in of_folds.items():
             kept = table[table["image_id"].isin(judged[name]["image_id"])]
             tables[fold] = two_classes(kept, positive=positive)
-        made[name] = tables
-    return made
+        strangers_of[name] = tables
+    return strangers_of
 
 
 def calibrate_sources(
@@ -188,11 +188,11 @@ def calibrate_sources(
     """
     if method == "none":
         return dict(tables), dict(networks)
-    (inside, own), *outside = tables.items()
+    (inside, at_home), *outside = tables.items()
     how: dict[str, Any] = {"method": method, "positive": positive}
-    home, frozen = cross_calibrate(own, **how)
+    home, frozen = cross_calibrate(at_home, **how)
     alone: dict[str, Networks] = {
-        name: calibrate_networks(own, networks.get(name, {}), **how) for name, _ in outside
+        name: calibrate_networks(at_home, networks.get(name, {}), **how) for name, _ in outside
     }
     away = {name: with_mean(calibrate(table, frozen), alone[name]) for name, table in outside}
     return {inside: home, **away}, alone
@@ -214,9 +214,9 @@ def two_classes(predictions: pd.DataFrame, *, positive: str) -> pd.DataFrame:
     rest = _REST if positive == OTHER else OTHER
     ids = [c for c in predictions.columns if str(c).endswith("_id") or c in (UNIT, IMAGES)]
     value = predictions[f"p_{positive}"].to_numpy(dtype=float)
-    known = predictions["truth"].notna()
+    labelled = predictions["truth"].notna()
     words = np.where(predictions["truth"] == positive, positive, rest)
-    truth = pd.Series(words, index=predictions.index, dtype=object).where(known)
+    truth = pd.Series(words, index=predictions.index, dtype=object).where(labelled)
     table = predictions[[*ids, "fold"]].assign(
         truth=truth, **{f"p_{rest}": 1 - value, f"p_{positive}": value}
     )

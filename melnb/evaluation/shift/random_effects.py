@@ -49,30 +49,32 @@ def external_summary(
         A row per source with its weight, then `mean of sources` with `tau` (of the log odds), `i2`,
         Cochran's `q` and its `p`, and `another source`, whose limits are the prediction interval.
     """
-    made = [
+    entries = [
         _source_row(name, table, positive, confidence) for name, table in list(tables.items())[1:]
     ]
-    known = [row for row in made if not math.isnan(row["variance"])]
-    odds = np.array([math.log(r["value"] / (1 - r["value"])) for r in known])
-    variances = np.array([r["variance"] for r in known])
-    found = random_effects(odds, variances, confidence=confidence)
-    for row, weight in zip(known, found["weights"], strict=True):
+    estimable = [row for row in entries if not math.isnan(row["variance"])]
+    odds = np.array([math.log(r["value"] / (1 - r["value"])) for r in estimable])
+    variances = np.array([r["variance"] for r in estimable])
+    pooled = random_effects(odds, variances, confidence=confidence)
+    for row, weight in zip(estimable, pooled["weights"], strict=True):
         row["weight"] = weight
-    counts = {c: sum(r[c] for r in known) for c in ("n", "positives")}
-    few = f"not estimable: {len(known)} source(s) with an area and its error, of "
-    rough = f"rough: of {len(known)} sources, which hardly show how far they differ"
-    mean = {c: found[c] for c in ("tau", "i2", "q", "p")} | counts
-    mean |= _areas(found["mean"], found["low"], found["high"]) | {"source": SUMMARY}
+    counts = {c: sum(r[c] for r in estimable) for c in ("n", "positives")}
+    few = f"not estimable: {len(estimable)} source(s) with an area and its error, of "
+    rough = f"rough: of {len(estimable)} sources, which hardly show how far they differ"
+    mean = {c: pooled[c] for c in ("tau", "i2", "q", "p")} | counts
+    mean |= _areas(pooled["mean"], pooled["low"], pooled["high"]) | {"source": SUMMARY}
     mean |= {"method": "random effects (REML), Hartung-Knapp"}
-    mean["note"] = rough if len(known) < _ROUGH else ""
-    if len(known) < _FEWEST:
+    mean["note"] = rough if len(estimable) < _ROUGH else ""
+    if len(estimable) < _FEWEST:
         mean["note"] = f"interval {few}{_FEWEST} or more"
     coming = {"source": NEXT, **counts, "method": "prediction interval (Nagashima 2019)"}
-    coming["note"] = mean["note"] if len(known) >= _FEWEST_NEXT else f"{few}{_FEWEST_NEXT} or more"
-    if len(known) >= _FEWEST_NEXT:
+    coming["note"] = (
+        mean["note"] if len(estimable) >= _FEWEST_NEXT else f"{few}{_FEWEST_NEXT} or more"
+    )
+    if len(estimable) >= _FEWEST_NEXT:
         limits = prediction_interval(odds, variances, confidence=confidence, draws=draws, seed=seed)
-        coming |= _areas(found["mean"], *limits)
-    return pd.DataFrame([*made, mean, coming], columns=list(COLUMNS))
+        coming |= _areas(pooled["mean"], *limits)
+    return pd.DataFrame([*entries, mean, coming], columns=list(COLUMNS))
 
 
 def random_effects(
@@ -102,11 +104,14 @@ def random_effects(
 
     k = len(values)
     names = ("mean", "se", "low", "high", "higgins_low", "higgins_high", "tau", "i2", "q", "p")
-    found: dict[str, Any] = {**dict.fromkeys(names, math.nan), "weights": np.full(k, 1 / max(k, 1))}
+    estimates: dict[str, Any] = {
+        **dict.fromkeys(names, math.nan),
+        "weights": np.full(k, 1 / max(k, 1)),
+    }
     if k:
-        found["mean"] = float(values[0])
+        estimates["mean"] = float(values[0])
     if k < _FEWEST:
-        return found
+        return estimates
     between = between_variance(values, variances)
     weight = 1 / (variances + between)
     mean = float((weight * values).sum() / weight.sum())
@@ -115,15 +120,15 @@ def random_effects(
     fixed = 1 / variances
     q = float((fixed * (values - (fixed * values).sum() / fixed.sum()) ** 2).sum())
     typical = (k - 1) * fixed.sum() / (fixed.sum() ** 2 - (fixed**2).sum())
-    found |= {"mean": mean, "se": se, "tau": math.sqrt(between), "q": q}
-    found |= {"i2": between / (between + typical), "p": float(chdtrc(k - 1, q))}
+    estimates |= {"mean": mean, "se": se, "tau": math.sqrt(between), "q": q}
+    estimates |= {"i2": between / (between + typical), "p": float(chdtrc(k - 1, q))}
     tail = (1 + confidence) / 2
     half = float(stdtrit(k - 1, tail)) * se
-    found |= {"low": mean - half, "high": mean + half, "weights": weight / weight.sum()}
+    estimates |= {"low": mean - half, "high": mean + half, "weights": weight / weight.sum()}
     if k >= _FEWEST_NEXT:
         half = float(stdtrit(k - 2, tail)) * math.hypot(se, math.sqrt(between))
-        found |= {"higgins_low": mean - half, "higgins_high": mean + half}
-    return found
+        estimates |= {"higgins_low": mean - half, "higgins_high": mean + half}
+    return estimates
 
 
 def prediction_interval(
@@ -174,9 +179,9 @@ def between_variance(values: np.ndarray, variances: np.ndarray) -> float:
     grid = np.concatenate([[0.0], np.geomspace(most * 1e-8, most, 200)])
     for _ in range(8):  # each time between the neighbours of the best, to all digits
         best = int(np.argmax([_restricted_likelihood(v, values, variances) for v in grid]))
-        found = float(grid[best])
+        peak = float(grid[best])
         grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 41)
-    return found
+    return peak
 
 
 def _restricted_likelihood(between: float, values: np.ndarray, variances: np.ndarray) -> float:
@@ -189,8 +194,8 @@ def _restricted_likelihood(between: float, values: np.ndarray, variances: np.nda
 def _source_row(name: str, table: pd.DataFrame, positive: str, confidence: float) -> dict[str, Any]:
     """Return a source's AUC, and the variance of its log odds (NaN where it has none)."""
     cluster = cluster_column(table)
-    found = ranking.auc(table, positive=positive, confidence=confidence, cluster=cluster)
-    row: dict[str, Any] = {str(k): v for k, v in found.iloc[0].to_dict().items()}
+    area = ranking.auc(table, positive=positive, confidence=confidence, cluster=cluster)
+    row: dict[str, Any] = {str(k): v for k, v in area.iloc[0].to_dict().items()}
     slope = row["value"] * (1 - row["value"])  # of the area over its log odds
     variance = (row["se"] / slope) ** 2 if row["se"] > NO_ERROR and slope > 0 else math.nan
     if math.isnan(variance):

@@ -57,23 +57,23 @@ def source_versions(
         Tables by source and version; a version that too few rows forbid is absent. No source has
         any where the values are scores.
     """
-    made: dict[str, dict[str, pd.DataFrame]] = {}
+    versions: dict[str, dict[str, pd.DataFrame]] = {}
     base = 0.0
     for k, (name, table) in enumerate(tables.items()):
         if (table["kind"] != "probability").any():
             return {}
         truth = table["truth"] == positive
         share = float(truth.mean())
-        made[name] = {AS_IS: table}
+        versions[name] = {AS_IS: table}
         if k == 0:
             base = share
         elif min(truth.sum(), (~truth).sum()) >= _FEWEST:
             if 0 < base < 1:
-                made[name][AT_PREVALENCE] = shift_prevalence(
+                versions[name][AT_PREVALENCE] = shift_prevalence(
                     table, prevalence=share, positive=positive, training_prevalence=base
                 )
-            made[name] |= _fitted_anew(table, positive, method)
-    return made
+            versions[name] |= _fitted_anew(table, positive, method)
+    return versions
 
 
 def external_calibration(
@@ -101,14 +101,14 @@ def external_calibration(
         (below 1 they are too extreme), each with `…_low` and `…_high`; `prevalence`, `n`,
         `positives`, `note`.
     """
-    made: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     for source, tables in versions.items():
         for version, table in tables.items():
-            found = calibration_scores(
+            scores = calibration_scores(
                 table, positive=positive, bins=bins, confidence=confidence,
                 cluster=cluster_column(table), draws=draws, seed=seed,
             )  # fmt: skip
-            wanted = found[found["metric"].isin(_NAMES)]
+            wanted = scores[scores["metric"].isin(_NAMES)]
             row: dict[str, object] = {"source": source, "version": version}
             for one in wanted.to_dict("records"):
                 name = _NAMES[str(one["metric"])]
@@ -117,18 +117,18 @@ def external_calibration(
             positives = int((table["truth"] == positive).sum()) // each
             n = len(table) // each
             row |= {"prevalence": positives / max(1, n), "n": n}
-            notes = dict.fromkeys(n for n in found["note"] if n)
-            made.append(row | {"positives": positives, "note": "; ".join(notes)})
-    return pd.DataFrame(made, columns=_COLUMNS)
+            notes = dict.fromkeys(n for n in scores["note"] if n)
+            entries.append(row | {"positives": positives, "note": "; ".join(notes)})
+    return pd.DataFrame(entries, columns=_COLUMNS)
 
 
 def _fitted_anew(table: pd.DataFrame, positive: str, method: Method) -> dict[str, pd.DataFrame]:
     """Return the recalibrated version, or nothing where a part holds all rows of a class."""
     try:
-        made, _ = cross_calibrate(table.assign(fold=0), method=method, positive=positive)
+        calibrated, _ = cross_calibrate(table.assign(fold=0), method=method, positive=positive)
     except TableError:
         return {}
-    return {ANEW: made.assign(fold=TEST)}
+    return {ANEW: calibrated.assign(fold=TEST)}
 
 
 ALL = "all"  # rows of both classes
@@ -160,15 +160,15 @@ def source_histogram(
     ends = np.quantile(pooled, [_TAIL, 1 - _TAIL]) if len(pooled) else np.array([-1.0, 1.0])
     ends = ends if mean_and_deviation(ends)[1] else ends + np.array([-0.5, 0.5])
     edges = np.linspace(ends[0], ends[1], bins + 1)
-    made = []
+    entries = []
     for name, (values, truth, _) in scores.items():
-        for label, own in ((OTHER, ~truth), (positive, truth)):
-            counts, _ = np.histogram(np.clip(values[own], edges[0], edges[-1]), bins=edges)
-            share = counts / own.sum() if own.any() else np.full(bins, np.nan)
+        for label, members in ((OTHER, ~truth), (positive, truth)):
+            counts, _ = np.histogram(np.clip(values[members], edges[0], edges[-1]), bins=edges)
+            share = counts / members.sum() if members.any() else np.full(bins, np.nan)
             cells = {"source": name, "class": label, "left": edges[:-1], "right": edges[1:]}
-            made.append(pd.DataFrame(cells | {"n": counts, "share": share}))
+            entries.append(pd.DataFrame(cells | {"n": counts, "share": share}))
     columns = ["source", "class", "left", "right", "n", "share"]
-    return pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=columns)
+    return pd.concat(entries, ignore_index=True) if entries else pd.DataFrame(columns=columns)
 
 
 def score_shift(
@@ -206,14 +206,14 @@ def score_shift(
     """
     (_, internal), *others = tables.items()
     first = _scores(internal, positive)
-    made = []
+    entries = []
     for name, table in others:
         second = _scores(table, positive)
         for label in (positive, OTHER, ALL):
-            own, theirs = (_of_class(s, label, positive) for s in (first, second))
-            row = {"source": name, "class": label, "n_internal": len(own[0]), "n": len(theirs[0])}
-            made.append(row | _shifted(own, theirs, bins=bins, draws=draws, seed=seed))
-    table = pd.DataFrame(made, columns=list(COLUMNS))
+            ours, theirs = (_of_class(s, label, positive) for s in (first, second))
+            row = {"source": name, "class": label, "n_internal": len(ours[0]), "n": len(theirs[0])}
+            entries.append(row | _shifted(ours, theirs, bins=bins, draws=draws, seed=seed))
+    table = pd.DataFrame(entries, columns=list(COLUMNS))
     for p in ("ks_p", "wasserstein_p", "psi_p"):
         table = with_holm(table, p)
     return table
@@ -258,18 +258,18 @@ class _Pooled:
         rest = self.sizes.sum() - totals
         before, ends = np.zeros_like(totals), []
         largest, moved = np.zeros(len(totals)), np.zeros(len(totals))
-        for own in self.blocks:
-            marks = np.take(external, own.clusters, axis=1)
+        for block in self.blocks:
+            marks = np.take(external, block.clusters, axis=1)
             counts = np.cumsum(marks, axis=1, dtype=float)
             counts += before
             before = counts[:, -1:]
-            ends.append(counts[:, own.ends])
+            ends.append(counts[:, block.ends])
             # By how many rows the external ones are ahead of their share of all up to there.
-            ahead = np.take(counts, own.last, axis=1)
-            ahead -= own.shares * totals
+            ahead = np.take(counts, block.last, axis=1)
+            ahead -= block.shares * totals
             np.abs(ahead, out=ahead)
             largest = np.maximum(largest, ahead.max(axis=1, initial=0))
-            moved += ahead @ own.widths
+            moved += ahead @ block.widths
         scale = (1 / totals + 1 / rest)[:, 0]
         index = self._index(np.concatenate(ends, axis=1), totals, rest)
         return np.stack([largest * scale, moved * scale, index], axis=1)
@@ -278,8 +278,8 @@ class _Pooled:
         """Return the stability index from the external rows up to the end of each bin."""
         both = ((counts, totals), (self.up_to - counts, rest))
         first, second = (
-            (np.diff(own, axis=1, prepend=0) + 0.5) / (whole + 0.5 * len(self.up_to))
-            for own, whole in both
+            (np.diff(part, axis=1, prepend=0) + 0.5) / (whole + 0.5 * len(self.up_to))
+            for part, whole in both
         )
         return np.asarray(((first - second) * np.log(first / second)).sum(axis=1))
 
@@ -296,12 +296,12 @@ def _of_class(
     scores: tuple[np.ndarray, np.ndarray, np.ndarray], label: str, positive: str
 ) -> tuple[np.ndarray, np.ndarray]:
     values, truth, codes = scores
-    own = np.ones_like(truth) if label == ALL else truth == (label == positive)
-    return values[own], without_gaps(codes[own])
+    members = np.ones_like(truth) if label == ALL else truth == (label == positive)
+    return values[members], without_gaps(codes[members])
 
 
 def _shifted(
-    own: tuple[np.ndarray, np.ndarray],
+    ours: tuple[np.ndarray, np.ndarray],
     theirs: tuple[np.ndarray, np.ndarray],
     *,
     bins: int,
@@ -309,21 +309,21 @@ def _shifted(
     seed: int,
 ) -> dict[str, object]:
     """Return the distances of two samples of values and clusters, and their p values."""
-    if not len(own[0]) or not len(theirs[0]):
+    if not len(ours[0]) or not len(theirs[0]):
         return {"note": "not estimable: a source has no row of the class"}
-    number = int(own[1].max()) + 1
-    values = np.concatenate([own[0], theirs[0]])
-    codes = np.concatenate([own[1], theirs[1] + number])
+    number = int(ours[1].max()) + 1
+    values = np.concatenate([ours[0], theirs[0]])
+    codes = np.concatenate([ours[1], theirs[1] + number])
     order, of_cluster = np.argsort(values, kind="stable"), np.arange(int(codes.max()) + 1) >= number
-    pooled = _pool(values[order], codes[order], _cuts(own[0], bins))
-    found = pooled.distances(of_cluster[None])[0]
-    row: dict[str, object] = {"median_internal": np.median(own[0]), "median": np.median(theirs[0])}
-    row |= dict(zip(("ks", "wasserstein", "psi"), found, strict=True))
+    pooled = _pool(values[order], codes[order], _cuts(ours[0], bins))
+    distance = pooled.distances(of_cluster[None])[0]
+    row: dict[str, object] = {"median_internal": np.median(ours[0]), "median": np.median(theirs[0])}
+    row |= dict(zip(("ks", "wasserstein", "psi"), distance, strict=True))
     if min(number, len(of_cluster) - number) < 2:
         return row | {"note": "p not estimable: a source has one patient or row of the class"}
     beyond = np.zeros(3)
     for marks in _dealt(of_cluster, draws, seed, len(values)):
-        beyond += (pooled.distances(marks) >= found - 1e-12).sum(axis=0)
+        beyond += (pooled.distances(marks) >= distance - 1e-12).sum(axis=0)
     # The data themselves are one of the deals: Phipson and Smyth 2010, Statistical Applications
     # in Genetics and Molecular Biology 9:39.
     p = (beyond + 1) / (draws + 1) if draws else np.full(3, math.nan)
@@ -343,13 +343,13 @@ def _pool(values: np.ndarray, clusters: np.ndarray, cuts: np.ndarray) -> _Pooled
     blocks = []
     for start in range(0, n, _ROWS_AT_ONCE):
         stop = start + _ROWS_AT_ONCE
-        own = slice(*np.searchsorted(last, [start, stop]))
+        place = slice(*np.searchsorted(last, [start, stop]))
         ends = up_to[(up_to > start) & (up_to <= stop)] - 1
         part = (
             clusters[start:stop],
-            last[own] - start,
-            (last[own] + 1) / n,
-            widths[own],
+            last[place] - start,
+            (last[place] + 1) / n,
+            widths[place],
             ends - start,
         )
         blocks.append(_Block(*part))

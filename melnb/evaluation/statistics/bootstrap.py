@@ -65,9 +65,9 @@ def average_precisions(positives: np.ndarray, negatives: np.ndarray) -> np.ndarr
 
     Arguments and result are those of `aucs`; one absent negative class is no hindrance.
     """
-    found = np.cumsum(positives, axis=1)
-    flagged = found + np.cumsum(negatives, axis=1)
-    precision = np.divide(found, flagged, out=np.zeros_like(found), where=flagged > 0)
+    hits = np.cumsum(positives, axis=1)
+    flagged = hits + np.cumsum(negatives, axis=1)
+    precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
     return quotient((positives * precision).sum(axis=1), positives.sum(axis=1))
 
 
@@ -150,8 +150,8 @@ def resampled_sums(
     if not len(values):
         return np.zeros((draws, values.shape[1]))
     blocks = resample_counts(len(values), draws=draws, seed=seed)
-    made = [counts.astype(float) @ values for counts in blocks]
-    return np.concatenate(made) if made else np.empty((0, values.shape[1]))
+    parts = [counts.astype(float) @ values for counts in blocks]
+    return np.concatenate(parts) if parts else np.empty((0, values.shape[1]))
 
 
 def resampled_means(
@@ -205,13 +205,13 @@ def percentile_interval(
     if table.ndim == 1:
         columns = [table[kept]]
     else:
-        columns = [column[own] for column, own in zip(table.T, kept.T, strict=True)]
+        columns = [column[finite] for column, finite in zip(table.T, kept.T, strict=True)]
     tail = (1 - confidence) / 2
-    made = np.full((3, len(columns)), np.nan)
+    limits = np.full((3, len(columns)), np.nan)
     for k, column in enumerate(columns):
         if len(column) > 1 and len(column) > len(table) / 2:
-            made[:, k] = column.std(ddof=1), *np.quantile(column, [tail, 1 - tail])
-    se, low, high = made if table.ndim > 1 else made[:, 0]
+            limits[:, k] = column.std(ddof=1), *np.quantile(column, [tail, 1 - tail])
+    se, low, high = limits if table.ndim > 1 else limits[:, 0]
     return np.asarray(se), np.asarray(low), np.asarray(high)
 
 
@@ -319,7 +319,7 @@ def _cluster_draws(
     held, block = held.astype(kind), draws_at_once(max(number, cells))
     few = max(1, _CELLS_AT_ONCE // cells)
     for counts in resample_counts(number, draws=draws, seed=seed, block=block):
-        found = held @ np.ascontiguousarray(counts.T, dtype=kind)
-        drawn = np.ascontiguousarray(found.T, dtype=float)
+        sums = held @ np.ascontiguousarray(counts.T, dtype=kind)
+        drawn = np.ascontiguousarray(sums.T, dtype=float)
         # Statistics read each draw many times, and so want few of them at a time.
         yield from (drawn[k : k + few] for k in range(0, len(drawn), few))

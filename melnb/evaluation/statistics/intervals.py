@@ -40,11 +40,11 @@ def with_holm(table: pd.DataFrame, p: str = "p", *, by: str = "") -> pd.DataFram
         by: Each value of this column is a family of tests by itself; empty: all are one.
     """
     adjusted = pd.Series(math.nan, index=table.index)
-    for own in table.groupby(by).groups.values() if by else [table.index]:
-        adjusted[own] = holm_adjusted(table.loc[own, p].to_numpy(dtype=float))
-    made = table.copy()
-    made.insert(list(table.columns).index(p) + 1, f"{p}_holm", adjusted)
-    return made
+    for family in table.groupby(by).groups.values() if by else [table.index]:
+        adjusted[family] = holm_adjusted(table.loc[family, p].to_numpy(dtype=float))
+    widened = table.copy()
+    widened.insert(list(table.columns).index(p) + 1, f"{p}_holm", adjusted)
+    return widened
 
 
 NO_ERROR = 1e-9  # what rounding leaves of a standard error of 0, of numbers from 0 to 1 or so
@@ -106,10 +106,10 @@ def wins(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     """
     _, step = np.unique(score, return_inverse=True)
     won = np.empty(len(score))
-    for own, others in ((truth, ~truth), (~truth, truth)):
+    for members, others in ((truth, ~truth), (~truth, truth)):
         counts = np.bincount(step[others], minlength=int(step.max()) + 1)
         below = np.cumsum(counts) - counts / 2
-        won[own] = below[step[own]] / others.sum()
+        won[members] = below[step[members]] / others.sum()
     return np.where(truth, won, 1 - won)
 
 
@@ -139,11 +139,11 @@ def auc_covariance(
     codes = np.arange(parts.shape[1]) if clusters is None else clusters
     whose = np.ones(parts.shape, dtype=bool) if used is None else used
     whole, together = _cluster_sums(parts, whose, codes)
-    found = (together * whole) @ (together * whole).T
+    covariance = (together * whole) @ (together * whole).T
     for group in np.unique(groups):
-        sums, own = _cluster_sums(parts, whose & (groups == group), codes)
-        found += (own * sums) @ (own * sums).T - (together * sums) @ (together * sums).T
-    return np.asarray(found)
+        sums, sizes = _cluster_sums(parts, whose & (groups == group), codes)
+        covariance += (sizes * sums) @ (sizes * sums).T - (together * sums) @ (together * sums).T
+    return np.asarray(covariance)
 
 
 def count_clusters(codes: np.ndarray) -> int:
@@ -300,6 +300,6 @@ def _cluster_sums(
     number = int(codes.max(initial=-1)) + 1
     kept = np.where(rows, parts, 0.0)
     sums = np.stack([np.bincount(codes, weights=p, minlength=number) for p in kept])
-    held = np.array([[count_clusters(codes[own])] for own in rows], dtype=float)
+    held = np.array([[count_clusters(codes[members])] for members in rows], dtype=float)
     factor = np.divide(held, held - 1, out=np.full(held.shape, np.nan), where=held > 1)
     return sums, np.sqrt(factor)

@@ -59,8 +59,8 @@ def fit_logistic(
     from scipy.optimize import minimize
 
     options = {"gtol": 1e-10, "maxiter": 1000}
-    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options)
-    return np.asarray(found.x / scale)
+    fit = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options)
+    return np.asarray(fit.x / scale)
 
 
 def logistic_covariance(

@@ -54,29 +54,31 @@ def grouped_means(
         labels = dict(zip(by, key, strict=True))
         for column in columns:
             values = pd.to_numeric(group[column]).to_numpy(dtype=float)
-            known = group[np.isfinite(values)]
-            found = _mean_of_column(known, column, cluster, confidence, draws, seed)
-            left_out = len(group) - len(known)
-            rows.append({**labels, "metric": column, **found, "left_out": left_out})
+            finite = group[np.isfinite(values)]
+            estimate = _mean_of_column(finite, column, cluster, confidence, draws, seed)
+            left_out = len(group) - len(finite)
+            rows.append({**labels, "metric": column, **estimate, "left_out": left_out})
     order = [*by, "metric", "value", "se", "low", "high", "n", "left_out", "note"]
     return pd.DataFrame(rows, columns=order)
 
 
 def _mean_of_column(
-    known: pd.DataFrame, column: str, cluster: str, confidence: float, draws: int, seed: int
+    rows: pd.DataFrame, column: str, cluster: str, confidence: float, draws: int, seed: int
 ) -> dict[str, object]:
-    values = pd.to_numeric(known[column]).to_numpy(dtype=float)
-    clusters = row_clusters(known, cluster)
+    values = pd.to_numeric(rows[column]).to_numpy(dtype=float)
+    clusters = row_clusters(rows, cluster)
     number = len(values) if clusters is None else int(clusters.max(initial=-1)) + 1
     mean = float(values.mean()) if len(values) else math.nan
-    found = {"value": mean, "se": math.nan, "low": math.nan, "high": math.nan, "n": len(values)}
+    estimate = {"value": mean, "se": math.nan, "low": math.nan, "high": math.nan, "n": len(values)}
     if number < 2:
         why = f"of one {cluster or 'row'} alone" if number else "there is no such row"
-        return {**found, "note": f"interval not estimable: {why}"}
-    made = bootstrap.resampled_means(values[:, None], clusters=clusters, draws=draws, seed=seed)
-    interval = bootstrap.percentile_interval(made[:, 0], confidence=confidence)
+        return {**estimate, "note": f"interval not estimable: {why}"}
+    resampled = bootstrap.resampled_means(
+        values[:, None], clusters=clusters, draws=draws, seed=seed
+    )
+    interval = bootstrap.percentile_interval(resampled[:, 0], confidence=confidence)
     return {
-        **found,
+        **estimate,
         **dict(zip(("se", "low", "high"), map(float, interval), strict=True)),
         "note": "",
     }
@@ -152,31 +154,31 @@ def diagnostic_intervals(
         By name; all three are NaN where the rows that a measure needs are absent.
     """
     wide = dict.fromkeys(_PROPORTIONS, 1.0) | dict(effects or {})
-    found = _proportions(tp, fp, tn, fn, confidence=confidence, effects=wide)
-    sensitivity, specificity = found["sensitivity"], found["specificity"]
+    limits = _proportions(tp, fp, tn, fn, confidence=confidence, effects=wide)
+    sensitivity, specificity = limits["sensitivity"], limits["specificity"]
     ratio = partial(
         ratio_interval, confidence=confidence, effects=(wide["sensitivity"], wide["specificity"])
     )
     positive_ratio = ratio((tp, tp + fn), (fp, fp + tn))
     negative_ratio = ratio((fn, tp + fn), (tn, fp + tn))
     if prevalence:
-        found["ppv"] = _posterior(positive_ratio, prevalence)
-        found["npv"] = _complement(_posterior(negative_ratio, prevalence))
-        found |= _mixed(sensitivity, specificity, prevalence)
+        limits["ppv"] = _posterior(positive_ratio, prevalence)
+        limits["npv"] = _complement(_posterior(negative_ratio, prevalence))
+        limits |= _mixed(sensitivity, specificity, prevalence)
     balanced = _mean(sensitivity, specificity, (0.5, 0.5))
     measures = {
         "sensitivity": sensitivity,
         "specificity": specificity,
-        "ppv": found["ppv"],
-        "npv": found["npv"],
-        "number_needed_to_biopsy": _number_needed(found["ppv"]),
+        "ppv": limits["ppv"],
+        "npv": limits["npv"],
+        "number_needed_to_biopsy": _number_needed(limits["ppv"]),
         "likelihood_ratio_positive": positive_ratio,
         "likelihood_ratio_negative": negative_ratio,
-        "flagged": found["flagged"],
-        "accuracy": found["accuracy"],
+        "flagged": limits["flagged"],
+        "accuracy": limits["accuracy"],
         "balanced_accuracy": balanced,
         "youden": _each(balanced, lambda v: 2 * v - 1),
-        "f1": _each(found["f1"], lambda v: 2 * v / (1 + v)),
+        "f1": _each(limits["f1"], lambda v: 2 * v / (1 + v)),
     }
     nothing = (math.nan, math.nan, math.nan)
     return {name: nothing if math.isnan(v[0]) else v for name, v in measures.items()}
@@ -273,14 +275,14 @@ def clustered_wilson(
         Proportion and limits, NaN where no row counts; limits NaN when one cluster holds all.
     """
     total = float(counted.sum())
-    found = float((hits & counted).sum())
+    successes = float((hits & counted).sum())
     if not total:
         return math.nan, math.nan, math.nan
     effect = 1.0 if clusters is None else design_effect(hits, counted, clusters)
     if math.isnan(effect):
-        return found / total, math.nan, math.nan
-    low, high = wilson_interval(found / effect, total / effect, confidence=confidence)
-    return found / total, float(low), float(high)
+        return successes / total, math.nan, math.nan
+    low, high = wilson_interval(successes / effect, total / effect, confidence=confidence)
+    return successes / total, float(low), float(high)
 
 
 def design_effect(hits: np.ndarray, counted: np.ndarray, clusters: np.ndarray) -> float:
@@ -289,15 +291,15 @@ def design_effect(hits: np.ndarray, counted: np.ndarray, clusters: np.ndarray) -
     Arguments are those of `clustered_wilson`; NaN when fewer than two clusters hold rows.
     """
     sizes = np.bincount(clusters, weights=counted)
-    own = np.bincount(clusters, weights=hits & counted)[sizes > 0]
+    per_cluster = np.bincount(clusters, weights=hits & counted)[sizes > 0]
     sizes = sizes[sizes > 0]
     number, total = len(sizes), sizes.sum()
     if number < 2:
         return math.nan
-    share = own.sum() / total
+    share = per_cluster.sum() / total
     if share in (0, 1):
         return float((sizes**2).sum() / total)
-    spread = ((own - share * sizes) ** 2).sum() * number / (number - 1)
+    spread = ((per_cluster - share * sizes) ** 2).sum() * number / (number - 1)
     return max(1.0, float(spread / (total * share * (1 - share))))
 
 
@@ -323,7 +325,7 @@ def paired_counts(
         return counts
     lead = first.astype(float) - second
     sizes = np.bincount(clusters).astype(float)
-    own = np.bincount(clusters, weights=lead)[sizes > 0]
+    leads = np.bincount(clusters, weights=lead)[sizes > 0]
     sizes = sizes[sizes > 0]
     number, n = len(sizes), counts[2]
     if number < 2:
@@ -333,7 +335,7 @@ def paired_counts(
     if alone <= 0:  # nothing differs, or all does: the rows of a cluster are taken to be alike
         effect = (sizes**2).sum() / n
     else:
-        spread = ((own - mean * sizes) ** 2).sum() * number / (number - 1)
+        spread = ((leads - mean * sizes) ** 2).sum() * number / (number - 1)
         effect = max(1.0, float(spread / alone))
     return counts[0] / effect, counts[1] / effect, n / effect
 

@@ -94,16 +94,16 @@ def sample_plan(
         ("observed / expected", 1.0, ratio_width,
          lambda w: wide * _ratio_images(share, w, z), "Riley 2021"),
     ]  # fmt: skip
-    made = [
+    entries = [
         (name, value, width, images(width), method)
         for name, value, width, images, method in planned
         if _check_width(name, width)
     ]
-    if not made:
+    if not entries:
         raise ValueError("every width is 0: wish for one, such as auc_width 0.1")
-    most = max(images for _, _, _, images, _ in made)
-    made.append((ALL, math.nan, math.nan, most, "the most of them"))
-    return pd.DataFrame(_counted(made, share, images_per_patient), columns=list(COLUMNS))
+    most = max(images for _, _, _, images, _ in entries)
+    entries.append((ALL, math.nan, math.nan, most, "the most of them"))
+    return pd.DataFrame(_counted(entries, share, images_per_patient), columns=list(COLUMNS))
 
 
 def binormal_log_odds(auc: float, prevalence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -214,14 +214,14 @@ def _design_effects(
     if not 0 <= correlation <= 1:
         raise ValueError(f"correlation is {correlation}: use a share, 0 to 1")
     # Of a patient's other images as many are positive as of all.
-    own = positives or 1 + (images - 1) * prevalence
-    return 1 + (images - 1) * correlation, 1 + (own - 1) * correlation
+    effect = positives or 1 + (images - 1) * prevalence
+    return 1 + (images - 1) * correlation, 1 + (effect - 1) * correlation
 
 
 def _counted(
-    made: list[tuple[str, float, float, float, str]], prevalence: float, per_patient: float
+    entries: list[tuple[str, float, float, float, str]], prevalence: float, per_patient: float
 ) -> Iterator[tuple[str, float, float, int, int, int, str]]:
-    for name, value, width, images, method in made:
+    for name, value, width, images, method in entries:
         number = math.ceil(images - 1e-6)
         counts = (number, math.ceil(number * prevalence - 1e-9), math.ceil(number / per_patient))
         yield (name, value, width, *counts, method)

@@ -91,12 +91,14 @@ def gap_tests(
     binary = rows.binary_rows(predictions, positive=positive)
     arrays = row_arrays(binary, threshold=threshold, cluster=cluster)
     few = partial(too_few, positive=positive, smallest=max(smallest, 2), cluster=cluster)
-    made = []
+    entries = []
     for column, levels in join_levels(binary, groups).items():
         if column == "diagnosis":
             continue
         codes = {str(name): levels.codes == k for k, name in enumerate(levels.categories)}
-        held = {name: own for name, own in codes.items() if own.any() and name != UNKNOWN}
+        held = {
+            name: members for name, members in codes.items() if members.any() and name != UNKNOWN
+        }
         for metric, needs in METRICS.items():
             kept = {
                 name: where for name, where in held.items() if not few(arrays.take(where), needs)
@@ -105,11 +107,11 @@ def gap_tests(
             row = _tested(arrays, {} if uncut else kept, metric, confidence)
             row |= {"note": rows.UNCUT} if uncut else {}
             row |= {"column": column, "metric": metric, "levels": len(kept)}
-            made.append(row | {"left_out": ", ".join(n for n in held if n not in kept)})
-    table = pd.DataFrame(made, columns=list(COLUMNS))
+            entries.append(row | {"left_out": ", ".join(n for n in held if n not in kept)})
+    table = pd.DataFrame(entries, columns=list(COLUMNS))
     for metric in METRICS:
-        own = table["metric"] == metric
-        table.loc[own, "p_holm"] = holm_adjusted(table.loc[own, "p"].to_numpy(dtype=float))
+        members = table["metric"] == metric
+        table.loc[members, "p_holm"] = holm_adjusted(table.loc[members, "p"].to_numpy(dtype=float))
     return table.assign(note=[_words(row, confidence) for _, row in table.iterrows()])
 
 
@@ -149,16 +151,16 @@ def _areas(arrays: Arrays, kept: dict[str, np.ndarray]) -> _Levels:
 
 
 def _proportions(arrays: Arrays, kept: dict[str, np.ndarray], metric: str) -> _Levels:
-    found, total = np.empty(len(kept)), np.empty(len(kept))
+    share, total = np.empty(len(kept)), np.empty(len(kept))
     for k, where in enumerate(kept.values()):
-        own = arrays.take(where)
-        counted = own.truth if metric == "sensitivity" else ~own.truth
-        hits = (own.flagged == own.truth) & counted
-        effect = 1 if own.clusters is None else design_effect(hits, counted, own.clusters)
-        found[k], total[k] = hits.sum() / effect, counted.sum() / effect
-    pooled = found.sum() / total.sum()
+        level = arrays.take(where)
+        counted = level.truth if metric == "sensitivity" else ~level.truth
+        hits = (level.flagged == level.truth) & counted
+        effect = 1 if level.clusters is None else design_effect(hits, counted, level.clusters)
+        share[k], total[k] = hits.sum() / effect, counted.sum() / effect
+    pooled = share.sum() / total.sum()
     variances = np.diag(pooled * (1 - pooled) / total)
-    return _Levels(list(kept), found / total, variances, total, "chi-square, Rao and Scott")
+    return _Levels(list(kept), share / total, variances, total, "chi-square, Rao and Scott")
 
 
 def _homogeneity(levels: _Levels) -> tuple[float, int, float]:

@@ -111,8 +111,8 @@ def _taken(column: pd.Series, place: np.ndarray) -> pd.Categorical:
 def _texts(column: pd.Series) -> pd.Categorical:
     names = sorted({str(v) for v in column.dropna().unique()} - {UNKNOWN})
     texts = column.astype(object).where(column.notna(), UNKNOWN).map(str)
-    known = [*names, UNKNOWN] if (texts == UNKNOWN).any() else names
-    return cast(pd.Categorical, pd.Categorical(texts, categories=known, ordered=True))
+    levels = [*names, UNKNOWN] if (texts == UNKNOWN).any() else names
+    return cast(pd.Categorical, pd.Categorical(texts, categories=levels, ordered=True))
 
 
 def _bands(values: pd.Series, edges: Sequence[float], *, unit: str) -> pd.Categorical:
@@ -139,8 +139,8 @@ def _tones(images: pd.DataFrame, measures: pd.DataFrame) -> pd.Categorical:
         raise TableError(f"measures: no column {sorted(lacking)}: make it with measure_images")
     angles = measures.groupby("skin_tone", observed=True)["ita"].median()
     by_tone = [str(tone) for tone in angles.sort_values(ascending=False).index]
-    found = measures.set_index("image_id")["skin_tone"].astype(object)
-    cells = _texts(found.reindex(images["image_id"]))
+    tones = measures.set_index("image_id")["skin_tone"].astype(object)
+    cells = _texts(tones.reindex(images["image_id"]))
     unknown = [UNKNOWN] if UNKNOWN in cells.categories else []
     seen = [tone for tone in by_tone if tone in cells.categories]
     return cells.set_categories([*seen, *unknown], ordered=True)
@@ -179,8 +179,8 @@ class Arrays(NamedTuple):
     def take(self, where: np.ndarray) -> Arrays:
         """Return some of the rows, their clusters numbered anew."""
         codes = self.clusters
-        own = None if codes is None else without_gaps(codes[where])
-        return Arrays(self.truth[where], self.score[where], self.flagged[where], own)
+        clusters_of = None if codes is None else without_gaps(codes[where])
+        return Arrays(self.truth[where], self.score[where], self.flagged[where], clusters_of)
 
     def count_clusters(self, where: np.ndarray | None = None) -> int:
         """Return how many clusters hold rows (those of a mask)."""
@@ -247,13 +247,13 @@ def subgroup_metrics(
         draws=draws,
         seed=seed,
     )
-    made = measured(arrays, column=ALL, level=ALL)
+    entries = measured(arrays, column=ALL, level=ALL)
     for column, levels in join_levels(binary, groups).items():
         for code, level in enumerate(levels.categories):
             where = levels.codes == code
             if where.any():
-                made += measured(arrays.take(where), column=column, level=str(level))
-    return pd.DataFrame(made, columns=list(COLUMNS))
+                entries += measured(arrays.take(where), column=column, level=str(level))
+    return pd.DataFrame(entries, columns=list(COLUMNS))
 
 
 def row_arrays(binary: pd.DataFrame, *, threshold: float, cluster: str) -> Arrays:
@@ -315,7 +315,7 @@ def _level_rows(
     seed: int,
 ) -> list[tuple[object, ...]]:
     counts = (len(arrays.truth), arrays.count_clusters(), int(arrays.truth.sum()))
-    made: list[tuple[object, ...]] = []
+    entries: list[tuple[object, ...]] = []
     for metric, (needs, measure) in _measures(arrays, confidence, draws, seed).items():
         note = too_few(arrays, needs, positive=positive, smallest=smallest, cluster=cluster)
         if metric in CUT and not cut:
@@ -328,8 +328,8 @@ def _level_rows(
         if not note and not estimate[1] < estimate[2]:
             note = _no_interval(arrays, needs, cluster)
             estimate = (estimate[0], math.nan, math.nan)
-        made.append((column, level, metric, *estimate, *counts, _method(metric, cluster), note))
-    return made
+        entries.append((column, level, metric, *estimate, *counts, _method(metric, cluster), note))
+    return entries
 
 
 def _measures(
