@@ -106,10 +106,18 @@ def characters(images: Any, draw: Any, probability: float, height: float = 0.06)
     above = between(0.02, 0.08, of_all[:, 1])
     top = ops.where(of_all[:, 2] < 0.5, above - tall / 2, tall / 2 - above - height)
     across, down = (x - left) / cell, (y - column(top)) / cell
+    # A dot may be finer than a pixel: each is looked at in nine places, lest it be missed.
+    steps = [k / (3 * side(images) * cell) for k in (-1, 0, 1)]
+    dots = [_dots(glyphs, across + right, down + below) for right in steps for below in steps]
+    amount = sum(dots) / len(dots) * happens(draw, probability)
+    tone = ops.where(of_all[:, 3:4] < 0.5, 20.0, 245.0)
+    return cover(images, 0.9 * amount, tone * np.ones((1, 3), "float32"))
+
+
+def _dots(glyphs: Any, across: Any, down: Any) -> Any:
+    """Return where dots of digits lie, 0 or 1, by how many dots right of and below their corner."""
     letter, row = ops.floor(across / 4), ops.floor(down)
     place = ops.floor(across) - 4 * letter
     on = (across >= 0) & (letter < _LETTERS) & (down >= 0) & (row < 5) & (place < 3)
     index = ops.where(on, letter * 15 + row * 3 + place, 0.0)
-    amount = pick(glyphs, index)[..., 0] * ops.cast(on, "float32") * happens(draw, probability)
-    tone = ops.where(of_all[:, 3:4] < 0.5, 20.0, 245.0)
-    return cover(images, 0.9 * amount, tone * np.ones((1, 3), "float32"))
+    return pick(glyphs, index)[..., 0] * ops.cast(on, "float32")
