@@ -25,6 +25,7 @@ LICENCES = {
     "isic2018": _NC, "isic2019": _NC, "siim2020": _NC, "isic2024": _NC, "ham10000": _NC,
     "ph2": "for research and education alone (ADDI project, University of Porto)",
 }  # fmt: skip
+_NETWORKS = ("02c_segment_train", "03_train", "03d_embed")  # weights of 05_ensemble are members'
 # What published weights have seen, beside the licence of their file.
 PRETRAINED_ON = {
     "imagenet": "ImageNet-1k",
@@ -146,7 +147,7 @@ def _weights(records: Records) -> Iterator[dict[str, Any]]:
         asked, told = record["parameters"], record["results"]
         weights = str(asked.get("weights", "none"))
         origin = told.get("weights_source") or told.get("encoder_source")
-        if weights == "none" and not origin:
+        if record["stage"] not in _NETWORKS or (weights == "none" and not origin):
             continue
         yield {
             "what": "weights",

@@ -47,7 +47,8 @@ def test_who_learnt_and_how_is_told() -> None:
     pseudo = record("04b_pseudo_label", dataset="clinic")
     masks = record("02c_segment_train", dataset="demo", encoder="tiny", weights="none")
     mixed = record("03_train", dataset="ham", backbone="tiny", weights="none", external=["demo"])
-    _, table = ledger.ledger([HAM, OWN, MADE, masks, pseudo, mixed])
+    blend = record("05_ensemble", weights=[0.5, 0.5], members=["04_predict/a"])
+    _, table = ledger.ledger([HAM, OWN, MADE, masks, pseudo, mixed, blend])
     met = table.set_index("name")["met_by"]
     assert met["ham"] == "03_train (labels)"
     assert met["clinic"] == "03_train (labelled by models)"
