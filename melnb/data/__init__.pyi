@@ -68,6 +68,7 @@ from .lesions.mask_files import true_masks as true_masks
 from .metadata import METADATA_FILE as METADATA_FILE
 from .metadata import read_encoder as read_encoder
 from .metadata import write_encoder as write_encoder
+from .new_pictures import check_pictures as check_pictures
 from .new_pictures import find_pictures as find_pictures
 from .new_pictures import prepare_pictures as prepare_pictures
 from .pictures import read_picture as read_picture

@@ -12,6 +12,7 @@ Colours, fonts and the plotly renderer are settled in `theme` alone.
     browser/       the images of a table: chosen, sorted, marked
     threshold/     the threshold explorer
     masks/         the mask explorer
+    drop/          new pictures, dropped and answered
     report/        the report and its card
 """
 

@@ -2,6 +2,7 @@ from .browser.image_browser import ImageBrowser as ImageBrowser
 from .cells import findings_table as findings_table
 from .cells import show as show
 from .cells import tidy as tidy
+from .drop.picture_drop import PictureDrop as PictureDrop
 from .gallery import augmented_views as augmented_views
 from .gallery import label_errors as label_errors
 from .gallery import near_duplicates as near_duplicates

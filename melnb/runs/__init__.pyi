@@ -1,3 +1,4 @@
+from .asking import PictureAsking as PictureAsking
 from .lookup import find_folds as find_folds
 from .lookup import find_images as find_images
 from .lookup import find_measures as find_measures

@@ -47,7 +47,7 @@ def test_the_copy_has_the_reports_names_and_shows_the_explorer_alone(
     cells = nbformat.read(path, as_version=4).cells
     assert {cell.cell_type for cell in cells} == {"code"}
     shown = [cell.source for cell in cells if not cell.source.endswith("\nNone")]
-    assert shown == ["explorer.view()"]
+    assert shown == ["explorer.view()", "drop.view()"]
     injected = next(c.source for c in cells if "injected-parameters" in c.metadata.tags)
     assert f'outputs = "{report.parents[1]}"' in injected
     assert 'report = "r"' in injected

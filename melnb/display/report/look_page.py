@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,25 @@ MAP_WARNING = (
     "A map shows what moves the score, not what the lesion is: it may be as sharp on a wrong call "
     "as on a right one, and is no reason to trust either."
 )
+
+
+STYLE = _text("look.css")
+
+
+def read_main(path: str | Path) -> str:
+    """Return what a page of `write_look` says of whom and what, as HTML, every text escaped.
+
+    Args:
+        path: The HTML file.
+
+    Raises:
+        ValueError: It is no such page.
+    """
+    page = Path(path).read_text(encoding="utf-8")
+    parts = re.search(r'(<p class="made">.*?</p>).*<main>(.*)</main>', page, re.DOTALL)
+    if not parts:
+        raise ValueError(f"{path} is no page of new pictures: run 04c_look again")
+    return parts[1] + parts[2]
 
 
 def write_look(
@@ -91,7 +111,7 @@ def write_look(
         summary=_summary(joined, row), point=_point_words(row), limits=_limit_words(limits),
         judged=_judged_words(judged), refused=refused.to_dict("records"), warning=MAP_WARNING,
         positive=diagnoses.title(str(row["positive"])), font=Markup(theme.FONT),
-        date=datetime.now(UTC).strftime("%d %B %Y"), style=Markup(_text("look.css")),
+        date=datetime.now(UTC).strftime("%d %B %Y"), style=Markup(STYLE),
         light=Markup(theme.css_variables(theme.LIGHT)),
         dark=Markup(theme.css_variables(theme.DARK)),
     )  # fmt: skip
