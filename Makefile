@@ -52,9 +52,10 @@ format: $(VENV)/ready ## tidy code and strip notebooks
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 	$(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
 
-api: $(VENV)/ready ## make docs/api.md and docs/checks.md, the public names and the checks
+api: $(VENV)/ready ## make docs/api.md, docs/checks.md and docs/exit-codes.md of the code
 	$(BIN)/python docs/api.py > docs/api.md
 	$(BIN)/python docs/checks.py > docs/checks.md
+	$(BIN)/python docs/exit_codes.py > docs/exit-codes.md
 
 pictures: demo ## make the README's pictures anew, of synthetic lesions; needs Chromium
 	@$(BIN)/melnb run 02c_segment_train -f params/02c_segment_train.demo.yaml

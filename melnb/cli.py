@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import melnb
+from melnb.running import exits
 from melnb.running.commands import (
     Verbs,
     WithParameters,
@@ -31,7 +32,8 @@ _FORCE = click.option("--force", is_flag=True, help="Run also what is up to date
 def main(root: str | None) -> None:
     """From dermoscopy images to an honest melanoma classifier.
 
-    An error is one message; set MELNB_DEBUG=1 to see where it was raised.
+    An error is one message; set MELNB_DEBUG=1 to see where it was raised. Exit codes: 0 done, 1
+    failed, 2 not understood, and more in docs/exit-codes.md.
     """
     if root:
         os.environ["MELNB_ROOT"] = str(Path(root).resolve())
@@ -168,7 +170,7 @@ def pipeline(
     if dry_run:
         plans = planned(plan, force=force)
         click.echo("\n".join(table(plans)))
-        sys.exit(any(row.state == WOULD_FAIL for row in plans))
+        sys.exit(exits.FAILED if any(row.state == WOULD_FAIL for row in plans) else exits.DONE)
     _run_pipeline(plan, jobs=jobs, gpus=gpus, force=force, extra=rest[cut:])
 
 
@@ -182,7 +184,7 @@ def _run_pipeline(plan: Any, **how: Any) -> None:
         if row.state == "failed":
             click.echo(f"\n{row.note}", err=True)
     if any(row.state not in ("done", "up to date") for row in rows):
-        sys.exit(1)
+        sys.exit(exits.FAILED)
 
 
 @main.command()
@@ -323,7 +325,7 @@ def doctor(folder: Path, share: bool) -> None:
     findings = check_records(folder)
     say(findings.to_string(index=False) if len(findings) else f"{folder}: nothing found")
     if len(findings):
-        sys.exit(1)
+        sys.exit(exits.FAILED)
 
 
 def _tell_persons(folder: Path) -> None:
@@ -337,14 +339,14 @@ def _tell_persons(folder: Path) -> None:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in unread.most_common())
         click.echo(f"not looked into: {kinds}", err=True)
     if len(findings):
-        sys.exit(1)
+        sys.exit(exits.FAILED)
     click.echo(f"{folder}: nothing found")
 
 
 class _Unread(click.ClickException):
     """Nothing could be checked: another exit code than a finding's."""
 
-    exit_code = 3
+    exit_code = exits.UNREAD
 
 
 @main.command()
@@ -359,14 +361,15 @@ def check(names: tuple[str, ...], part: str, as_json: bool) -> None:
     something to review, 2 with a failure, 3 if nothing could be read. docs/checks.md explains each.
     """
     from melnb.running.check import check_named, findings_lines
-    from melnb.tables.findings import EXIT_CODES, worst_severity
+    from melnb.tables.findings import FAIL, REVIEW, worst_severity
 
     try:
         table = check_named(names, part=part)
     except (ValueError, OSError) as error:
         raise _Unread(printable(str(error))) from error
     say("\n".join(findings_lines(table, as_json=as_json)))
-    sys.exit(EXIT_CODES[worst_severity(table)])
+    codes = {REVIEW: exits.FAILED, FAIL: exits.CHECK_FAILS}
+    sys.exit(codes.get(worst_severity(table), exits.DONE))
 
 
 def _width(name: str, default: float, measure: str) -> Callable[..., Any]:

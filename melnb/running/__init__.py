@@ -14,6 +14,7 @@ The room's law: nothing up to date is computed again, and nothing finished is lo
     first_steps   new photographs, as the parameters of a look
     check         whether tables leak, asked without a notebook
     commands      how commands behave: errors in a sentence, help that goes on
+    exits         what a command tells a shell
     voila         the explorer as a page of its own
     voila_server  the door of that page
 """

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from melnb.running import exits
+
 
 def errors_told(command: Callable[..., None]) -> Callable[..., None]:
     """Turn an error that a person can mend into its message, without a traceback."""
@@ -21,7 +23,7 @@ def errors_told(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except KeyboardInterrupt:
             click.echo("\nstopped; the same command goes on with what is not finished", err=True)
-            sys.exit(130)
+            sys.exit(exits.STOPPED)
         except BrokenPipeError:  # `| head` has seen enough: click ends in silence
             raise
         except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:

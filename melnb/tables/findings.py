@@ -17,7 +17,6 @@ SEVERITIES = (FAIL, REVIEW, NOT_CHECKED, PASS)  # the worst first
 NOT_ASKED = "not asked"
 EMBED = "run 03d_embed on this dataset, then 02b_audit with its run as embeddings"
 FINDING_COLUMNS = ("code", "check", "severity", "rows", "evidence", "remedy")
-EXIT_CODES = {PASS: 0, NOT_CHECKED: 0, REVIEW: 1, FAIL: 2}
 
 
 class Check(NamedTuple):
