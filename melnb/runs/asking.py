@@ -70,7 +70,7 @@ class PictureAsking:
                 self._run(cell, names)
                 if _SETTINGS in cell["metadata"].get("tags", ()):
                     names |= values
-        return outputs_root(self._outputs) / Look.stage / values["run"]
+        return outputs_root(self._outputs) / Look.stage / str(values["run"])
 
     def _run(self, cell: dict[str, Any], names: dict[str, Any]) -> None:
         """Run a cell; one that is tagged `once` gives what it gave before."""
