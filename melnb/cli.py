@@ -15,6 +15,7 @@ from melnb.running import exits
 from melnb.running.commands import (
     Verbs,
     WithParameters,
+    completing,
     errors_told,
     parameters_of,
     printable,
@@ -22,7 +23,10 @@ from melnb.running.commands import (
     terminal_width,
 )
 
-_PAIRS = click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+_PAIRS = click.argument(
+    "pairs", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=completing("pairs")
+)
+_STAGES, _RUNS = completing("stages"), completing("finished")
 _FORCE = click.option("--force", is_flag=True, help="Run also what is up to date.")
 
 
@@ -40,7 +44,7 @@ def main(root: str | None) -> None:
 
 
 @main.command(cls=WithParameters)
-@click.argument("stage")
+@click.argument("stage", shell_complete=_STAGES)
 @_PAIRS
 @click.option("-f", "--file", "files", multiple=True, help="YAML of parameters; the later wins.")
 @_FORCE
@@ -114,7 +118,10 @@ def try_(
 
 @main.command()
 @click.argument("pictures", nargs=-1, required=True)
-@click.option("--model", default="", help="Run of 03_train [default: the newest finished].")
+@click.option(
+    "--model", default="", shell_complete=_RUNS,
+    help="Run of 03_train [default: the newest finished].",
+)  # fmt: skip
 @click.option("--labels", default="", help="CSV of what is known [default: that beside them].")
 @click.option("--run", default="", help="Name of the result [default: the pictures' and a digest].")
 @_FORCE
@@ -136,8 +143,11 @@ def look(pictures: tuple[str, ...], model: str, labels: str, run: str, force: bo
 
 
 @main.command()
-@click.argument("file")
-@click.argument("rest", nargs=-1, metavar="[KEY=VALUE]... [-- SNAKEMAKE ARGUMENTS]")
+@click.argument("file", shell_complete=completing("pipelines"))
+@click.argument(
+    "rest", nargs=-1, metavar="[KEY=VALUE]... [-- SNAKEMAKE ARGUMENTS]",
+    shell_complete=completing("pairs"),
+)  # fmt: skip
 @click.option(
     "-j",
     "--jobs",
@@ -204,7 +214,7 @@ def status(outputs: str, check: bool) -> None:
 
 
 @main.command()
-@click.argument("name", metavar="STAGE/RUN")
+@click.argument("name", metavar="STAGE/RUN", shell_complete=_RUNS)
 @click.option("--outputs", default="", help="The folder of all runs.")
 @errors_told
 def results(name: str, outputs: str) -> None:
@@ -231,7 +241,7 @@ def _show(folder: Path) -> None:
 
 
 @main.command()
-@click.argument("stage", default="03_train")
+@click.argument("stage", default="03_train", shell_complete=_STAGES)
 @click.option("--sort", default="when", show_default=True, help="A column, or a parameter.")
 @click.option("--reverse", is_flag=True, help="The largest first.")
 @click.option("--json", "as_json", is_flag=True, help="Every value, for programs.")
@@ -249,8 +259,8 @@ def runs(stage: str, sort: str, reverse: bool, as_json: bool, outputs: str) -> N
 
 
 @main.command()
-@click.argument("first", metavar="STAGE/RUN")
-@click.argument("second", metavar="STAGE/RUN")
+@click.argument("first", metavar="STAGE/RUN", shell_complete=_RUNS)
+@click.argument("second", metavar="STAGE/RUN", shell_complete=_RUNS)
 @click.option("--positive", default="melanoma", show_default=True, help="The class looked for.")
 @click.option("--outputs", default="", help="The folder of all runs.")
 @errors_told
@@ -273,7 +283,7 @@ def compare(first: str, second: str, positive: str, outputs: str) -> None:
 
 
 @main.command("open")
-@click.argument("name", metavar="STAGE/RUN")
+@click.argument("name", metavar="STAGE/RUN", shell_complete=_RUNS)
 @click.option("--outputs", default="", help="The folder of all runs.")
 @errors_told
 def open_run(name: str, outputs: str) -> None:
@@ -293,7 +303,7 @@ def open_run(name: str, outputs: str) -> None:
 
 
 @main.command()
-@click.argument("report")
+@click.argument("report", shell_complete=_RUNS)
 @click.option("--run", default="", help="Name of the choice [default: the report's].")
 @click.option("--port", default=0, help="Where to listen [default: any that is free].")
 @click.option("--browser/--no-browser", default=True, help="Open the page.")
@@ -410,7 +420,7 @@ def plan_sample(**wished: Any) -> None:
 
 
 @main.command()
-@click.argument("stage", default="")
+@click.argument("stage", default="", shell_complete=_STAGES)
 @errors_told
 def stages(stage: str) -> None:
     """List the stages, or the parameters of STAGE: defaults, choices, bounds, contradictions."""
@@ -418,6 +428,18 @@ def stages(stage: str) -> None:
 
     lines = parameters_of(stage) if stage else stage_lines(STAGES.values(), width=terminal_width())
     click.echo("\n".join(lines))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh"]))
+def completion(shell: str) -> None:
+    """Print what makes TAB complete verbs, stages, parameters, their choices, pipelines and runs.
+
+    For example, in ~/.bashrc: eval "$(melnb completion bash)"
+    """
+    from melnb.running.completion import script
+
+    click.echo(script(shell, main), nl=False)
 
 
 if __name__ == "__main__":

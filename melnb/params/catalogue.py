@@ -119,6 +119,12 @@ def _choices(field: FieldInfo, names: str) -> str:
     return "" if all(choice in names for choice in choices) else " | ".join(choices)
 
 
+def choices(cls: type[Parameters], name: str) -> list[str]:
+    """Return what may be chosen for a parameter: what its type lists, or yes and no; else none."""
+    annotation = cls.model_fields[name].annotation
+    return ["true", "false"] if annotation is bool else [*_listed(annotation)]
+
+
 def _listed(annotation: Any) -> Iterator[str]:
     """Yield what a `Literal` lists, wherever it stands in a type."""
     origin, inner = get_origin(annotation), get_args(annotation)

@@ -15,6 +15,7 @@ The room's law: nothing up to date is computed again, and nothing finished is lo
     check         whether tables leak, asked without a notebook
     commands      how commands behave: errors in a sentence, help that goes on
     exits         what a command tells a shell
+    completion    what TAB may put at a place of the command line
     voila         the explorer as a page of its own
     voila_server  the door of that page
 """

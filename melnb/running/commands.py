@@ -38,6 +38,18 @@ def errors_told(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def completing(name: str) -> Callable[..., list[str]]:
+    """Return what completes an argument (`running.completion`), imported when TAB is pressed."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from melnb.running import completion
+
+        words: list[str] = getattr(completion, name)(ctx, param, incomplete)
+        return words
+
+    return complete
+
+
 def printable(text: str) -> str:
     """Return text that a terminal only shows: ids may hold what it would act on."""
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

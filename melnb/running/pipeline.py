@@ -110,6 +110,16 @@ def read_pipeline(file: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
     return Pipeline(name, outputs, _ordered(jobs, path))
 
 
+def stages_of(file: str | Path) -> list[str]:
+    """Return the stages that a pipeline lists, as often as it does.
+
+    Raises:
+        ParameterError: It is no pipeline.
+    """
+    path = _find(file)
+    return [_line(line, path)[0] for line in read_yaml(path).get("stages") or ()]
+
+
 def _find(file: str | Path) -> Path:
     """Return the file of a pipeline, which may be named bare: `demo` for its file in `params/`.
 

@@ -51,7 +51,7 @@ def test_a_row_of_one_command_is_of_one_that_there_is(row: exits.Exit) -> None:
         (["stages", "03_trian"], exits.FAILED), (["results", "06_report/r"], exits.FAILED),
         (["stage"], exits.MISUSED), (["run"], exits.MISUSED),
         (["run", "--fast"], exits.MISUSED), (["check"], exits.MISUSED),
-        (["check", "no.csv"], exits.UNREAD),
+        (["check", "no.csv"], exits.UNREAD), (["completion", "fish"], exits.MISUSED),
     ],
 )  # fmt: skip
 def test_commands_exit_as_the_table_says(words: list[str], code: int, project: Path) -> None:
