@@ -26,8 +26,8 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("head", HEADERS)
-def test_scores_with_their_truth_are_read_under_any_header(tmp_path: Path, head: str) -> None:
+def write_scores(folder: Path, head: str) -> tuple[Path, np.ndarray, np.ndarray]:
+    """Write eighty scores with their truths under a header; return the file and both."""
     draw = np.random.default_rng(0)
     truth = draw.random(80) < 0.3
     score = np.round(1 / (1 + np.exp(1 - draw.normal(size=80) - truth)), 4)
@@ -36,11 +36,41 @@ def test_scores_with_their_truth_are_read_under_any_header(tmp_path: Path, head:
                              dx="MEL" if t else "NV")
         for k, (t, s) in enumerate(zip(truth, score, strict=True))
     ]  # fmt: skip
-    file = tmp_path / "scores.csv"
+    file = folder / "scores.csv"
     file.write_text("\n".join([head, *rows]))
+    return file, truth, score
+
+
+@pytest.mark.parametrize("head", HEADERS)
+def test_scores_with_their_truth_are_the_same_rows_under_any_header(
+    tmp_path: Path, head: str
+) -> None:
+    file, truth, score = write_scores(tmp_path, head)
     predictions = read_foreign(file, positive="melanoma")
+    assert predictions["image_id"].tolist() == [f"a{k}" for k in range(80)]
+    assert predictions["truth"].eq("melanoma").tolist() == truth.tolist()
+    assert predictions["p_melanoma"].tolist() == score.tolist()
     area = auc(predictions, positive="melanoma")["value"].iloc[0]
     assert area == pytest.approx(roc_auc_score(truth, score))
+
+
+def test_a_file_of_scores_in_a_fresh_folder_is_one_command_to_its_report(
+    melnb: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(HERE / "notebooks", root / "notebooks")
+    (root / "params").mkdir()
+    _, truth, score = write_scores(root, "image;label;score")
+    done = melnb("run", "06_report", "predictions=[scores.csv]", "run=theirs", root=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    home = root / "outputs/06_report/theirs"
+    assert done.stdout.splitlines()[-1] == str(home / "report_card.html")
+    assert str(home / "report.html") in done.stdout
+    results = documents.read_run(home)["results"]
+    assert results["auc"] == pytest.approx(roc_auc_score(truth, score))
+    assert (results["images"], results["positives"]) == (80, truth.sum())
+    page = (home / "report.html").read_text(encoding="utf-8")
+    assert f"{roc_auc_score(truth, score):.3f}" in page
 
 
 @pytest.mark.nightly
