@@ -124,6 +124,15 @@ def test_no_name_is_a_parameters(path: Path) -> None:
                 assert not bound_names(node) & fields, cell["id"]
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_names_are_nouns(path: Path) -> None:
+    """As those of functions: a name says what it holds (`test_architecture.py`)."""
+    strange = {"told", "said", "found", "made", "known", "own", "beside"}
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse("".join(cell["source"]))):
+            assert not bound_names(node) & strange, cell["id"]
+
+
 def traffic(code: CodeType) -> tuple[set[str], set[str]]:
     """Names that code reads before it has bound them, and names that it binds."""
     read, bound = set[str](), set[str]()

@@ -192,8 +192,11 @@ class Run:
         self._inputs[_in_project(path)] = hash_path(path)
         return path
 
-    def given(self, path: str | Path) -> str | Path:
-        """Record a file or folder that a parameter may name, as `reads` does; an empty one is none.
+    def given(self, path: str | Path | None) -> str | Path:
+        """Record a file or folder that may be named, as `reads` does.
+
+        Args:
+            path: Empty or None: none is named.
 
         Returns:
             Its path, or the empty text.

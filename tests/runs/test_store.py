@@ -353,7 +353,7 @@ def test_a_file_that_may_be_named_is_recorded_if_it_is(tmp_path: Path) -> None:
     file = tmp_path / "marks.csv"
     file.write_text("image_id\n")
     run = store.open_run("02_prepare", "demo", parameters={})
-    assert run.given("") == ""
+    assert run.given("") == run.given(None) == ""
     assert run.given("marks.csv") == file
     record = documents.read_run(run.finish({}))
     assert [entry["path"] for entry in record["inputs"]] == ["marks.csv"]
