@@ -99,15 +99,12 @@ from .robustness import drawn_patients as drawn_patients
 from .robustness import robustness_results as robustness_results
 from .robustness import robustness_table as robustness_table
 from .robustness import worst_groups as worst_groups
-from .shift.areas import areas_by_source as areas_by_source
-from .shift.areas import class_areas_by_source as class_areas_by_source
 from .shift.areas import external_classes as external_classes
 from .shift.areas import external_metrics as external_metrics
-from .shift.at_threshold import decisions_by_source as decisions_by_source
 from .shift.at_threshold import external_decisions as external_decisions
 from .shift.at_threshold import external_points as external_points
+from .shift.at_threshold import external_results as external_results
 from .shift.at_threshold import flagged_shares as flagged_shares
-from .shift.at_threshold import points_by_source as points_by_source
 from .shift.at_threshold import read_frozen_decision as read_frozen_decision
 from .shift.at_threshold import source_subgroups as source_subgroups
 from .shift.other_sources import all_class_tables as all_class_tables

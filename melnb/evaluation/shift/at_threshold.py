@@ -16,6 +16,7 @@ from melnb.evaluation.decisions.class_gain import NESTED, decided_gain, test_way
 from melnb.evaluation.decisions.locked_threshold import locked_point
 from melnb.evaluation.discrimination.within_folds import Networks, image_ids, with_mean
 from melnb.evaluation.rows import row_clusters
+from melnb.evaluation.shift.areas import areas_by_source, class_areas_by_source
 from melnb.evaluation.statistics.intervals import difference_interval
 from melnb.evaluation.statistics.proportions import clustered_wilson
 from melnb.evaluation.subgroups.subgroup_metrics import COLUMNS, subgroup_metrics
@@ -145,6 +146,24 @@ def external_points(
         first = first or row
         entries.append(row | {"source": name})
     return pd.DataFrame(entries, columns=_COLUMNS)
+
+
+def external_results(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Return what `run.json` keeps of a judgement elsewhere: each external source in turn.
+
+    Args:
+        tables: By the names of the functions that made them: `external_metrics`,
+            `external_points`, `external_classes`, `external_decisions` and `flagged_shares`.
+    """
+    unjudged = tables["flagged_shares"]
+    return {
+        **areas_by_source(tables["external_metrics"]),
+        **points_by_source(tables["external_points"]),
+        **class_areas_by_source(tables["external_classes"]),
+        **decisions_by_source(tables["external_decisions"]),
+        "without_truth": int(unjudged["images"].sum()),
+        "flagged_without_truth": int(unjudged["flagged"].sum()),
+    }
 
 
 def points_by_source(points: pd.DataFrame) -> dict[str, list[float]]:

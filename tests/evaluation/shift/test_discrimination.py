@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from melnb.evaluation.discrimination import ranking
+from melnb.evaluation.shift import at_threshold
 from melnb.evaluation.shift.areas import areas_by_source, external_metrics
 from melnb.evaluation.shift.other_sources import source_tables
 from melnb.evaluation.statistics import intervals
@@ -102,3 +103,26 @@ def test_limits_of_a_difference_are_newcombes() -> None:
     found = intervals.difference_interval(*(tuple(map(float, one)) for one in both))
     assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     assert all(math.isnan(v) for v in intervals.difference_interval((math.nan,) * 3, (1, 0, 2)))
+
+
+def test_a_run_keeps_what_each_source_was_judged_to_be(judged: Tables) -> None:
+    metrics = external_metrics(judged, positive="melanoma", draws=10)
+    ends = {"value": 0.7, "low": 0.6, "high": 0.8}
+    means = [{"source": s, "class": "all", "metric": "mean AUC", **ends} for s in ("here", "there")]
+    points = {
+        f"{name}{end}": [0.1, 0.2, 0.3]
+        for name in at_threshold.COMPARED
+        for end in ("", "_low", "_high")
+    }
+    gains = [{"rows": "as fitted", "source": "there", "metric": "macro F1", "gain": 0.1, **ends}]
+    tables = {
+        "external_metrics": metrics, "external_points": pd.DataFrame(points),
+        "external_classes": pd.DataFrame(means), "external_decisions": pd.DataFrame(gains),
+        "flagged_shares": pd.DataFrame({"images": [3, 4], "flagged": [1, 2]}),
+    }  # fmt: skip
+    kept = at_threshold.external_results(tables)
+    assert {**areas_by_source(metrics)}.items() <= kept.items()
+    assert (kept["without_truth"], kept["flagged_without_truth"]) == (7, 3)
+    assert kept["external_sensitivity"] == [0.2, 0.3]
+    assert kept["external_mean_auc_low"] == [0.6]
+    assert kept["external_decided_macro_f1_gain"] == [0.1]
