@@ -68,21 +68,21 @@ def artefact_pulls(
     Raises:
         TableError: A cell has other images than the clean pictures.
     """
-    made: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     nearest = cells[_nearest(cells, at)]
     for cell, rows in paired_cells(clean, nearest, positive=positive, purpose="a pull"):
         for name, among in ((positive, rows["truth"]), (_rest(positive), ~rows["truth"])):
             if not cell[1]:
                 continue
-            own, codes = rows[among], row_clusters(rows, cluster)
+            members, codes = rows[among], row_clusters(rows, cluster)
             part = None if codes is None else without_gaps(codes[among.to_numpy()])
-            shifts = _shifts(own, part, confidence=confidence, draws=draws, seed=seed)
-            turned = _turned(own, threshold, part, confidence)
+            shifts = _shifts(members, part, confidence=confidence, draws=draws, seed=seed)
+            turned = _turned(members, threshold, part, confidence)
             place = dict(zip(CELL, cell, strict=True))
             notes = "; ".join(filter(None, (shifts.pop("note"), turned.pop("note", ""))))
-            row = {"class": name, **shifts, **turned, "n": len(own), "note": notes}
-            made.append({**place, **row})
-    table = with_holm(pd.DataFrame(made, columns=list(PULL_COLUMNS)))
+            row = {"class": name, **shifts, **turned, "n": len(members), "note": notes}
+            entries.append({**place, **row})
+    table = with_holm(pd.DataFrame(entries, columns=list(PULL_COLUMNS)))
     ways = np.where(table["logit"].to_numpy(dtype=float) > 0, f"to {positive}", f"from {positive}")
     apart = table["p_holm"] < 1 - confidence
     words = np.where(apart, ways, np.where(table["p"].isna(), UNKNOWN, NO_PULL))
@@ -106,20 +106,20 @@ def _shifts(
     after, before = (rows[column].to_numpy() for column in ("score", "score_clean"))
     shifts = np.column_stack([logit(after) - logit(before), after - before])
     number = len(rows) if clusters is None else int(clusters.max(initial=-1)) + 1
-    found: dict[str, Any] = {"p": math.nan, "note": ""}
+    shift: dict[str, Any] = {"p": math.nan, "note": ""}
     if not len(rows):
-        return found | {"note": "not estimable: there is no such row"}
+        return shift | {"note": "not estimable: there is no such row"}
     value, ends = shifts.mean(axis=0), np.full((3, 2), np.nan)
     if number > 1:
         drawn = resampled_means(shifts, clusters=clusters, draws=draws, seed=seed)
         ends = np.stack(percentile_interval(drawn, confidence=confidence))
     else:
-        found["note"] = "interval not estimable: all rows are of one patient or lesion"
+        shift["note"] = "interval not estimable: all rows are of one patient or lesion"
     for k, name in enumerate(("logit", "probability")):
-        found |= {name: value[k], f"{name}_low": ends[1, k], f"{name}_high": ends[2, k]}
+        shift |= {name: value[k], f"{name}_low": ends[1, k], f"{name}_high": ends[2, k]}
     if ends[0, 0] > NO_ERROR:
-        found["p"] = two_sided_p(float(value[0] / ends[0, 0]))
-    return found
+        shift["p"] = two_sided_p(float(value[0] / ends[0, 0]))
+    return shift
 
 
 def _turned(
@@ -129,6 +129,6 @@ def _turned(
     if rows.empty or math.isnan(threshold):
         return {"note": UNCUT} if len(rows) else {}
     after, before = (rows[column].to_numpy() >= threshold for column in ("score", "score_clean"))
-    found = clustered_wilson(after != before, after | True, clusters, confidence=confidence)
+    share = clustered_wilson(after != before, after | True, clusters, confidence=confidence)
     ways = {"turned_to": (after & ~before).mean(), "turned_from": (before & ~after).mean()}
-    return {f"turned{end}": v for end, v in zip(_ENDS, found, strict=True)} | ways
+    return {f"turned{end}": v for end, v in zip(_ENDS, share, strict=True)} | ways

@@ -77,25 +77,25 @@ def drawn_patients(
     Raises:
         TableError: No row is out of fold and has a truth.
     """
-    known = predictions[(predictions["fold"] != TEST) & predictions["truth"].notna()]
-    if known.empty:
+    judged = predictions[(predictions["fold"] != TEST) & predictions["truth"].notna()]
+    if judged.empty:
         raise TableError(
             "predictions: no row is out of fold and has a truth: name a run of 04_predict on the "
             "dataset that was learnt from"
         )
-    if not 0 < rows < len(known):
-        return known.reset_index(drop=True)
-    column = cluster_column(known) or "image_id"
-    who = known[column].fillna(known["image_id"]).astype(str)
+    if not 0 < rows < len(judged):
+        return judged.reset_index(drop=True)
+    column = cluster_column(judged) or "image_id"
+    who = judged[column].fillna(judged["image_id"]).astype(str)
     sizes = who.value_counts()
-    found = known["truth"].eq(positive).groupby(who).any()
+    holds = judged["truth"].eq(positive).groupby(who).any()
     kept: set[str] = set()
-    for _, group in found.groupby(found):
+    for _, group in holds.groupby(holds):
         order = sorted(group.index, key=lambda name: _draw(name, seed))
         held = sizes[order].cumsum()
-        wanted = rows * held.iloc[-1] / len(known)
+        wanted = rows * held.iloc[-1] / len(judged)
         kept |= {*held.index[held.shift(fill_value=0) < wanted]}
-    return known[who.isin(kept)].reset_index(drop=True)
+    return judged[who.isin(kept)].reset_index(drop=True)
 
 
 def _draw(name: str, seed: int) -> bytes:
@@ -143,20 +143,20 @@ def calibrate_cells(
     if method == "none":
         return predictions, cells
     how: dict[str, Any] = {"method": method, "positive": positive}
-    made = []
+    calibrated = []
     for (name, strength), table in _each_cell(cells):
-        own = {fold: table[table["fold"] == fold] for fold in {*table["fold"].astype(int)}}
-        parts = calibrate_networks(predictions, own, **how)
+        by_fold = {fold: table[table["fold"] == fold] for fold in {*table["fold"].astype(int)}}
+        parts = calibrate_networks(predictions, by_fold, **how)
         whole = pd.concat(parts.values(), ignore_index=True)
-        made.append(whole.assign(corruption=name, strength=strength))
-    return cross_calibrate(predictions, **how)[0], pd.concat(made, ignore_index=True)
+        calibrated.append(whole.assign(corruption=name, strength=strength))
+    return cross_calibrate(predictions, **how)[0], pd.concat(calibrated, ignore_index=True)
 
 
 def _each_cell(cells: pd.DataFrame) -> Iterator[tuple[tuple[str, int], pd.DataFrame]]:
     """Yield corruption and strength, and the predictions table of the cell."""
     for place in cells[CELL].drop_duplicates().itertuples(index=False):
-        own = (cells["corruption"] == place[0]) & (cells["strength"] == place[1])
-        yield (str(place[0]), int(place[1])), cells[own].drop(columns=CELL)
+        members = (cells["corruption"] == place[0]) & (cells["strength"] == place[1])
+        yield (str(place[0]), int(place[1])), cells[members].drop(columns=CELL)
 
 
 def paired_cells(
@@ -179,15 +179,15 @@ def paired_cells(
     base = probability_rows(clean, positive=positive, purpose=purpose)
     yield (CLEAN, 0), base.assign(score_clean=base["score"])
     for (name, strength), table in _each_cell(cells[cells["strength"] > 0]):
-        own = probability_rows(check_predictions(table), positive=positive, purpose=purpose)
-        own = own.set_index("image_id").reindex(base["image_id"])
-        same = own["truth"].to_numpy() == base["truth"].to_numpy()
+        of_cell = probability_rows(check_predictions(table), positive=positive, purpose=purpose)
+        of_cell = of_cell.set_index("image_id").reindex(base["image_id"])
+        same = of_cell["truth"].to_numpy() == base["truth"].to_numpy()
         if len(table) != len(base) or not same.all():
             raise TableError(
                 f"{name} at strength {strength}: its {len(table)} rows are of other images than "
                 f"the {len(base)} clean ones, or of other truths: remove it from cells/, run again"
             )
-        paired = base.assign(score=own["score"].to_numpy(), score_clean=base["score"])
+        paired = base.assign(score=of_cell["score"].to_numpy(), score_clean=base["score"])
         yield (name, strength), paired
 
 
@@ -210,11 +210,11 @@ class _Judge:
 
     def _area(self, rows: pd.DataFrame) -> dict[str, Any]:
         how: dict[str, Any] = {"positive": self.positive, "confidence": self.confidence}
-        found = auc_estimate(rows, cluster=self.cluster, **how).iloc[0]
+        area = auc_estimate(rows, cluster=self.cluster, **how).iloc[0]
         second = rows.assign(truth_second=rows["truth"], score_second=rows["score_clean"])
         lead = difference_row(second, cluster=self.cluster, **how)
         return {
-            "metric": "AUC", **{c: found[c] for c in ("value", "low", "high", "method", "note")},
+            "metric": "AUC", **{c: area[c] for c in ("value", "low", "high", "method", "note")},
             **_differences(lead["difference"], lead["low"], lead["high"]),
         }  # fmt: skip
 
@@ -226,8 +226,8 @@ class _Judge:
             ("sensitivity", truth, flagged, before), ("specificity", ~truth, ~flagged, ~before),
         ):  # fmt: skip
             value, low, high = clustered_wilson(right, among, clusters, confidence=self.confidence)
-            own = None if clusters is None else clusters[among]
-            counts = paired_counts(right[among], was[among], own)
+            codes = None if clusters is None else clusters[among]
+            counts = paired_counts(right[among], was[among], codes)
             lead = tango_interval(counts, confidence=self.confidence)
             note = "" if among.any() else "not estimable: there is no such row"
             if math.isnan(self.threshold):
@@ -249,13 +249,13 @@ class _Judge:
         self, rows: pd.DataFrame, base: dict[str, Measured]
     ) -> Iterator[dict[str, Any]]:
         reason = absent_class(rows, self.positive)
-        for metric, own in self.measures(rows).items():
-            _, low, high = own.limits(self.confidence)
-            value, lead = own.value, own.drawn - base[metric].drawn
+        for metric, estimate in self.measures(rows).items():
+            _, low, high = estimate.limits(self.confidence)
+            value, lead = estimate.value, estimate.drawn - base[metric].drawn
             difference = value - base[metric].value
             _, least, most = percentile_interval(lead, confidence=self.confidence)
             if metric == ECE:  # reflected, as the limits of a distance are
-                value, twice = own.debiased().value, 2 * difference
+                value, twice = estimate.debiased().value, 2 * difference
                 difference, least, most = twice - lead.mean(), twice - most, twice - least
             yield {
                 "metric": metric, "value": value, "low": low, "high": high,
@@ -300,14 +300,14 @@ def robustness_table(
     """
     judge = _Judge(positive, threshold, confidence, cluster, draws, seed)
     base: dict[str, Measured] = {}
-    made: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for (name, strength), rows in paired_cells(clean, cells, positive=positive, purpose="Brier"):
         base = base or judge.measures(rows)
         counts = {"n": len(rows), "positives": int(rows["truth"].sum())}
         for row in judge.rows_of(rows, base):
             row |= {} if strength else _differences(*_NOTHING)
-            made.append({"corruption": name, "strength": strength, **row, **counts})
-    return pd.DataFrame(made, columns=list(COLUMNS))
+            entries.append({"corruption": name, "strength": strength, **row, **counts})
+    return pd.DataFrame(entries, columns=list(COLUMNS))
 
 
 def worst_groups(
@@ -338,7 +338,7 @@ def worst_groups(
         A row per cell, `GROUP_COLUMNS`: `difference` with its limits, beside that of `all_images`;
         `levels` counts the groups. Where none is large enough a note says so.
     """
-    made: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     members: dict[tuple[str, str], np.ndarray] = {}
     for cell, rows in paired_cells(clean, cells, positive=positive, purpose="a corruption"):
         if not cell[1]:
@@ -347,18 +347,18 @@ def worst_groups(
         both = rows.assign(truth_second=rows["truth"], score_second=rows["score_clean"])
         how: dict[str, Any] = {"positive": positive, "cluster": cluster}
         share = 1 - (1 - confidence) / max(1, len(members))
-        found: list[dict[str, Any]] = [
+        candidates: list[dict[str, Any]] = [
             {"column": column, "level": level}
             | difference_row(both[where].reset_index(drop=True), confidence=share, **how)
             for (column, level), where in members.items()
         ]
         overall = difference_row(both, confidence=confidence, **how)["difference"]
         nobody: dict[str, Any] = {"note": f"no group has {smallest} {positive} and others"}
-        worst = min(found, key=lambda row: row["difference"], default=nobody)
+        worst = min(candidates, key=lambda row: row["difference"], default=nobody)
         worst |= {"auc": worst.get("auc_first"), "auc_clean": worst.get("auc_second")}
         place = dict(zip(CELL, cell, strict=True))
-        made.append({**worst, **place, "all_images": overall, "levels": len(members)})
-    return pd.DataFrame(made, columns=list(GROUP_COLUMNS))
+        entries.append({**worst, **place, "all_images": overall, "levels": len(members)})
+    return pd.DataFrame(entries, columns=list(GROUP_COLUMNS))
 
 
 def robustness_results(table: pd.DataFrame) -> dict[str, Any]:

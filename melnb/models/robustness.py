@@ -141,8 +141,8 @@ def _testify(witness: Witness, change: Callable[..., np.ndarray] | None) -> np.n
     if change is not None:
         ids, steps = witness.images["image_id"].to_numpy(), len(batches)
         batches = _changed(batches, ids, witness.views, change)
-    said = predict_rows(witness.viewer, batches, images * witness.views, steps=steps)
-    return said.reshape(images, witness.views, -1)
+    answers = predict_rows(witness.viewer, batches, images * witness.views, steps=steps)
+    return answers.reshape(images, witness.views, -1)
 
 
 def _changed(

@@ -46,8 +46,8 @@ def pairs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     if not key:
         keys = dict.fromkeys(f"{name}=" for cls in classes for name in cls.model_fields)
         return _beginning(keys, value)
-    own = [c for c in classes if key in c.model_fields]
-    offered = dict.fromkeys(choice for c in own for choice in choices(c, key))
+    holders = [c for c in classes if key in c.model_fields]
+    offered = dict.fromkeys(choice for c in holders for choice in choices(c, key))
     return [f"{key}{sign}{choice}" if sign else choice for choice in _beginning(offered, value)]
 
 

@@ -98,8 +98,8 @@ class PictureAsking:
         if is_table(name) or stage != "04_predict":
             return ""
         records = lineage([name], self._outputs)
-        told = [r["parameters"] for r in records if r["stage"] == stage]
-        run = str(told[-1].get("train_run") or told[-1]["run"]) if told else ""
+        parameters = [r["parameters"] for r in records if r["stage"] == stage]
+        run = str(parameters[-1].get("train_run") or parameters[-1]["run"]) if parameters else ""
         return run if run and self._records(run) else ""
 
     def _records(self, run: str) -> list[Path]:

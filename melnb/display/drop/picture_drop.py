@@ -109,8 +109,8 @@ class PictureDrop:
         if content["part"] == 0:
             view.send({"heard": name})
             parts.clear()  # of a page that was closed meanwhile
-        own = parts.setdefault(name, [])
-        own += [bytes(buffer) for buffer in buffers]
+        pieces = parts.setdefault(name, [])
+        pieces += [bytes(buffer) for buffer in buffers]
         if content["part"] + 1 < content["parts"]:
             return
         sent = parts.pop(name)

@@ -31,8 +31,8 @@ def robustness_table(
         title: Of the figure; empty: the metric's.
         highest: Strength up to which panels reach.
     """
-    own = table[table["metric"] == metric]
-    clean, cells = own[own["strength"] == 0], own[own["strength"] > 0]
+    of_metric = table[table["metric"] == metric]
+    clean, cells = of_metric[of_metric["strength"] == 0], of_metric[of_metric["strength"] > 0]
     names = list(dict.fromkeys(cells["corruption"]))
     rows = max(1, -(-len(names) // _COLUMNS))
     held: list[dict[str, Any] | None] = [
@@ -58,7 +58,7 @@ def robustness_table(
         if k >= len(names) - _COLUMNS:  # the lowest of its column
             figure.update_xaxes(title_text="Strength", showticklabels=True, **place)
     figure.update_xaxes(range=[-0.3, highest + 0.3], dtick=1)
-    seen = own[["value", "low", "high"]].to_numpy(dtype=float)
+    seen = of_metric[["value", "low", "high"]].to_numpy(dtype=float)
     if not np.isfinite(seen).any():
         return figure
     least, most = float(np.nanmin(seen)), float(np.nanmax(seen))
@@ -75,18 +75,18 @@ def artefact_pulls(table: pd.DataFrame, *, title: str = "Which way does it pull?
     height = 170 + 34 * max(1, len(names))
     figure = go.Figure(layout=theme.layout(title, "Shift of the log odds", "", height=height))
     for k, label in enumerate(classes):
-        own = table[table["class"] == label]
-        value, low, high = (pd.to_numeric(own[f"logit{end}"]) for end in ("", "_low", "_high"))
+        of_class = table[table["class"] == label]
+        value, low, high = (pd.to_numeric(of_class[f"logit{end}"]) for end in ("", "_low", "_high"))
         bars = {"type": "data", "array": high - value, "arrayminus": value - low, "width": 4}
         colour = theme.TRUTHS[1 - k % 2]
         figure.add_scatter(
             x=value,
-            y=own["corruption"].map(names.index) + 0.24 * (k - (len(classes) - 1) / 2),
+            y=of_class["corruption"].map(names.index) + 0.24 * (k - (len(classes) - 1) / 2),
             error_x={**bars, "thickness": 2, "color": colour},
             mode="markers",
             marker={"size": 9, "color": colour},
             name=diagnoses.title(label),
-            customdata=own[["logit_low", "logit_high", "probability", "turned", "n"]],
+            customdata=of_class[["logit_low", "logit_high", "probability", "turned", "n"]],
             hovertemplate="%{x:+.3f} (%{customdata[0]:+.3f} – %{customdata[1]:+.3f}), probability "
             "%{customdata[2]:+.3f}, %{customdata[3]:.1%} of calls turned, n = %{customdata[4]:,}",
         )

@@ -68,7 +68,7 @@ class EventFiles:
         version = encode_field(_VERSION, b"brain.Event:2")
         session = encode_field(_SESSION, _START)
         file.write_bytes(
-            b"".join(frame_of(_event(time.time(), 1, own)) for own in (version, session))
+            b"".join(frame_of(_event(time.time(), 1, value)) for value in (version, session))
         )
         return file
 
@@ -78,9 +78,9 @@ def _event(moment: float, step: int, what: bytes) -> bytes:
 
 
 def _summary(numbers: dict[str, float]) -> bytes:
-    known = {name: number for name, number in numbers.items() if math.isfinite(number)}
+    finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
     values = (
         encode_field(1, encode_field(1, name.encode()) + _SCALAR + struct.pack("<f", number))
-        for name, number in known.items()
+        for name, number in finite.items()
     )
     return encode_field(_SUMMARY, b"".join(values))
