@@ -65,7 +65,6 @@ from .lesions.mask_files import PictureFiles as PictureFiles
 from .lesions.mask_files import found_masks as found_masks
 from .lesions.mask_files import square_pairs as square_pairs
 from .lesions.mask_files import true_masks as true_masks
-from .metadata import METADATA_FILE as METADATA_FILE
 from .metadata import read_encoder as read_encoder
 from .metadata import write_encoder as write_encoder
 from .new_pictures import check_pictures as check_pictures

@@ -198,9 +198,15 @@ def read_column(images: pd.DataFrame, name: str) -> pd.Series:
 
 
 def write_encoder(encoder: Encoder | None, path: str | Path) -> None:
-    """Write an encoder, if there is one, as JSON, whole or not at all; it reads back to the bit."""
+    """Write an encoder, if there is one, as JSON, whole or not at all; it reads back to the bit.
+
+    Args:
+        encoder: None: nothing is written.
+        path: A file, or a run's folder, where it is called `METADATA_FILE`.
+    """
     if encoder is None:
         return
+    path = Path(path) / METADATA_FILE if Path(path).is_dir() else Path(path)
     content = {"columns": [asdict(column) for column in encoder.columns]}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -209,11 +215,14 @@ def write_encoder(encoder: Encoder | None, path: str | Path) -> None:
 def read_encoder(path: str | Path) -> Encoder:
     """Read what `write_encoder` wrote.
 
+    Args:
+        path: The file, or the folder that it lies in.
+
     Raises:
         FileNotFoundError: There is no such file.
         DamagedError: It does not hold an encoder.
     """
-    path = Path(path)
+    path = Path(path) / METADATA_FILE if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"no {path.name} in {path.parent}, which says how the network's metadata was encoded: "

@@ -57,11 +57,11 @@ from .plots.features import embedding_map as embedding_map
 from .plots.features import feature_importance as feature_importance
 from .plots.features import feature_overview as feature_overview
 from .plots.features import partial_dependence as partial_dependence
-from .plots.marks import interval_figure as interval_figure
 from .plots.robustness import artefact_pulls as artefact_pulls
 from .plots.robustness import robustness_table as robustness_table
 from .plots.saliency import captions as captions
 from .plots.saliency import inside_mask as inside_mask
+from .plots.saliency import metadata_attributions as metadata_attributions
 from .plots.saliency import overlays as overlays
 from .plots.saliency import randomization as randomization
 from .plots.saliency import removal_curves as removal_curves

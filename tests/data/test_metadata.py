@@ -128,6 +128,9 @@ def test_an_encoder_reads_back_to_the_bit(tmp_path: Path) -> None:
     assert not path.exists()
     write_encoder(encoder, path)
     assert read_encoder(path) == encoder
+    path.unlink()
+    write_encoder(encoder, tmp_path)
+    assert read_encoder(tmp_path) == read_encoder(path) == encoder
     np.testing.assert_array_equal(read_encoder(path).encode(people()), encoder.encode(people()))
 
 

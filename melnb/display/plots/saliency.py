@@ -98,7 +98,9 @@ def cover(
     return np.asarray(seen.clip(0, 255).astype("uint8"))
 
 
-def inside_mask(scores: pd.DataFrame, *, title: str = "How much lies in the lesion") -> go.Figure:
+def inside_mask(
+    scores: pd.DataFrame, *, title: str = "How much lies in the lesion"
+) -> go.Figure | None:
     """Draw the share of each map inside the lesion against the lesion's share of the picture.
 
     On the line lies a map that knows nothing of the lesion.
@@ -106,7 +108,12 @@ def inside_mask(scores: pd.DataFrame, *, title: str = "How much lies in the lesi
     Args:
         scores: `image_id`, `method`, `inside`, `lesion_share`.
         title: Of the figure.
+
+    Returns:
+        None where no lesion is known.
     """
+    if scores["inside"].isna().all():
+        return None
     figure = marks.square_figure(title, "Lesion's share of the picture", "Map's share inside it")
     marks.add_chance(figure, (0, 1), "flat map")
     for k, (method, rows) in enumerate(scores.groupby("method", sort=False)):
@@ -119,6 +126,22 @@ def inside_mask(scores: pd.DataFrame, *, title: str = "How much lies in the lesi
         )  # fmt: skip
     figure.update_layout(legend={"x": 0.98, "xanchor": "right", "y": 0.03, "yanchor": "bottom"})
     return figure
+
+
+def metadata_attributions(
+    means: pd.DataFrame, *, score: str, title: str = "Metadata"
+) -> go.Figure | None:
+    """Draw the mean size of what each column of metadata adds to a score; None: there is none.
+
+    Args:
+        means: `grouped_means` of `size`, a row per `column`.
+        score: What is explained.
+        title: Of the figure.
+    """
+    if means.empty:
+        return None
+    axis = f"Mean size in the {score}"
+    return marks.interval_figure(means, "column", "value", title=title, axis=axis)
 
 
 def removal_curves(means: pd.DataFrame, *, title: str = "Taken out, and put in") -> go.Figure:

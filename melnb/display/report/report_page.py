@@ -156,12 +156,12 @@ def _headed(sections: Sequence[Section]) -> list[list[tuple[str, list[dict[str, 
     ]
 
 
-def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[Path]:
+def write_figures(folder: str | Path, figures: Mapping[str, go.Figure | None]) -> list[Path]:
     """Write each figure as `<name>.html`; one library beside them serves all, offline.
 
     Args:
         folder: Made if need be.
-        figures: By file name, without the suffix.
+        figures: By file name, without the suffix; None is none.
 
     Returns:
         The paths.
@@ -169,7 +169,8 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LIBRARY).write_text(get_plotlyjs(), encoding="utf-8")
-    for name, figure in figures.items():
+    kept = {name: figure for name, figure in figures.items() if figure is not None}
+    for name, figure in kept.items():
         # A name of its own, not one that is drawn: the same figure is the same file. And a copy,
         # as plotly takes its server's address out of what it is given.
         options = {"div_id": name, "config": dict(CONFIG)}
@@ -179,7 +180,7 @@ def write_figures(folder: str | Path, figures: Mapping[str, go.Figure]) -> list[
             title=title, library=LIBRARY, figure=Markup(drawn)
         )
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
-    return [folder / f"{name}.html" for name in figures]
+    return [folder / f"{name}.html" for name in kept]
 
 
 def holds(part: Part) -> bool:

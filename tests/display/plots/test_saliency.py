@@ -120,3 +120,16 @@ def test_a_destroyed_network_is_compared_from_one_on() -> None:
     assert list(line.x) == [0, 0.1, 1]
     assert list(line.y) == [1, 0.5, 0]
     np.testing.assert_allclose(line.error_y.array, [0, 0.1, 0.1])
+
+
+def test_without_masks_or_metadata_there_is_no_figure() -> None:
+    scores = pd.DataFrame(
+        {"image_id": ["a"], "method": ["m"], "inside": [np.nan], "lesion_share": [np.nan]}
+    )
+    assert saliency.inside_mask(scores) is None
+    means = pd.DataFrame({"column": ["age"], "value": [0.2], "low": [0.1], "high": [0.3], "n": [9]})
+    assert saliency.metadata_attributions(means.head(0), score="logit") is None
+    figure = saliency.metadata_attributions(means, score="logit")
+    assert figure is not None
+    assert figure.layout.xaxis.title.text == "Mean size in the logit"
+    assert list(figure.data[0].y) == ["age"]

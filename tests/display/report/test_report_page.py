@@ -178,5 +178,5 @@ def test_figures_are_written_beside_one_library(tmp_path: Path, predictions: pd.
     assert names == ["again.html", "plotly.min.js", "scores.html"]
     assert paths[0].stat().st_size < 60_000
     first = [path.read_bytes() for path in paths]
-    again = write_figures(tmp_path / "figures", {"scores": figure, "again": figure})
+    again = write_figures(tmp_path / "figures", {"scores": figure, "none": None, "again": figure})
     assert [path.read_bytes() for path in again] == first
