@@ -242,7 +242,8 @@ def _find_jax(deterministic: bool) -> tuple[str, str, int, float, Any]:
 
 
 def _find_tensorflow(deterministic: bool) -> tuple[str, str, int, float, Any]:
-    with without("jax"):  # for converters of TensorFlow Lite: a fifth of all imports
+    # For converters of TensorFlow Lite, and for Keras' wrappers: each a fifth of all imports.
+    with without("jax", "sklearn"):
         import tensorflow as tf
 
     tf.get_logger().addFilter(_is_news)

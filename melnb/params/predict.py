@@ -90,6 +90,8 @@ class Look(Parameters):
     turned_away: float = Field(
         0.005, gt=0, lt=0.5, description="share of known positives that may look unlike the rest"
     )
-    batch_size: int = Field(64, ge=1, description="for each replica")
+    batch_size: int = Field(
+        16, ge=1, description="for each replica; few pictures fill no large one"
+    )
     seed: int = Field(0, ge=0, description="of every random choice")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
