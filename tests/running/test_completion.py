@@ -24,7 +24,7 @@ def test_verbs_stages_and_parameters_are_those_of_the_parser(project: Path) -> N
     assert completed("") == main.list_commands(None)  # type: ignore[arg-type]
     assert completed("c") == ["check", "compare", "completion"]
     assert completed("run", "") == list(STAGES)
-    assert completed("stages", "06") == ["06_report", "06b_explain", "06c_choose", "06d_external"]
+    assert completed("stages", "06") == [name for name in STAGES if name.startswith("06")]
     keys = [f"{name}=" for name in STAGES["03_train"].model_fields]
     assert completed("run", "03_train", "") == keys
     assert completed("run", "03_train", "--fo") == ["--force"]
