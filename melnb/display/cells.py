@@ -16,11 +16,11 @@ NOTHING = "–"
 _WORDS = {
     "ap": "AP", "auc": "AUC", "ece": "ECE, debiased", "fn": "FN", "fp": "FP", "n": "n",
     "npv": "NPV", "p": "p", "ppv": "PPV", "sd": "SD", "se": "SE", "tn": "TN", "tp": "TP", "z": "z",
-    "fixed": "At this fixed threshold", "holm": "(Holm)",
+    "t": "t", "df": "df", "fixed": "At this fixed threshold", "holm": "(Holm)",
 }  # fmt: skip
 _IDS = re.compile(r"(\b(?:by|one|a|each)\s)?\b(patient|lesion|image)_id\b")
 _ROWS = re.compile(r"\b([\d,]+)((?:\s[^\s,;:()]+)*?) row\(s\)")
-_NAMES = ("column", "feature", "measure", "metric")  # columns whose cells are names of columns
+_NAMES = ("column", "feature", "level", "measure", "metric")  # columns whose cells are names
 _PROSE = ("method", "note", "meaning")  # and whose cells are words about rows
 _SHORT = 12  # letters that every row may repeat
 _WIDE = 8  # columns of a single row above which it reads better downwards

@@ -53,7 +53,7 @@ def subgroup_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
     if chosen.empty:
         raise ValueError(f"metric is {metric!r}: use one of {sorted(table['metric'].unique())}")
     pooled, levels = chosen[chosen["column"] == ALL], chosen[chosen["column"] != ALL]
-    levels = levels[~levels["column"].isin(_saying_truth(levels))].reset_index(drop=True)
+    levels = levels[~levels["column"].isin(saying_truth(levels))].reset_index(drop=True)
     places, labels = _places(levels)
     words = title or f"{_name(metric)} by subgroup"
     height = 150 + _ROW * max(len(labels), 2)
@@ -75,7 +75,7 @@ def subgroup_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
     return _on_rows(figure, labels)
 
 
-def _saying_truth(levels: pd.DataFrame) -> list[str]:
+def saying_truth(levels: pd.DataFrame) -> list[str]:
     """Return the columns that say the truth, as a diagnosis does: all of a level, or none, is
     positive, so that its sensitivity and specificity are those of all images over again.
     """
@@ -227,7 +227,7 @@ def _add_reasons(figure: go.Figure, rows: pd.DataFrame, places: np.ndarray, x: f
             x=[x] * len(rows),
             y=places,
             mode="text",
-            text=" " + rows["note"].map(_in_brief),
+            text=" " + rows["note"].map(in_brief),
             textposition="middle right",
             textfont={"size": 11, "color": theme.INK_ON_ANY},
             hoverinfo="skip",
@@ -235,7 +235,7 @@ def _add_reasons(figure: go.Figure, rows: pd.DataFrame, places: np.ndarray, x: f
         )
 
 
-def _in_brief(note: str) -> str:
+def in_brief(note: str) -> str:
     """Return a reason as short as a telephone has room for: `too few: 15 of 3 patients`."""
     few = re.match(r"suppressed: ([\d,]+) .*?row\(s\)(?: of ([\d,]+) (\w+?)(?:_id)?)?, fewer", note)
     if few:

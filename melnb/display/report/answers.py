@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from melnb.display import cells
+from melnb.display.plots.subgroups import in_brief, saying_truth
 from melnb.evaluation.subgroups.subgroup_metrics import ALL
 from melnb.evaluation.summaries import IMAGES, of_intervals, unit_of
 from melnb.tables import diagnoses
@@ -35,6 +36,7 @@ _MEASURES = {
     "f_beta": "the same, with sensitivity weighed {beta:g} times as much",
     "matthews_correlation": "of flags and truths in these rows: 0 by chance, 1 at best",
 }
+_OF_A_LEVEL = {"AUC": "auc", "sensitivity": "sensitivity", "specificity": "specificity"}
 _COUNTS = {"tp": "found", "fn": "missed", "fp": "flagged in vain", "tn": "left alone"}
 _WORDS = {
     "ppv": "PPV",
@@ -86,6 +88,28 @@ def locked_facts(points: pd.DataFrame) -> list[pd.DataFrame | cells.Folded]:
     titles = [f"{way.capitalize()}, at the same threshold" for way in points["judged"]]
     pairs = zip(titles[1:], tables[1:], strict=True)
     return [*tables[:1], *(cells.Folded(title, table) for title, table in pairs)]
+
+
+def subgroup_facts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `evaluation.subgroup_metrics` to read: a row for each level, without the fine print.
+
+    Columns whose levels say the truth, as the diagnosis does, are left out: they tell of no group.
+
+    Returns:
+        `column`, `level`, `n`, `patients`, `positives`; `auc`, `sensitivity` and `specificity`,
+        each with `_low` and `_high`; `note`, why the first of these that is not known is not.
+    """
+    own = table[~table["column"].isin(saying_truth(table))]
+    rows = []
+    for _, level in own.groupby(["column", "level"], sort=False, dropna=False):
+        measured = level.set_index("metric").reindex([*_OF_A_LEVEL])
+        row = level.iloc[0][["column", "level", "n", "patients", "positives"]].to_dict()
+        for metric, name in _OF_A_LEVEL.items():
+            row |= {name: measured.at[metric, "value"]}
+            row |= {f"{name}_{end}": measured.at[metric, end] for end in ("low", "high")}
+        lacking = measured[measured["value"].isna()]["note"].dropna()
+        rows.append(row | {"note": in_brief(next(iter(lacking), ""))})
+    return pd.DataFrame(rows)
 
 
 def gap_facts(gaps: pd.DataFrame) -> pd.DataFrame:

@@ -237,15 +237,22 @@ def _folds(group: Sequence[Mapping[str, Any]]) -> str:
 
 def _results(group: Sequence[Mapping[str, Any]]) -> str:
     names = dict.fromkeys(name for record in group for name in record["results"])
-    texts = {
-        name: [_word(r["results"][name]) if name in r["results"] else cells.NOTHING for r in group]
-        for name in names
-    }
+    ends = {f"{name}_{end}" for name in names for end in ("low", "high")}
+    texts = {n: [_result(r["results"], n) for r in group] for n in names if n not in ends}
     return ", ".join(
         # One word where all say the same; else a word for each fold, however often it comes.
-        f"{cells.words(name).lower()} {' | '.join(values if len({*values}) > 1 else values[:1])}"
+        f"{name.replace('_', ' ')} {' | '.join(values if len({*values}) > 1 else values[:1])}"
         for name, values in texts.items()
     )
+
+
+def _result(results: Mapping[str, Any], name: str) -> str:
+    """Return a result with its limits, if it has any."""
+    if name not in results:
+        return cells.NOTHING
+    low, high = (results.get(f"{name}_{end}") for end in ("low", "high"))
+    limits = "" if low is None or high is None else f" ({_word(low)} – {_word(high)})"
+    return f"{_word(results[name])}{limits}"
 
 
 def _settings(record: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,4 +268,6 @@ def _words(values: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_word, value)) or "none"
     return cells.number(value) if isinstance(value, float) else str(value)

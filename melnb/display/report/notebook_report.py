@@ -21,7 +21,7 @@ from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answer import Answer, answer
-from melnb.display.report.answers import by_fold, gap_facts, locked_facts, rival
+from melnb.display.report.answers import by_fold, gap_facts, locked_facts, rival, subgroup_facts
 from melnb.display.report.ledger import licence_answer
 from melnb.display.report.prose import Around, Shown, page_sections, read_prose
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
@@ -75,6 +75,7 @@ _OF_LEADS = (
 )
 _READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame | cells.Folded]]] = {
     "gap_tests": lambda gaps: [gap_facts(gaps)],
+    "subgroup_metrics": lambda table: [subgroup_facts(table)],
     "context_scores": lambda scores: [scores.nlargest(10, "score_z")],
     "locked_test_points": locked_facts,
 }

@@ -3,6 +3,7 @@ import pytest
 from melnb_tables import predictions
 
 from melnb.display.report import answers
+from melnb.evaluation import subgroup_metrics
 from melnb.evaluation.decisions import operating_point
 
 
@@ -62,3 +63,21 @@ def test_gap_facts_leave_out_what_was_not_tested() -> None:
     told = answers.gap_facts(gaps)
     assert told["gap"].tolist() == [0.1]
     assert "note" not in told
+
+
+def test_subgroup_facts_are_a_row_for_each_level_that_is_no_truth() -> None:
+    table = predictions().assign(patient_id=[f"p{k // 2}" for k in range(len(predictions()))])
+    groups = pd.DataFrame({"image_id": table["image_id"], "diagnosis": table["truth"]})
+    groups["sex"] = ["female"] * (len(groups) - 3) + ["male"] * 3
+    numbers = subgroup_metrics(
+        table, positive="melanoma", groups=groups, threshold=0.5, smallest=10, cluster="patient_id"
+    )
+    told = answers.subgroup_facts(numbers)
+    assert told["column"].tolist() == ["all", "sex", "sex"]
+    own = numbers.query("column == 'sex' and level == 'female' and metric == 'sensitivity'").iloc[0]
+    row = told.query("level == 'female'").iloc[0]
+    assert (row["sensitivity"], row["sensitivity_low"]) == (own["value"], own["low"])
+    few = told.query("level == 'male'").iloc[0]
+    assert pd.isna(few["auc"])
+    assert few["note"].startswith("too few: ")
+    assert answers.subgroup_facts(numbers.head(0)).empty

@@ -23,6 +23,14 @@ def test_run_facts_say_what_was_set_and_found() -> None:
     assert facts["started"][0] == "2026-01-02 03:04"
 
 
+def test_results_have_their_limits_beside_them_and_settings_are_words() -> None:
+    results = {"auc": 0.5, "auc_low": 0.25, "auc_high": 0.75, "balanced_accuracy_at_0.5": 0.625}
+    parameters = {"epochs": 6, "members": ["a", "b"]}
+    (row,) = run_facts([record(0, results=results, parameters=parameters)], {}).itertuples()
+    assert row.results == "auc 0.500 (0.250 – 0.750), balanced accuracy at 0.5 0.625"
+    assert row.settings == "epochs 6, members a, b"
+
+
 def test_folds_that_were_set_alike_share_a_row() -> None:
     other = record(2, parameters={"epochs": 5, "fold": 2, "outputs": ""})
     facts = run_facts([record(0), record(1), other], defaults())
