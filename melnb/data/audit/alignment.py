@@ -12,10 +12,11 @@ import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
 
 _COARSE = 16  # pixels on a side at which the eight moves are compared
-_MOVES_TRIED = 2  # of the eight, by their coarse agreement
+_MOVES_TRIED = 4  # of the eight: as it is, as crops mostly are, and the best by coarse agreement
 _SIZES = (0.8, 0.85, 0.9, 0.95, 1.0, 1.06, 1.12, 1.18, 1.25)  # of one picture against the other
 _ROUGH_SIZES, _BETWEEN = (1, 4, 7), 1  # those of the first look; steps about the best of them
 _ROUGH = 0.85  # agreement at half size below which nobody looks twice
+_STEPS, _RIDGE = 6, 1e-4  # of the adjustment below a pixel; its damping
 _BLOCK = 256  # pairs at once
 
 
@@ -61,8 +62,9 @@ def coarse_agreement(own: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 def aligned_agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return how well the middle of one picture is found in the other (Lewis 1995).
 
-    The highest normalised cross-correlation of grey levels over two of the eight moves, nine sizes
-    from .8 to 1.25 and all places: at half size first, then, where that is above .85, at full size.
+    The highest normalised cross-correlation of grey levels over four of the eight moves, nine sizes
+    from .8 to 1.25 and all places: at half size first, then, where that is above .85, at full size
+    and a little blurred, as resampling is, from where size and place are adjusted below a pixel.
 
     Args:
         first: n x side x side x 3, side a multiple of 16.
@@ -78,6 +80,7 @@ def aligned_agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _aligned(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     coarse = coarse_agreement(coarse_cells(first), coarse_cells(second))
+    coarse[:, 0] = np.inf  # of a crop aside the cells differ most where nothing was moved
     order = np.argsort(-coarse, axis=1, kind="stable")[:, :_MOVES_TRIED]
     own, other = (p.mean(axis=3, dtype=np.float32) for p in (first, second))
     moves = np.stack([*dihedral(other)], axis=1)
@@ -87,17 +90,94 @@ def _aligned(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for rank in range(_MOVES_TRIED):
         template = _template(_half(moves[rows, order[:, rank]]))
         for k in _ROUGH_SIZES:
-            found = _matched(_resized(rough, _SIZES[k]), template)
+            found, _ = _placed(_resized(rough, _SIZES[k]), template)
             better = found > best
             best[better], move[better], size[better] = found[better], order[better, rank], k
     again = np.flatnonzero(best > _ROUGH)
-    best[again] = -1.0
-    for k, scale in enumerate(_SIZES):
-        some = again[np.abs(size[again] - k) <= _BETWEEN]
-        if len(some):
-            template = _template(moves[some, move[some]])
-            best[some] = np.maximum(best[some], _matched(_resized(own[some], scale), template))
+    if len(again):
+        best[again] = _second_look(own[again], moves[again, move[again]], size[again])
     return best
+
+
+def _second_look(own: np.ndarray, other: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return the agreement at full size, about the best size of the first look and below a pixel.
+
+    Args:
+        own: n x side x side.
+        other: The same, moved.
+        size: n places in `_SIZES`.
+    """
+    own, templates = _blurred(own), _template(_blurred(other))
+    best = np.full(len(own), -1.0, np.float32)
+    start = np.zeros((len(own), 3), np.float32)  # pixels of a step, and the middle's place
+    middle = (templates.shape[1] - 1) / 2
+    for k, scale in enumerate(_SIZES):
+        some = np.flatnonzero(np.abs(size - k) <= _BETWEEN)
+        if len(some):
+            found, place = _placed(_resized(own[some], scale), templates[some])
+            better = found > best[some]
+            scale = round(own.shape[1] * scale) / own.shape[1]
+            chosen = some[better]
+            best[chosen] = found[better]
+            start[chosen, 0] = 1 / scale
+            start[chosen, 1:] = (place[better] + middle + 0.5) / scale - 0.5
+    return np.maximum(best, _adjusted(own, templates, start))
+
+
+def _adjusted(own: np.ndarray, templates: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the highest correlation on the way to the best size and place (Lucas and Kanade 1981).
+
+    Each step solves for light and contrast too, so that it climbs the correlation (as the enhanced
+    correlation coefficient: Evangelidis and Psarakis 2008, IEEE PAMI 30:1858).
+
+    Args:
+        own: n x side x side.
+        templates: n x width x width, each about its mean and of length one.
+        start: n x 3: pixels of `own` for a pixel of the template, row and column of its middle.
+    """
+    n, width = templates.shape[:2]
+    away = np.arange(width, dtype=np.float32) - (width - 1) / 2
+    down, across = (grid.ravel() for grid in np.meshgrid(away, away, indexing="ij"))
+    wanted, best = templates.reshape(n, -1), np.full(n, -1.0, np.float32)
+    pose, identity = start.copy(), np.eye(5, dtype=np.float32) * _RIDGE
+    for _ in range(_STEPS):
+        y, x = (pose[:, 1 + k, None] + pose[:, :1] * far for k, far in enumerate((down, across)))
+        levels, by_y, by_x = _sampled(own, y, x)
+        levels = levels - levels.mean(axis=1, keepdims=True)
+        length = np.maximum(np.linalg.norm(levels, axis=1, keepdims=True), 1e-3)
+        best = np.maximum(best, (wanted * levels / length).sum(axis=1))
+        parts = np.stack([by_y * down + by_x * across, by_y, by_x], axis=1) / length[:, None]
+        parts = np.concatenate([parts, (levels / length)[:, None]], axis=1)
+        parts = np.concatenate([parts, np.full((n, 1, width**2), 1 / width, np.float32)], axis=1)
+        scale = np.maximum(np.linalg.norm(parts, axis=2, keepdims=True), 1e-6)
+        parts = parts / scale
+        normal = parts @ parts.swapaxes(1, 2) + identity
+        solved = np.linalg.solve(normal, parts @ wanted[:, :, None]) / scale
+        gain = np.maximum(solved[:, 3], 0.1)
+        pose += np.clip(solved[:, :3, 0] / gain, [-0.05, -1, -1], [0.05, 1, 1])
+    return best
+
+
+def _sampled(
+    pictures: np.ndarray, y: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return levels between pixels, bilinear, and how they change downwards and across; n x m."""
+    most = pictures.shape[1] - 2
+    y, x = (np.clip(place, 0, most + 0.999) for place in (y, x))
+    top, left = y.astype(int), x.astype(int)
+    rows, low, near = np.arange(len(pictures))[:, None], y - top, x - left
+    a, b = pictures[rows, top, left], pictures[rows, top, left + 1]
+    c, d = pictures[rows, top + 1, left], pictures[rows, top + 1, left + 1]
+    by_y, by_x = (c - a) * (1 - near) + (d - b) * near, (b - a) * (1 - low) + (d - c) * low
+    return a + by_y * low + (b - a) * near, by_y, by_x
+
+
+def _blurred(grey: np.ndarray) -> np.ndarray:
+    """Return pictures weighted 1, 2, 1 over neighbours, down and across."""
+    for axis in (1, 2):
+        rows = np.pad(np.moveaxis(grey, axis, 1), ((0, 0), (1, 1), (0, 0)), mode="edge")
+        grey = np.moveaxis((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4, 1, axis)
+    return grey
 
 
 def _half(grey: np.ndarray) -> np.ndarray:
@@ -127,8 +207,12 @@ def _resized(grey: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray(weights @ grey @ weights.T)
 
 
-def _matched(pictures: np.ndarray, templates: np.ndarray) -> np.ndarray:
-    """Return the highest normalised cross-correlation of each template over its picture."""
+def _placed(pictures: np.ndarray, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest normalised cross-correlation of each template over its picture, and where.
+
+    Returns:
+        n numbers, and n x 2: row and column of the template's corner.
+    """
     side, width = pictures.shape[1], templates.shape[1]
     free = side - width + 1
     length = next_fast_len(side, real=True)  # what wraps round lies beyond the free places
@@ -137,7 +221,10 @@ def _matched(pictures: np.ndarray, templates: np.ndarray) -> np.ndarray:
     sums = irfft2(product, s=(length, length))[:, :free, :free]
     centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)  # less is lost in the squares
     spread = _boxes(centred**2, width) - _boxes(centred, width) ** 2 / width**2
-    return np.asarray((sums / np.sqrt(np.maximum(spread, 1.0))).max(axis=(1, 2)), np.float32)
+    found = (sums / np.sqrt(np.maximum(spread, 1.0))).reshape(len(sums), -1)
+    place = found.argmax(axis=1)
+    where = np.column_stack(np.divmod(place, free)).astype(np.float32)
+    return found[np.arange(len(found)), place].astype(np.float32), where
 
 
 def _boxes(values: np.ndarray, width: int) -> np.ndarray:

@@ -6,6 +6,7 @@ turned onto itself; then pixels are laid on each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -25,11 +26,12 @@ _LOOKS_WIDTH = 64
 _BY_VECTOR, _BY_LOOK = 20, 5  # neighbours of each picture that are compared
 # Pixels that agree so are of one picture; so, if vectors agree a little; vectors that make a lesion
 # likely. Set on HAM10000: of 275, and of 282 further pairs, 95 % and 89 % are of one lesion by id.
-_SAME, _NEARLY, _SUPPORT, _LIKELY = 0.99, 0.98, 0.1, 0.25
+_SAME, _NEARLY, _SUPPORT, _LIKELY = 0.99, 0.985, 0.1, 0.25
+_CHANCE = 2.5  # deviations of a cosine of strangers: in few directions many are alike by chance
 _BY_PIXELS = 0.1  # weight of pixels beside vectors when pairs are ranked
 _PARTNERS = 3  # of each picture, whose pixels are aligned
 _TWINS = 0.95  # coarse agreement at which pixels are aligned whatever the vectors say
-_EXACT, _PROBES, _BLOCK = 20_000, 12, 2048
+_EXACT, _PROBES, _BLOCK, _ASKED, _ROWS = 20_000, 12, 2048, 512, 16_384
 
 
 def whitened(vectors: np.ndarray, *, most: int = _WIDTH) -> np.ndarray:
@@ -42,22 +44,31 @@ def whitened(vectors: np.ndarray, *, most: int = _WIDTH) -> np.ndarray:
         vectors: n x width.
         most: Directions kept: the strongest, and at most one for each ten images.
     """
-    centred = vectors - vectors.mean(axis=0)
-    kept = max(1, min(most, vectors.shape[1], len(vectors) // _A_DIRECTION))
-    strengths, directions = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
+    n, width = vectors.shape
+    mean, spread = vectors.mean(axis=0), np.zeros((width, width))
+    for start in range(0, n, _ROWS):  # in blocks, as double precision of all would be twice as much
+        block = (vectors[start : start + _ROWS] - mean).astype(np.float64)
+        spread += block.T @ block
+    kept = max(1, min(most, width, n // _A_DIRECTION))
+    strengths, directions = np.linalg.eigh(spread)
     strengths = np.maximum(strengths[-kept:], 1e-9 * strengths[-1])
     # The scale is free, as each is brought to length one.
-    white = centred @ (directions[:, -kept:] / np.sqrt(strengths)).astype(np.float32)
-    lengths = np.linalg.norm(white, axis=1, keepdims=True)
-    return np.asarray(white / np.maximum(lengths, 1e-12), np.float32)
+    scaled = (directions[:, -kept:] / np.sqrt(strengths)).astype(np.float32)
+    white = np.empty((n, kept), np.float32)
+    for start in range(0, n, _ROWS):
+        block = (vectors[start : start + _ROWS] - mean) @ scaled
+        lengths = np.linalg.norm(block, axis=1, keepdims=True)
+        white[start : start + _ROWS] = block / np.maximum(lengths, 1e-12)
+    return white
 
 
 def nearest_rows(unit: np.ndarray, count: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows whose cosines with each row are highest, itself apart.
 
-    Up to 20,000 rows all are compared with all. Above, rows are gathered about as many centres as
-    the root of their number, and each is compared with the rows of the twelve cells nearest to its
-    own: time grows with the number to the power 1.5, and a pair of distant cells may be missed.
+    Up to 20,000 rows all are compared with all. Above, rows are gathered about centres, and each is
+    compared with the rows of the twelve cells whose centres are nearest to itself (an inverted file,
+    many probes: Jegou, Douze and Schmid 2011, IEEE PAMI 33:117), as a copy is nearly where it is:
+    time grows with the number to the power 1.5, and a pair that is far apart may be missed.
 
     Args:
         unit: n x width, each of length one.
@@ -65,48 +76,68 @@ def nearest_rows(unit: np.ndarray, count: int, *, seed: int = 0) -> tuple[np.nda
         seed: Of the rows by which centres are found.
 
     Returns:
-        n x count rows, the nearest first, and their cosines.
+        n x count rows, the nearest first, and their cosines (below -1: there were too few).
     """
     n = len(unit)
     count = min(count, n - 1)
-    rows, cosines = np.zeros((n, count), np.int64), np.zeros((n, count), np.float32)
-    for own, others in _cells(unit, seed):
-        for start in range(0, len(own), _BLOCK):
-            block = own[start : start + _BLOCK]
-            product = unit[block] @ (unit[others].T if others is not None else unit.T)
-            product[block[:, None] == (others if others is not None else np.arange(n))] = -2.0
-            best = np.argpartition(-product, count - 1, axis=1)[:, :count]
-            values = np.take_along_axis(product, best, axis=1)
-            order = np.argsort(-values, axis=1, kind="stable")
-            best = np.take_along_axis(best, order, axis=1)
-            rows[block] = best if others is None else others[best]
-            cosines[block] = np.take_along_axis(values, order, axis=1)
+    rows, cosines = np.zeros((n, count), np.int32), np.full((n, count), -2.0, np.float32)
+    for asking, others in _cells(unit, seed):
+        for start in range(0, len(asking), _ASKED):
+            block = asking[start : start + _ASKED]
+            product = unit[block] @ unit[others].T
+            product[block[:, None] == others] = -2.0
+            near = _best(product, count)
+            values = np.hstack([cosines[block], np.take_along_axis(product, near, axis=1)])
+            known = np.hstack([rows[block], others[near]])
+            best = _best(values, count)
+            cosines[block] = np.take_along_axis(values, best, axis=1)
+            rows[block] = np.take_along_axis(known, best, axis=1)
+    for start in range(0, n, _ROWS):
+        some = slice(start, start + _ROWS)
+        order = np.argsort(-cosines[some], axis=1, kind="stable")
+        rows[some] = np.take_along_axis(rows[some], order, axis=1)
+        cosines[some] = np.take_along_axis(cosines[some], order, axis=1)
     return rows, cosines
 
 
-def _cells(unit: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Return rows and the rows that they are compared with; None: all."""
+def _best(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the highest of each row, in any order; all where there are no more."""
+    if values.shape[1] <= count:
+        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    return np.argpartition(values, values.shape[1] - count, axis=1)[:, -count:]
+
+
+def _cells(unit: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows, and the rows that they are compared with."""
     n = len(unit)
     if n <= _EXACT:
-        return [(np.arange(n), None)]
+        yield np.arange(n), np.arange(n, dtype=np.int32)
+        return
     from sklearn.cluster import MiniBatchKMeans
 
-    centres = round(np.sqrt(n))
-    drawn = np.random.default_rng(seed).choice(n, min(n, 40 * centres), replace=False)
-    clusters = MiniBatchKMeans(centres, batch_size=8192, n_init=1, random_state=seed, max_iter=20)
+    centres = round(np.sqrt(_PROBES * n))  # as long to find the cells as to search them
+    drawn = np.random.default_rng(seed).choice(n, min(n, 20 * centres), replace=False)
+    clusters = MiniBatchKMeans(centres, batch_size=8192, n_init=1, random_state=seed, max_iter=5,
+                               init="random")  # fmt: skip
     places = clusters.fit(unit[drawn]).cluster_centers_.astype(np.float32)
     places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
-    starts = range(0, n, 65_536)
-    cell = np.concatenate([(unit[s : s + 65_536] @ places.T).argmax(axis=1) for s in starts])
-    order = np.argsort(cell, kind="stable")
-    ends = np.searchsorted(cell[order], np.arange(centres + 1))
-    members = [order[a:b] for a, b in pairwise(ends)]
-    near = np.argsort(-(places @ places.T), axis=1)[:, :_PROBES]
-    return [
-        (members[k], np.concatenate([members[c] for c in near[k]]))
-        for k in range(centres)
-        if len(members[k])
-    ]
+    nearest, own = np.empty((n, _PROBES), np.int32), np.empty(n, np.int32)
+    for start in range(0, n, _BLOCK):
+        some = slice(start, start + _BLOCK)
+        product = unit[some] @ places.T
+        nearest[some] = _best(product, _PROBES)
+        own[some] = product.argmax(axis=1)
+    asking, members = _gathered(nearest.ravel(), centres), _gathered(own, centres)
+    for (order, some), (others, there) in zip(asking, members, strict=True):
+        if there.start < there.stop:
+            yield order[some] // _PROBES, others[there]
+
+
+def _gathered(cell: np.ndarray, cells: int) -> Iterator[tuple[np.ndarray, slice]]:
+    """Yield the order in which places of one cell stand together, and where those of each do."""
+    order = np.argsort(cell, kind="stable").astype(np.int32)
+    ends = np.searchsorted(cell[order], np.arange(cells + 1))
+    yield from ((order, slice(a, b)) for a, b in pairwise(ends))
 
 
 def near_duplicates(
@@ -136,9 +167,10 @@ def near_duplicates(
         return pd.DataFrame({name: [] for name in PAIR_COLUMNS})
     thumbnails, place = looks.thumbnails, known[rows]
     cells = coarse_cells(thumbnails[place])
-    first, second, similarity = _candidates(
-        whitened(embeddings.vectors(rows)), whitened(_mirrored(cells), most=_LOOKS_WIDTH), seed
-    )
+    white = whitened(embeddings.vectors(rows))
+    likely = max(_LIKELY, _CHANCE / np.sqrt(white.shape[1]))
+    others = whitened(_mirrored(cells), most=_LOOKS_WIDTH)
+    first, second, similarity = _candidates(white, others, seed)
     aligned = np.full(len(first), np.nan)
     chosen = _worth(first, second, similarity, cells)
     for start in range(0, len(chosen), _BLOCK):
@@ -147,7 +179,7 @@ def near_duplicates(
             thumbnails[place[first[some]]], thumbnails[place[second[some]]]
         )
     same = (aligned >= _SAME) | ((aligned >= _NEARLY) & (similarity >= _SUPPORT))
-    kinds = np.where(same, PICTURE, np.where(similarity >= _LIKELY, LESION, ALIKE))
+    kinds = np.where(same, PICTURE, np.where(similarity >= likely, LESION, ALIKE))
     standing = similarity + _BY_PIXELS * np.arctanh(np.clip(np.nan_to_num(aligned), 0, 0.9995))
     order = np.lexsort((-standing, ~same))[:most]
     names = embeddings.image_id[rows]
@@ -175,12 +207,13 @@ def _candidates(
     rows, cosines = nearest_rows(vectors, _BY_VECTOR, seed=seed)
     around = cosines[:, 1:11].mean(axis=1) if cosines.shape[1] > 1 else cosines[:, 0]
     others, _ = nearest_rows(looks, _BY_LOOK, seed=seed)
-    pairs = [
-        np.column_stack([np.repeat(np.arange(len(near)), near.shape[1]), near.reshape(-1)])
-        for near in (rows, others)
-    ]
-    both = np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
-    first, second = both[:, 0], both[:, 1]
+    n = len(vectors)
+    pairs = []
+    for near in (rows, others):
+        own = np.repeat(np.arange(n), near.shape[1])
+        near = near.reshape(-1).astype(np.int64)
+        pairs.append(np.minimum(own, near) * n + np.maximum(own, near))  # a pair as one number
+    first, second = np.divmod(np.unique(np.concatenate(pairs)), n)
     products = np.concatenate([
         np.einsum("ij,ij->i", vectors[first[s : s + _BLOCK]], vectors[second[s : s + _BLOCK]])
         for s in range(0, len(first), _BLOCK)
@@ -203,18 +236,25 @@ def _worth(
     return np.flatnonzero(chosen)
 
 
-def duplicate_finding(pairs: pd.DataFrame, rows: pd.DataFrame) -> Finding:
+def duplicate_finding(
+    pairs: pd.DataFrame, rows: pd.DataFrame, *, copies: pd.DataFrame | None = None
+) -> Finding:
     """Say whether verified pairs lie in two parts, and how many wait to be settled (MEL009).
 
     Args:
         pairs: Of `near_duplicates`.
-        rows: Of `leaks.audit_rows`; pairs of one lesion or patient by their ids are no news.
+        rows: Of `leaks.audit_rows`; pairs of one lesion by their ids are no news.
+        copies: Of `find_copies`: equal pictures are told by MEL004; None: not known.
     """
     check_columns(pairs, PAIR_COLUMNS, "pairs")
     if pairs.empty:
         words = f"no embeddings were given, or of fewer than {2 * _A_DIRECTION} pictures"
         return Finding("MEL009", NOT_CHECKED, 0, words, EMBED)
     news = unknown_pairs(pairs, rows)
+    if copies is not None:
+        number = copies.set_index("image_id")["identical"]
+        one, other = news["image_id"].map(number), news["same_as"].map(number)
+        news = news[~(one.notna() & one.eq(other))]
     part = rows.set_index("image_id")["part"]
     same = news[news["kind"].eq(PICTURE)]
     sides = same["image_id"].map(part), same["same_as"].map(part)

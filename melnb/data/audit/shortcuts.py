@@ -49,7 +49,8 @@ def shortcut_features(
         folds: The folds table: with fewer than two folds nothing can be learnt and judged.
 
     Returns:
-        `file` (size, proportion, bytes, JPEG tables), `patient` (sex, age, site, images of the
+        `file` (size, proportion, bytes, JPEG tables; of what was not looked at, the size that its
+        table knows), `patient` (sex, age, site, images of the
         patient) and `border` (colours at the four sides and outside the largest ellipse), each
         `image_id` and the columns that vary; what never does, or is unknown, is left out.
     """
@@ -59,7 +60,7 @@ def shortcut_features(
         return {}
     counts = images["patient_id"].map(images["patient_id"].value_counts())
     people = images.assign(images_per_patient=counts.astype(float))
-    given = {"file": (looks.table, FILE), "patient": (people, _PATIENT),
+    given = {"file": (_with_sizes(looks.table, images), FILE), "patient": (people, _PATIENT),
              "border": (looks.table, BORDER)}  # fmt: skip
     tables = {
         name: table[["image_id", *(c for c in columns if table[c].nunique() > 1)]]
@@ -70,6 +71,17 @@ def shortcut_features(
         for name, table in tables.items()
         if len(table.columns) > 1
     }
+
+
+def _with_sizes(looked: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Return looks with the size that the images table knows, where there was no picture."""
+    if not {"width", "height"} <= {*images}:
+        return looked
+    known = images.set_index("image_id")[["width", "height"]].astype(float)
+    known = known.reindex(looked["image_id"]).reset_index(drop=True)
+    known["aspect"] = known["width"] / known["height"]
+    known["megapixels"] = known["width"] * known["height"] / 1e6
+    return looked.reset_index(drop=True).fillna(known)
 
 
 def look_at_pictures(images: pd.DataFrame, *, workers: int = 0) -> Looks:
