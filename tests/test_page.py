@@ -21,6 +21,7 @@ from melnb.display.report.prose import read_prose
 from melnb.params.catalogue import Prepare
 from melnb.runs import store
 from melnb.tables import schema
+from melnb.tables.findings import FAIL, Finding, findings_table
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "06_report.ipynb"
 WIDTHS = (420, 768, 1280, 1920)
@@ -39,6 +40,22 @@ FACTS = """() => {
       [tr.querySelector("th").firstChild.textContent,
         ...[...tr.querySelectorAll(".said")].map((td) => td.textContent)]) };
 }"""
+
+
+def write_audit(table: pd.DataFrame, prepared: Path, outputs: Path) -> None:
+    """Write what an audit leaves that found one fault, and a shortcut that is chance."""
+    run = store.open_run("02b_audit", "d", parameters={"dataset": "d"}, outputs=outputs)
+    run.reads(prepared)
+    findings = findings_table([Finding("MEL011", FAIL, 300, "AUC 0.900")], every=False)
+    schema.write_table(findings, run.folder / "findings.csv")
+    p = np.random.default_rng(1).uniform(size=len(table))
+    truth = np.where(table["target"] == 1, "melanoma", "other")
+    blind = schema.make_predictions(
+        table["image"], 0, truth, np.column_stack([p, 1 - p]), classes=("melanoma", "other"),
+        run="file",
+    )  # fmt: skip
+    schema.write_predictions(blind, run.folder / "shortcut_file.csv")
+    run.finish({})
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +82,7 @@ def written(
         "02_prepare", "d", parameters=Prepare(dataset="d").plain(), outputs=outputs
     )
     schema.write_images(schema.check_images(images), prepared.folder / "images.csv")
-    prepared.finish({})
+    write_audit(table, prepared.finish({}), outputs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builtins, "display", lambda *parts: None, raising=False)
         how = {"predictions": [first, second], "dataset": "d", "margin": 0.05, "run": "one"}
@@ -103,6 +120,32 @@ def check_facts(shown: dict[str, Any], point: pd.Series, *, of_point: bool) -> N
         if k < 2 or of_point:
             ends = [100 * point[f"{name}_fixed_{end}"] for end in ("low", "high")]
             assert shares(shown["ends"][k]) == pytest.approx(ends, abs=0.051), name
+
+
+@browsed
+def test_the_audit_stands_on_the_first_screen_and_leads_to_its_table(
+    written: dict[str, Any], opened: Any
+) -> None:
+    home = written["home"]
+    said = "Audit: 1 FAIL (shortcut: the file)."
+    link = opened.locator(".answer .audited a")
+    assert link.text_content() == said
+    assert link.bounding_box()["y"] < 900
+    table = opened.locator("#appendix-audit table")
+    assert not table.is_visible()
+    link.click()
+    table.wait_for()
+    assert "MEL011" in table.text_content()
+    opened.evaluate("document.querySelector('#appendix-audit').open = false; scrollTo(0, 0)")
+    over = pd.read_csv(home / "over_shortcuts.csv").iloc[0]
+    assert over["n"] == 300
+    (limit,) = [t for t in opened.locator(".limits li").all_text_contents() if "alone: AUC" in t]
+    assert f"AUC {over['auc_second']:.3f}" in limit
+    assert f"+{over['difference']:.3f}" in limit
+    assert not any("not audited" in t for t in opened.locator(".limits li").all_text_contents())
+    card = (home / "report_card.md").read_text(encoding="utf-8")
+    assert "**Audit:** 1 FAIL (shortcut: the file). (02b\\_audit/d)" in card
+    assert f"**Without the lesion:** AUC of the file alone {over['auc_second']:.3f}" in card
 
 
 @browsed

@@ -64,6 +64,7 @@ DIFFERENCE_COLUMNS = (
     "n", "positives", "note",
 )  # fmt: skip
 DELONG = "logit DeLong"
+NO_SPREAD = "interval not estimable: the rows show no spread (classes wholly apart, or all tied)"
 RANKED_ALIKE = "not estimable: the two scores rank the rows alike, or a class has 1 row"
 UNCUT = "not estimable: no threshold was chosen"
 # With so many of a class, DeLong's interval of an AUC of 0.9 covers 89 % where 95 % is meant; with
@@ -294,7 +295,7 @@ def absent_interval(rows: pd.DataFrame, se: float, cluster: str = "") -> str:
     if absent_clusters(rows, cluster):
         return f"interval {absent_clusters(rows, cluster)}"
     if not se > intervals.NO_ERROR:
-        return "interval not estimable: the rows show no spread (classes wholly apart, or all tied)"
+        return NO_SPREAD
     return ""
 
 

@@ -11,12 +11,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.discrimination.ranking import auc_by_run, auc_comparison
-from melnb.evaluation.rows import ESTIMATE_COLUMNS
+from melnb.evaluation.discrimination.ranking import auc_by_run
+from melnb.evaluation.rows import (
+    ESTIMATE_COLUMNS,
+    NO_SPREAD,
+    auc_estimate,
+    binary_rows,
+    difference_row,
+    joined_rows,
+)
+from melnb.evaluation.summaries import unit_of
+from melnb.evaluation.units import Average, by_unit
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW, Finding
 
 SHORTCUT_CODES = {"file": "MEL011", "patient": "MEL012", "border": "MEL013"}
 _REVIEW, _FAIL = 0.6, 0.75  # lower limits of an area
+OVER_COLUMNS = ("first", "second", "auc_first", "auc_first_low", "auc_first_high", "auc_second",
+                "auc_second_low", "auc_second_high", "difference", "low", "high", "p", "n",
+                "note")  # fmt: skip
 
 
 def shortcut_areas(
@@ -44,43 +56,72 @@ def shortcut_findings(areas: pd.DataFrame) -> list[Finding]:
     found = []
     for name, code in SHORTCUT_CODES.items():
         row: Any = rows.loc[name] if name in rows.index else None
-        if row is None or not np.isfinite(row["low"]):
+        apart = row is not None and str(row["note"]) == NO_SPREAD and row["value"] > _FAIL
+        if row is None or not (apart or np.isfinite(row["low"])):
             why = "nothing of it varies, or it is unknown" if row is None else str(row["note"])
             found.append(Finding(code, NOT_CHECKED, 0, why, "give more images, and their columns"))
             continue
-        words = f"out of fold, AUC {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
-        severity = FAIL if row["low"] > _FAIL else REVIEW if row["low"] > _REVIEW else PASS
+        ends = "wholly apart" if apart else f"{row['low']:.3f} to {row['high']:.3f}"
+        words = f"out of fold, AUC {row['value']:.3f} ({ends})"
+        severity = FAIL if apart or row["low"] > _FAIL else REVIEW if row["low"] > _REVIEW else PASS
         count = 0 if severity == PASS else int(areas.loc[areas["run"].eq(name), "n"].iloc[0])
         found.append(Finding(code, severity, count, words))
     return found
 
 
 def over_best_shortcut(
-    model: Mapping[str, pd.DataFrame],
+    members: Mapping[str, pd.DataFrame],
     shortcuts: Mapping[str, pd.DataFrame],
     *,
     positive: str,
     confidence: float = 0.95,
     cluster: str = "",
+    average: Average = "probability",
 ) -> pd.DataFrame:
-    """Return the AUC of predictions less that of each shortcut, paired, the best shortcut first.
+    """Return the AUC of predictions less that of each shortcut, the best shortcut first.
+
+    Paired on the images of both; where they share none, as test rows and what was learnt out of
+    fold, both areas stand with their intervals and no difference.
 
     Args:
-        model: Names and predictions of models; the first is compared. Empty: no rows.
-        shortcuts: Names and predictions of shortcuts.
+        members: Names and predictions of models; the first is compared. Empty, or without a truth:
+            no rows.
+        shortcuts: Names and predictions of shortcuts, of images: judged by the models' unit.
         positive: The class looked for.
         confidence: Of the intervals.
         cluster: A column whose images err together.
+        average: Of a unit's images.
 
     Returns:
-        As `auc_comparison`.
+        `first`, `second`, their areas `auc_first` and `auc_second` with limits, each on its own
+        rows; `difference`, `low`, `high`, `p` and `n` on those of both; `note`.
     """
-    first = dict(list(model.items())[:1])
-    if not first or not shortcuts:
-        return pd.DataFrame(columns=["first", "second", "difference", "low", "high"])
-    both = {**first, **shortcuts}
-    table = auc_comparison(both, positive=positive, confidence=confidence, cluster=cluster)
+    name, first = next(iter(members.items()), ("", pd.DataFrame({"truth": []})))
+    own = {k: t for k, t in shortcuts.items() if f"p_{positive}" in t and t["truth"].notna().any()}
+    if first["truth"].isna().all():
+        own = {}
+    own = by_unit(own, unit=unit_of(first), positive=positive, average=average)
+    how: dict[str, Any] = {"positive": positive, "confidence": confidence, "cluster": cluster}
+    rows = [{"first": name, "second": other, **_over(first, own[other], how)} for other in own]
+    table = pd.DataFrame(rows, columns=list(OVER_COLUMNS))
     return table.sort_values("auc_second", ascending=False, kind="stable", ignore_index=True)
+
+
+def _over(
+    first: pd.DataFrame, second: pd.DataFrame, how: Mapping[str, Any]
+) -> dict[str, object]:
+    """Return both areas with their limits, and their difference on the images of both."""
+    ours, theirs = (binary_rows(rows, positive=how["positive"]) for rows in (first, second))
+    both = joined_rows(ours, theirs[["image_id", "truth", "score"]])
+    alike = len(both) > 0 and both["truth"].equals(both["truth_second"])
+    why = "their truths differ" if len(both) else "no image is of both"
+    row = difference_row(both, **how) if alike else {"n": 0, "note": f"not paired: {why}"}
+    for side, rows in (("first", ours), ("second", theirs)):
+        known = how if how["cluster"] in rows else {**how, "cluster": ""}
+        area = auc_estimate(rows, **known).iloc[0]
+        row |= {f"auc_{side}": area["value"]}
+        row |= {f"auc_{side}_{end}": area[end] for end in ("low", "high")}
+    return row
 
 
 def over_finding(over: pd.DataFrame) -> Finding:

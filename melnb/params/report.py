@@ -118,6 +118,11 @@ class Report(Parameters):
     )
 
     @property
+    def title(self) -> str:
+        """Of the page and of the card."""
+        return f"{self.run}: {self.positive}"
+
+    @property
     def units(self) -> dict[str, Any]:
         """The keywords of `evaluation.by_unit`."""
         return {**_units(self), "positive": self.positive}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from melnb.params.catalogue import Look, ParameterError
-from melnb.runs.lookup import find_yardstick, newest_training
+from melnb.runs.newest import find_yardstick, newest_training
 from melnb.runs.store import located, outputs_root
 from melnb.tables.files import safe_id
 from melnb.tables.nearest import did_you_mean

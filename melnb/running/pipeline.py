@@ -31,7 +31,7 @@ from melnb.params.catalogue import (
     read_yaml,
     stage_class,
 )
-from melnb.running.up_to_date import needed, there_already
+from melnb.running.up_to_date import AFTER, needed, there_already
 from melnb.runs.store import located, outputs_root, project_root, run_name
 from melnb.tables.nearest import did_you_mean
 
@@ -248,7 +248,7 @@ def _ordered(jobs: Sequence[Job], path: Path) -> tuple[Job, ...]:
         if job.key in by_key:
             raise ParameterError(f"{path}: two jobs write {job.key}: give one another `run`")
         by_key[job.key] = job
-    joined = {key: replace(job, needs=_joined(job, list(by_key))) for key, job in by_key.items()}
+    joined = {key: replace(job, needs=_joined(job, by_key)) for key, job in by_key.items()}
     sorter = TopologicalSorter({key: job.needs for key, job in joined.items()})
     try:
         sorter.prepare()
@@ -265,14 +265,19 @@ def _ordered(jobs: Sequence[Job], path: Path) -> tuple[Job, ...]:
     return tuple(order)
 
 
-def _joined(job: Job, keys: Sequence[str]) -> tuple[str, ...]:
+def _joined(job: Job, jobs: Mapping[str, Job]) -> tuple[str, ...]:
     names: list[str] = []
     for name in needed(job.parameters):
-        matches = [key for key in keys if fnmatchcase(key, name)]
+        matches = [key for key in jobs if fnmatchcase(key, name)]
         if not matches and not there_already(name, str(job.parameters.plain()["outputs"])):
             raise ParameterError(
                 f"{job.key} needs {name}, which is no job of the pipeline and no finished run: "
                 "add its stage, or correct the parameter that names it"
             )
         names += matches
+    names += [
+        key
+        for key, other in jobs.items()
+        if other.stage == AFTER.get(job.stage) and job.key not in needed(other.parameters)
+    ]
     return tuple(dict.fromkeys(names))

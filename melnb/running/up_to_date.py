@@ -64,6 +64,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "06d_external": ("{predictions}", "{external}"),
     "06e_robustness": ("04_predict/{predict_run}",),
 }
+# The stage whose runs come first in a pipeline that has any, though no parameter names them.
+AFTER = {"06_report": "02b_audit"}
 # Parameters that name files and folders.
 PATHS = (
     "folder", "fold_file", "marks", "chosen", "masks", "feature_tables", "pictures", "labels",

@@ -8,6 +8,7 @@ is what lies there, and what it read is recorded, raw data too.
     folders     one writer, a partial name, a rename at the end
     store       open a run, record what it reads, finish it
     lookup      earlier runs by name
+    newest      the last that judged a training run, or audited a dataset
     asking      a look at one picture after another, in this process
 """
 

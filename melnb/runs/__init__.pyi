@@ -14,6 +14,7 @@ from .lookup import predicted_dataset as predicted_dataset
 from .lookup import raw_folders as raw_folders
 from .lookup import source_folders as source_folders
 from .lookup import weights_files as weights_files
+from .newest import find_audit as find_audit
 from .store import find_run as find_run
 from .store import find_table as find_table
 from .store import notebook_file as notebook_file

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -27,7 +27,7 @@ from melnb.tables.files import is_table
 from melnb.tables.schema import read_images, read_table
 
 ALL = "foldnone"  # the folder of a network that learnt from every fold
-_FOLD = re.compile(r"fold(\d+)")
+FOLD = re.compile(r"fold(\d+)")
 _NETWORK = re.compile(r"(?:test|foreign)-by-fold(\d+)(?:-averaged)?\.csv")
 
 
@@ -152,7 +152,7 @@ def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path
         FileNotFoundError: Not one fold is finished; or the run learnt from all rows.
     """
     home = outputs_root(outputs) / stage / run
-    numbers = sorted(int(m[1]) for m in map(_FOLD.fullmatch, _names(home)) if m)
+    numbers = sorted(int(m[1]) for m in map(FOLD.fullmatch, _names(home)) if m)
     if not numbers and (home / ALL / RECORD).is_file():
         raise FileNotFoundError(
             f"{stage}/{run} learnt from all rows (fold none): it has nothing to say out of fold. "
@@ -174,7 +174,7 @@ def find_trained(run: str, outputs: str | Path = "") -> dict[int, Path]:
         FileNotFoundError: Nothing is finished.
     """
     home = outputs_root(outputs) / "03_train" / run
-    folds = any(map(_FOLD.fullmatch, _names(home)))
+    folds = any(map(FOLD.fullmatch, _names(home)))
     if folds or not (home / ALL).is_dir():
         return find_folds("03_train", run, outputs)
     return {TEST: find_run("03_train", f"{run}/{ALL}", outputs)}
@@ -264,62 +264,6 @@ def find_images(
     if not dataset:
         return None
     return read_images(reads(find_run("02_prepare", dataset, outputs) / "images.csv"))
-
-
-class Yardstick(NamedTuple):
-    """What judged a run of 03_train; empty where nothing did.
-
-    Attributes:
-        predictions: Of 04_predict, its out-of-fold scores by many looks.
-        report: Of 06_report, whose first predictions these are.
-        chosen: The `operating_point.json` that a person chose in 06c_choose since.
-    """
-
-    predictions: str = ""
-    report: str = ""
-    chosen: str = ""
-
-
-def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
-    """Return what last judged the networks of a run, each the newest of its kind.
-
-    Args:
-        train_run: Of 03_train.
-        outputs: Where runs are written.
-    """
-    dataset = read_run(next(iter(find_folds("03_train", train_run, outputs).values())))
-    name = dataset["parameters"]["dataset"]
-    predicted = _newest("04_predict", outputs, lambda p: (
-        (p.get("train_run") or p.get("run")) == train_run and p.get("dataset") == name
-    ))  # fmt: skip
-    asked = [f"04_predict/{predicted}"] if predicted else []
-    report = _newest("06_report", outputs, lambda p: (
-        bool(asked) and p.get("predictions", [])[:1] == asked and p.get("unit", "image") == "image"
-    ))  # fmt: skip
-    choice = _newest("06c_choose", outputs, lambda p: p.get("report") == report) if report else ""
-    file = outputs_root(outputs) / "06c_choose" / choice / "operating_point.json"
-    return Yardstick("".join(asked), report, str(file) if choice else "")
-
-
-def newest_training(outputs: str | Path = "") -> str:
-    """Return the run of 03_train of which a fold was started last; empty if there is none.
-
-    A network that learnt from all rows is none: nothing judged it. What is damaged is passed over.
-    """
-    home, started = outputs_root(outputs) / "03_train", dict[str, str]()
-    for path in home.glob(f"*/fold*/{RECORD}"):
-        if _FOLD.fullmatch(path.parent.name):
-            with suppress(DamagedError):
-                name, when = path.parent.parent.name, read_run(path.parent)["started"]
-                started[name] = max(started.get(name, ""), when)
-    return max(started, key=lambda name: started[name], default="")
-
-
-def _newest(stage: str, outputs: str | Path, fits: Callable[[Mapping[str, Any]], bool]) -> str:
-    """Return the name of the last started run of a stage whose parameters fit; empty if none."""
-    records = [read_run(folder) for folder in finished_runs(stage, outputs)]
-    fitting = [r for r in records if fits(r["parameters"])]
-    return str(max(fitting, key=lambda r: r["started"])["run"]) if fitting else ""
 
 
 def learnt_datasets(records: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -7,7 +7,8 @@ believed), or that it was not made and what it needs. It never changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
@@ -220,6 +221,40 @@ def findings_table(findings: Iterable[Finding], *, every: bool = True) -> pd.Dat
 def worst_severity(table: pd.DataFrame) -> str:
     """Return the worst severity of findings; `not checked` is worse than PASS, and no fault."""
     return next((name for name in SEVERITIES if (table["severity"] == name).any()), NOT_CHECKED)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit of a dataset left to those who judge on it.
+
+    Attributes:
+        run: `02b_audit/<run>`; empty: none was run.
+        findings: As of `findings_table`.
+        stale: Why it says nothing of the dataset as it is now; empty: it does.
+        shortcuts: Predictions out of fold of what never sees the lesion, by `file`, `patient` and
+            `border`; none of a stale one.
+    """
+
+    run: str = ""
+    findings: pd.DataFrame = field(default_factory=lambda: findings_table([], every=False))
+    stale: str = ""
+    shortcuts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """What was found: `Audit: 1 FAIL (near duplicates), 1 REVIEW (shortcut: the file).`"""
+        if not self.run:
+            return ""
+        severity = self.findings["severity"]
+        parts = [
+            f"{(severity == name).sum()} {name} ({'; '.join(dict.fromkeys(own))})"
+            for name in (FAIL, REVIEW)
+            if len(own := self.findings.loc[severity == name, "check"])
+        ]
+        checked = self.findings.loc[severity != NOT_CHECKED, "code"].nunique()
+        text = ", ".join(parts) or f"nothing found by the {checked} checks that were made"
+        old = f" {self.stale[0].upper()}{self.stale[1:]}." if self.stale else ""
+        return f"Audit: {text}.{old}"
 
 
 def checks_page() -> str:

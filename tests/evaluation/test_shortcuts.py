@@ -6,6 +6,7 @@ import pytest
 
 from melnb.data.audit.leaky_splits import REPEAT, leaky_splits, principal_features
 from melnb.data.embeddings import Embeddings
+from melnb.evaluation.discrimination.ranking import auc
 from melnb.evaluation.leaky_probes import leak_worth
 from melnb.evaluation.shortcuts import (
     over_best_shortcut,
@@ -13,6 +14,7 @@ from melnb.evaluation.shortcuts import (
     shortcut_areas,
     shortcut_findings,
 )
+from melnb.evaluation.units import unit_table
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW
 
 
@@ -36,6 +38,12 @@ def test_the_lower_limit_of_an_area_decides() -> None:
     assert areas["run"].tolist() == ["border", "patient", "file"]
     severities = {f.code: f.severity for f in shortcut_findings(areas)}
     assert severities == {"MEL011": PASS, "MEL012": REVIEW, "MEL013": FAIL}
+    whole = scored(0.0).assign(p_melanoma=lambda t: t["truth"].eq("melanoma") * 0.5 + 0.2)
+    (perfect, *_) = shortcut_findings(shortcut_areas({"file": whole}, positive="melanoma"))
+    assert perfect.severity == FAIL, "it has no interval"
+    assert perfect.evidence == "out of fold, AUC 1.000 (wholly apart)"
+    tied = shortcut_areas({"file": scored(0.0).assign(p_melanoma=0.5)}, positive="melanoma")
+    assert shortcut_findings(tied)[0].severity == NOT_CHECKED
     none = shortcut_findings(shortcut_areas({}, positive="melanoma"))
     assert {f.severity for f in none} == {NOT_CHECKED}
 
@@ -48,6 +56,37 @@ def test_a_model_is_set_against_the_best_shortcut() -> None:
     no_better = over_best_shortcut({"m": scored(1.0, 3)}, blind, positive="melanoma")
     assert over_finding(no_better).severity == FAIL
     assert over_finding(over_best_shortcut({}, blind, positive="melanoma")).severity == NOT_CHECKED
+
+
+def test_rows_that_are_not_of_the_same_images_or_labels_are_not_paired() -> None:
+    blind = {"file": scored(1.0, 2)}
+    model = scored(2.0, 3)
+    paired = over_best_shortcut({"m": model}, blind, positive="melanoma").iloc[0]
+    strangers = model.assign(image_id="t" + model["image_id"], fold=-1)
+    renamed = model.assign(truth=model["truth"].to_numpy()[::-1])
+    for rows, why in ((strangers, "no image is of both"), (renamed, "their truths differ")):
+        row = over_best_shortcut({"m": rows}, blind, positive="melanoma").iloc[0]
+        assert row["note"] == f"not paired: {why}"
+        assert np.isnan(row["difference"])
+        for end in ("", "_low", "_high"):
+            assert row[f"auc_second{end}"] == pytest.approx(paired[f"auc_second{end}"])
+        assert row["auc_first_low"] < row["auc_first"] < row["auc_first_high"]
+    finding = over_finding(over_best_shortcut({"m": strangers}, blind, positive="melanoma"))
+    assert finding.severity == NOT_CHECKED
+    untold = model.assign(truth=np.nan)
+    assert over_best_shortcut({"m": untold}, blind, positive="melanoma").empty
+    assert over_best_shortcut({"m": model}, blind, positive="nevus").empty
+
+
+def test_lesions_are_compared_with_lesions() -> None:
+    lesion = [f"l{k % 100}" for k in range(400)]  # a quarter of them melanomas, as their images
+    blind, model = (scored(shift, seed).assign(lesion_id=lesion, fold=0) for shift, seed in
+                    ((1.0, 2), (2.0, 3)))  # fmt: skip
+    rows = unit_table(model, unit="lesion", positive="melanoma")
+    row = over_best_shortcut({"m": rows}, {"file": blind}, positive="melanoma").iloc[0]
+    assert row["n"] == 100
+    alone = auc(unit_table(blind, unit="lesion", positive="melanoma"), positive="melanoma")
+    assert row["auc_second"] == alone["value"].iloc[0]
 
 
 def cohort() -> tuple[pd.DataFrame, pd.DataFrame, Embeddings]:

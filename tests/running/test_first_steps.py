@@ -8,7 +8,7 @@ from PIL import Image
 
 from melnb.params.catalogue import ParameterError, Report
 from melnb.running.first_steps import look_parameters
-from melnb.runs import lookup, store
+from melnb.runs import newest, store
 
 
 def finish(stage: str, name: str, **parameters: object) -> Path:
@@ -55,7 +55,7 @@ def test_the_newest_model_and_its_own_report_are_taken_and_told(photo: Path) -> 
     run.finish({})
     third = look_parameters(["new.jpg"], model="03_train/own/fold0", say=said.append)
     assert Path(third.chosen).parts[-3:] == ("06c_choose", "c", "operating_point.json")
-    assert lookup.find_yardstick("old") == lookup.Yardstick()
+    assert newest.find_yardstick("old") == newest.Yardstick()
     assert look_parameters(["new.jpg"], model="old").run != first.run
 
 

@@ -28,6 +28,7 @@ stages:
   - 05_ensemble: {with: {run: e, members: [04_predict/a, 04_predict/ab]}}
   - 06_report: {with: {run: e, predictions: [05_ensemble/e]}}
 """
+AUDIT = "  - 02b_audit: {with: {run: d}}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,14 @@ def test_lines_become_jobs_that_know_what_they_need(plan: Path) -> None:
         "05_ensemble/e": ("04_predict/a", "04_predict/ab"),
         "06_report/e": ("05_ensemble/e", "02_prepare/d"),
     }
+
+
+def test_an_audit_comes_before_the_report_that_reads_what_it_found(project: Path) -> None:
+    keys = {j.key: j.needs for j in read_pipeline(write(project, PLAN + AUDIT)).jobs}
+    assert keys["06_report/e"] == ("05_ensemble/e", "02_prepare/d", "02b_audit/d")
+    judged = AUDIT.replace("run: d", "run: d, predictions: 06_report/e")
+    keys = {j.key: j.needs for j in read_pipeline(write(project, PLAN + judged)).jobs}
+    assert "02b_audit/d" not in keys["06_report/e"], "no circle"
 
 
 def test_the_later_value_wins(plan: Path) -> None:

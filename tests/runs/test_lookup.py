@@ -176,15 +176,3 @@ def test_a_network_of_all_rows_is_no_fold(tmp_path: Path) -> None:
         lookup.find_tables(["03_train/full/foldnone"], tmp_path)
     write_run("03_train", "full/fold0", tmp_path)
     assert [*lookup.find_trained("full", tmp_path)] == [0], "what is fitted out of fold is of folds"
-
-
-def test_the_newest_training_is_one_that_was_judged_and_can_be_read(tmp_path: Path) -> None:
-    assert lookup.newest_training(tmp_path) == ""
-    first = write_run("03_train", "first/fold0", tmp_path)
-    record = first / "run.json"
-    record.write_text(record.read_text().replace('"started": "20', '"started": "19'))
-    write_run("03_train", "second/fold1", tmp_path)
-    broken = write_run("03_train", "broken/fold0", tmp_path) / "run.json"
-    write_run("03_train", f"whole/{lookup.ALL}", tmp_path)
-    broken.write_text("{")
-    assert lookup.newest_training(tmp_path) == "second"

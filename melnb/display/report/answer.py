@@ -23,6 +23,7 @@ from melnb.tables.checks import TEST
 ELSEWHERE = 0.02  # of melanomas among lesions seen in practice, for the cost of a find
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _SHOWN = 5  # groups that are named
+_UNAUDITED = "Whether the data leak, or a shortcut could win, was not audited (02b_audit)."
 _RESEARCH = (
     "For research: no medical device. Other cameras, skins, ages or referrals may do much worse."
 )
@@ -53,31 +54,36 @@ class Answer:
         sentence: How good, how sure, at what cost, on whom.
         figures: Four; none where nothing can be judged.
         limits: What limits it, a sentence each.
+        audit: What an audit of the data found; empty: there was none.
     """
 
     sentence: str
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
+    audit: str = ""
 
 
 def answer(
     numbers: Mapping[str, pd.DataFrame], predictions: pd.DataFrame, *, positive: str,
-    confidence: float = 0.95, unjudged: str = "",
+    confidence: float = 0.95, unjudged: str = "", audited: str = "",
 ) -> Answer:  # fmt: skip
     """Return the answer of a report's numbers.
 
     Args:
         numbers: By the names of the functions that made them: `metrics_by_fold` and
             `operating_point`; and where they are known `operating_point_by_fold`,
-            `locked_test_points`, `subgroup_metrics`, `gap_tests`, `unjudged_facts`.
+            `locked_test_points`, `subgroup_metrics`, `gap_tests`, `over_best_shortcut`,
+            `unjudged_facts`.
         predictions: The rows that are reported.
         positive: The class looked for.
         confidence: Of the intervals.
         unjudged: Why rows without a truth are not judged; empty: all have one.
+        audited: What an audit of the dataset found, in a sentence; empty: there was none.
     """
     known = predictions[predictions["truth"].notna()]
     if known.empty:
-        return Answer(_unjudged_sentence(numbers, predictions), limits=(unjudged, _RESEARCH))
+        limits = (unjudged, "" if audited else _UNAUDITED, _RESEARCH)
+        return Answer(_unjudged_sentence(numbers, predictions), limits=limits, audit=audited)
     scores, point = numbers["metrics_by_fold"], numbers["operating_point"].iloc[0]
     rank, names = _pooled_auc(scores), Names.of(positive, unit_of(predictions))
     clauses = (_ranks(rank, names), _finds(point, names), _judged_on(known, str(point["rows"])))
@@ -85,7 +91,8 @@ def answer(
     return Answer(
         sentence[0].upper() + sentence[1:] + ".",
         tuple(_figures(rank, point, names)),
-        tuple(_limits(numbers, known, point, names, confidence, unjudged)),
+        tuple(_limits(numbers, known, point, names, confidence, unjudged, audited)),
+        audited,
     )
 
 
@@ -275,7 +282,7 @@ def _figures(rank: pd.Series, point: pd.Series, names: Names) -> Iterator[Figure
 
 def _limits(
     numbers: Mapping[str, pd.DataFrame], known: pd.DataFrame, point: pd.Series, names: Names,
-    confidence: float, unjudged: str,
+    confidence: float, unjudged: str, audited: str,
 ) -> Iterator[str]:  # fmt: skip
     cluster = cluster_column(known)
     how = of_intervals(cluster, confidence, unit_of(known))
@@ -288,7 +295,23 @@ def _limits(
         yield _tested(numbers.get("locked_test_points"), names.unit)
     yield from _elsewhere(point, names)
     yield from _groups(numbers.get("subgroup_metrics"), numbers.get("gap_tests"), names, cluster)
-    yield from filter(None, (unjudged, _RESEARCH))
+    yield from filter(None, (_shortcut(numbers.get("over_best_shortcut")), unjudged))
+    yield from filter(None, ("" if audited else _UNAUDITED, _RESEARCH))
+
+
+def _shortcut(over: pd.DataFrame | None) -> str:
+    """Return how far one gets without the lesion, and the model beyond it; empty: unknown."""
+    if over is None or over.empty:
+        return ""
+    row = over.iloc[0]
+    area = f"AUC {row['auc_second']:.3f}"
+    if pd.notna(row["auc_second_low"]):
+        area += f" ({row['auc_second_low']:.3f} to {row['auc_second_high']:.3f})"
+    text = f"Without the lesion, by the {row['second']} alone: {area}"
+    if pd.isna(row["low"]):
+        return f"{text}."
+    more, low, high = (f"{row[c]:+.3f}".replace("-", "−") for c in ("difference", "low", "high"))
+    return f"{text}; this one {more} ({low} to {high}) on the same rows."
 
 
 def _few(scores: pd.DataFrame) -> str:

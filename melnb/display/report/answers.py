@@ -17,6 +17,9 @@ from melnb.evaluation.subgroups.subgroup_metrics import ALL
 from melnb.evaluation.summaries import IMAGES, of_intervals, unit_of
 from melnb.tables import diagnoses
 from melnb.tables.checks import TEST
+from melnb.tables.findings import Audit
+
+NO_AUDIT = Audit()
 
 # Tables as a reader wants them: an operating point in words, gaps without the fine print.
 
@@ -152,12 +155,15 @@ _TRAINING = (
 )  # fmt: skip
 
 
-def data_answers(records: Records, images: pd.DataFrame | None) -> dict[str, str]:
+def data_answers(
+    records: Records, images: pd.DataFrame | None, audit: Audit = NO_AUDIT
+) -> dict[str, str]:
     """Return what is known of the data: its source, preparation, folds, people and gaps.
 
     Args:
         records: Of the runs behind the predictions (`lookup.lineage`).
         images: Images table of those that were predicted; None when it is not known.
+        audit: Of their dataset.
     """
     answers = {}
     prepared = [r["parameters"] for r in records if r["stage"] == "02_prepare"]
@@ -176,6 +182,8 @@ def data_answers(records: Records, images: pd.DataFrame | None) -> dict[str, str
             "disjoint": "no patient and no lesion lies in two folds, where their ids are known; "
             "known duplicates are left out",
         }
+    if audit.run:
+        answers["audit"] = f"{audit.sentence.removeprefix('Audit: ')} ({audit.run})"
     return answers | (_people(images) if images is not None and len(images) else {})
 
 
@@ -218,6 +226,7 @@ def result_answers(
     groups: pd.DataFrame | None = None,
     compared: pd.DataFrame | None = None,
     decided: pd.DataFrame | None = None,
+    over: pd.DataFrame | None = None,
     calibrator: str = "none",
 ) -> dict[str, str]:
     """Return what was found, each number with its interval; what could not be is no answer.
@@ -232,6 +241,7 @@ def result_answers(
         groups: `subgroups.estimates.subgroup_metrics`.
         compared: `ranking.auc_comparison`.
         decided: `class_gain.class_gain`.
+        over: `shortcuts.over_best_shortcut`.
         calibrator: The method that was applied, fitted on other folds.
     """
     row, name = point.iloc[0], diagnoses.title(positive).lower()
@@ -256,7 +266,7 @@ def result_answers(
     }  # fmt: skip
     answers |= {"partition_numbers": _by_fold(known, positive)}
     answers |= _further_answers(calibration, groups, compared)
-    answers |= {"class_decision": _class_decision(decided)}
+    answers |= {"class_decision": _class_decision(decided), "shortcut": _over_shortcut(over)}
     if calibrator != "none":
         answers["calibrator"] = f"{calibrator}, for each fold fitted on the others"
     if len(by_fold) < 2:
@@ -280,6 +290,17 @@ def _further_answers(
             for _, r in compared.iterrows()
         )
     return answers
+
+
+def _over_shortcut(over: pd.DataFrame | None) -> str:
+    """Return the best shortcut's area and what is beyond it; empty: none was measured."""
+    if over is None or over.empty:
+        return ""
+    row = over.iloc[0]
+    ends = {"low": row["auc_second_low"], "high": row["auc_second_high"]}
+    text = _estimate({"value": row["auc_second"], **ends}, f"AUC of the {row['second']} alone")
+    beyond = _estimate(dict(row, value=row["difference"]), "AUC beyond it, paired")
+    return f"{text}; {beyond if pd.notna(row['difference']) else row['note']}"
 
 
 def _weights(record: Mapping[str, Any]) -> str:

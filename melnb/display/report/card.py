@@ -31,6 +31,7 @@ _ITEMS: dict[str, dict[str, str]] = {
         "partition_numbers": "Numbers by fold", "clusters": "Images that belong together",
         "diagnoses": "Diagnoses", "demographics": "People", "sites": "Sites of the body",
         "skin_tone": "Skin tone", "missing": "Missing values", "licences": "Licences",
+        "audit": "Audit",
     },
     "Folds": {"partitions": "Folds", "disjoint": "Kept apart by", "internal": "Evaluation",
               "external": "External data"},
@@ -47,7 +48,8 @@ _ITEMS: dict[str, dict[str, str]] = {
         "threshold_choice": "Threshold", "operating_point": "Operating point",
         "cross_table": "Counts", "class_decision": "Calls of many classes",
         "subgroups": "Subgroups", "robustness": "Robustness",
-        "comparison": "Against other models", "failures": "Failures",
+        "comparison": "Against other models", "shortcut": "Without the lesion",
+        "failures": "Failures",
         "uncertainty": "Uncertainty",
     },
 }  # fmt: skip

@@ -2,8 +2,7 @@
 
 `report.show(evaluation.roc_curve, "Curves")` calls the function with those of the report's values
 that it takes by name (`predictions`, `positive`, `confidence` …), draws it by the picture of the
-same name in `display`, and keeps both for the section "Curves" of the page. A cell that is run
-again replaces what it kept.
+same name in `display`, and keeps both for the section "Curves" of the page; run again, anew.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ from melnb.evaluation.summaries import (
 )
 from melnb.evaluation.unjudged import unjudged_results, why_unjudged
 from melnb.tables.checks import TEST
+from melnb.tables.findings import Audit
 from melnb.tables.schema import class_names, write_table
 
 Shows = Literal["", "figure", "table", "both", "appendix"]
@@ -77,6 +77,7 @@ _READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame | cells.Folded]]
     "gap_tests": lambda gaps: [gap_facts(gaps)],
     "subgroup_metrics": lambda table: [subgroup_facts(table)],
     "context_scores": lambda scores: [scores.nlargest(10, "score_z")],
+    "over_best_shortcut": lambda over: [over.drop(columns="first")],
     "locked_test_points": locked_facts,
 }
 """How tables are read of which all would be too much."""
@@ -105,10 +106,10 @@ class Report:
             when the cell that makes the report is run again.
         members: Name and predictions of each run, all rows; the first is reported.
         shared: What functions may ask for by name: `positive`, `confidence`, `seed`, `prevalence`,
-            `groups`, `images`, `open_picture` and whatever else. The report adds `members` and
-            `predictions` (the first member's), of their out-of-fold rows; `cluster`, the column
-            whose images err together; `threshold`, of the operating point once it is known; and
-            `NUMBERS`.
+            `groups`, `images`, `open_picture`, `audit` and whatever else. The report adds `members`
+            and `predictions` (the first member's), of their out-of-fold rows; `shortcuts` of the
+            audit; `cluster`, whose images err together; `threshold`, of the operating point once
+            it is known; and `NUMBERS`.
 
     Attributes:
         judged: Whether any row has a truth.
@@ -119,12 +120,16 @@ class Report:
     ) -> None:
         judged = out_of_fold(members)
         self.predictions = next(iter(judged.values()))
-        self._shared = {"members": judged, "predictions": self.predictions, **shared}
+        audit = shared.get("audit") or Audit()
+        own = {"members": judged, "predictions": self.predictions, "shortcuts": audit.shortcuts}
+        self._shared = {**own, **shared, "audit": audit}
         self._everything = next(iter(members.values()))
         self.judged = bool(self._everything["truth"].notna().any())
         self._prose: Mapping[str, Around] = {}
         self._numbers: dict[str, Number] = kept.setdefault("numbers", {})
         self._shown: dict[str, Shown] = kept.setdefault("shown", {})
+        if audit.run:
+            self.include("Audit", audit.findings, always=True, folded=True)
 
     def __getitem__(self, name: str) -> Any:
         """Return the number of a name: a table, or tables by label.
@@ -169,6 +174,7 @@ class Report:
             positive=self._shared["positive"],
             confidence=self._shared["confidence"],
             unjudged=why_unjudged(self._everything),
+            audited=self._shared["audit"].sentence,
         )
 
     def number(
@@ -361,11 +367,11 @@ class Report:
             "calibration": "calibration_scores", "groups": "subgroup_metrics",
             "compared": "auc_comparison",
         }  # fmt: skip
-        later = {"decided": "class_gain"}  # of few reports
+        later = {"decided": "class_gain", "over": "over_best_shortcut"}  # of few reports
         named |= {key: name for key, name in later.items() if name in self._numbers}
         made = {key: self._number(name) for key, name in named.items()}
         numbers: dict[str, Any] = {k: None if n.lack else n.value for k, n in made.items()}
-        known = answers.data_answers(records, self._shared["images"])
+        known = answers.data_answers(records, self._shared["images"], self._shared["audit"])
         known |= answers.model_answers(records) | answers.result_answers(
             self.predictions,
             positive=self._shared["positive"],

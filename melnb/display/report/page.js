@@ -39,6 +39,16 @@ for (const details of document.querySelectorAll("details")) {
     for (const figure of figures) if (details.open && details.contains(figure.node)) draw(figure);
   }, { once: true });
 }
+// A link to what lies folded opens it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target?.localName === "details") target.open = true;
+}
+addEventListener("hashchange", unfold);
+for (const link of document.querySelectorAll('a[href^="#appendix-"]')) {
+  link.addEventListener("click", () => setTimeout(unfold));
+}
+unfold();
 
 function paint(name) {
   for (const { node } of figures) {

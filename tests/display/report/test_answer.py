@@ -11,7 +11,12 @@ from melnb_tables import predictions
 from melnb.display.report import answer
 from melnb.display.report.prose import Around, read_prose
 from melnb.display.report.report_page import Prose
-from melnb.evaluation import metrics_by_fold, operating_point, unjudged_facts
+from melnb.evaluation import (
+    metrics_by_fold,
+    operating_point,
+    over_best_shortcut,
+    unjudged_facts,
+)
 
 
 def said(table: pd.DataFrame, positive: str = "melanoma", **rule: Any) -> answer.Answer:
@@ -101,6 +106,33 @@ def test_what_cannot_be_estimated_is_said_in_words() -> None:
 def test_a_prevalence_is_stated_with_its_cost() -> None:
     made = said(rows(9, 1, 5, 20), at=0.5, prevalence=0.02)
     assert "others: where 2\u00a0% are positive, 11.9 biopsies for each" in made.sentence
+
+
+def test_an_audit_is_told_and_that_there_was_none_softly() -> None:
+    table = rows(9, 1, 5, 20)
+    assert any("was not audited" in limit for limit in said(table).limits)
+    numbers = {
+        "metrics_by_fold": metrics_by_fold(table, positive="melanoma", draws=2),
+        "operating_point": operating_point(
+            table, positive="melanoma", choose="threshold", at=0.5, draws=2
+        ),
+        "over_best_shortcut": over_best_shortcut(
+            {"m": table}, {"file": table.assign(p_melanoma=[0.9, 0.1] * 17 + [0.8])},
+            positive="melanoma",
+        ),
+    }  # fmt: skip
+    made = answer.answer(numbers, table, positive="melanoma", audited="Audit: 1 FAIL (x).")
+    assert made.audit == "Audit: 1 FAIL (x)."
+    assert not any("audited" in limit for limit in made.limits)
+    (told,) = [limit for limit in made.limits if limit.startswith("Without the lesion")]
+    row = numbers["over_best_shortcut"].iloc[0]
+    assert f"by the file alone: AUC {row['auc_second']:.3f} (" in told
+    assert f"this one +{row['difference']:.3f} (" in told
+    apart = {"over_best_shortcut": over_best_shortcut(
+        {"m": table.assign(image_id="t" + table["image_id"])}, {"file": table}, positive="melanoma"
+    )}  # fmt: skip
+    alone = answer.answer(numbers | apart, table, positive="melanoma")
+    assert any(k.startswith("Without the lesion") and k.endswith(").") for k in alone.limits)
 
 
 def test_rows_without_a_truth_are_scored_and_not_judged() -> None:

@@ -21,7 +21,8 @@ SHARED: dict[str, Any] = {
     "at": 0.5, "margin": 0.0, "smallest": 1, "error_rate": 0.1, "challenge": "none",
     "groups": pd.DataFrame({"image_id": []}), "images": None, "open_picture": None,
     "smoothing": 0.0, "decide": "argmax", "costs": {}, "tau": 1.0, "unit": "image",
-    "average": "probability", "folder": Path(), "networks": {},
+    "average": "probability", "folder": Path(), "networks": {}, "audit": None,
+    "shortcuts": {},
 }  # fmt: skip
 # What 06_report shows of the values that it shares, by the names of its functions.
 GIVEN = {*SHARED, "members", "predictions", "cluster", "threshold", *NUMBERS}

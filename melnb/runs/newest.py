@@ -1,0 +1,99 @@
+"""The newest of their kind: what last judged a training run, and what last audited a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from melnb.runs.folders import RECORD
+from melnb.runs.lookup import FOLD, find_folds, finished_runs
+from melnb.runs.provenance import hash_path
+from melnb.runs.store import find_run, outputs_root
+from melnb.tables.documents import DamagedError, read_run
+from melnb.tables.findings import Audit
+from melnb.tables.schema import read_predictions, read_table
+
+
+def find_audit(
+    dataset: str, outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
+) -> Audit:
+    """Return what the newest audit of a prepared dataset found; an empty one where none was run.
+
+    Args:
+        dataset: Of 02_prepare; empty: unknown, and so is its audit.
+        outputs: Where runs are written.
+        reads: Told the audit's folder, there or not, as `Run.seeks` of the run that asks.
+    """
+    if not dataset:
+        return Audit()
+    name = _newest("02b_audit", outputs, lambda p: p.get("dataset") == dataset) or dataset
+    home = reads(outputs_root(outputs) / "02b_audit" / name)
+    if not (home / RECORD).is_file():
+        return Audit()
+    now = hash_path(find_run("02_prepare", dataset, outputs))
+    known = now in {entry["sha256"] for entry in read_run(home)["inputs"]}
+    files = sorted(home.glob("shortcut_*.csv")) if known else []
+    return Audit(
+        f"02b_audit/{name}",
+        read_table(home / "findings.csv").fillna({"remedy": ""}),
+        "" if known else f"{dataset} was prepared anew since: run 02b_audit again",
+        {file.stem.removeprefix("shortcut_"): read_predictions(file) for file in files},
+    )
+
+
+class Yardstick(NamedTuple):
+    """What judged a run of 03_train; empty where nothing did.
+
+    Attributes:
+        predictions: Of 04_predict, its out-of-fold scores by many looks.
+        report: Of 06_report, whose first predictions these are.
+        chosen: The `operating_point.json` that a person chose in 06c_choose since.
+    """
+
+    predictions: str = ""
+    report: str = ""
+    chosen: str = ""
+
+
+def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
+    """Return what last judged the networks of a run, each the newest of its kind.
+
+    Args:
+        train_run: Of 03_train.
+        outputs: Where runs are written.
+    """
+    dataset = read_run(next(iter(find_folds("03_train", train_run, outputs).values())))
+    own = dataset["parameters"]["dataset"]
+    predicted = _newest("04_predict", outputs, lambda p: (
+        (p.get("train_run") or p.get("run")) == train_run and p.get("dataset") == own
+    ))  # fmt: skip
+    asked = [f"04_predict/{predicted}"] if predicted else []
+    report = _newest("06_report", outputs, lambda p: (
+        bool(asked) and p.get("predictions", [])[:1] == asked and p.get("unit", "image") == "image"
+    ))  # fmt: skip
+    choice = _newest("06c_choose", outputs, lambda p: p.get("report") == report) if report else ""
+    file = outputs_root(outputs) / "06c_choose" / choice / "operating_point.json"
+    return Yardstick("".join(asked), report, str(file) if choice else "")
+
+
+def newest_training(outputs: str | Path = "") -> str:
+    """Return the run of 03_train of which a fold was started last; empty if there is none.
+
+    A network that learnt from all rows is none: nothing judged it. What is damaged is passed over.
+    """
+    home, started = outputs_root(outputs) / "03_train", dict[str, str]()
+    for path in home.glob(f"*/fold*/{RECORD}"):
+        if FOLD.fullmatch(path.parent.name):
+            with suppress(DamagedError):
+                name, when = path.parent.parent.name, read_run(path.parent)["started"]
+                started[name] = max(started.get(name, ""), when)
+    return max(started, key=lambda name: started[name], default="")
+
+
+def _newest(stage: str, outputs: str | Path, fits: Callable[[Mapping[str, Any]], bool]) -> str:
+    """Return the name of the last started run of a stage whose parameters fit; empty if none."""
+    records = [read_run(folder) for folder in finished_runs(stage, outputs)]
+    fitting = [r for r in records if fits(r["parameters"])]
+    return str(max(fitting, key=lambda r: r["started"])["run"]) if fitting else ""
