@@ -7,6 +7,7 @@ from .audit.label_order import order_finding as order_finding
 from .audit.leaks import audit_rows as audit_rows
 from .audit.leaks import join_same as join_same
 from .audit.leaks import leak_findings as leak_findings
+from .audit.leaky_splits import known_features as known_features
 from .audit.leaky_splits import leaky_splits as leaky_splits
 from .audit.leaky_splits import principal_features as principal_features
 from .audit.mask_audit import finding_counts as finding_counts

@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.audit.leaky_splits import REPEAT, leaky_splits, principal_features
+from melnb.data.audit.leaky_splits import (
+    REPEAT,
+    known_features,
+    leaky_splits,
+    principal_features,
+)
 from melnb.data.embeddings import Embeddings
 from melnb.evaluation.discrimination.ranking import auc
 from melnb.evaluation.leaky_probes import leak_worth
@@ -139,6 +144,18 @@ def test_without_vectors_or_with_one_class_or_fold_there_is_nothing_to_split() -
     assert leaky_splits(images.assign(target="a"), folds, features) == {}
     assert leaky_splits(images, folds.assign(fold=0), features) == {}
     assert leak_worth({}, positive="melanoma").empty
+
+
+def test_what_a_table_knows_is_what_varies() -> None:
+    images, folds, _ = cohort()
+    known = images.assign(sex="male", age=50.0, site=["torso", "head"] * 90, width=pd.NA, height=8)
+    assert known_features(known).columns.tolist() == ["image_id", "site"]
+    sized = known.assign(width=pd.array([640, 1024] * 90, dtype="Int64"))
+    assert known_features(sized)["width"].dtype == float
+    assert set(leaky_splits(known, folds, known_features(known))) == {
+        "honest", "folds of images", "up-sampled before",
+    }  # fmt: skip
+    assert leaky_splits(images, folds, known_features(images)) == {}
 
 
 @pytest.mark.parametrize("fold", [-1])

@@ -14,6 +14,7 @@ from melnb.data.embeddings import Embeddings
 from melnb.tables.checks import TEST
 
 REPEAT = "_os"  # in the id of a repeated row, before its number
+_KNOWN = ("sex", "age", "site", "width", "height")
 
 
 class Split(NamedTuple):
@@ -50,6 +51,18 @@ def principal_features(embeddings: Embeddings, *, width: int = 64) -> pd.DataFra
     return table
 
 
+def known_features(images: pd.DataFrame) -> pd.DataFrame:
+    """Return `image_id` and what a table knows of it: sex, age, site, width and height.
+
+    Args:
+        images: The images table; a column in which nothing varies is left out.
+    """
+    columns = [c for c in _KNOWN if c in images and images[c].nunique() > 1]
+    table = images[["image_id", *columns]].reset_index(drop=True)
+    numbers = [c for c in columns if c in ("width", "height")]
+    return table.astype(dict.fromkeys(numbers, "float64"))
+
+
 def leaky_splits(
     images: pd.DataFrame, folds: pd.DataFrame, features: pd.DataFrame, *, seed: int = 0
 ) -> dict[str, Split]:
@@ -64,7 +77,8 @@ def leaky_splits(
     Returns:
         `honest`: the folds given. `folds of images`: as many, dealt out to images. `up-sampled
         before`: every class repeated to the size of the largest, then folds dealt out to rows.
-        Nothing where no image has features, or where there are not two classes and two folds.
+        Nothing where no image has features, or there is none, or there are not two classes and
+        two folds.
     """
     fold = images["image_id"].map(folds.set_index("image_id")["fold"])
     kept = images["target"].notna() & fold.notna() & fold.ne(TEST)
@@ -72,7 +86,7 @@ def leaky_splits(
     own = images.loc[kept, ["image_id", "patient_id", "lesion_id", "target"]]
     known = features.set_index("image_id").loc[own["image_id"]].reset_index()
     number = int(fold[kept].nunique())
-    if own["target"].nunique() < 2 or number < 2:
+    if own["target"].nunique() < 2 or number < 2 or len(features.columns) < 2:
         return {}
     own, honest = own.reset_index(drop=True), fold[kept].astype("int64").to_numpy()
     rows = _repeated(own["target"].to_numpy(), np.random.default_rng(seed))
