@@ -2,6 +2,7 @@
 
 import sys
 
+from melnb.data.synthetic.faults import faults_table
 from melnb.tables.findings import checks_page
 
-sys.stdout.write(checks_page())
+sys.stdout.write(checks_page(faults_table()))

@@ -257,8 +257,20 @@ class Audit:
         return f"Audit: {text}.{old}"
 
 
-def checks_page() -> str:
-    """Return `docs/checks.md`: a table of all checks, and a section for each."""
+_PLANTED = (
+    "`make_dataset(faults=[...])` plants each of these in synthetic lesions, and the tests see to "
+    "it that each makes its own check speak and no other, that a check which cannot but see it "
+    "too is named (*also*), and that of a clean set none says anything. MEL014 is asked of "
+    "predictions: it fails where they rank no better than a shortcut."
+)
+
+
+def checks_page(planted: Iterable[str] = ()) -> str:
+    """Return `docs/checks.md`: a table of all checks, a section for each, and how they are proved.
+
+    Args:
+        planted: A table in Markdown, of which planted fault makes which check say what.
+    """
     lines = [
         "# Checks", "",
         "What `02b_audit` and `melnb check` ask a dataset. Made by `python docs/checks.py`.", "",
@@ -272,4 +284,5 @@ def checks_page() -> str:
     for check in CHECKS.values():
         lines += ["", f"## {check.code}", "", f"**{check.name.capitalize()}.** {check.asks}", ""]
         lines += [f"*What it costs:* {check.costs}", "", f"*What to do:* {check.remedy}."]
+    lines += ["", "## Planted faults", "", _PLANTED, "", *planted]
     return "\n".join(lines) + "\n"

@@ -24,15 +24,21 @@ _GUARD = 'call make_dataset below `if __name__ == "__main__":` in a script, or w
 def draw_row(
     row: Mapping[Any, Any], *, seed: int = 0, image_size: int = 256
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Draw the picture and the mask of one row of a cohort, as `draw_lesion` does."""
+    """Draw the picture and the mask of one row of a cohort, as `draw_lesion` does.
+
+    A row with planted faults may show another's picture (`drawn_as`), turned (`change`).
+    """
     given = ("ita", "atypia", "keratotic")
-    return draw_lesion(
+    shown = str(row.get("drawn_as", row["image_id"]))
+    picture, mask = draw_lesion(
         lesion=int(row["true_lesion_id"][1:]),
-        view=int(row["image_id"].partition("_")[2]),
+        view=int(shown.partition("_")[2]),
         **{name: row[name] for name in row if name in given or str(name).startswith("has_")},
         seed=seed,
         image_size=image_size,
     )
+    turns = 1 if row.get("change") == "turned" else 0
+    return np.rot90(picture, turns), np.rot90(mask, turns)
 
 
 def write_pictures(
@@ -59,7 +65,7 @@ def write_pictures(
         (folder / part).mkdir(parents=True, exist_ok=True)
     write = partial(write_picture, folder=folder, seed=seed, image_size=image_size)
     processes = min(workers or count_cores(), len(rows) if workers else len(rows) // _FEW + 1)
-    if processes == 1:
+    if processes <= 1:
         for row in rows:
             write(row)
         return
@@ -78,7 +84,8 @@ def write_picture(row: Mapping[Any, Any], *, folder: Path, seed: int, image_size
     """Draw and write one picture and its mask: a function of the row and the seed alone."""
     picture, mask = draw_row(row, seed=seed, image_size=image_size)
     name = row["image_id"]
-    Image.fromarray(picture).save(folder / "images" / f"{name}.jpg", quality=_QUALITY)
+    quality = int(row.get("quality", _QUALITY))
+    Image.fromarray(picture).save(folder / "images" / f"{name}.jpg", quality=quality)
     Image.fromarray(mask).save(folder / "masks" / f"{name}.png", compress_level=1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from filelock import FileLock
 
 from melnb.data.synthetic.album import check_not_starting, write_pictures
+from melnb.data.synthetic.faults import plant_faults
 from melnb.data.synthetic.patients import make_cohort
 from melnb.tables import schema
 from melnb.tables.files import naming, old_folder, replace_folder
@@ -29,6 +31,7 @@ def make_dataset(
     leak: float = 0.0,
     shortcut: float = 0.0,
     tone_gap: float = 0.0,
+    faults: Sequence[str] = (),
     image_size: int = 256,
     workers: int = 0,
 ) -> Path:
@@ -46,6 +49,8 @@ def make_dataset(
         leak: See `positives`.
         shortcut: See `positives`.
         tone_gap: See `positives`.
+        faults: Names of `faults.FAULTS`, planted for an audit to find; `metadata.csv` then has
+            `fold`, too.
         image_size: Pixels on a side, 32 or more.
         workers: Processes; 0: one for each core; 1: this one.
 
@@ -64,11 +69,13 @@ def make_dataset(
     switches |= {"shortcut": shortcut, "tone_gap": tone_gap}
     sizes = {"images": images, "seed": seed, "image_size": image_size}
     settings = {"drawing": _DRAWING, **sizes, **switches}
+    settings |= {"faults": [*faults]} if faults else {}
     folder = Path(folder).absolute()
     if _settings(folder) == settings and not old_folder(folder).exists():
         return folder
     check_not_starting()
     cohort = make_cohort(images=images, seed=seed, **switches)
+    cohort = plant_faults(cohort, faults, seed=seed) if faults else cohort
     with naming(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with naming(folder), FileLock(folder.with_name(f".{folder.name}.lock")):
