@@ -107,9 +107,7 @@ def over_best_shortcut(
     return table.sort_values("auc_second", ascending=False, kind="stable", ignore_index=True)
 
 
-def _over(
-    first: pd.DataFrame, second: pd.DataFrame, how: Mapping[str, Any]
-) -> dict[str, object]:
+def _over(first: pd.DataFrame, second: pd.DataFrame, how: Mapping[str, Any]) -> dict[str, object]:
     """Return both areas with their limits, and their difference on the images of both."""
     ours, theirs = (binary_rows(rows, positive=how["positive"]) for rows in (first, second))
     both = joined_rows(ours, theirs[["image_id", "truth", "score"]])

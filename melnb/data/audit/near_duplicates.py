@@ -46,7 +46,7 @@ def whitened(vectors: np.ndarray, *, most: int = _WIDTH) -> np.ndarray:
     """
     n, width = vectors.shape
     mean, spread = vectors.mean(axis=0), np.zeros((width, width))
-    for start in range(0, n, _ROWS):  # in blocks, as double precision of all would be twice as much
+    for start in range(0, n, _ROWS):  # in blocks, as double precision of all is much
         block = (vectors[start : start + _ROWS] - mean).astype(np.float64)
         spread += block.T @ block
     kept = max(1, min(most, width, n // _A_DIRECTION))
