@@ -22,7 +22,7 @@ TERMS = {
         augmentation/geometry: cutout, rotation, elastic
         augmentation/mixing: mixup, CutMix
         cleaning: hair removal, color constancy
-        corruptions: robustness, corruptions
+        augmentation/corruptions: robustness, corruptions
         epochs/external: external data
         epochs/sampling: balanced sampling, oversampling
         embeddings: embeddings, nearest neighbours

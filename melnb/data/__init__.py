@@ -26,7 +26,6 @@ A line imports only lines above it:
     audit/                          sizes, copies and damage, before shards are made and in them
     epochs/  pseudo_labels          what is learnt from: one's own images, others', unlabelled ones
     augmentation/                   what the accelerator changes
-    corruptions                     pictures as robustness is tested with them
     streams  batches                shards to tensors: pictures and labels, pictures and masks
 """
 

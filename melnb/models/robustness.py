@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from melnb.data.augmentation.corruptions import corrupt, corrupted_views, corruption_cells
 from melnb.data.batches import predict_batches
-from melnb.data.corruptions import corrupt, corrupted_views, corruption_cells
 from melnb.data.datasets import Dataset
 from melnb.data.shards.records import read_index
 from melnb.models.networks.heads import input_sizes

@@ -16,7 +16,8 @@ from typing import Any
 
 from melnb.params.catalogue import Look
 from melnb.runs.folders import RECORD
-from melnb.runs.lookup import find_yardstick, lineage
+from melnb.runs.lookup import lineage
+from melnb.runs.newest import find_yardstick
 from melnb.runs.store import notebook_file, outputs_root
 from melnb.tables.files import is_table, safe_id
 

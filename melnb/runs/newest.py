@@ -33,12 +33,12 @@ def find_audit(
     if not (home / RECORD).is_file():
         return Audit()
     now = hash_path(find_run("02_prepare", dataset, outputs))
-    known = now in {entry["sha256"] for entry in read_run(home)["inputs"]}
-    files = sorted(home.glob("shortcut_*.csv")) if known else []
+    current = now in {entry["sha256"] for entry in read_run(home)["inputs"]}
+    files = sorted(home.glob("shortcut_*.csv")) if current else []
     return Audit(
         f"02b_audit/{name}",
         read_table(home / "findings.csv").fillna({"remedy": ""}),
-        "" if known else f"{dataset} was prepared anew since: run 02b_audit again",
+        "" if current else f"{dataset} was prepared anew since: run 02b_audit again",
         {file.stem.removeprefix("shortcut_"): read_predictions(file) for file in files},
     )
 
@@ -65,9 +65,9 @@ def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
         outputs: Where runs are written.
     """
     dataset = read_run(next(iter(find_folds("03_train", train_run, outputs).values())))
-    own = dataset["parameters"]["dataset"]
+    name = dataset["parameters"]["dataset"]
     predicted = _newest("04_predict", outputs, lambda p: (
-        (p.get("train_run") or p.get("run")) == train_run and p.get("dataset") == own
+        (p.get("train_run") or p.get("run")) == train_run and p.get("dataset") == name
     ))  # fmt: skip
     asked = [f"04_predict/{predicted}"] if predicted else []
     report = _newest("06_report", outputs, lambda p: (

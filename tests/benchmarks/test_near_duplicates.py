@@ -1,4 +1,4 @@
-"""The search for near duplicates among 10,000 to 1,000,000 vectors: below quadratic, all copies found.
+"""Near duplicates among 10,000 to 1,000,000 vectors: below quadratic, and every copy found.
 
 Random vectors of 64 numbers, of which one in a hundred has a near copy. Run with `-s` to read the
 table; `NEAR_SIZES=10000,100000` asks for others.

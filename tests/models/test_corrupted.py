@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.corruptions import corrupt
+from melnb.data.augmentation.corruptions import corrupt
 from melnb.data.datasets import Dataset
 from melnb.data.shards.examples import Shard
 from melnb.models import out_of_fold, robustness

@@ -62,5 +62,5 @@ def test_an_audit_is_the_newest_of_its_dataset_and_says_that_it_is_old(tmp_path:
     write_run("02_prepare", "ham", tmp_path, seed=1)
     old = newest.find_audit("ham", tmp_path)
     assert old.stale == "ham was prepared anew since: run 02b_audit again"
-    assert old.sentence.endswith("(near duplicates). Ham was prepared anew since: run 02b_audit again.")
+    assert old.sentence.endswith("). Ham was prepared anew since: run 02b_audit again.")
     assert old.shortcuts == {}

@@ -55,11 +55,13 @@ def test_the_worst_decides(severities: list[str], worst: str) -> None:
 def test_an_audit_is_one_sentence() -> None:
     assert Audit().sentence == ""
     found = [
-        Finding("MEL001", FAIL, 4, ""), Finding("MEL001", FAIL, 2, ""), Finding("MEL011", REVIEW, 9, ""),
-        Finding("MEL002", PASS, 0, ""),
+        Finding("MEL001", FAIL, 4, ""), Finding("MEL001", FAIL, 2, ""),
+        Finding("MEL011", REVIEW, 9, ""), Finding("MEL002", PASS, 0, ""),
     ]  # fmt: skip
     audit = Audit("02b_audit/d", findings_table(found))
-    assert audit.sentence == "Audit: 2 FAIL (a patient in two parts), 1 REVIEW (shortcut: the file)."
+    assert audit.sentence == (
+        "Audit: 2 FAIL (a patient in two parts), 1 REVIEW (shortcut: the file)."
+    )
     clean = Audit("02b_audit/d", findings_table(found[3:]), stale="d was prepared anew since")
     assert clean.sentence == (
         "Audit: nothing found by the 1 checks that were made. D was prepared anew since."

@@ -8,6 +8,7 @@
     filters    lens, program and file: blur, noise, CLAHE, JPEG
     augment    every operation in the order in which a picture comes about; RandAugment, AugMix
     mixing     mixup and CutMix, of pictures, truths and metadata alike
+    corruptions  pictures as robustness is tested with them
 
 The room's law: nothing here draws a random number. An operation takes a batch of images and one
 uniform draw an image (or more), so that a picture can be made again from (seed, epoch, position);

@@ -1,7 +1,7 @@
 """Stamps: artefacts that training draws on no picture, and that networks learnt all the same.
 
 Coloured patches, the edge of the gel, and digits, for tests of what a network hangs on
-(`melnb.data.corruptions`). Written as the augmentation's own `artefacts` are, from one draw an
+(`corruptions`). Written as the augmentation's own `artefacts` are, from one draw an
 image.
 """
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from melnb.data.corruptions import (
+from melnb.data.augmentation.corruptions import (
     CORRUPTIONS,
     convolve,
     corrupt,
