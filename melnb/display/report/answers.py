@@ -6,7 +6,7 @@ as missing, and nobody is told more than was written down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -470,3 +470,17 @@ def _each(parameters: Sequence[Mapping[str, Any]], words: Any) -> str:
 
 def _words(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+_READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame | cells.Folded]]] = {
+    "gap_tests": lambda gaps: [gap_facts(gaps)],
+    "subgroup_metrics": lambda table: [subgroup_facts(table)],
+    "context_scores": lambda scores: [scores.nlargest(10, "score_z")],
+    "over_best_shortcut": lambda over: [over.drop(columns="first")],
+    "locked_test_points": locked_facts,
+}
+
+
+def as_read(name: str, table: pd.DataFrame) -> list[pd.DataFrame | cells.Folded]:
+    """Return the table of a function of `evaluation` as it is read: of some, all is too much."""
+    return [*_READ[name](table)] if name in _READ else [table]

@@ -20,7 +20,7 @@ from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answer import Answer, answer
-from melnb.display.report.answers import by_fold, gap_facts, locked_facts, rival, subgroup_facts
+from melnb.display.report.answers import by_fold, rival
 from melnb.display.report.ledger import licence_answer
 from melnb.display.report.prose import Around, Shown, page_sections, read_prose
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
@@ -73,14 +73,6 @@ _OF_LEADS = (
     "lead over it that is smaller than the least lead is within the noise, the more so the less "
     "alike the two err (correlation)."
 )
-_READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame | cells.Folded]]] = {
-    "gap_tests": lambda gaps: [gap_facts(gaps)],
-    "subgroup_metrics": lambda table: [subgroup_facts(table)],
-    "context_scores": lambda scores: [scores.nlargest(10, "score_z")],
-    "over_best_shortcut": lambda over: [over.drop(columns="first")],
-    "locked_test_points": locked_facts,
-}
-"""How tables are read of which all would be too much."""
 
 
 @dataclass(frozen=True)
@@ -497,5 +489,4 @@ def _read(name: str, made: Number) -> list[Any]:
     """Return the tables of a number as a reader wants them; none where it has many, or a lack."""
     if made.lack or not isinstance(made.value, pd.DataFrame):
         return []
-    read = _READ.get(name)
-    return list(read(made.value)) if read else [made.value]
+    return answers.as_read(name, made.value)
