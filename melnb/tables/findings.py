@@ -247,9 +247,9 @@ class Audit:
             return ""
         severity = self.findings["severity"]
         parts = [
-            f"{(severity == name).sum()} {name} ({'; '.join(dict.fromkeys(own))})"
+            f"{(severity == name).sum()} {name} ({'; '.join(dict.fromkeys(names))})"
             for name in (FAIL, REVIEW)
-            if len(own := self.findings.loc[severity == name, "check"])
+            if len(names := self.findings.loc[severity == name, "check"])
         ]
         checked = self.findings.loc[severity != NOT_CHECKED, "code"].nunique()
         text = ", ".join(parts) or f"nothing found by the {checked} checks that were made"

@@ -121,7 +121,7 @@ def _second_look(own: np.ndarray, other: np.ndarray, size: np.ndarray) -> np.nda
             best[chosen] = found[better]
             start[chosen, 0] = 1 / scale
             start[chosen, 1:] = (place[better] + middle + 0.5) / scale - 0.5
-    return np.maximum(best, _adjusted(own, templates, start))
+    return np.asarray(np.maximum(best, _adjusted(own, templates, start)))
 
 
 def _adjusted(own: np.ndarray, templates: np.ndarray, start: np.ndarray) -> np.ndarray:

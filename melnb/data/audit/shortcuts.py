@@ -16,6 +16,7 @@ from melnb.tables.checks import TEST
 from melnb.tables.processes import count_cores, make_pool
 
 _FEW, _CHUNK = 200, 32  # pictures for which another process does not pay; handed out at a time
+_MOSTLY = 0.5  # of the images whose value must be known, or nobody has asked
 _PATIENT = ("sex", "age", "site", "images_per_patient")
 
 
@@ -52,7 +53,7 @@ def shortcut_features(
         `file` (size, proportion, bytes, JPEG tables; of what was not looked at, the size that its
         table knows), `patient` (sex, age, site, images of the
         patient) and `border` (colours at the four sides and outside the largest ellipse), each
-        `image_id` and the columns that vary; what never does, or is unknown, is left out.
+        `image_id` and the columns that vary; what never does, or is mostly unknown, is left out.
     """
     learnt = folds.loc[folds["fold"].ne(TEST), ["image_id", "fold"]]
     targets = images.loc[images["image_id"].isin(learnt["image_id"]), "target"]
@@ -63,7 +64,7 @@ def shortcut_features(
     given = {"file": (_with_sizes(looks.table, images), FILE), "patient": (people, _PATIENT),
              "border": (looks.table, BORDER)}  # fmt: skip
     tables = {
-        name: table[["image_id", *(c for c in columns if table[c].nunique() > 1)]]
+        name: table[["image_id", *(c for c in columns if _tells(table[c]))]]
         for name, (table, columns) in given.items()
     }
     return {
@@ -71,6 +72,10 @@ def shortcut_features(
         for name, table in tables.items()
         if len(table.columns) > 1
     }
+
+
+def _tells(column: pd.Series) -> bool:
+    return bool(column.nunique() > 1 and column.notna().mean() >= _MOSTLY)
 
 
 def _with_sizes(looked: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:

@@ -149,8 +149,8 @@ def _relabelled(table: pd.DataFrame, rows: list[int]) -> pd.DataFrame:
 
 
 def _shifted(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    known = table["diagnosis"].notna()
-    table.loc[known, "diagnosis"] = np.roll(table.loc[known, "diagnosis"].to_numpy(), 1)
+    labelled = table["diagnosis"].notna()
+    table.loc[labelled, "diagnosis"] = np.roll(table.loc[labelled, "diagnosis"].to_numpy(), 1)
     return table
 
 
@@ -236,7 +236,7 @@ def faults_table() -> list[str]:
     lines = ["| planted | " + " | ".join(code.removeprefix("MEL0") for code in codes) + " |"]
     lines.append("|---|" + "---|" * len(codes))
     for name, fault in FAULTS.items():
-        said = {fault.code: f"**{fault.severity}**", **dict.fromkeys(fault.also, "also")}
-        row = " | ".join(said.get(code, "") for code in codes)
+        marks = {fault.code: f"**{fault.severity}**", **dict.fromkeys(fault.also, "also")}
+        row = " | ".join(marks.get(code, "") for code in codes)
         lines.append(f"| `{name}`: {fault.words} | {row} |")
     return lines
