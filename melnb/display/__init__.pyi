@@ -1,4 +1,5 @@
 from .browser.image_browser import ImageBrowser as ImageBrowser
+from .browser.pair_browser import PairBrowser as PairBrowser
 from .cells import findings_table as findings_table
 from .cells import show as show
 from .cells import tidy as tidy

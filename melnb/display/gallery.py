@@ -214,14 +214,14 @@ def near_duplicates(
         aligned = f"{pair['aligned']:.3f}" if pd.notna(pair["aligned"]) else "not compared"
         text = f"{names[0]} · {names[1]}\n{label} · pixels {aligned}"
         paths = [by_id["path"].get(name) for name in names]
-        jpeg = _side_by_side(paths, size, open_picture)
+        jpeg = side_by_side(paths, size, open_picture)
         rows.setdefault(str(pair["kind"]).capitalize(), []).append(
             Tile(jpeg, text, f"pictures {names[0]} and {names[1]}", ratio=2.0)
         )
     return Gallery("", rows, 2 * size)
 
 
-def _side_by_side(paths: Sequence[Any], size: int, open_picture: OpenPicture) -> bytes:
+def side_by_side(paths: Sequence[Any], size: int, open_picture: OpenPicture) -> bytes:
     """Return the pictures in one JPEG, grey where one cannot be read."""
     sheet = Image.new("RGB", (len(paths) * size, size), (128, 128, 128))
     for place, path in enumerate(paths):

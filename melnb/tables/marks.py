@@ -8,6 +8,7 @@ everything can be undone.
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -76,13 +77,17 @@ def add_mark(path: str | Path, image_id: str, mark: str, *, why: str = "", who: 
         raise ValueError(f"mark is {mark!r}: use one of {list(TITLES)}, or '' to take one back")
     when = datetime.now(UTC).isoformat(timespec="seconds")
     row = pd.DataFrame([[image_id, mark, who or _user(), when, why]], columns=[*COLUMNS])
-    path = Path(path)
+    _append(Path(path), row, read_marks)
+
+
+def _append(path: Path, row: pd.DataFrame, read: Callable[..., pd.DataFrame]) -> None:
+    """Write a row below those that are there, alone."""
     # Of two browsers that read the same file, the later would write over what the other has said.
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE):
             remove_left(path)
-            before = read_marks(path, trail=True)
+            before = read(path, trail=True)
             write_table(pd.concat([before, row], ignore_index=True), path)
 
 
@@ -117,6 +122,69 @@ def apply_marks(images: pd.DataFrame, path: str | Path) -> tuple[pd.DataFrame, p
     if len(images) and gone.all():
         raise TableError(f"marks: {path} leaves out all {len(images)} images")
     return images[~gone].reset_index(drop=True), marks
+
+
+# Pairs of pictures: the same, of one lesion, or not; a row for each time that one was settled.
+
+PICTURE, LESION, ALIKE = "same picture", "same lesion", "look-alike"
+KINDS = {PICTURE: PICTURE, LESION: LESION, ALIKE: "no, a look-alike"}
+PAIR_COLUMNS = ("image_id", "same_as", "kind", "who", "when", "why")
+
+
+def read_pairs(path: str | Path, *, trail: bool = False) -> pd.DataFrame:
+    """Read a file of settled pairs.
+
+    Args:
+        path: The CSV; one that is not there has no rows.
+        trail: As of `read_marks`.
+
+    Returns:
+        `image_id, same_as, kind, who, when, why`: texts, empty where nothing was said.
+
+    Raises:
+        TableError: A column is missing, or a kind is none of `KINDS`.
+    """
+    path = Path(path)
+    if not path.exists():
+        return pd.DataFrame(columns=[*PAIR_COLUMNS], dtype=object)
+    rows = read_delimited(path, empty=True)
+    check_columns(rows, PAIR_COLUMNS, str(path))
+    rows = rows[[*PAIR_COLUMNS]].fillna("").astype(str).reset_index(drop=True)
+    if len(unknown := rows.loc[~rows["kind"].isin(["", *KINDS]), "kind"]):
+        raise TableError(f"{path}: kind is {unknown.iloc[0]!r}: use one of {list(KINDS)}, or none")
+    return rows if trail else lasting_pairs(rows)
+
+
+def lasting_pairs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the last row of each pair, whichever image stands first, less what was taken back."""
+    pair = [frozenset(ids) for ids in zip(rows["image_id"], rows["same_as"], strict=True)]
+    last = rows[~pd.Series(pair, index=rows.index, dtype=object).duplicated(keep="last")]
+    return last[last["kind"].fillna("") != ""].reset_index(drop=True)
+
+
+def add_pair(
+    path: str | Path, image_id: str, same_as: str, kind: str, *, why: str = "", who: str = ""
+) -> None:
+    """Write what somebody says of a pair below what was said before; whole or not at all.
+
+    Args:
+        path: The CSV, which `same_as` of 02_prepare takes; made if need be.
+        image_id: One image.
+        same_as: The other.
+        kind: One of `KINDS`; empty: take the last one back.
+        why: In words.
+        who: Empty: the user's name on this machine.
+
+    Raises:
+        ValueError: There is no such kind.
+        TableError: The file is no table of pairs.
+        TimeoutError: Another program holds it.
+    """
+    if kind and kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}: use one of {list(KINDS)}, or '' to take one back")
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    values = [image_id, same_as, kind, who or _user(), when, why]
+    _append(Path(path), pd.DataFrame([values], columns=[*PAIR_COLUMNS]), read_pairs)
 
 
 def _user() -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.delimited import read_delimited
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW, Finding
+from melnb.tables.marks import ALIKE, lasting_pairs
 from melnb.tables.overlap import keys, make_groups, match, met_images
 from melnb.tables.schema import ID_COLUMNS, PATIENT_COLUMNS
 from melnb.tables.values import blank_missing
@@ -256,7 +257,8 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
         images: The images table; pairs of which it lacks an image are passed over. Ids that differ
             by folder, suffix or case alone are of one image (`overlap.match`).
         file: `same_as.csv`: `image_id` and `same_as`, and a column `kind`, of which pairs called
-            `look-alike` are passed over; empty: nothing is joined.
+            `look-alike` are passed over; with a column `when` too, the last row of a pair holds
+            (`marks.add_pair`). Empty: nothing is joined.
 
     Returns:
         As `identical`, a row for each image of a set.
@@ -270,8 +272,10 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
     for name in SAME_COLUMNS[:2]:
         if name not in pairs:
             raise TableError(f"{file}: columns are {list(pairs.columns)}; {name} is needed")
+    if {"kind", "when"} <= {*pairs}:  # as a person settled them, one after the other
+        pairs = lasting_pairs(pairs)
     if "kind" in pairs:
-        pairs = pairs[pairs["kind"].ne("look-alike")]
+        pairs = pairs[pairs["kind"].ne(ALIKE)]
     places = {name: match(pairs[name], images["image_id"]) for name in SAME_COLUMNS[:2]}
     if len(pairs) and all((place < 0).all() for place in places.values()):
         raise TableError(

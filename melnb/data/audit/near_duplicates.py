@@ -18,8 +18,8 @@ from melnb.data.audit.shortcuts import Looks
 from melnb.data.embeddings import Embeddings
 from melnb.tables.checks import check_columns
 from melnb.tables.findings import EMBED, FAIL, NOT_CHECKED, PASS, REVIEW, Finding
+from melnb.tables.marks import ALIKE, LESION, PICTURE
 
-PICTURE, LESION, ALIKE = "same picture", "same lesion", "look-alike"
 PAIR_COLUMNS = (*SAME_COLUMNS, "aligned", "rank")
 _WIDTH, _A_DIRECTION = 512, 10  # directions of whitening; images that each rests on, at least
 _LOOKS_WIDTH = 64
@@ -66,9 +66,9 @@ def nearest_rows(unit: np.ndarray, count: int, *, seed: int = 0) -> tuple[np.nda
     """Return the rows whose cosines with each row are highest, itself apart.
 
     Up to 20,000 rows all are compared with all. Above, rows are gathered about centres, and each is
-    compared with the rows of the twelve cells whose centres are nearest to itself (an inverted file,
-    many probes: Jegou, Douze and Schmid 2011, IEEE PAMI 33:117), as a copy is nearly where it is:
-    time grows with the number to the power 1.5, and a pair that is far apart may be missed.
+    compared with the rows of the twelve cells whose centres are nearest to itself (an inverted
+    file, many probes: Jegou, Douze and Schmid 2011, IEEE PAMI 33:117), as a copy is nearly where it
+    is: time grows with the number to the power 1.5, and a pair that is far apart may be missed.
 
     Args:
         unit: n x width, each of length one.

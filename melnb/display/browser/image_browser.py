@@ -75,6 +75,9 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
     order = traitlets.Unicode(_LISTED)
     image_id = traitlets.Unicode()
 
+    _titles, _keys, _wide = marks.TITLES, "123", 1  # what can be said, by which keys; of a tile
+    _sheet = "Images"
+
     def __init__(
         self,
         images: pd.DataFrame,
@@ -148,6 +151,10 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
         self._row(image_id)
         marks.add_mark(self.marks_to, image_id, mark, why=why)
 
+    @property
+    def _applied(self) -> str:
+        return f"marks={self.marks_to}"
+
     def gallery(self, count: int = 24) -> Gallery:
         """Return the first chosen pictures as a gallery, which needs no kernel.
 
@@ -198,7 +205,7 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
     def _mark(self, view: _View, image_id: str, asked: Mapping[str, Any]) -> None:
         try:
             self.mark(image_id, str(asked["mark"]), str(asked["why"]))
-            view.note = f"Written to {self.marks_to}; 02_prepare applies it: marks={self.marks_to}"
+            view.note = f"Written to {self.marks_to}; 02_prepare applies it: {self._applied}"
             view.marks = self._marks()
         except (OSError, ValueError) as error:
             view.note = f"Not written: {error}"
@@ -317,10 +324,10 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
         held = {
             "column": "mark",
             "title": "marked",
-            "options": [["", "any"], *marks.TITLES.items()],
+            "options": [["", "any"], *self._titles.items()],
         }
         return {
-            "title": "Images",
+            "title": self._sheet,
             "size": self.size,
             "ids": [str(name) for name in self._rows],
             "of": codes.tolist(),
@@ -330,8 +337,12 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
             "menus": [m for m in menus if m] + ([held] if self.marks_to else []),
             "ages": "age" in self.images and bool(self.images["age"].notna().any()),
             "orders": [[name, title] for name, title in self.orders.items()],
-            "marks": [{"name": name, "title": title} for name, title in marks.TITLES.items()],
-            "titles": {**marks.TITLES},
+            "marks": [
+                {"name": name, "title": title, "key": key}
+                for key, (name, title) in zip(self._keys, self._titles.items(), strict=True)
+            ],
+            "titles": {**self._titles},
+            "wide": self._wide,
             "writes": bool(self.marks_to),
         }
 

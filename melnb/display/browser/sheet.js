@@ -57,12 +57,12 @@ function addressOf(buffer) {
 }
 
 /** The sheet; `fill(tile, row)` writes a tile, `chosen(place)` hears a click or an arrow key. */
-function makeSheet(size, { make, fill, chosen, seen }) {
+function makeSheet(size, wide, { make, fill, chosen, seen }) {
   const sheet = html("div", { class: "sheet", role: "presentation" });
   const node = html("div", { class: "scroller", tabindex: "0", role: "listbox", "aria-label": "Images" }, sheet);
   const tiles = new Map(); // by place
   let [rows, here, waiting] = [[], -1, 0];
-  const across = () => Math.max(1, Math.floor((node.clientWidth - GAP) / (size + GAP)));
+  const across = () => Math.max(1, Math.floor((node.clientWidth - GAP) / (size * wide + GAP)));
   const tall = size + WORDS + GAP;
   const screens = () => Math.max(1, Math.floor(node.clientHeight / tall));
 

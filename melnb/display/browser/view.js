@@ -1,6 +1,9 @@
 // The image browser's view: joins menus, the sheet and what is known of one image to the model.
 
-const SIGNS = { label_wrong: "≠", bad_picture: "✕", keep: "✓" };
+const SIGNS = {
+  label_wrong: "≠", bad_picture: "✕", keep: "✓",
+  "same picture": "=", "same lesion": "≈", "look-alike": "✕",
+};
 
 /** A menu of a column's levels; `heard(value)` hears the choice, empty for any. */
 function makeMenu({ title, options }, heard) {
@@ -23,12 +26,12 @@ function makeAges(heard) {
 }
 
 /** A tile: picture, class, score and mark. */
-function makeTile(size) {
-  const picture = html("img", { alt: "", width: size, height: size });
+function makeTile(size, wide) {
+  const picture = html("img", { alt: "", width: size * wide, height: size });
   const [sign, dot, name, score] = [html("b"), html("i"), html("span", { class: "id" }), html("span", { class: "score" })];
   const node = html("div", { class: "tile", role: "option" }, picture, sign,
     html("span", { class: "line" }, dot, name), score);
-  node.style.width = `${size}px`;
+  node.style.width = `${size * wide}px`;
   return { node, picture, sign, dot, name, score };
 }
 
@@ -37,8 +40,8 @@ function makeDetail(words, chosen, mark) {
   const [picture, facts] = [html("img", { alt: "", class: "large" }), html("dl")];
   const [others, nearest] = [html("div", { class: "row" }), html("div", { class: "row" })];
   const why = html("input", { type: "text", placeholder: "why (kept with the mark)", "aria-label": "Why" });
-  const buttons = words.marks.map(({ name, title }, k) => {
-    const button = html("button", { type: "button", "data-mark": name }, html("kbd", {}, String(k + 1)), title);
+  const buttons = words.marks.map(({ name, title, key }) => {
+    const button = html("button", { type: "button", "data-mark": name }, html("kbd", {}, key), title);
     button.addEventListener("click", () => mark(name, why.value));
     return button;
   });
@@ -94,8 +97,8 @@ function render({ model, el }) {
   });
   const controls = [...menus.map(([, menu]) => menu.node), ...(words.ages ? [makeAges(want("age")).node] : []), order.node];
   const pictures = makePictures(model, () => sheet.follow());
-  const sheet = makeSheet(words.size, {
-    make: () => makeTile(words.size),
+  const sheet = makeSheet(words.size, words.wide, {
+    make: () => makeTile(words.size, words.wide),
     fill(tile, row) {
       const [url, mark] = [pictures.get(row), model.get("marks")[words.ids[row]] ?? ""];
       if (url && tile.picture.src !== url) tile.picture.src = url;
@@ -135,7 +138,7 @@ function render({ model, el }) {
   function list() {
     const view = model.get("listing");
     rows = [...new Uint32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength))];
-    counts.textContent = `${whole(rows.length)} of ${whole(words.ids.length)} images`;
+    counts.textContent = `${whole(rows.length)} of ${whole(words.ids.length)} ${words.title.toLowerCase()}`;
     sheet.list(rows);
     sheet.mark(sheet.place(row));
   }
@@ -156,9 +159,9 @@ function render({ model, el }) {
       follow();
     }
   };
-  const keys = words.marks.map(({ title }, k) => `${k + 1} ${title}`).join(", ");
+  const keys = words.marks.map(({ title, key }) => `${key} ${title}`).join(", ");
   const help = words.writes ? `Arrows move; ${keys}; the same key again takes it back.` : "Arrows move.";
-  const root = html("section", { class: "melnb-threshold melnb-browser", "aria-label": words.title },
+  const root = html("section", { class: `melnb-threshold melnb-browser ${words.wide > 1 ? "wide" : ""}`, "aria-label": words.title },
     html("header", {}, html("h3", {}, words.title), counts),
     html("div", { class: "filters" }, ...controls),
     html("div", { class: "body" }, sheet.node, detail.node),
@@ -167,7 +170,7 @@ function render({ model, el }) {
   root.addEventListener("keydown", (event) => {
     event.stopPropagation();
     const typed = ["INPUT", "SELECT"].includes(event.target.tagName);
-    const own = words.marks[Number(event.key) - 1];
+    const own = words.marks.find(({ key }) => key === event.key);
     if (!typed && own && !event.ctrlKey && !event.metaKey && !event.altKey) mark(own.name);
   });
   const names = ["wanted", "order", "marks", "note"];
