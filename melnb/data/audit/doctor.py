@@ -75,8 +75,8 @@ def check_records(folder: str | Path, *, decode: bool = True) -> pd.DataFrame:
     there = list(walk(folder))
     files = [folder / part.prefix / entry.name for part in there for entry in part.files]
     lost = [folder / part.prefix / name for part in there for name in part.lost if is_shard(name)]
-    found = [path for path in files if is_shard(path.name)]
-    paths = sorted({*found, *(s.path for s in listed if s.path.exists())})
+    shards = [path for path in files if is_shard(path.name)]
+    paths = sorted({*shards, *(s.path for s in listed if s.path.exists())})
     if not paths and not lost:
         raise FileNotFoundError(
             f"no shards (.tfrec, .tfrecord) in {folder}{_packed(files)}: run 02_prepare first"
@@ -90,7 +90,7 @@ def check_records(folder: str | Path, *, decode: bool = True) -> pd.DataFrame:
     folds = {path: _fold_of(path.name) for path in paths} | {s.path: s.fold for s in listed}
     findings += _find_doubled(seen)
     findings += _find_straddling(seen, folds)
-    findings += _compare_with_list(listed, found)
+    findings += _compare_with_list(listed, shards)
     table = pd.DataFrame(findings, columns=list(COLUMNS))
     return table.astype({"record": "Int64"})
 
@@ -159,14 +159,14 @@ def _find_doubled(seen: Iterable[Seen]) -> Iterator[Finding]:
 
 
 def _find_straddling(seen: Iterable[Seen], folds: dict[Path, int | None]) -> Iterator[Finding]:
-    known: dict[tuple[str, str], dict[int, Seen]] = defaultdict(dict)
+    seen_at: dict[tuple[str, str], dict[int, Seen]] = defaultdict(dict)
     for one in seen:
         fold = folds[one.path]
         for kind in ("image", "patient", "lesion"):
             name = getattr(one, kind)
             if name and fold is not None:
-                known[kind, name].setdefault(fold, one)
-    for (kind, name), places in known.items():
+                seen_at[kind, name].setdefault(fold, one)
+    for (kind, name), places in seen_at.items():
         if len(places) > 1:
             one = list(places.values())[-1]
             yield Finding(
@@ -174,7 +174,7 @@ def _find_straddling(seen: Iterable[Seen], folds: dict[Path, int | None]) -> Ite
             )
 
 
-def _compare_with_list(listed: list[Shard], found: list[Path]) -> Iterator[Finding]:
+def _compare_with_list(listed: list[Shard], files: list[Path]) -> Iterator[Finding]:
     folds: dict[Path, int] = {}
     for shard in listed:
         file = str(shard.path)
@@ -185,7 +185,7 @@ def _compare_with_list(listed: list[Shard], found: list[Path]) -> Iterator[Findi
             yield Finding(file, None, f"listed in {FILE}, but gone", "bring it back, or " + _AGAIN)
         elif shard.crc and file_crc(shard.path) != shard.crc:
             yield Finding(file, None, f"not the file that {FILE} lists (CRC differs)", _AGAIN)
-    for path in found:
+    for path in files:
         if listed and path not in folds:
             yield Finding(str(path), None, f"not listed in {FILE}", "remove it, or " + _MAKE)
 
@@ -196,8 +196,8 @@ def _packed(files: Iterable[Path]) -> str:
 
 
 def _fold_of(name: str) -> int | None:
-    told = _FOLD.match(name)
-    return None if told is None else TEST if told[1] is None else int(told[1])
+    match = _FOLD.match(name)
+    return None if match is None else TEST if match[1] is None else int(match[1])
 
 
 def _name(value: Any) -> str:

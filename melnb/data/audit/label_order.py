@@ -31,23 +31,28 @@ def order_finding(rows: pd.DataFrame) -> Finding:
     Args:
         rows: `image_id` and `target`, in the order of their table.
     """
-    known = rows[rows["target"].notna()] if "target" in rows else rows.iloc[:0]
-    counts = known["target"].value_counts() if len(known) else pd.Series(dtype=int)
-    usual = counts[(counts >= _FEWEST) & (len(known) - counts >= _FEWEST)]
+    labelled = rows[rows["target"].notna()] if "target" in rows else rows.iloc[:0]
+    counts = labelled["target"].value_counts() if len(labelled) else pd.Series(dtype=int)
+    usual = counts[(counts >= _FEWEST) & (len(labelled) - counts >= _FEWEST)]
     if usual.empty:
         words = f"no target has {_FEWEST} rows, and as many others"
         return Finding("MEL007", NOT_CHECKED, 0, words, "give more rows")
-    numbers = pd.to_numeric(known["image_id"].astype(str).str.extract(_NUMBER)[0], errors="coerce")
-    places = {"place": pd.Series(np.arange(len(known)), known.index), "number in its id": numbers}
+    numbers = pd.to_numeric(
+        labelled["image_id"].astype(str).str.extract(_NUMBER)[0], errors="coerce"
+    )
+    places = {
+        "place": pd.Series(np.arange(len(labelled)), labelled.index),
+        "number in its id": numbers,
+    }
     areas = [
-        (*_area(place[place.notna()], known.loc[place.notna(), "target"].eq(name)), what, name)
+        (*_area(place[place.notna()], labelled.loc[place.notna(), "target"].eq(name)), what, name)
         for what, place in places.items()
         for name in usual.index
     ]
     area, deviations, what, name = max(areas, key=lambda a: abs(a[0] - 0.5))
     words = f"the AUC of a row's {what} for {name!r} is {area:.3f}"
-    told = abs(area - 0.5) > _NEAR and deviations > _SURE
-    return Finding("MEL007", REVIEW if told else PASS, len(known) if told else 0, words)
+    telling = abs(area - 0.5) > _NEAR and deviations > _SURE
+    return Finding("MEL007", REVIEW if telling else PASS, len(labelled) if telling else 0, words)
 
 
 def _area(place: pd.Series, positive: pd.Series) -> tuple[float, float]:
@@ -70,8 +75,8 @@ def label_finding(embeddings: Embeddings, images: pd.DataFrame, *, seed: int = 0
         images: The images table, in the order in which labels were given.
         seed: Of the draw of images.
     """
-    known = images[images["target"].notna() & images["image_id"].isin(embeddings.image_id)]
-    if known["target"].nunique() < 2 or len(known) < 2 * _NEIGHBOURS:
+    labelled = images[images["target"].notna() & images["image_id"].isin(embeddings.image_id)]
+    if labelled["target"].nunique() < 2 or len(labelled) < 2 * _NEIGHBOURS:
         return Finding(
             "MEL010",
             NOT_CHECKED,
@@ -79,30 +84,30 @@ def label_finding(embeddings: Embeddings, images: pd.DataFrame, *, seed: int = 0
             "no embeddings were given, or of fewer than 20 pictures or two targets",
             EMBED,
         )
-    apart = "lesion_id" if "lesion_id" in known and known["lesion_id"].notna().any() else ""
-    asked = known["image_id"].sample(min(_ASKED, len(known)), random_state=seed)
-    near = nearest_neighbours(embeddings, known, of=asked, count=_NEIGHBOURS, apart=apart)
-    label = known["target"].to_numpy(dtype=object)
+    apart = "lesion_id" if "lesion_id" in labelled and labelled["lesion_id"].notna().any() else ""
+    asked = labelled["image_id"].sample(min(_ASKED, len(labelled)), random_state=seed)
+    near = nearest_neighbours(embeddings, labelled, of=asked, count=_NEIGHBOURS, apart=apart)
+    label = labelled["target"].to_numpy(dtype=object)
     orders = {"as they are": label, "in the opposite order": label[::-1]}
     orders |= {f"moved by {k} rows": np.roll(label, k) for k in _MOVES}
-    excess = {name: _excess(near, known["image_id"], one) for name, one in orders.items()}
+    excess = {name: _excess(near, labelled["image_id"], one) for name, one in orders.items()}
     best = max(excess, key=lambda name: excess[name][0])
-    own, error = excess["as they are"]
+    as_stated, error = excess["as they are"]
     words = (
-        f"neighbours agree {own:+.3f} beyond chance (error {error:.3f}); best {best}, "
+        f"neighbours agree {as_stated:+.3f} beyond chance (error {error:.3f}); best {best}, "
         f"{excess[best][0]:+.3f}"
     )
-    if excess[best][0] > max(2 * own, 2 * excess[best][1]):
-        return Finding("MEL010", FAIL, len(known), words)
-    fits = own > 2 * error
-    return Finding("MEL010", PASS if fits else REVIEW, 0 if fits else len(known), words)
+    if excess[best][0] > max(2 * as_stated, 2 * excess[best][1]):
+        return Finding("MEL010", FAIL, len(labelled), words)
+    fits = as_stated > 2 * error
+    return Finding("MEL010", PASS if fits else REVIEW, 0 if fits else len(labelled), words)
 
 
 def _excess(near: pd.DataFrame, ids: pd.Series, labels: np.ndarray) -> tuple[float, float]:
     """Return by how much neighbours share a label beyond chance, and its error over images."""
     label_of = pd.Series(pd.factorize(labels)[0], index=ids.to_numpy())
-    own, theirs = near["image_id"].map(label_of), near["neighbour"].map(label_of)
+    ours, theirs = near["image_id"].map(label_of), near["neighbour"].map(label_of)
     # Chance by class: a share of neighbours of the class, among all neighbours.
-    chance = own.map(theirs.value_counts(normalize=True)).fillna(0.0)
-    by_image = (own.eq(theirs) - chance).groupby(near["image_id"]).mean()
+    chance = ours.map(theirs.value_counts(normalize=True)).fillna(0.0)
+    by_image = (ours.eq(theirs) - chance).groupby(near["image_id"]).mean()
     return float(by_image.mean()), float(by_image.std() / np.sqrt(len(by_image)))

@@ -94,8 +94,8 @@ def finding_counts(audit: pd.DataFrame) -> pd.DataFrame:
         `finding, masks, first` (an image id), in the order of `FINDINGS`; those found alone.
     """
     has = audit["findings"].str.split()
-    found = {name: audit.loc[[name in one for one in has], "image_id"] for name in FINDINGS}
-    rows = [(name, len(ids), ids.iloc[0]) for name, ids in found.items() if len(ids)]
+    ids_of = {name: audit.loc[[name in one for one in has], "image_id"] for name in FINDINGS}
+    rows = [(name, len(ids), ids.iloc[0]) for name, ids in ids_of.items() if len(ids)]
     return pd.DataFrame(rows, columns=["finding", "masks", "first"])
 
 
@@ -112,23 +112,23 @@ def look_at_mask(mask_path: str, path: str) -> Row:
     row: Row = {"mask_path": mask_path, "path": path or None}
     try:
         mask, lossy = decode_levels(read_bytes(mask_path), mask_path)
-        found = find_lesion(mask, lossy=lossy)
+        levels = find_lesion(mask, lossy=lossy)
     except (PictureError, LevelError) as error:
-        said = str(error) if str(error).startswith(mask_path) else f"{mask_path}: {error}"
-        return {**row, "findings": "unreadable", "said": f"{said} (the mask of {path})"}
-    row |= {"width": mask.width, "height": mask.height, **_measure(found)}
+        reason = str(error) if str(error).startswith(mask_path) else f"{mask_path}: {error}"
+        return {**row, "findings": "unreadable", "said": f"{reason} (the mask of {path})"}
+    row |= {"width": mask.width, "height": mask.height, **_measure(levels)}
     findings = {**_compare_sizes(mask, mask_path, path), **_judge(row)}
     names = [name for name in FINDINGS if name in findings]
     return {**row, "findings": " ".join(names), "said": findings[names[0]] if names else ""}
 
 
-def _measure(found: Levels) -> Row:
+def _measure(levels: Levels) -> Row:
     from scipy import ndimage
 
-    lesion = found.lesion
+    lesion = levels.lesion
     near = ndimage.binary_dilation(lesion, iterations=_EDGE)
     near &= ~ndimage.binary_erosion(lesion, iterations=_EDGE, border_value=1)
-    grey = found.between & ~near
+    grey = levels.between & ~near
     labels, parts = ndimage.label(lesion, np.ones((3, 3)))
     pieces = piece_sizes(labels, parts)
     frame = np.concatenate([lesion[0], lesion[-1], lesion[1:-1, 0], lesion[1:-1, -1]])
@@ -141,22 +141,22 @@ def _measure(found: Levels) -> Row:
 def _judge(row: Row) -> dict[str, str]:
     """Return what is odd about the measures of a mask, and each in words."""
     area, grey, parts, frame = (row[name] for name in ("area", "grey", "parts", "frame"))
-    found = {}
+    findings = {}
     if area == 0:
-        found["empty"] = "no lesion"
+        findings["empty"] = "no lesion"
     elif area == 1:
-        found["white"] = "lesion everywhere"
+        findings["white"] = "lesion everywhere"
     elif area < _SCANT:
-        found["scant"] = f"lesion is {area:.3%} of the picture"
+        findings["scant"] = f"lesion is {area:.3%} of the picture"
     elif area > _VAST:
-        found["vast"] = f"lesion is {area:.3%} of the picture"
+        findings["vast"] = f"lesion is {area:.3%} of the picture"
     if grey > _GREY:
-        found["grey"] = f"{grey:.1%} of the pixels are grey, away from any edge"
+        findings["grey"] = f"{grey:.1%} of the pixels are grey, away from any edge"
     if parts > 1:
-        found["parts"] = f"{parts} pieces, the largest {row['largest']:.1%} of the lesion"
+        findings["parts"] = f"{parts} pieces, the largest {row['largest']:.1%} of the lesion"
     if frame > 0 and area < 1:
-        found["border"] = f"{frame:.1%} of the frame is lesion"
-    return found
+        findings["border"] = f"{frame:.1%} of the frame is lesion"
+    return findings
 
 
 def _compare_sizes(mask: Image.Image, mask_path: str, path: str) -> dict[str, str]:
@@ -169,23 +169,23 @@ def _compare_sizes(mask: Image.Image, mask_path: str, path: str) -> dict[str, st
     if mask.size == (width, height):
         return {}
     off = abs(mask.width * height / (mask.height * width) - 1) > _ASPECT
-    said = f"{mask_path} is {mask.width} x {mask.height}, but {path} {width} x {height} pixels"
-    return {"aspect" if off else "size": said}
+    reason = f"{mask_path} is {mask.width} x {mask.height}, but {path} {width} x {height} pixels"
+    return {"aspect" if off else "size": reason}
 
 
 def _missing(images: pd.DataFrame) -> Iterator[Row]:
     lost = images[images["mask_path"].isna()]
     if lost.empty:
         return
-    own = {os.path.normpath(str(p)) for c in ("mask_path", "path") for p in images[c].dropna()}
-    folders = sorted({Path(name).parent for name in own if "::" not in name})
+    paths = {os.path.normpath(str(p)) for c in ("mask_path", "path") for p in images[c].dropna()}
+    folders = sorted({Path(name).parent for name in paths if "::" not in name})
     files = (str(file) for at in folders if at.is_dir() for file in sorted(at.iterdir()))
-    near = find_near_masks(lost["image_id"], (file for file in files if file not in own))
+    near = find_near_masks(lost["image_id"], (file for file in files if file not in paths))
     for name, path in zip(lost["image_id"], lost["path"], strict=True):
         row = {"image_id": name, "path": path, "mask_path": near.get(name)}
         if name in near:
-            said = f"{path} has no mask, but {near[name]} is there: rename it"
-            yield {**row, "findings": "misnamed", "said": said}
+            reason = f"{path} has no mask, but {near[name]} is there: rename it"
+            yield {**row, "findings": "misnamed", "said": reason}
         else:
             yield {**row, "findings": "missing", "said": f"{path} has no mask"}
 

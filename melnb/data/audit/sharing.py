@@ -44,14 +44,14 @@ def find_owner(data: bytes) -> str:
     """Return what an image file's bytes tell beside its pixels, in words; empty if nothing."""
     try:
         if data.startswith(_JPEG):
-            found = list(_in_jpeg(data))
+            names = list(_in_jpeg(data))
         elif data.startswith(_PNG):
-            found = list(_in_png(data))
+            names = list(_in_png(data))
         else:
-            found = list(_in_other(data))
+            names = list(_in_other(data))
     except Exception as error:  # of a damaged file; what it holds is not known
         return f"not readable ({error})"
-    return ", ".join(dict.fromkeys(found))
+    return ", ".join(dict.fromkeys(names))
 
 
 def _in_jpeg(data: bytes) -> Iterator[str]:
@@ -189,21 +189,21 @@ def find_persons(folder: str | Path) -> tuple[pd.DataFrame, Counter[str]]:
     root = Path(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}: name a folder of outputs")
-    found: dict[tuple[str, str], Told] = {}
+    findings: dict[tuple[str, str], Told] = {}
     unread: Counter[str] = Counter()
     look = _Texts()
     for path in _files(root):
-        told = _look(path, root, look)
-        if told is None:
+        parts = _look(path, root, look)
+        if parts is None:
             unread[path.suffix or path.name] += 1
             continue
         together = is_shard(path.name) or path.suffix.lower() in PICTURE_SUFFIXES
         place = path.parent if together and not path.is_symlink() else path
         name = place.relative_to(root).as_posix() + ("/" if place != path else "")
-        for kind, count, example in told:
-            _, sum_, first = found.get((name, kind), Told(kind, 0, example))
-            found[name, kind] = Told(kind, sum_ + count, first)
-    rows = [(file, *told, ADVICE[told.kind]) for (file, _), told in found.items()]
+        for kind, count, example in parts:
+            _, sum_, first = findings.get((name, kind), Told(kind, 0, example))
+            findings[name, kind] = Told(kind, sum_ + count, first)
+    rows = [(file, *parts, ADVICE[parts.kind]) for (file, _), parts in findings.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS)), unread
 
 
@@ -225,9 +225,9 @@ def _look(path: Path, root: Path, look: _Texts) -> list[Told] | None:
         if is_shard(path.name):
             return _in_shard(path)
         if suffix in PICTURE_SUFFIXES:
-            told = [Told("picture", 1, path.name), Told("image name", 1, path.name)]
+            findings = [Told("picture", 1, path.name), Told("image name", 1, path.name)]
             owner = find_owner(path.read_bytes())
-            return [*told, Told("metadata", 1, f"{path.name}: {owner}")] if owner else told
+            return [*findings, Told("metadata", 1, f"{path.name}: {owner}")] if owner else findings
         if suffix not in _TEXTS:
             return None
         data = path.read_bytes()

@@ -143,10 +143,10 @@ def _name(row: Any) -> str:
 
 def _point_words(row: Any) -> str:
     """Say what the threshold does on known lesions, with the report's intervals."""
-    found, others = int(row["tp"] + row["fn"]), int(row["fp"] + row["tn"])
+    sought, others = int(row["tp"] + row["fn"]), int(row["fp"] + row["tn"])
     return (
         f"At or above {row['threshold']:.3f} a picture is called {_name(row)}. Out of fold that "
-        f"finds {int(row['tp'])} of {found}: sensitivity {_share(row, 'sensitivity')}; and leaves "
+        f"finds {int(row['tp'])} of {sought}: sensitivity {_share(row, 'sensitivity')}; and leaves "
         f"{int(row['tn'])} of {others} others alone: specificity {_share(row, 'specificity')}. "
         "Each known lesion was scored by the one network that had not learnt from it, a new one by "
         "the mean of all: how many of them reach the threshold alone is said beside it."
@@ -264,11 +264,11 @@ def _neighbour(each: Any, paths: pd.Series, open_picture: OpenPicture) -> dict[s
     }  # fmt: skip
 
 
-def _strip(known: pd.DataFrame, score: float, row: Any) -> str:
+def _strip(reference: pd.DataFrame, score: float, row: Any) -> str:
     """Draw the scores of known lesions, the class looked for above others, and the new one's."""
-    own = known[(known["fold"] != TEST) & known["truth"].notna()]
-    values = own[f"p_{row['positive']}"].to_numpy(dtype=float)
-    positive = (own["truth"] == row["positive"]).to_numpy()
+    judged = reference[(reference["fold"] != TEST) & reference["truth"].notna()]
+    values = judged[f"p_{row['positive']}"].to_numpy(dtype=float)
+    positive = (judged["truth"] == row["positive"]).to_numpy()
     step, bars = _WIDE / _BINS, []
     for of, kind in ((True, "positive"), (False, "negative")):
         counts, _ = np.histogram(values[positive == of], bins=_BINS, range=(0, 1))

@@ -40,7 +40,7 @@ def read_prose(notebook: Path) -> dict[str, Around]:
     """
     if not notebook.is_file():
         return {}
-    found: dict[str, Around] = {}
+    around: dict[str, Around] = {}
     last, between = "", ""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
@@ -49,16 +49,16 @@ def read_prose(notebook: Path) -> dict[str, Around]:
             continue
         after, before = _parted(between)
         if last:
-            found[last].after.extend(after)
+            around[last].after.extend(after)
         last, between = shown_name(text), ""
         if last:
-            found[last] = Around(before)
-    return found
+            around[last] = Around(before)
+    return around
 
 
 def shown_name(source: str) -> str:
     """Return the name under which a cell's source keeps what it shows; empty: it shows nothing."""
-    shown, titled, named = (found.search(source) for found in (_SHOWN, _TITLED, _NAMED))
+    shown, titled, named = (pattern.search(source) for pattern in (_SHOWN, _TITLED, _NAMED))
     if shown:
         return named[1] if named else shown[1]
     return titled[1] if titled else ""
@@ -112,19 +112,19 @@ def page_sections(
         dict.fromkeys(shown.section for shown in kept.values() if shown.section),
         key=always.__contains__,  # what is there whether judged or not is read last
     )
-    made = []
+    sections = []
     for folded in (False, True):
         for title in titles:
-            own = {name: shown for name, shown in kept.items() if shown.section == title}
+            members = {name: shown for name, shown in kept.items() if shown.section == title}
             parts = [
                 part
-                for name, shown in own.items()
+                for name, shown in members.items()
                 for part in _told(prose.get(name), shown.folded if folded else shown.parts)
             ]
-            stays = judged or any(shown.always for shown in own.values())
+            stays = judged or any(shown.always for shown in members.values())
             if stays and (parts or not folded):
-                made.append(Section(title, *_once(parts), folded=folded))
-    return made
+                sections.append(Section(title, *_once(parts), folded=folded))
+    return sections
 
 
 def _told(around: Around | None, parts: Sequence[Part]) -> list[Part]:
@@ -137,8 +137,8 @@ def _told(around: Around | None, parts: Sequence[Part]) -> list[Part]:
 
 def _once(parts: Iterable[Part]) -> list[Part]:
     """Return parts without texts that were said before."""
-    told: list[Part] = []
+    unique: list[Part] = []
     for part in parts:
-        if not (isinstance(part, str) and part in [t for t in told if isinstance(t, str)]):
-            told.append(part)
-    return told
+        if not (isinstance(part, str) and part in [t for t in unique if isinstance(t, str)]):
+            unique.append(part)
+    return unique

@@ -149,10 +149,10 @@ def _headed(sections: Sequence[Section]) -> list[list[tuple[str, list[dict[str, 
     return [
         [
             (section.title, [_shown(part, next(numbers)) for part in section.parts if holds(part)])
-            for section in own
+            for section in piece
             if any(holds(part) for part in section.parts)  # nothing compared, no heading
         ]
-        for own in ([*unfolded, use], [section for section in sections if section.folded])
+        for piece in ([*unfolded, use], [section for section in sections if section.folded])
     ]
 
 
@@ -202,10 +202,10 @@ def _is_drawn(trace: Any) -> bool:
     """Return whether a trace draws anything: marks whose value is unknown are not there."""
     cells = getattr(trace, "z", None)
     ends = [cells] if cells is not None else [getattr(trace, "x", None), getattr(trace, "y", None)]
-    known = [_known(values) for values in ends if values is not None]
-    if not known or len({*map(len, known)}) > 1:
-        return any(own.any() for own in known)
-    return bool(np.logical_and.reduce(known).any())
+    numbers = [_known(values) for values in ends if values is not None]
+    if not numbers or len({*map(len, numbers)}) > 1:
+        return any(end.any() for end in numbers)
+    return bool(np.logical_and.reduce(numbers).any())
 
 
 def _known(values: Any) -> np.ndarray:
@@ -226,7 +226,7 @@ def _shown(part: Part, number: int | str) -> dict[str, Any]:
     """Return what the template needs to show a part."""
     identity = {"id": f"part-{number}"}
     if isinstance(part, Block):
-        parts = [_shown(own, f"{number}-{k}") for k, own in enumerate(part) if holds(own)]
+        parts = [_shown(piece, f"{number}-{k}") for k, piece in enumerate(part) if holds(piece)]
         return {"kind": "block", "parts": parts}
     if isinstance(part, str):
         return {"kind": "text", "text": part.html() if isinstance(part, Prose) else part}
@@ -235,9 +235,9 @@ def _shown(part: Part, number: int | str) -> dict[str, Any]:
     if isinstance(part, cells.Folded):
         return {"kind": "folded", "title": part.title, "parts": [_shown(part.table, number)]}
     if isinstance(part, pd.DataFrame):
-        said = cells.shared_words(part)
-        texts = cells.tidy(part.head(MOST_ROWS).drop(columns=list(said)))
-        notes = [f"{cells.words(column)}: {cells.plain(text)}." for column, text in said.items()]
+        words = cells.shared_words(part)
+        texts = cells.tidy(part.head(MOST_ROWS).drop(columns=list(words)))
+        notes = [f"{cells.words(column)}: {cells.plain(text)}." for column, text in words.items()]
         return _table(texts, more=max(0, len(part) - MOST_ROWS), notes=notes)
     if isinstance(part, Gallery):
         return {"kind": "gallery", "html": Markup(part.html())}

@@ -113,13 +113,13 @@ def limit_steps(arrays: Arrays, *, confidence: float) -> np.ndarray:
         Lower limits and upper limits of the one, then of the other, as whole numbers; above
         `LIMIT_STEPS`: there are none.
     """
-    made = []
-    for own in (arrays.truth, ~arrays.truth):
-        codes = None if arrays.clusters is None else arrays.clusters[own]
-        limits = limits_by_count(codes, int(own.sum()), confidence=confidence)
+    entries = []
+    for members in (arrays.truth, ~arrays.truth):
+        codes = None if arrays.clusters is None else arrays.clusters[members]
+        limits = limits_by_count(codes, int(members.sum()), confidence=confidence)
         steps = np.rint(limits * LIMIT_STEPS)
-        made.append(np.where(np.isnan(steps), 2 * LIMIT_STEPS, steps).ravel())
-    return np.concatenate(made).astype(np.int64)
+        entries.append(np.where(np.isnan(steps), 2 * LIMIT_STEPS, steps).ravel())
+    return np.concatenate(entries).astype(np.int64)
 
 
 def few_in_levels(
@@ -131,7 +131,9 @@ def few_in_levels(
     """
     how: dict[str, Any] = {"positive": positive, "smallest": smallest, "cluster": cluster}
     levels = [arrays.take(group.codes == code) for code in range(len(group.levels))]
-    return [[too_few(own, needs, **how) for needs in ("positive", "negative")] for own in levels]
+    return [
+        [too_few(level, needs, **how) for needs in ("positive", "negative")] for level in levels
+    ]
 
 
 # A second run beside the first, on the images that both have.
@@ -186,29 +188,29 @@ def paired(rows: pd.DataFrame, other: pd.DataFrame, *, positive: str) -> Pair:
             f"tables ({int(wrong.sum())} such images): they must be of the same labels"
         )
     second = both.assign(score=both["score_other"])
-    own, counts = threshold_counts(both), threshold_counts(second)
+    ours, counts = threshold_counts(both), threshold_counts(second)
     name = str(other["run"].iloc[0])
-    return Pair(name, len(both), own, counts, _alone(both, second, own, counts))
+    return Pair(name, len(both), ours, counts, _alone(both, second, ours, counts))
 
 
 def _alone(
-    first: pd.DataFrame, second: pd.DataFrame, own: Counts, other: Counts
+    first: pd.DataFrame, second: pd.DataFrame, ours: Counts, other: Counts
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count images that the first run flags alone, as its threshold falls.
 
     An image is flagged by the first run from its own rank on; by the second from the rank at which
     the first has let as many others through as the second does at the image's score.
     """
-    flagged = np.searchsorted(-own[0], -first["score"].to_numpy())
+    flagged = np.searchsorted(-ours[0], -first["score"].to_numpy())
     rank = np.searchsorted(-other[0], -second["score"].to_numpy())
-    follows = np.searchsorted(own[2], other[2][rank])
-    truth, n = first["truth"].to_numpy(), len(own[0])
-    made = []
+    follows = np.searchsorted(ours[2], other[2][rank])
+    truth, n = first["truth"].to_numpy(), len(ours[0])
+    entries = []
     for part in (truth, ~truth):
         begins = np.bincount(flagged[part], minlength=n + 1)
         ends = np.bincount(np.maximum(flagged, follows)[part], minlength=n + 1)
-        made.append(np.cumsum(begins - ends)[:n])
-    return made[0], made[1]
+        entries.append(np.cumsum(begins - ends)[:n])
+    return entries[0], entries[1]
 
 
 # The images that can be among the worst errors at some threshold, with their pictures.
@@ -260,11 +262,11 @@ def candidates(
         (JSON's mappings may lose their order; the id is first), and its `picture` as a data
         address, which may be empty.
     """
-    made = {}
+    lists = {}
     for name, part, rising in (("missed", rows["truth"], True), ("alarms", ~rows["truth"], False)):
         order = first_by_score(rows[part], kept, rising=rising)
-        made[name] = [_candidate(rows.loc[k], groups, k, pictures) for k in order.index]
-    return made
+        lists[name] = [_candidate(rows.loc[k], groups, k, pictures) for k in order.index]
+    return lists
 
 
 def data_address(picture: Picture) -> str:
@@ -345,9 +347,9 @@ class Replacement:
             replace: The answer was yes. It holds for what was asked about, and for no later file.
         """
         before = path.read_bytes() if path.exists() else b""
-        known = before in (b"", self._own) or (replace and before == self._asked)
-        held = {} if known else _read(path)
-        if not known and held != choice:
+        free = before in (b"", self._own) or (replace and before == self._asked)
+        held = {} if free else _read(path)
+        if not free and held != choice:
             self._asked = before
             return f"{path.name} holds {_words(held)}. Replace it by {_words(choice)}?"
         self._own = write_choice(choice, path).read_bytes()

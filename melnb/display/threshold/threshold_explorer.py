@@ -235,17 +235,17 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
 
     def _row(self, cut: float, tp: int, fp: int) -> dict[str, float]:
         sensitivity, specificity = tp / self._positives, 1 - fp / self._others
-        found, missed = sensitivity * self.prevalence, (1 - sensitivity) * self.prevalence
+        hits, missed = sensitivity * self.prevalence, (1 - sensitivity) * self.prevalence
         left, alarms = (
             specificity * (1 - self.prevalence),
             (1 - specificity) * (1 - self.prevalence),
         )
-        flagged = found + alarms
+        flagged = hits + alarms
         return {
             "threshold": cut,
             "sensitivity": sensitivity,
             "specificity": specificity,
-            "ppv": found / flagged if flagged else np.nan,
+            "ppv": hits / flagged if flagged else np.nan,
             "npv": left / (left + missed) if left + missed else np.nan,
             "flagged": flagged,
             "tp": tp,
@@ -331,8 +331,8 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
             for name in _STATED
         }
         anew = row["choose"] not in ("threshold", "locked")
-        own = {name: float(row[name]) for name in ("threshold", "prevalence")}
-        return own | {"limits": limits, "anew": anew}
+        point = {name: float(row[name]) for name in ("threshold", "prevalence")}
+        return point | {"limits": limits, "anew": anew}
 
     def _median(self) -> float:
         rank = np.searchsorted(self._tp + self._fp, (self._positives + self._others) / 2)
