@@ -53,20 +53,22 @@ def shortcut_findings(areas: pd.DataFrame) -> list[Finding]:
             not there never varies, or is unknown.
     """
     rows = areas.set_index("run")
-    found = []
+    findings = []
     for name, code in SHORTCUT_CODES.items():
         row: Any = rows.loc[name] if name in rows.index else None
         apart = row is not None and str(row["note"]) == NO_SPREAD and row["value"] > _FAIL
         if row is None or not (apart or np.isfinite(row["low"])):
             why = "nothing of it varies, or it is unknown" if row is None else str(row["note"])
-            found.append(Finding(code, NOT_CHECKED, 0, why, "give more images, and their columns"))
+            findings.append(
+                Finding(code, NOT_CHECKED, 0, why, "give more images, and their columns")
+            )
             continue
         ends = "wholly apart" if apart else f"{row['low']:.3f} to {row['high']:.3f}"
         words = f"out of fold, AUC {row['value']:.3f} ({ends})"
         severity = FAIL if apart or row["low"] > _FAIL else REVIEW if row["low"] > _REVIEW else PASS
         count = 0 if severity == PASS else int(areas.loc[areas["run"].eq(name), "n"].iloc[0])
-        found.append(Finding(code, severity, count, words))
-    return found
+        findings.append(Finding(code, severity, count, words))
+    return findings
 
 
 def over_best_shortcut(
@@ -97,12 +99,16 @@ def over_best_shortcut(
         rows; `difference`, `low`, `high`, `p` and `n` on those of both; `note`.
     """
     name, first = next(iter(members.items()), ("", pd.DataFrame({"truth": []})))
-    own = {k: t for k, t in shortcuts.items() if f"p_{positive}" in t and t["truth"].notna().any()}
+    usable = {
+        k: t for k, t in shortcuts.items() if f"p_{positive}" in t and t["truth"].notna().any()
+    }
     if first["truth"].isna().all():
-        own = {}
-    own = by_unit(own, unit=unit_of(first), positive=positive, average=average)
+        usable = {}
+    usable = by_unit(usable, unit=unit_of(first), positive=positive, average=average)
     how: dict[str, Any] = {"positive": positive, "confidence": confidence, "cluster": cluster}
-    rows = [{"first": name, "second": other, **_over(first, own[other], how)} for other in own]
+    rows = [
+        {"first": name, "second": other, **_over(first, usable[other], how)} for other in usable
+    ]
     table = pd.DataFrame(rows, columns=list(OVER_COLUMNS))
     return table.sort_values("auc_second", ascending=False, kind="stable", ignore_index=True)
 
@@ -115,8 +121,8 @@ def _over(first: pd.DataFrame, second: pd.DataFrame, how: Mapping[str, Any]) -> 
     why = "their truths differ" if len(both) else "no image is of both"
     row = difference_row(both, **how) if alike else {"n": 0, "note": f"not paired: {why}"}
     for side, rows in (("first", ours), ("second", theirs)):
-        known = how if how["cluster"] in rows else {**how, "cluster": ""}
-        area = auc_estimate(rows, **known).iloc[0]
+        options = how if how["cluster"] in rows else {**how, "cluster": ""}
+        area = auc_estimate(rows, **options).iloc[0]
         row |= {f"auc_{side}": area["value"]}
         row |= {f"auc_{side}_{end}": area[end] for end in ("low", "high")}
     return row

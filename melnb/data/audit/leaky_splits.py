@@ -83,21 +83,21 @@ def leaky_splits(
     fold = images["image_id"].map(folds.set_index("image_id")["fold"])
     kept = images["target"].notna() & fold.notna() & fold.ne(TEST)
     kept &= images["image_id"].isin(features["image_id"])
-    own = images.loc[kept, ["image_id", "patient_id", "lesion_id", "target"]]
-    known = features.set_index("image_id").loc[own["image_id"]].reset_index()
+    table = images.loc[kept, ["image_id", "patient_id", "lesion_id", "target"]]
+    columns = features.set_index("image_id").loc[table["image_id"]].reset_index()
     number = int(fold[kept].nunique())
-    if own["target"].nunique() < 2 or number < 2 or len(features.columns) < 2:
+    if table["target"].nunique() < 2 or number < 2 or len(features.columns) < 2:
         return {}
-    own, honest = own.reset_index(drop=True), fold[kept].astype("int64").to_numpy()
-    rows = _repeated(own["target"].to_numpy(), np.random.default_rng(seed))
-    names = pd.Series(own["image_id"].to_numpy()[rows], dtype=object)
+    table, honest = table.reset_index(drop=True), fold[kept].astype("int64").to_numpy()
+    rows = _repeated(table["target"].to_numpy(), np.random.default_rng(seed))
+    names = pd.Series(table["image_id"].to_numpy()[rows], dtype=object)
     count = names.groupby(names).cumcount()
     names = names.where(count == 0, names + REPEAT + count.astype(str))
-    more, again = own.iloc[rows].reset_index(drop=True), known.iloc[rows].reset_index(drop=True)
+    more, again = table.iloc[rows].reset_index(drop=True), columns.iloc[rows].reset_index(drop=True)
     more["image_id"] = again["image_id"] = names
     return {
-        "honest": _split(own, honest, known),
-        "folds of images": _split(own, _dealt(own["target"], number, seed), known),
+        "honest": _split(table, honest, columns),
+        "folds of images": _split(table, _dealt(table["target"], number, seed), columns),
         "up-sampled before": _split(more, _dealt(more["target"], number, seed), again),
     }
 
@@ -121,6 +121,6 @@ def _repeated(target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     most = int(np.bincount(codes).max())
     parts = [np.arange(len(codes))]
     for k in range(codes.max() + 1):
-        own = np.flatnonzero(codes == k)
-        parts.append(rng.choice(own, most - len(own), replace=True))
+        members = np.flatnonzero(codes == k)
+        parts.append(rng.choice(members, most - len(members), replace=True))
     return np.concatenate(parts)

@@ -80,18 +80,18 @@ def answer(
         unjudged: Why rows without a truth are not judged; empty: all have one.
         audited: What an audit of the dataset found, in a sentence; empty: there was none.
     """
-    known = predictions[predictions["truth"].notna()]
-    if known.empty:
+    judged = predictions[predictions["truth"].notna()]
+    if judged.empty:
         limits = (unjudged, "" if audited else _UNAUDITED, _RESEARCH)
         return Answer(_unjudged_sentence(numbers, predictions), limits=limits, audit=audited)
     scores, point = numbers["metrics_by_fold"], numbers["operating_point"].iloc[0]
     rank, names = _pooled_auc(scores), Names.of(positive, unit_of(predictions))
-    clauses = (_ranks(rank, names), _finds(point, names), _judged_on(known, str(point["rows"])))
+    clauses = (_ranks(rank, names), _finds(point, names), _judged_on(judged, str(point["rows"])))
     sentence = "; ".join(clauses)
     return Answer(
         sentence[0].upper() + sentence[1:] + ".",
         tuple(_figures(rank, point, names)),
-        tuple(_limits(numbers, known, point, names, confidence, unjudged, audited)),
+        tuple(_limits(numbers, judged, point, names, confidence, unjudged, audited)),
         audited,
     )
 
@@ -186,9 +186,9 @@ def _finds(point: pd.Series, names: Names) -> str:
     hits, all_hits = int(point["tp"]), int(point["tp"] + point["fn"])
     wrong, others = int(point["fp"]), int(point["fp"] + point["tn"])
     between = _range(point["sensitivity_fixed_low"], point["sensitivity_fixed_high"])
-    found = _of(hits, all_hits, "the only one") + (f" ({between}{_PERCENT})" if between else "")
+    share = _of(hits, all_hits, "the only one") + (f" ({between}{_PERCENT})" if between else "")
     text = f"at threshold {point['threshold']:.2g} it "
-    text += f"finds {found}" if all_hits else f"has no {names.one.split(' ', 1)[1]} to find"
+    text += f"finds {share}" if all_hits else f"has no {names.one.split(' ', 1)[1]} to find"
     if not others:
         return text
     return f"{text} and flags {_others(wrong, others)}{_cost(point)}"
@@ -212,8 +212,8 @@ def _cost(point: pd.Series) -> str:
     if not math.isfinite(needed) or not point["tp"]:
         return ""
     text = number_needed(needed)
-    own = point["positives"] / max(point["n"], 1)
-    where = "" if math.isclose(point["prevalence"], own, rel_tol=1e-9) else (
+    prevalence = point["positives"] / max(point["n"], 1)
+    where = "" if math.isclose(point["prevalence"], prevalence, rel_tol=1e-9) else (
         f"where {whole_percent(point['prevalence'])}{_PERCENT} are positive, "
     )  # fmt: skip
     return f": {where}{text} {'biopsy' if text == '1' else 'biopsies'} for each"
@@ -341,10 +341,10 @@ def _tested(points: pd.DataFrame | None, unit: str) -> str:
     row = points.iloc[0]
     n, times = int(row["n"]), max(1, round((row["tp"] + row["fn"]) / max(row["positives"], 1)))
     by = f" by each of {times} networks" if times > 1 else ""
-    found = _share(row["sensitivity"], row["sensitivity_low"], row["sensitivity_high"])
+    finds = _share(row["sensitivity"], row["sensitivity_low"], row["sensitivity_high"])
     alarms = _share(*(1 - row[f"specificity{end}"] for end in ("", "_high", "_low")))
     what = " and ".join(
-        words for words, share in ((f"finds {found}", found), (f"flags {alarms} of others", alarms))
+        words for words, share in ((f"finds {finds}", finds), (f"flags {alarms} of others", alarms))
         if share
     )  # fmt: skip
     return f"Locked and judged once on {_count(n, f'test {unit}')}{by}: {what}."
@@ -383,9 +383,9 @@ def _groups(
             )
     if groups is None or "level" not in groups:
         return
-    own = groups[(groups["metric"] == "sensitivity") & (groups["column"] != ALL)]
-    own = own[~own["column"].isin(["diagnosis", "source"]) & (own["level"] != UNKNOWN)]
-    few = own[own["note"].astype(str).str.startswith(("suppressed", "not estimable: no row"))]
+    levels = groups[(groups["metric"] == "sensitivity") & (groups["column"] != ALL)]
+    levels = levels[~levels["column"].isin(["diagnosis", "source"]) & (levels["level"] != UNKNOWN)]
+    few = levels[levels["note"].astype(str).str.startswith(("suppressed", "not estimable: no row"))]
     if len(few):
         named = [_level(row["column"], row["level"]) for row in few.to_dict("records")]
         more = len(named) - _SHOWN

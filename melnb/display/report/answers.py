@@ -102,9 +102,9 @@ def subgroup_facts(table: pd.DataFrame) -> pd.DataFrame:
         `column`, `level`, `n`, `patients`, `positives`; `auc`, `sensitivity` and `specificity`,
         each with `_low` and `_high`; `note`, why the first of these that is not known is not.
     """
-    own = table[~table["column"].isin(saying_truth(table))]
+    levels = table[~table["column"].isin(saying_truth(table))]
     rows = []
-    for _, level in own.groupby(["column", "level"], sort=False, dropna=False):
+    for _, level in levels.groupby(["column", "level"], sort=False, dropna=False):
         measured = level.set_index("metric").reindex([*_OF_A_LEVEL])
         row = level.iloc[0][["column", "level", "n", "patients", "positives"]].to_dict()
         for metric, name in _OF_A_LEVEL.items():
@@ -246,25 +246,25 @@ def result_answers(
     """
     row, name = point.iloc[0], diagnoses.title(positive).lower()
     pooled = _pooled(scores)
-    known = predictions[predictions["truth"].notna()]
+    judged = predictions[predictions["truth"].notna()]
     unit = unit_of(predictions)
-    if known.empty:
+    if judged.empty:
         return {"numbers": f"{len(predictions):,} {unit}s without a truth: predicted, not judged"}
     by_fold = scores[(scores["metric"] == "AUC") & scores["rows"].str.startswith("fold")]
     answers = {
         "outcome": f"{name} against the rest, as the source labels it",
-        "numbers": _counts(known, positive),
+        "numbers": _counts(judged, positive),
         "discrimination": _estimates((r, r["metric"]) for _, r in pooled.iterrows()),
         "by_fold": _estimates((r, f"AUC of {r['rows']}") for _, r in by_fold.iterrows()),
-        "unit": _unit(known, unit),
+        "unit": _unit(judged, unit),
         "uncertainty": of_intervals(cluster, float(row["confidence"]), unit),
-        "clusters": _clusters(known, cluster, unit),
+        "clusters": _clusters(judged, cluster, unit),
         "threshold_choice": _threshold(row),
         "operating_point": _operating_point(row),
         "cross_table": ", ".join(f"{n.upper()} {int(row[n]):,}" for n in ("tp", "fp", "tn", "fn")),
         "failures": "the worst errors are shown in report.html",
     }  # fmt: skip
-    answers |= {"partition_numbers": _by_fold(known, positive)}
+    answers |= {"partition_numbers": _by_fold(judged, positive)}
     answers |= _further_answers(calibration, groups, compared)
     answers |= {"class_decision": _class_decision(decided), "shortcut": _over_shortcut(over)}
     if calibrator != "none":
@@ -279,8 +279,8 @@ def _further_answers(
 ) -> dict[str, str]:
     answers = {}
     if calibration is not None and len(calibration):
-        known = calibration[calibration["value"].notna()]
-        texts = [_estimate(r, str(r["metric"])) for _, r in known.iterrows()]
+        estimates = calibration[calibration["value"].notna()]
+        texts = [_estimate(r, str(r["metric"])) for _, r in estimates.iterrows()]
         answers["calibration"] = "; ".join(texts)
     if groups is not None and len(groups):
         answers |= _group_answers(groups)
@@ -373,11 +373,11 @@ def _class_decision(gains: pd.DataFrame | None) -> str:
     """Return what the chosen decision of many classes brings, nested; empty: none was chosen."""
     if gains is None or "chosen" not in gains:
         return ""
-    own = gains[gains["chosen"].astype(bool) & (gains["rows"] == "nested")]
+    chosen = gains[gains["chosen"].astype(bool) & (gains["rows"] == "nested")]
     return "; ".join(
         f"{r['rule']}, fitted on the other folds: {r['metric']} {cells.number(r['value'])}, "
         + _estimate(dict(r, value=r["gain"]), "gain over the most probable class")
-        for _, r in own[own["gain"].notna()].iterrows()
+        for _, r in chosen[chosen["gain"].notna()].iterrows()
     )
 
 
@@ -428,17 +428,17 @@ def _threshold(row: Mapping[str, Any] | pd.Series) -> str:
 
 
 def _operating_point(row: Mapping[str, Any] | pd.Series) -> str:
-    told = _estimates(
+    sentence = _estimates(
         ({"value": row[m], "low": row[f"{m}_low"], "high": row[f"{m}_high"]}, m)
         for m in ("sensitivity", "specificity", "ppv", "npv")
     )
-    if not told:
+    if not sentence:
         return ""
     fixed = "at this fixed threshold"
     how = fixed if row["choose"] == "threshold" else (
         f"of resamples that choose the threshold anew; what the choice holds, {fixed}"
     )  # fmt: skip
-    return f"{told}. PPV and NPV at a prevalence of {row['prevalence']:.3g}; intervals {how}"
+    return f"{sentence}. PPV and NPV at a prevalence of {row['prevalence']:.3g}; intervals {how}"
 
 
 def _estimates(rows: Iterable[tuple[Mapping[str, Any] | pd.Series, str]]) -> str:

@@ -71,12 +71,12 @@ def report_card(answers: Mapping[str, str]) -> pd.DataFrame:
     unknown = sorted({*answers} - KEYS)
     if unknown:
         raise ValueError(f"the card has no item {unknown[0]!r} (items: {sorted(KEYS)})")
-    told = {"intended_use": report_page.INTENDED_USE[0], "limits": LIMITS, **answers}
+    texts = {"intended_use": report_page.INTENDED_USE[0], "limits": LIMITS, **answers}
     rows = [
-        (section, item, told[key])
+        (section, item, texts[key])
         for section, items in _ITEMS.items()
         for key, item in items.items()
-        if told.get(key)
+        if texts.get(key)
     ]
     return pd.DataFrame(rows, columns=["section", "item", "answer"])
 
@@ -91,13 +91,13 @@ def checklist_items(answers: Mapping[str, str]) -> pd.DataFrame:
         `answered_by` (empty: missing), `source`.
     """
     names = {key: item for items in _ITEMS.values() for key, item in items.items()}
-    told = {"intended_use", "limits", *(key for key, text in answers.items() if text)}
+    keys = {"intended_use", "limits", *(key for key, text in answers.items() if text)}
     rows = [
         {
             "guideline": guideline,
             "number": item["number"],
             "topic": item["topic"],
-            "answered_by": names[item["answer"]] if item["answer"] in told else "",
+            "answered_by": names[item["answer"]] if item["answer"] in keys else "",
             "source": facts["source"],
         }
         for guideline, facts in _read_checklists().items()
@@ -138,14 +138,16 @@ def write_card(
 
 def checklist_sections(items: pd.DataFrame) -> list[report_page.Section]:
     """Return a section for each guideline: its answered items as a table, the missing by name."""
-    made = []
+    sections = []
     for guideline, part in items.groupby("guideline", sort=False):
         missing = part[part["answered_by"] == ""]
-        told = part[part["answered_by"] != ""][["number", "topic", "answered_by"]]
-        heading = f"{guideline}: {len(told)} of {len(part)} items answered"
+        answered = part[part["answered_by"] != ""][["number", "topic", "answered_by"]]
+        heading = f"{guideline}: {len(answered)} of {len(part)} items answered"
         source = f"{part['source'].iloc[0]}. Topics are in our words: read the original."
-        made.append(report_page.Section(heading, source, told, f"Missing: {_listed(missing)}."))
-    return made
+        sections.append(
+            report_page.Section(heading, source, answered, f"Missing: {_listed(missing)}.")
+        )
+    return sections
 
 
 def _markdown(card: pd.DataFrame, items: pd.DataFrame, title: str) -> str:
@@ -155,10 +157,10 @@ def _markdown(card: pd.DataFrame, items: pd.DataFrame, title: str) -> str:
         lines += [f"- **{row.item}:** {_plain(row.answer)}" for row in part.itertuples()] + [""]
     lines += ["## Reporting guidelines", ""]
     for guideline, part in items.groupby("guideline", sort=False):
-        told, missing = part[part["answered_by"] != ""], part[part["answered_by"] == ""]
-        lines += [f"### {guideline}: {len(told)} of {len(part)} items answered", ""]
+        answered, missing = part[part["answered_by"] != ""], part[part["answered_by"] == ""]
+        lines += [f"### {guideline}: {len(answered)} of {len(part)} items answered", ""]
         lines += [f"{part['source'].iloc[0]}. Topics are in our words: read the original.", ""]
-        lines += [f"- [x] {_item(row)}: see *{row.answered_by}*" for row in told.itertuples()]
+        lines += [f"- [x] {_item(row)}: see *{row.answered_by}*" for row in answered.itertuples()]
         lines += [f"- [ ] {_item(row)}: **missing**" for row in missing.itertuples()] + [""]
     return "\n".join(lines)
 

@@ -82,8 +82,8 @@ def licence_conflict(table: pd.DataFrame) -> str:
     learnt = table[table["met_by"] != JUDGED]
     parts = []
     for marks, words in _CONFLICTS.items():
-        own = learnt[[any(mark in text for mark in marks) for text in learnt["licence"]]]
-        names = [f"{row['name']} ({row['licence']})" for _, row in own.iterrows()]
+        bound = learnt[[any(mark in text for mark in marks) for text in learnt["licence"]]]
+        names = [f"{row['name']} ({row['licence']})" for _, row in bound.iterrows()]
         parts += [f"{', '.join(dict.fromkeys(names))}: {words}"] if names else []
     unknown = [str(name) for name in learnt.loc[learnt["licence"].eq(NOT_RECORDED), "name"]]
     if unknown:
@@ -144,9 +144,9 @@ def _met_by(dataset: str, records: Records) -> str:
 def _weights(records: Records) -> Iterator[dict[str, Any]]:
     """Yield what networks and encoders began with."""
     for record in records:
-        asked, told = record["parameters"], record["results"]
+        asked, results = record["parameters"], record["results"]
         weights = str(asked.get("weights", "none"))
-        origin = told.get("weights_source") or told.get("encoder_source")
+        origin = results.get("weights_source") or results.get("encoder_source")
         if record["stage"] not in _NETWORKS or (weights == "none" and not origin):
             continue
         yield {
@@ -155,7 +155,7 @@ def _weights(records: Records) -> Iterator[dict[str, Any]]:
             "from": f"{origin or weights}; learnt from {PRETRAINED_ON.get(weights, NOT_RECORDED)}",
             "images": None,
             "met_by": f"{record['stage']} (began with)",
-            "licence": str(told.get("weights_licence") or NOT_RECORDED),
+            "licence": str(results.get("weights_licence") or NOT_RECORDED),
         }
 
 

@@ -113,8 +113,8 @@ class Report:
         judged = out_of_fold(members)
         self.predictions = next(iter(judged.values()))
         audit = shared.get("audit") or Audit()
-        own = {"members": judged, "predictions": self.predictions, "shortcuts": audit.shortcuts}
-        self._shared = {**own, **shared, "audit": audit}
+        numbers = {"members": judged, "predictions": self.predictions, "shortcuts": audit.shortcuts}
+        self._shared = {**numbers, **shared, "audit": audit}
         self._everything = next(iter(members.values()))
         self.judged = bool(self._everything["truth"].notna().any())
         self._prose: Mapping[str, Around] = {}
@@ -283,11 +283,11 @@ class Report:
 
     def results(self) -> dict[str, object]:
         """Return the numbers that `run.json` keeps."""
-        found = run_results(self["metrics_by_fold"], self["operating_point"])
-        found |= class_results(self["class_scores"])
+        facts = run_results(self["metrics_by_fold"], self["operating_point"])
+        facts |= class_results(self["class_scores"])
         if "class_gain" in self._numbers:
-            found |= gain_results(self["class_gain"])
-        return found | unjudged_results(self["unjudged_facts"])
+            facts |= gain_results(self["class_gain"])
+        return facts | unjudged_results(self["unjudged_facts"])
 
     def lock(self, folder: str | Path) -> None:
         """Write what was chosen here, to be applied elsewhere as it is.
@@ -361,19 +361,19 @@ class Report:
         }  # fmt: skip
         later = {"decided": "class_gain", "over": "over_best_shortcut"}  # of few reports
         named |= {key: name for key, name in later.items() if name in self._numbers}
-        made = {key: self._number(name) for key, name in named.items()}
-        numbers: dict[str, Any] = {k: None if n.lack else n.value for k, n in made.items()}
-        known = answers.data_answers(records, self._shared["images"], self._shared["audit"])
-        known |= answers.model_answers(records) | answers.result_answers(
+        tables = {key: self._number(name) for key, name in named.items()}
+        numbers: dict[str, Any] = {k: None if n.lack else n.value for k, n in tables.items()}
+        texts = answers.data_answers(records, self._shared["images"], self._shared["audit"])
+        texts |= answers.model_answers(records) | answers.result_answers(
             self.predictions,
             positive=self._shared["positive"],
             cluster=cluster_column(self.predictions),
             calibrator=calibrator,
             **numbers,
         )
-        known["licences"] = licence_answer(records)
-        items = card.checklist_items(known)
-        card.write_card(folder, card.report_card(known), items, title=title)
+        texts["licences"] = licence_answer(records)
+        items = card.checklist_items(texts)
+        card.write_card(folder, card.report_card(texts), items, title=title)
         answered = items.assign(answered=items["answered_by"] != "")
         return answered.groupby("guideline")["answered"].agg(["sum", "size"])
 
@@ -396,11 +396,11 @@ class Report:
         picture = function if drawing else getattr(display, function.__name__, None)
         _check_options(options, function, picture)
         if not drawing:
-            made = self._made(function, name, over, csv, options)
+            number = self._made(function, name, over, csv, options)
         else:
-            made = self._number(of) if of else Number(None)
-        drawn = None if made.lack else self._drawn(picture, made.value, options)
-        return drawn, [] if drawing else _read(function.__name__, made), made.lack
+            number = self._number(of) if of else Number(None)
+        drawn = None if number.lack else self._drawn(picture, number.value, options)
+        return drawn, [] if drawing else _read(function.__name__, number), number.lack
 
     def _made(
         self,
@@ -414,27 +414,27 @@ class Report:
         each = {"": options} if over is None else {
             label: {**options, "predictions": rows} for label, rows in over.items()
         }  # fmt: skip
-        filled = {label: self._filled(function, own) for label, own in each.items()}
-        lacks = {label: self._lack(function, own) for label, own in filled.items()}
-        values = {k: function(**own) for k, own in filled.items() if not lacks[k]}
+        filled = {label: self._filled(function, keywords) for label, keywords in each.items()}
+        lacks = {label: self._lack(function, keywords) for label, keywords in filled.items()}
+        values = {k: function(**keywords) for k, keywords in filled.items() if not lacks[k]}
         if values:
-            made = Number(values[""] if over is None else values, csv)
+            number = Number(values[""] if over is None else values, csv)
         else:
             lack = next(iter(lacks.values()), "no predictions")
-            made = Number(pd.DataFrame({"note": [f"not estimable: {lack}"]}), csv, lack)
-        self._numbers[name] = made
-        return made
+            number = Number(pd.DataFrame({"note": [f"not estimable: {lack}"]}), csv, lack)
+        self._numbers[name] = number
+        return number
 
     def _filled(self, function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the options and of the report's values that a function takes."""
         takes = inspect.signature(function).parameters
         rows = options.get("predictions", self.predictions)
-        known = self._shared | {"cluster": cluster_column(rows)}
-        known |= {k: self._numbers[n].value for k, n in NUMBERS.items() if n in self._numbers}
+        keywords = self._shared | {"cluster": cluster_column(rows)}
+        keywords |= {k: self._numbers[n].value for k, n in NUMBERS.items() if n in self._numbers}
         if "operating_point" in self._numbers:
-            known["threshold"] = self.threshold
-        known |= options
-        return {name: value for name, value in known.items() if name in takes}
+            keywords["threshold"] = self.threshold
+        keywords |= options
+        return {name: value for name, value in keywords.items() if name in takes}
 
     def _lack(self, function: Callable[..., Any], filled: Mapping[str, Any]) -> str:
         """Return why a function has nothing to make a number of; empty: it has."""
@@ -485,8 +485,8 @@ def _check_options(options: Mapping[str, Any], *functions: Callable[..., Any] | 
         raise TypeError(f"{functions[0] and functions[0].__name__} takes no {name!r}")
 
 
-def _read(name: str, made: Number) -> list[Any]:
+def _read(name: str, number: Number) -> list[Any]:
     """Return the tables of a number as a reader wants them; none where it has many, or a lack."""
-    if made.lack or not isinstance(made.value, pd.DataFrame):
+    if number.lack or not isinstance(number.value, pd.DataFrame):
         return []
-    return answers.as_read(name, made.value)
+    return answers.as_read(name, number.value)
