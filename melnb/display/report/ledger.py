@@ -88,6 +88,8 @@ def licence_conflict(table: pd.DataFrame) -> str:
     unknown = [str(name) for name in learnt.loc[learnt["licence"].eq(NOT_RECORDED), "name"]]
     if unknown:
         parts.append(f"the licence of {', '.join(dict.fromkeys(unknown))} is not recorded")
+    if table.empty:  # of a CSV nobody knows what was learnt from: nothing is said of it
+        return ""
     if not parts:
         return "No licence of what was learnt from stands against commercial use or changed copies."
     return f"Before this model is given away or sold: {'; '.join(parts)}."
