@@ -14,7 +14,7 @@ from melnb.data.embeddings import Embeddings
 from melnb.tables.checks import TEST
 
 REPEAT = "_os"  # in the id of a repeated row, before its number
-_KNOWN = ("sex", "age", "site", "width", "height")
+_KNOWN = ("sex", "age", "site", "width", "height", "images_per_patient")
 
 
 class Split(NamedTuple):
@@ -52,11 +52,13 @@ def principal_features(embeddings: Embeddings, *, width: int = 64) -> pd.DataFra
 
 
 def known_features(images: pd.DataFrame) -> pd.DataFrame:
-    """Return `image_id` and what a table knows of it: sex, age, site, width and height.
+    """Return `image_id`, its sex, age, site, width and height, and its patient's images.
 
     Args:
         images: The images table; a column in which nothing varies is left out.
     """
+    counts = images["patient_id"].map(images["patient_id"].value_counts())
+    images = images.assign(images_per_patient=counts.astype("float64"))
     columns = [c for c in _KNOWN if c in images and images[c].nunique() > 1]
     table = images[["image_id", *columns]].reset_index(drop=True)
     numbers = [c for c in columns if c in ("width", "height")]
