@@ -8,7 +8,7 @@ JPEG. `fold` parts its training patients in three, and test rows are of fold -1.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -90,9 +90,20 @@ def _single(table: pd.DataFrame, rng: np.random.Generator) -> list[int]:
 def _apart(table: pd.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
     """Return two such rows of one diagnosis in two folds, of two patients."""
     rows = _single(table, rng)
-    alike = table["diagnosis"].eq(table.at[rows[0], "diagnosis"])
-    alike &= table["fold"].ne(table.at[rows[0], "fold"])
+    alike = table["diagnosis"].eq(_at(table, rows[0], "diagnosis"))
+    alike &= table["fold"].ne(_at(table, rows[0], "fold"))
     return rows[0], next(k for k in rows[1:] if alike[k])
+
+
+def _at(table: pd.DataFrame, row: int, column: str) -> Any:
+    return table.at[row, column]
+
+
+def _with(table: pd.DataFrame, rows: Any, **values: Any) -> pd.DataFrame:
+    """Return the table with other values in some rows."""
+    for name, value in values.items():
+        table.loc[rows, name] = value
+    return table
 
 
 def _several(table: pd.DataFrame, rng: np.random.Generator) -> int:
@@ -103,34 +114,29 @@ def _several(table: pd.DataFrame, rng: np.random.Generator) -> int:
 
 def _torn_patient(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     row = _single(table, rng)[0]
-    table.loc[row, "fold"] = (table.at[row, "fold"] + 1) % FOLDS
-    return table
+    return _with(table, row, fold=(_at(table, row, "fold") + 1) % FOLDS)
 
 
 def _torn_lesion(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     row = _several(table, rng)
-    table.loc[row, ["patient_id", "fold"]] = ["SP_NEW", (table.at[row, "fold"] + 1) % FOLDS]
-    return table
+    return _with(table, row, patient_id="SP_NEW", fold=(_at(table, row, "fold") + 1) % FOLDS)
 
 
 def _torn_image(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     first, second = _apart(table, rng)
-    table.loc[second, "image_id"] = f"{table.at[first, 'image_id']}_downsampled"
-    return table
+    return _with(table, second, image_id=f"{_at(table, first, 'image_id')}_downsampled")
 
 
 def _copied(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     first, second = _apart(table, rng)
-    looks = [*_LOOKS, *(c for c in table if c.startswith("has_"))]
-    table.loc[second, looks] = table.loc[first, looks]
-    return table
+    looks = [*_LOOKS, *(str(c) for c in table if str(c).startswith("has_"))]
+    return _with(table, second, **{name: _at(table, first, name) for name in looks})
 
 
 def _nearly_copied(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     before = table["drawn_as"].copy()
     table = _copied(table, rng)
-    table.loc[table["drawn_as"].ne(before), ["change", "quality"]] = ["turned", WORSE]
-    return table
+    return _with(table, table["drawn_as"].ne(before), change="turned", quality=WORSE)
 
 
 def _two_labels(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -166,8 +172,7 @@ def _sorted(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 def _met_test(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     row = int(rng.permutation(table.index[table["fold"].eq(TEST)])[0])
-    table.loc[row, "patient_id"] = table.at[_single(table, rng)[0], "patient_id"]
-    return table
+    return _with(table, row, patient_id=_at(table, _single(table, rng)[0], "patient_id"))
 
 
 def _file_shortcut(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
