@@ -178,8 +178,13 @@ def test_siim2020_without_its_pictures(run_set: Set, small: Small, tmp_path: Pat
     assert line in text
     trees = "with: {settings: {forest: {n_estimators: 60, max_depth: 2}}}"  # of a thousand
     fewer = f"03c_metadata: {{file: params/03c_metadata.founding.yaml, {trees}}}"
-    cut = text.replace(line, fewer) if small else text
+    audit = "  - 02b_audit: params/02b_audit.siim2020-tabular.yaml\n"
+    assert audit in text
+    cut = text.replace(line, fewer).replace(audit, "") if small else text
     outputs = run_set(write_set(tmp_path, cut), "repeats=1", small=small)
+    if not small:
+        worth = pd.read_csv(outputs / "02b_audit" / "siim2020-tabular" / "worth.csv")["auc"]
+        assert worth.tolist() == pytest.approx([0.696, 0.734, 0.989], abs=0.01)
     area = pd.read_csv(outputs / "03c_metadata" / "siim2020-size" / "areas.csv")["value"][0]
     assert area == pytest.approx(0.842, abs=0.003)  # in other folds than the published ones
     mean = pd.read_csv(outputs / "03c_metadata" / "founding" / "areas.csv").set_index("run")

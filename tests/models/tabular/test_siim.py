@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from melnb.data.audit.leaky_splits import known_features, leaky_splits
 from melnb.data.sources import catalogue
 from melnb.evaluation.shortcuts import shortcut_areas
 from melnb.models.tabular.cross_fitting import cross_fit
@@ -99,18 +98,3 @@ def test_published_areas_without_the_lesion_lie_within_our_intervals(images: pd.
     for name, published in (PUBLISHED | {"images per patient": 0.719}).items():
         assert areas["low"][name] < published < areas["high"][name], name
         assert areas["value"][name] == pytest.approx(published, abs=0.004), name
-
-
-@pytest.mark.nightly
-def test_up_sampling_before_the_split_lets_a_forest_recite(images: pd.DataFrame) -> None:
-    fold_of = {str(shard): fold for fold, shards in enumerate(SHARDS) for shard in shards}
-    folds = images[["image_id"]].assign(fold=images["shard"].map(fold_of).astype(int))
-    settings = {"forest": {"n_estimators": 60, "max_depth": None, "min_samples_leaf": 1}}
-    learners = make_learners(["forest"], class_weights="ones", settings=settings)
-    area = {}
-    for name, part in leaky_splits(images, folds, known_features(images)).items():
-        rows = make_rows(part.features, part.folds, part.images)
-        fit = cross_fit(rows, learners=learners)["forest"].predictions
-        area[name] = roc_auc_score(fit["truth"] == "melanoma", fit["p_melanoma"])
-    assert 0.66 < area["honest"] < 0.76, "published: .750"
-    assert area["up-sampled before"] == pytest.approx(0.987, abs=0.005), "as published"
