@@ -34,7 +34,7 @@ class Accelerator:
     """What a model runs on.
 
     Attributes:
-        device: `cpu`, `gpu` or `tpu`.
+        device: `cpu`, `gpu` or `tpu`; `none`, where no network is asked.
         name: What it calls itself.
         backend: `tensorflow` or `jax`.
         replicas: Devices that share each batch.
@@ -68,6 +68,8 @@ class Accelerator:
 
     def __str__(self) -> str:
         """Say in one line what was found."""
+        if self.device == "none":
+            return self.name
         count = f"{self.replicas} x " if self.replicas > 1 else ""
         keras, engine = sys.modules["keras"], sys.modules[self.backend]
         versions = f"Keras {keras.__version__} on {self.backend} {engine.__version__}"
@@ -75,7 +77,9 @@ class Accelerator:
         return f"{count}{self.device.upper()} ({self.name}), {versions}, {self.precision}, {same}"
 
 
-def setup(*, precision: str = "auto", deterministic: bool = True, seed: int = 0) -> Accelerator:
+def setup(
+    *, precision: str = "auto", deterministic: bool = True, seed: int = 0, wanted: bool = True
+) -> Accelerator:
     """Find the machine, choose backend and precision, and set every seed.
 
     A backend that the user chose (`KERAS_BACKEND`) is kept. It may be called again in the same
@@ -87,6 +91,7 @@ def setup(*, precision: str = "auto", deterministic: bool = True, seed: int = 0)
         deterministic: Whether the same run is to give the same bits. It costs nothing much on a
             CPU, and speed on a GPU.
         seed: Of Python, NumPy and the backend: of weights and dropout.
+        wanted: False, where no network will be asked: nothing is looked for or imported.
 
     Raises:
         ValueError: The precision or the user's backend is unknown.
@@ -94,6 +99,8 @@ def setup(*, precision: str = "auto", deterministic: bool = True, seed: int = 0)
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; use one of {list(PRECISIONS)}")
+    if not wanted:
+        return Accelerator("none", "no network", "", 1, precision, deterministic)
     loaded = sys.modules["keras"].backend.backend() if "keras" in sys.modules else ""
     backend = choose_backend(os.environ, loaded)
     if loaded not in ("", backend):

@@ -45,6 +45,11 @@ class SegmentApply(Parameters):
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
     @property
+    def segmenter(self) -> str:
+        """The run of 02c_segment_train whose networks are asked; empty: masks are there already."""
+        return "" if self.masks_of else self.segment_run or self.run
+
+    @property
     def cutting(self) -> dict[str, Any]:
         """The keywords of `data.apply_masks`: how a mask is made, and what is written."""
         return self.values_of(

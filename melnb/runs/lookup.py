@@ -146,11 +146,13 @@ def finished_runs(stage: str, outputs: str | Path = "") -> list[Path]:
 
 
 def find_folds(stage: str, run: str, outputs: str | Path = "") -> dict[int, Path]:
-    """Return fold and folder of every finished fold of a run.
+    """Return fold and folder of every finished fold of a run; of an empty name none.
 
     Raises:
         FileNotFoundError: Not one fold is finished; or the run learnt from all rows.
     """
+    if not run:
+        return {}
     home = outputs_root(outputs) / stage / run
     numbers = sorted(int(m[1]) for m in map(FOLD.fullmatch, _names(home)) if m)
     if not numbers and (home / ALL / RECORD).is_file():

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,3 +174,14 @@ def test_a_gradient_is_of_the_weights_as_they_are_and_of_every_input() -> None:
             np.asarray(slopes[1]), pulled[:, 2:] * 2 * inputs[1], rtol=1e-4, atol=1e-5
         )
         assert not np.asarray(slopes[2]).any()
+
+
+def test_no_machine_is_sought_where_no_network_is_asked() -> None:
+    code = (
+        "import sys; from melnb.models import accelerator\n"
+        "machine = accelerator.setup(wanted=False)\n"
+        "with machine.scope(): print(machine, machine.global_batch(7))\n"
+        "assert not {'keras', 'tensorflow', 'jax'} & set(sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert out.stdout == "no network 7\n"

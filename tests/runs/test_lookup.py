@@ -30,6 +30,7 @@ def test_folds_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for fold in (10, 2):
         write_run("03_train", f"b/fold{fold}", tmp_path)
     assert list(lookup.find_folds("03_train", "b", tmp_path)) == [2, 10]
+    assert lookup.find_folds("03_train", "", tmp_path) == {}
     with pytest.raises(FileNotFoundError, match=r"no fold of 03_train/c in .*: run 03_train first"):
         lookup.find_folds("03_train", "c", tmp_path)
 

@@ -23,10 +23,12 @@ from melnb.tables.documents import read_run
 from melnb.tables.overlap import held_out_folds
 from melnb.tables.schema import check_folds, read_folds, read_images
 
+MOST = 320  # pixels on a side of a plane that is shown
+
 
 @dataclass(frozen=True)
 class Segmenters:
-    """The networks of a run of 02c_segment_train.
+    """The networks of a run of 02c_segment_train; none, where masks are an earlier run's.
 
     Attributes:
         folders: Of each fold's `model.keras`.
@@ -38,17 +40,25 @@ class Segmenters:
     dataset: str
     image_size: int
 
+    @property
+    def side(self) -> int:
+        """Return the pixels on a side of the planes of `predict_planes`."""
+        step = max(1, -(-self.image_size // MOST))
+        return max(1, -(-self.image_size // step))
+
 
 def find_segmenters(folders: Mapping[int, Path]) -> Segmenters:
     """Return the networks of a run, and what their records tell of them.
 
     Args:
-        folders: Fold and finished folder (`lookup.find_folds`).
+        folders: Fold and finished folder (`lookup.find_folds`); none: no network segments.
 
     Raises:
         FileNotFoundError: A folder holds no finished run.
         ValueError: The folds learnt from several data sets, or at several sizes.
     """
+    if not folders:
+        return Segmenters({}, "", 0)
     records = {fold: read_run(folder)["parameters"] for fold, folder in folders.items()}
     for name in ("dataset", "image_size"):
         values = {fold: parameters[name] for fold, parameters in records.items()}
@@ -61,22 +71,25 @@ def find_segmenters(folders: Mapping[int, Path]) -> Segmenters:
     return Segmenters(folders, str(first["dataset"]), int(first["image_size"]))
 
 
-def assign_networks(segmenters: Segmenters, data: Dataset, home: Path) -> pd.Series:
+def assign_networks(segmenters: Segmenters, data: Dataset, home: Path | None = None) -> pd.Series:
     """Return for each image of a data set the fold whose network segments it.
 
     Args:
         segmenters: The networks.
         data: The prepared data set that is to be segmented.
-        home: The folder of the one that was learnt from.
+        home: The folder of the one that was learnt from; None: there is no network.
 
     Returns:
-        The fold by image id; -1: all networks, none of which has learnt from the image.
+        The fold by image id; -1: all networks, none of which has learnt from the image. Without a
+        network no row.
 
     Raises:
         FileNotFoundError: A table or `dataset.json` is not there.
         ValueError: Pictures were cut or cleaned otherwise than those that were learnt from, or an
             image needs a network that is not trained.
     """
+    if home is None:
+        return pd.Series(dtype="int64", name="fold")
     theirs = read_dataset(home)
     theirs.check_prepared_alike(data, "the segmenter")
     learnt, folds = read_images(home / "images.csv"), read_folds(home / "folds.csv")
@@ -113,12 +126,15 @@ def predict_apart(
         only: The ids of the images wanted; None: all.
 
     Returns:
-        One image after another, fold by fold: its id, the plane of probabilities, and its numbers:
-        those of `PredictedMask.numbers`, and `fold`, whose network said it; -1: all.
+        Without a network nothing; else one image after another, fold by fold: its id, the plane of
+        probabilities, and its numbers: those of `PredictedMask.numbers`, and `fold`, whose network
+        said it; -1: all.
 
     Raises:
         ValueError: An image is in none of the records, or the views are unknown.
     """
+    if not segmenters.folders:
+        return
     paths = data.paths(None, segmenters.image_size, exact=False)
     wanted = fold_of if only is None else fold_of[fold_of.index.isin(list(only))]
     for fold in sorted(set(wanted), key=lambda k: (k == TEST, k)):
@@ -140,7 +156,7 @@ def predict_planes(
     only: Collection[str],
     batch_size: int,
     views: str = "dihedral",
-    most: int = 320,
+    most: int = MOST,
 ) -> dict[str, np.ndarray]:
     """Return the planes of a few images, in their order, to be looked at.
 
@@ -159,4 +175,4 @@ def predict_planes(
     planes = {
         image: plane[:: (step := -(-len(plane) // most)), ::step] for image, plane, _ in predictions
     }
-    return {image: planes[image] for image in only}
+    return {image: planes[image] for image in only if segmenters.folders}

@@ -103,6 +103,21 @@ def test_each_fold_is_segmented_by_its_own_network_and_the_test_by_all(
         np.testing.assert_allclose(numbers["disagreement"], one.fold_distance, atol=1e-5)
 
 
+def test_without_networks_nobody_is_asked(home: Dataset) -> None:
+    none = find_segmenters({})
+    fold_of = assign_networks(none, home)
+    assert fold_of.empty
+    assert list(predict_apart(none, home, fold_of, batch_size=5, only={"image0_0"})) == []
+    assert predict_planes(none, home, fold_of, only=["image0_0"], batch_size=5) == {}
+    assert none.side >= 1
+
+
+@pytest.mark.parametrize(("size", "side"), [(16, 16), (320, 320), (321, 161), (1000, 250)])
+def test_planes_that_are_shown_are_of_a_side_that_is_known_before(size: int, side: int) -> None:
+    segmenters = Segmenters({}, "home", size)
+    assert segmenters.side == side == len(range(0, size, -(-size // 320)))
+
+
 def test_another_data_set_goes_by_image_lesion_and_patient(
     tmp_path: Path, home: Dataset, segmenters: Segmenters, discs: list[Path]
 ) -> None:
