@@ -6,7 +6,7 @@ Areas are those of baselines that see the file, the patient or the border alone,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from melnb.evaluation.rows import (
     joined_rows,
 )
 from melnb.evaluation.summaries import unit_of
-from melnb.evaluation.units import Average, by_unit
+from melnb.evaluation.units import Average, Unit, by_unit
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW, Finding
 
 SHORTCUT_CODES = {"file": "MEL011", "patient": "MEL012", "border": "MEL013"}
@@ -104,7 +104,8 @@ def over_best_shortcut(
     }
     if first["truth"].isna().all():
         usable = {}
-    usable = by_unit(usable, unit=unit_of(first), positive=positive, average=average)
+    unit = cast("Unit", unit_of(first))
+    usable = by_unit(usable, unit=unit, positive=positive, average=average)
     how: dict[str, Any] = {"positive": positive, "confidence": confidence, "cluster": cluster}
     rows = [
         {"first": name, "second": other, **_over(first, usable[other], how)} for other in usable

@@ -68,7 +68,7 @@ def make_dataset(
     switches = {"positives": positives, "test": test, "leak": leak}
     switches |= {"shortcut": shortcut, "tone_gap": tone_gap}
     sizes = {"images": images, "seed": seed, "image_size": image_size}
-    settings = {"drawing": _DRAWING, **sizes, **switches}
+    settings: dict[str, object] = {"drawing": _DRAWING, **sizes, **switches}
     settings |= {"faults": [*faults]} if faults else {}
     folder = Path(folder).absolute()
     if _settings(folder) == settings and not old_folder(folder).exists():
