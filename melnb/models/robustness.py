@@ -29,7 +29,14 @@ from melnb.models.out_of_fold import (
     name_views,
     read_model,
 )
-from melnb.models.tta import average_views, count_views, make_viewer, predict_rows, sample_views
+from melnb.models.tta import (
+    average_views,
+    check_numbers,
+    count_views,
+    make_viewer,
+    predict_rows,
+    sample_views,
+)
 from melnb.tables.schema import read_predictions, write_predictions
 
 
@@ -137,17 +144,23 @@ def _call(
 
 def _testify(witness: Witness, change: Callable[..., np.ndarray] | None) -> np.ndarray:
     """Return what a network says: images x views x classes."""
-    images, batches, steps = len(witness.images), witness.batches(), None
-    if change is not None:
-        ids, steps = witness.images["image_id"].to_numpy(), len(batches)
-        batches = _changed(batches, ids, witness.views, change)
-    answers = predict_rows(witness.viewer, batches, images * witness.views, steps=steps)
-    return answers.reshape(images, witness.views, -1)
+    rows, batches = len(witness.images) * witness.views, witness.batches()
+    if change is None:
+        answers = predict_rows(witness.viewer, batches, rows)
+    else:
+        # Batch by batch: a generator that Keras left before its end would hang the process at exit.
+        ids = witness.images["image_id"].to_numpy()
+        parts = [
+            np.asarray(witness.viewer.predict_on_batch(batch))[: len(batch["image"])]
+            for batch in _changed(batches, ids, witness.views, change)
+        ]
+        answers = check_numbers(np.concatenate(parts)[:rows])
+    return answers.reshape(len(witness.images), witness.views, -1)
 
 
 def _changed(
     batches: Any, image_ids: np.ndarray, views: int, change: Callable[..., np.ndarray]
-) -> Iterator[tuple[dict[str, np.ndarray]]]:
+) -> Iterator[dict[str, np.ndarray]]:
     """Yield batches whose pictures are changed, each once for all its views in the batch."""
     row = 0
     for batch in batches.as_numpy_iterator():
@@ -158,7 +171,7 @@ def _changed(
         seen = images.copy()
         seen[real] = change(images[real][first], list(image_ids[shown]))[view_of]
         row += len(images)
-        yield ({**batch, "image": seen},)
+        yield {**batch, "image": seen}
 
 
 def sample_corruptions(

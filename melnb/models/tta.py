@@ -194,16 +194,13 @@ def make_viewer(
     return viewer
 
 
-def predict_rows(
-    viewer: keras.Model, batches: Any, rows: int, *, steps: int | None = None
-) -> np.ndarray:
+def predict_rows(viewer: keras.Model, batches: Any, rows: int) -> np.ndarray:
     """Predict the first rows of whole batches, without what fills up the last one.
 
     Args:
         viewer: Of `make_viewer`.
-        batches: Of `batches.predict_batches`, or a generator of tuples of one such batch.
+        batches: Of `batches.predict_batches`.
         rows: As many.
-        steps: How many batches a generator has; None: batches know it.
 
     Returns:
         rows x classes, float64.
@@ -211,13 +208,20 @@ def predict_rows(
     Raises:
         ValueError: The model gives NaN or infinity.
     """
-    probabilities = np.asarray(viewer.predict(batches, verbose=0, steps=steps))[:rows].astype(
-        "float64"
-    )
+    return check_numbers(np.asarray(viewer.predict(batches, verbose=0))[:rows])
+
+
+def check_numbers(said: np.ndarray) -> np.ndarray:
+    """Return what a network said as float64, rows x classes.
+
+    Raises:
+        ValueError: Some of it is NaN or infinity.
+    """
+    probabilities = said.astype("float64")
     lost = ~np.isfinite(probabilities).all(axis=-1)
     if lost.any():
         raise ValueError(
-            f"the model gives no number for {lost.sum()} of {rows} rows (the first is row "
+            f"the model gives no number for {lost.sum()} of {len(said)} rows (the first is row "
             f"{int(np.argmax(lost))}): its weights are broken, or the precision is too low"
         )
     return np.asarray(probabilities)
