@@ -104,8 +104,7 @@ def over_best_shortcut(
     }
     if first["truth"].isna().all():
         usable = {}
-    unit = cast("Unit", unit_of(first))
-    usable = by_unit(usable, unit=unit, positive=positive, average=average)
+    usable = by_unit(usable, unit=cast(Unit, unit_of(first)), positive=positive, average=average)
     how: dict[str, Any] = {"positive": positive, "confidence": confidence, "cluster": cluster}
     rows = [
         {"first": name, "second": other, **_over(first, usable[other], how)} for other in usable

@@ -66,7 +66,8 @@ def findings(table: pd.DataFrame, *, blind_model: bool) -> dict[str, str]:
     """Audit a planted set, as `02b_audit` does, with an encoder and a model that know the truth."""
     target = table["diagnosis"].map(lambda d: "melanoma" if d == "melanoma" else "other", "ignore")
     images = table.assign(target=target, source="synthetic")[[*IMAGE_COLUMNS]]
-    folds, rows = table[["image_id", "fold"]], data.audit_rows(images, table[["image_id", "fold"]])
+    folds = table[["image_id", "fold"]]
+    rows = data.audit_rows(images, folds)
     truth = table["true_diagnosis"].eq("melanoma").to_numpy()
     vectors = Embeddings(images["image_id"].to_numpy(dtype=object), encoded(table, truth), {})
     looks = data.look_at_pictures(images, workers=1)
