@@ -124,18 +124,11 @@ def test_modules_are_short_and_named_for_what_they_hold(path: Path) -> None:
 
 
 PARTICIPLES = {"told", "said", "found", "made", "known", "own", "beside"}
-NOT_YET = (
-    "data/audit/alignment.py", "data/audit/leaks.py", "data/audit/near_duplicates.py",
-    "data/audit/shortcuts.py", "data/synthetic/faults.py", "display/browser", "tables/findings.py",
-)  # fmt: skip
-"""Modules whose locals still bear some of them."""
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_locals_are_nouns(path: Path) -> None:
     """`labels` says what it holds, `told` that somebody spoke; parameters are not held to it."""
-    if str(path.relative_to(PACKAGE)).startswith(NOT_YET):
-        return
     names = {
         (node.id, node.lineno)
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

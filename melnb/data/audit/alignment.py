@@ -82,56 +82,56 @@ def _aligned(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     coarse = coarse_agreement(coarse_cells(first), coarse_cells(second))
     coarse[:, 0] = np.inf  # of a crop aside the cells differ most where nothing was moved
     order = np.argsort(-coarse, axis=1, kind="stable")[:, :_MOVES_TRIED]
-    own, other = (p.mean(axis=3, dtype=np.float32) for p in (first, second))
+    grey, other = (p.mean(axis=3, dtype=np.float32) for p in (first, second))
     moves = np.stack([*dihedral(other)], axis=1)
-    best = np.full(len(own), -1.0, np.float32)
-    move, size = np.zeros(len(own), int), np.zeros(len(own), int)
-    rows, rough = np.arange(len(own)), _half(own)
+    best = np.full(len(grey), -1.0, np.float32)
+    move, size = np.zeros(len(grey), int), np.zeros(len(grey), int)
+    rows, rough = np.arange(len(grey)), _half(grey)
     for rank in range(_MOVES_TRIED):
         template = _template(_half(moves[rows, order[:, rank]]))
         for k in _ROUGH_SIZES:
-            found, _ = _placed(_resized(rough, _SIZES[k]), template)
-            better = found > best
-            best[better], move[better], size[better] = found[better], order[better, rank], k
+            agreement, _ = _placed(_resized(rough, _SIZES[k]), template)
+            better = agreement > best
+            best[better], move[better], size[better] = agreement[better], order[better, rank], k
     again = np.flatnonzero(best > _ROUGH)
     if len(again):
-        best[again] = _second_look(own[again], moves[again, move[again]], size[again])
+        best[again] = _second_look(grey[again], moves[again, move[again]], size[again])
     return best
 
 
-def _second_look(own: np.ndarray, other: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _second_look(pictures: np.ndarray, other: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Return the agreement at full size, about the best size of the first look and below a pixel.
 
     Args:
-        own: n x side x side.
+        pictures: n x side x side.
         other: The same, moved.
         size: n places in `_SIZES`.
     """
-    own, templates = _blurred(own), _template(_blurred(other))
-    best = np.full(len(own), -1.0, np.float32)
-    start = np.zeros((len(own), 3), np.float32)  # pixels of a step, and the middle's place
+    pictures, templates = _blurred(pictures), _template(_blurred(other))
+    best = np.full(len(pictures), -1.0, np.float32)
+    start = np.zeros((len(pictures), 3), np.float32)  # pixels of a step, and the middle's place
     middle = (templates.shape[1] - 1) / 2
     for k, scale in enumerate(_SIZES):
         some = np.flatnonzero(np.abs(size - k) <= _BETWEEN)
         if len(some):
-            found, place = _placed(_resized(own[some], scale), templates[some])
-            better = found > best[some]
-            scale = round(own.shape[1] * scale) / own.shape[1]
+            agreement, place = _placed(_resized(pictures[some], scale), templates[some])
+            better = agreement > best[some]
+            scale = round(pictures.shape[1] * scale) / pictures.shape[1]
             chosen = some[better]
-            best[chosen] = found[better]
+            best[chosen] = agreement[better]
             start[chosen, 0] = 1 / scale
             start[chosen, 1:] = (place[better] + middle + 0.5) / scale - 0.5
-    return np.asarray(np.maximum(best, _adjusted(own, templates, start)))
+    return np.asarray(np.maximum(best, _adjusted(pictures, templates, start)))
 
 
-def _adjusted(own: np.ndarray, templates: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _adjusted(pictures: np.ndarray, templates: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return the highest correlation on the way to the best size and place (Lucas and Kanade 1981).
 
     Each step solves for light and contrast too, so that it climbs the correlation (as the enhanced
     correlation coefficient: Evangelidis and Psarakis 2008, IEEE PAMI 30:1858).
 
     Args:
-        own: n x side x side.
+        pictures: n x side x side.
         templates: n x width x width, each about its mean and of length one.
         start: n x 3: pixels of `own` for a pixel of the template, row and column of its middle.
     """
@@ -142,7 +142,7 @@ def _adjusted(own: np.ndarray, templates: np.ndarray, start: np.ndarray) -> np.n
     pose, identity = start.copy(), np.eye(5, dtype=np.float32) * _RIDGE
     for _ in range(_STEPS):
         y, x = (pose[:, 1 + k, None] + pose[:, :1] * far for k, far in enumerate((down, across)))
-        levels, by_y, by_x = _sampled(own, y, x)
+        levels, by_y, by_x = _sampled(pictures, y, x)
         levels = levels - levels.mean(axis=1, keepdims=True)
         length = np.maximum(np.linalg.norm(levels, axis=1, keepdims=True), 1e-3)
         best = np.maximum(best, (wanted * levels / length).sum(axis=1))
@@ -221,10 +221,10 @@ def _placed(pictures: np.ndarray, templates: np.ndarray) -> tuple[np.ndarray, np
     sums = irfft2(product, s=(length, length))[:, :free, :free]
     centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)  # less is lost in the squares
     spread = _boxes(centred**2, width) - _boxes(centred, width) ** 2 / width**2
-    found = (sums / np.sqrt(np.maximum(spread, 1.0))).reshape(len(sums), -1)
-    place = found.argmax(axis=1)
+    correlation = (sums / np.sqrt(np.maximum(spread, 1.0))).reshape(len(sums), -1)
+    place = correlation.argmax(axis=1)
     where = np.column_stack(np.divmod(place, free)).astype(np.float32)
-    return found[np.arange(len(found)), place].astype(np.float32), where
+    return correlation[np.arange(len(correlation)), place].astype(np.float32), where
 
 
 def _boxes(values: np.ndarray, width: int) -> np.ndarray:

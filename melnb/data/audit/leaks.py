@@ -90,10 +90,10 @@ def read_parts(files: Sequence[str | Path], *, part: str = "") -> pd.DataFrame:
 
 def _column(table: pd.DataFrame, aliases: Iterable[str]) -> pd.Series:
     names = {str(name).strip().casefold(): name for name in reversed([*table.columns])}
-    own = next((names[alias] for alias in aliases if alias in names), None)
-    return (
-        pd.Series(np.nan, table.index, dtype=object) if own is None else blank_missing(table[own])
-    )
+    column = next((names[alias] for alias in aliases if alias in names), None)
+    if column is None:
+        return pd.Series(np.nan, table.index, dtype=object)
+    return blank_missing(table[column])
 
 
 def _stem(file: str | Path) -> str:
@@ -141,8 +141,8 @@ def _parted(rows: pd.DataFrame, code: str, of: str) -> Finding:
     if rows["part"].isna().all():
         words = "no parts are known: no column fold or split, and one table"
         return Finding(code, NOT_CHECKED, 0, words, "give a column of parts, or several files")
-    known = rows.loc[ids.notna(), "part"].groupby(ids[ids.notna()])
-    counts = known.nunique()
+    parts = rows.loc[ids.notna(), "part"].groupby(ids[ids.notna()])
+    counts = parts.nunique()
     parted = counts[counts > 1].index
     if not len(parted):
         return Finding(code, PASS, 0, f"{len(counts):,} {of}s, each in one part")
@@ -183,10 +183,10 @@ def _two_labels(rows: pd.DataFrame, copies: pd.DataFrame | None) -> Finding:
         labels = rows["target"].groupby(number).nunique()
         torn = labels[labels > 1].index
         if len(torn):
-            own = rows[number == torn[0]]
+            first = rows[number == torn[0]]
             words = (
-                f"{len(torn):,} {name}s have two targets, the first {_listed(own['image_id'])}: "
-                f"{_listed(own['target'])}"
+                f"{len(torn):,} {name}s have two targets, the first {_listed(first['image_id'])}: "
+                f"{_listed(first['target'])}"
             )
             severity = REVIEW if name == "lesion" else FAIL
             return Finding("MEL005", severity, int(number.isin(torn).sum()), words)
@@ -207,13 +207,13 @@ def _upsampled(rows: pd.DataFrame, copies: pd.DataFrame | None) -> Finding:
     least, most, name = shares.iloc[0], shares.iloc[-1], shares.index[-1]
     if most < _OVER or most < _TIMES * least:
         return Finding("MEL006", PASS, 0, f"of no class are more than {most:.1%} of rows repeated")
-    own = repeated & rows["target"].eq(name)
-    parts = rows.loc[own, "part"].groupby(ids[own]).nunique()
+    often = repeated & rows["target"].eq(name)
+    parts = rows.loc[often, "part"].groupby(ids[often]).nunique()
     words = (
         f"{most:.1%} of the rows of {name!r} are repeated, {least:.1%} of those of "
         f"{shares.index[0]!r}; {int((parts > 1).sum()):,} repeats lie in two parts"
     )
-    return Finding("MEL006", FAIL if (parts > 1).any() else REVIEW, int(own.sum()), words)
+    return Finding("MEL006", FAIL if (parts > 1).any() else REVIEW, int(often.sum()), words)
 
 
 def _met(rows: pd.DataFrame, copies: pd.DataFrame | None) -> Finding:
@@ -292,8 +292,8 @@ def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = 
     sets = [*numbers, *numbers, *(f"set {k}" for k in identical["identical"])]
     graph = pd.DataFrame({"image_id": links, "patient_id": links, "lesion_id": sets})
     joined = graph.assign(identical=make_groups(graph)).drop_duplicates("image_id")
-    own = images.merge(joined[["image_id", "identical"]], on="image_id")
-    own["identical"] = pd.factorize(own["identical"])[0]
-    return own.sort_values("identical", kind="stable")[list(identical.columns)].reset_index(
+    members = images.merge(joined[["image_id", "identical"]], on="image_id")
+    members["identical"] = pd.factorize(members["identical"])[0]
+    return members.sort_values("identical", kind="stable")[list(identical.columns)].reset_index(
         drop=True
     )

@@ -88,10 +88,10 @@ def nearest_rows(unit: np.ndarray, count: int, *, seed: int = 0) -> tuple[np.nda
             product[block[:, None] == others] = -2.0
             near = _best(product, count)
             values = np.hstack([cosines[block], np.take_along_axis(product, near, axis=1)])
-            known = np.hstack([rows[block], others[near]])
+            candidates = np.hstack([rows[block], others[near]])
             best = _best(values, count)
             cosines[block] = np.take_along_axis(values, best, axis=1)
-            rows[block] = np.take_along_axis(known, best, axis=1)
+            rows[block] = np.take_along_axis(candidates, best, axis=1)
     for start in range(0, n, _ROWS):
         some = slice(start, start + _ROWS)
         order = np.argsort(-cosines[some], axis=1, kind="stable")
@@ -121,13 +121,13 @@ def _cells(unit: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray
                                init="random")  # fmt: skip
     places = clusters.fit(unit[drawn]).cluster_centers_.astype(np.float32)
     places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
-    nearest, own = np.empty((n, _PROBES), np.int32), np.empty(n, np.int32)
+    nearest, home = np.empty((n, _PROBES), np.int32), np.empty(n, np.int32)
     for start in range(0, n, _BLOCK):
         some = slice(start, start + _BLOCK)
         product = unit[some] @ places.T
         nearest[some] = _best(product, _PROBES)
-        own[some] = product.argmax(axis=1)
-    asking, members = _gathered(nearest.ravel(), centres), _gathered(own, centres)
+        home[some] = product.argmax(axis=1)
+    asking, members = _gathered(nearest.ravel(), centres), _gathered(home, centres)
     for (order, some), (others, there) in zip(asking, members, strict=True):
         if there.start < there.stop:
             yield order[some] // _PROBES, others[there]
@@ -161,11 +161,11 @@ def near_duplicates(
         `image_id`, `same_as`, `kind` (`same picture`: pixels agree; `same lesion`: likely by
         vectors; `look-alike`), `similarity`, `aligned` (-1 to 1) and `rank` (from 1).
     """
-    known = pd.Index(looks.table["image_id"]).get_indexer(pd.Index(embeddings.image_id))
-    rows = np.flatnonzero((known >= 0) & looks.table["note"].eq("").to_numpy()[known])
+    look_of = pd.Index(looks.table["image_id"]).get_indexer(pd.Index(embeddings.image_id))
+    rows = np.flatnonzero((look_of >= 0) & looks.table["note"].eq("").to_numpy()[look_of])
     if len(rows) < 2 * _A_DIRECTION:
         return pd.DataFrame({name: [] for name in PAIR_COLUMNS})
-    thumbnails, place = looks.thumbnails, known[rows]
+    thumbnails, place = looks.thumbnails, look_of[rows]
     cells = coarse_cells(thumbnails[place])
     white = whitened(embeddings.vectors(rows))
     likely = max(_LIKELY, _CHANCE / np.sqrt(white.shape[1]))
@@ -210,9 +210,9 @@ def _candidates(
     n = len(vectors)
     pairs = []
     for near in (rows, others):
-        own = np.repeat(np.arange(n), near.shape[1])
+        row = np.repeat(np.arange(n), near.shape[1])
         near = near.reshape(-1).astype(np.int64)
-        pairs.append(np.minimum(own, near) * n + np.maximum(own, near))  # a pair as one number
+        pairs.append(np.minimum(row, near) * n + np.maximum(row, near))  # a pair as one number
     first, second = np.divmod(np.unique(np.concatenate(pairs)), n)
     products = np.concatenate([
         np.einsum("ij,ij->i", vectors[first[s : s + _BLOCK]], vectors[second[s : s + _BLOCK]])
@@ -293,16 +293,16 @@ def pair_precision(
     """
     lesion = images.set_index("image_id")["lesion_id"]
     one, other = pairs["image_id"].map(lesion), pairs["same_as"].map(lesion)
-    known = one.notna() & other.notna()
-    same = one[known].eq(other[known]).to_numpy()
+    both = one.notna() & other.notna()
+    same = one[both].eq(other[both]).to_numpy()
     sizes = lesion.value_counts()
     every = int((sizes * (sizes - 1) // 2).sum())
-    made = [
+    precisions = [
         {"pairs": n, "precision": float(same[:n].mean()), "recall": same[:n].sum() / max(every, 1)}
         for n in counts
         if n <= len(same)
     ]
-    return pd.DataFrame(made, columns=["pairs", "precision", "recall"])
+    return pd.DataFrame(precisions, columns=["pairs", "precision", "recall"])
 
 
 def settled_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -311,5 +311,5 @@ def settled_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     Args:
         pairs: Of `unknown_pairs`; look-alikes are left out.
     """
-    own = pairs.loc[pairs["kind"].ne(ALIKE), list(SAME_COLUMNS)]
-    return own.reset_index(drop=True)
+    settled = pairs.loc[pairs["kind"].ne(ALIKE), list(SAME_COLUMNS)]
+    return settled.reset_index(drop=True)

@@ -35,8 +35,8 @@ class Looks:
     @property
     def unread(self) -> pd.DataFrame:
         """The pictures that could not be read, and why."""
-        own = self.table["note"].ne("")
-        return self.table.loc[own, ["image_id", "note"]].reset_index(drop=True)
+        failed = self.table["note"].ne("")
+        return self.table.loc[failed, ["image_id", "note"]].reset_index(drop=True)
 
 
 def shortcut_features(
@@ -82,11 +82,11 @@ def _with_sizes(looked: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Return looks with the size that the images table knows, where there was no picture."""
     if not {"width", "height"} <= {*images}:
         return looked
-    known = images.set_index("image_id")[["width", "height"]].astype(float)
-    known = known.reindex(looked["image_id"]).reset_index(drop=True)
-    known["aspect"] = known["width"] / known["height"]
-    known["megapixels"] = known["width"] * known["height"] / 1e6
-    return looked.reset_index(drop=True).fillna(known)
+    sizes = images.set_index("image_id")[["width", "height"]].astype(float)
+    sizes = sizes.reindex(looked["image_id"]).reset_index(drop=True)
+    sizes["aspect"] = sizes["width"] / sizes["height"]
+    sizes["megapixels"] = sizes["width"] * sizes["height"] / 1e6
+    return looked.reset_index(drop=True).fillna(sizes)
 
 
 def look_at_pictures(images: pd.DataFrame, *, workers: int = 0) -> Looks:
@@ -130,16 +130,16 @@ def find_copies(images: pd.DataFrame, looks: Looks) -> pd.DataFrame:
         `identical` (number of the set, from 0), `image_id`, `patient_id`, `lesion_id`, `target`,
         `path`, as of `find_identical`.
     """
-    known = looks.table.set_index("image_id")["digest"]
-    digests = images["image_id"].map(known).fillna("")
+    digest_of = looks.table.set_index("image_id")["digest"]
+    digests = images["image_id"].map(digest_of).fillna("")
     alike = digests.ne("") & digests.duplicated(keep=False)
     pixels = [_pixels(path) for path in images.loc[alike, "path"]]
-    own = images[alike].assign(identical=np.array([*pixels, None], dtype=object)[:-1])
-    own = own[own["identical"].notna() & own["identical"].duplicated(keep=False)]
-    own = own.sort_values("image_id", kind="stable")
-    own["identical"] = pd.factorize(own["identical"])[0]
+    copies = images[alike].assign(identical=np.array([*pixels, None], dtype=object)[:-1])
+    copies = copies[copies["identical"].notna() & copies["identical"].duplicated(keep=False)]
+    copies = copies.sort_values("image_id", kind="stable")
+    copies["identical"] = pd.factorize(copies["identical"])[0]
     columns = ["identical", "image_id", "patient_id", "lesion_id", "target", "path"]
-    return own.sort_values("identical", kind="stable")[columns].reset_index(drop=True)
+    return copies.sort_values("identical", kind="stable")[columns].reset_index(drop=True)
 
 
 def _pixels(path: str) -> bytes | None:

@@ -124,8 +124,8 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
     @property
     def orders(self) -> dict[str, str]:
         """The orders that can be asked for, and their titles."""
-        known = {_LISTED, *self._measures} | ({_ALIKE} if self._nearest else set())
-        return {name: title for name, title in _ORDERS.items() if name in known}
+        names = {_LISTED, *self._measures} | ({_ALIKE} if self._nearest else set())
+        return {name: title for name, title in _ORDERS.items() if name in names}
 
     @property
     def chosen(self) -> pd.DataFrame:
@@ -175,10 +175,10 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
         """
         row = self._row(image_id)
         columns = sorted(self.images.columns, key=_PATHS.__contains__)  # long, and seldom wanted
-        known = self.images[columns].iloc[row].dropna().map(_text)
+        texts = self.images[columns].iloc[row].dropna().map(_text)
         measured = {name: values.iloc[row] for name, values in self._measures.items()}
         words = {name: f"{value:.3f}" for name, value in measured.items() if pd.notna(value)}
-        words |= {str(name): text for name, text in known.items()}
+        words |= {str(name): text for name, text in texts.items()}
         return pd.DataFrame({"value": pd.Series(words, dtype=object)})
 
     def view(self) -> anywidget.AnyWidget:
@@ -231,9 +231,9 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
     def _others(self, row: int) -> tuple[str, list[int]]:
         """Return the rows of the same lesion, else of the same patient, and what they are."""
         for column, what in (("lesion_id", "lesion"), ("patient_id", "patient")):
-            own = self.images[column].iloc[row] if column in self.images else None
-            if pd.notna(own):
-                rows = [int(k) for k in np.flatnonzero(self.images[column] == own) if k != row]
+            value = self.images[column].iloc[row] if column in self.images else None
+            if pd.notna(value):
+                rows = [int(k) for k in np.flatnonzero(self.images[column] == value) if k != row]
                 if rows:
                     count = f" ({_SHOWN} of {len(rows)})" if len(rows) > _SHOWN else ""
                     return f"Of the same {what}{count}", rows[:_SHOWN]
@@ -372,14 +372,14 @@ def _measures(
         return {}
     column = f"p_{positive}"
     check_columns(predictions, ["image_id", "truth", column], "predictions")
-    own = predictions.drop_duplicates("image_id").set_index("image_id")
-    own = own.reindex(images["image_id"]).reset_index()
-    if own[column].isna().all():
+    rows = predictions.drop_duplicates("image_id").set_index("image_id")
+    rows = rows.reindex(images["image_id"]).reset_index()
+    if rows[column].isna().all():
         raise TableError(
             f"predictions: none of their {len(predictions)} images is among the {len(images)} of "
             "the images table: give the table of the same dataset"
         )
-    measured = image_errors(own, positive=positive)
+    measured = image_errors(rows, positive=positive)
     return {name: measured[name] for name in (_SCORE, _ERROR, _SURPRISE)}
 
 
