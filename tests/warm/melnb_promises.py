@@ -71,7 +71,7 @@ PROMISES: dict[str, Callable[[go.Figure], bool]] = {
     "stroke": lambda f: any(str(t.marker.symbol).startswith("line") for t in f.data),
     "right of 0|holds 0|spans 0": lambda f: has_line_at(f, 0),
     "0 and 1 are right": lambda f: has_line_at(f, 0, 1),
-    r"(?:on|below|right of) the line": has_line,
+    r"(?:on|below|[Rr]ight of) the line": has_line,
     "biopsy all": lambda f: {"biopsy all", "biopsy none"} <= {t.name for t in f.data},
     r"^(?!.*grey bars).*\bbars\b": has_bars,
     "grey bars": lambda f: has_bars(f) and "grey" in f.layout.title.subtitle.text,
