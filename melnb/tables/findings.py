@@ -158,8 +158,8 @@ CHECKS: dict[str, Check] = {
         Check(
             "MEL014",
             "the model over the best shortcut",
-            "Is the AUC of the predictions given above that of the best shortcut? FAIL if the "
-            "paired interval of the difference reaches 0.",
+            "Is the AUC of the predictions given above that of the best shortcut? FAIL if it is "
+            "not, REVIEW if the paired interval of the difference reaches 0.",
             "A network that does no better may have learnt no more.",
             "find what the shortcut is, and take it away",
         ),

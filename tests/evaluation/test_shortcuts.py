@@ -60,6 +60,8 @@ def test_a_model_is_set_against_the_best_shortcut() -> None:
     assert over_finding(over).severity == PASS
     no_better = over_best_shortcut({"m": scored(1.0, 3)}, blind, positive="melanoma")
     assert over_finding(no_better).severity == FAIL
+    few = no_better.assign(difference=0.01)  # above, and its interval reaches 0
+    assert over_finding(few).severity == REVIEW
     assert over_finding(over_best_shortcut({}, blind, positive="melanoma")).severity == NOT_CHECKED
 
 
