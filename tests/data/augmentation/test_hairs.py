@@ -96,7 +96,7 @@ def test_strands_lie_where_their_bezier_curves_run(size: tuple[int, int]) -> Non
     flat = np.full((len(draw), *size, 3), 200, "float32")
     strands = {
         name: keras.ops.convert_to_numpy(value)
-        for name, value in _strands(flat, draw, spread(draw, (7,), salt=1), MOST).items()
+        for name, value in _strands(flat, draw, spread(draw, (7,), salt=1), MOST, 0).items()
     }
     dark = (flat - run(flat, draw)).max(-1) > 25
     assert dark.any(axis=(1, 2)).sum() > 10
