@@ -22,7 +22,7 @@ from melnb.running.up_to_date import why_stale
 from melnb.runs import store
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-RECORDING = ("reads", "reads_raw", "seeks")
+RECORDING = ("reads", "reads_raw", "seeks", "finds")
 
 
 def recording(stage: str) -> str:
@@ -34,7 +34,7 @@ def recording(stage: str) -> str:
     wanted = {node.id for each in kept for node in ast.walk(each) if isinstance(node, ast.Name)}
     for each in statements:
         names = {t.id for t in getattr(each, "targets", ()) if isinstance(t, ast.Name)}
-        if names & wanted & {"found_masks", "masks_in"}:
+        if names & wanted & {"found_masks", "masks_in", "trained"}:
             kept.append(each)
     return ast.unparse(ast.Module(sorted(set(kept), key=statements.index), []))
 
@@ -82,7 +82,7 @@ def explain(root: Path) -> catalogue.Parameters:
     return finish(
         "06b_explain", {"run": "e", "trained": "r/fold0", "masks": "masks"},
         models=SimpleNamespace(find_masks=find_masks),
-        images=pd.DataFrame({"image_id": ["i0", "i1", "i2"]}), told={"dataset": "d"},
+        images=pd.DataFrame({"image_id": ["i0", "i1", "i2"]}), settings={"dataset": "d"},
     )  # fmt: skip
 
 

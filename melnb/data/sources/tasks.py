@@ -54,7 +54,9 @@ def read_labels(table: pd.DataFrame, file: Path) -> pd.DataFrame:
         return table.drop(columns=list(classes.values())).assign(target=name, diagnosis=named)
     for alone in {MELANOMA, "malignant"} & classes.keys():
         read_flags(table.loc[labelled, classes[alone]], file)  # says which is neither 0 nor 1
-    flags = [c for c in map(str, table) if _classes_of_flags(c) and _is_flags(table[c])]
+    # Of another class alone a column may be a feature: it is read where it is asked for.
+    sure = (MELANOMA, "malignant", "benign")
+    flags = [c for c in map(str, table) if _meaning(c)[0] in sure and _is_flags(table[c])]
     diagnosis = read_hierarchy(table)
     widest = optional_column(table, "benign_malignant", "diagnosis_1", "iddx_1")
     if len(flags) == 1:
@@ -136,8 +138,9 @@ def read_targets(values: pd.Series, file: Path, *, own: bool) -> pd.Series:
         )
     texts -= {"-1"}
     if texts and {text.lower() for text in texts} <= _BINARY.keys():
-        yes, no = _classes_of_flags(str(values.name)) or (MELANOMA, OTHER)
-        return cells.str.lower().map(_BINARY).map({True: yes, False: no})
+        yes, no = _meaning(str(values.name))
+        cells = cells.str.lower().map(_BINARY)
+        return cells.map({True: yes or MELANOMA, False: no or OTHER})
     soft = cells[cells.astype(str).str.fullmatch(r"\d*[.,]\d+")]
     if len(soft):
         raise TableError(
@@ -158,15 +161,15 @@ def _is_flags(values: pd.Series) -> bool:
     return bool(texts) and texts <= _BINARY.keys()
 
 
-def _classes_of_flags(column: str) -> tuple[str, str] | None:
-    """Return what 1 and 0 mean in a column; None where its name does not say it."""
+def _meaning(column: str) -> tuple[str, str]:
+    """Return what 1 and 0 mean in a column; empty where its name does not say it."""
     words = re.findall(r"[^\W_]+", column.lower())
     text = " ".join(word for word in words if word not in ("is", "has"))
     if text in _MALIGNANCY:
         return "malignant", "benign"
     if text == "benign":
         return "benign", "malignant"
-    return (find_diagnosis(text), OTHER) if _is_diagnosis(text) else None
+    return (find_diagnosis(text), OTHER) if _is_diagnosis(text) else ("", "")
 
 
 def _is_diagnosis(text: str) -> bool:

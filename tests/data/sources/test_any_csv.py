@@ -68,7 +68,10 @@ def test_what_1_means_is_told_by_the_columns_name(tmp_path, text, column, target
     text("mine.csv", f"image_id,{column}", "a,0", "b,1.0")
     mapped = read_any_csv(tmp_path, columns={"target": column}, missing="keep")
     assert mapped["target"].tolist() == targets
-    if column != "excised":  # whose name says nothing
+    if column == "BCC":  # which may be a feature
+        with pytest.raises(TableError, match="no column target or diagnosis, but 'BCC' holds 0, 1"):
+            read_any_csv(tmp_path, missing="keep")
+    elif column != "excised":  # whose name says nothing
         assert read_any_csv(tmp_path, missing="keep")["target"].tolist() == targets
     text("mine.csv", "image_id,melanoma", "a,0", "b,maybe")
     with pytest.raises(TableError, match=r"line 3: melanoma is 'maybe', neither 0 nor 1"):

@@ -646,8 +646,8 @@ CLASS_FOLDERS: dict[str, Case] = {
         lambda folder: read_source("folders", folder)["target"].nunique(), is_(2),
     ),
     "a misspelt class": (
-        files(("melanom/a", "nv/b")),
-        *says("folders whose names are no diagnosis, each a class of its own: melanom",
+        files(("melanomm/a", "nv/b")),
+        *says("folders whose names are no diagnosis, each a class of its own: melanomm",
               source="folders"),
     ),
     "train_set and Test Set": (
