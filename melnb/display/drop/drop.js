@@ -21,7 +21,7 @@ function makeAnswers(model) {
   style.textContent = `:host { ${model.get("light")} display: block; color: var(--melnb-ink);
     font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; }
     :host(.dark) { ${model.get("dark")} }
-    ${model.get("style")}
+    ${model.get("sheet")}
     main { max-width: none; padding: 4px 0 12px; border-top: 1px solid var(--melnb-line); }
     .overview, main ~ main .foot { display: none; }
     main ~ main { opacity: 0.85; }

@@ -137,6 +137,6 @@ class _View(anywidget.AnyWidget):  # type: ignore[misc]
     _css = (_HERE / "drop.css").read_text(encoding="utf-8")
     advice = traitlets.Unicode().tag(sync=True)
     answers = traitlets.List().tag(sync=True)
-    style = traitlets.Unicode(STYLE).tag(sync=True)
+    sheet = traitlets.Unicode(STYLE).tag(sync=True)  # Jupyter takes `style` for a widget of its own
     light = traitlets.Unicode(theme.css_variables(theme.LIGHT)).tag(sync=True)
     dark = traitlets.Unicode(theme.css_variables(theme.DARK)).tag(sync=True)

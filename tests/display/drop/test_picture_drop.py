@@ -104,7 +104,7 @@ window.drawn = true;
 
 
 def open_widget(page: Any, tmp_path: Path, **values: Any) -> Any:
-    given = {"advice": "", "answers": [], "style": ".key { color: red; }", "light": "", "dark": ""}
+    given = {"advice": "", "answers": [], "sheet": ".key { color: red; }", "light": "", "dark": ""}
     code = MODEL % (json.dumps(given | values), json.dumps(_View._esm))
     code = code.replace("</", "<\\/")
     (tmp_path / "widget.html").write_text(f'<!doctype html><script type="module">{code}</script>')
