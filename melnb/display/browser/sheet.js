@@ -136,6 +136,11 @@ function makeSheet(size, wide, { make, fill, chosen, seen }) {
       if (at >= 0) reveal(at);
       follow();
     },
-    close: () => watcher.disconnect(),
+    /** Draw no more: the frame asked for last would show pictures that the page has given back. */
+    close() {
+      watcher.disconnect();
+      cancelAnimationFrame(waiting);
+      waiting = Infinity;
+    },
   };
 }

@@ -155,3 +155,22 @@ def test_it_fits_any_width(
         beside = boxes[1]["y"] < boxes[0]["y"] + boxes[0]["height"]
         assert beside == (width > 700)
     page.evaluate("close_browser()")
+
+
+def test_a_closed_sheet_draws_no_more(
+    many: pd.DataFrame, open_page: Callable[[ImageBrowser], Any]
+) -> None:
+    page = open_page(ImageBrowser(many, size=96))
+    page.wait_for_function(f"({SEEN})().includes('i00000')")
+    page.evaluate("document.querySelector('.scroller').scrollTop = 1e9")
+    page.wait_for_function(f"({SEEN})().includes('i09999')")
+    drawn = page.evaluate("""async () => {
+      const scroller = document.querySelector(".scroller");
+      scroller.scrollTop = 0; // its pictures are known: the next frame would show them
+      scroller.dispatchEvent(new Event("scroll"));
+      close_browser();
+      scroller.dispatchEvent(new Event("scroll"));
+      for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+      return [...document.querySelectorAll(".sheet .tile")].map((tile) => tile.title);
+    }""")
+    assert "i09999" in drawn and "i00000" not in drawn
