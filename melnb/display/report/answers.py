@@ -86,11 +86,19 @@ def point_facts(point: pd.DataFrame) -> pd.DataFrame:
 
 
 def locked_facts(points: pd.DataFrame) -> list[pd.DataFrame | cells.Folded]:
-    """Return `evaluation.locked_test_points` to read: the first way of judging, others folded."""
+    """Return `evaluation.locked_test_points` to read, of the first way what a clinic asks for.
+
+    Its other measures and the other ways are folded.
+    """
     tables = [point_facts(points.iloc[[k]]) for k in range(len(points))]
-    titles = [f"{way.capitalize()}, at the same threshold" for way in points["judged"]]
-    pairs = zip(titles[1:], tables[1:], strict=True)
-    return [*tables[:1], *(cells.Folded(title, table) for title, table in pairs)]
+    if not tables:
+        return []
+    ways = [way.capitalize() for way in points["judged"]]
+    asked = 1 + tables[0]["measure"].eq("flagged").idxmax()
+    more = cells.Folded(f"{ways[0]}, other measures", tables[0][asked:])
+    others = zip(ways[1:], tables[1:], strict=True)
+    folds = [cells.Folded(f"{way}, at the same threshold", table) for way, table in others]
+    return [tables[0][:asked], more, *folds]
 
 
 def subgroup_facts(table: pd.DataFrame) -> pd.DataFrame:

@@ -213,16 +213,20 @@ def test_pictures_are_shown_where_images_are_known(
     assert parts(made, "Explorer") == (explorer,)
 
 
-def test_the_second_way_of_judging_test_rows_is_folded(predictions: pd.DataFrame) -> None:
+def test_what_a_clinic_asks_of_locked_rows_is_seen_and_the_rest_folded(
+    predictions: pd.DataFrame,
+) -> None:
     rows = predictions.assign(fold=np.where(predictions.index < 300, predictions["fold"], -1))
     test = rows[rows["fold"] == -1]
     made = report(rows, networks={0: test, 1: test})
     made.number(evaluation.operating_point)
     shown = made.show(evaluation.locked_test_points, "Point", predictions=rows)
-    alone, mean = parts(made, "Point")
-    assert len(alone) == len(mean.table) == 16
+    seen, more, mean = parts(made, "Point")
+    assert list(seen["measure"])[-1] == "flagged"
+    assert list(more.table["measure"]) == list(mean.table["measure"])[8:]
+    assert more.title == "Network by network, other measures"
     assert mean.title == "Mean of networks, at the same threshold"
-    assert "<details><summary>Mean of networks" in shown[1]._repr_html_()
+    assert "<details><summary>Mean of networks" in shown[2]._repr_html_()
 
 
 def test_what_was_chosen_is_locked(predictions: pd.DataFrame, tmp_path: Path) -> None:
