@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
-EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficientnet --extra encoders --extra onnx --group dev
+EXTRAS := --extra cpu --extra jax --extra lab --extra pipeline --extra efficientnet --extra encoders --extra onnx --extra openvino --group dev
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 25
 
@@ -39,7 +39,7 @@ benchmark: $(VENV)/ready ## the resampling against a plain loop, timed and print
 
 test-lower-bounds: $(VENV)/ready ## the quick tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
-	VIRTUAL_ENV=$(VENV)-lowest $(BIN)/uv pip install -q --resolution lowest-direct -e ".[cpu,lab,pipeline,encoders]" --group dev
+	VIRTUAL_ENV=$(VENV)-lowest $(BIN)/uv pip install -q --resolution lowest-direct -e ".[cpu,lab,pipeline,encoders,onnx,openvino]" --group dev
 	$(VENV)-lowest/bin/python -m pytest -q -o filterwarnings=default -m "not nightly and not lock and not benchmark and not browser"
 
 lint: $(VENV)/ready ## style, types, and notebooks without outputs

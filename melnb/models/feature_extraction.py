@@ -18,7 +18,8 @@ from melnb.models.networks.backbones import is_own, make_backbone
 from melnb.models.networks.heads import input_sizes
 from melnb.models.networks.weights import read_weights
 from melnb.models.onnx_encoder import ONNX, OnnxViewer
-from melnb.models.tta import count_views, make_viewer, predict_rows
+from melnb.models.openvino_engine import OpenVinoViewer
+from melnb.models.tta import count_views, make_viewer, open_viewer, predict_rows
 from melnb.tables.nearest import did_you_mean
 
 
@@ -33,7 +34,7 @@ class Extractor:
         batch_size: Rows in a batch, over all replicas.
     """
 
-    viewer: keras.Model | OnnxViewer
+    viewer: keras.Model | OnnxViewer | OpenVinoViewer
     facts: dict[str, Any]
     batch_size: int
 
@@ -64,6 +65,7 @@ def make_extractor(
     keep_views: bool = False,
     precision: str = "float32",
     batch_size: int = 64,
+    engine: str = "keras",
 ) -> Extractor:
     """Make an encoder of a backbone: the mean over a map of features, in one look or in eight.
 
@@ -79,6 +81,7 @@ def make_extractor(
         keep_views: Whether each look's vector is kept; else their mean is.
         precision: Of what is kept: `float32` or `float16`.
         batch_size: Rows in a batch, over all replicas.
+        engine: As `tta.open_viewer` takes it; an `.onnx` file is run by onnxruntime.
 
     Raises:
         ValueError: There is no such backbone or layer; the nearest is named.
@@ -102,8 +105,10 @@ def make_extractor(
     vector = keras.Model(pixels, mean, name="encoder")
     facts |= {"width": int(mean.shape[-1])}
     facts |= {"scaling": scaling} if is_own(backbone) else {}
+    facts |= {"engine": engine} if engine != "keras" else {}
     facts["digest"] = _digest_of(facts, [np.ascontiguousarray(w) for w in vector.get_weights()])
-    return Extractor(make_viewer(vector, image_size=image_size, views=views), facts, batch_size)
+    viewer = open_viewer(vector, image_size=image_size, views=views, engine=engine)
+    return Extractor(viewer, facts, batch_size)
 
 
 def make_own_extractor(model: keras.Model, *, batch_size: int = 64) -> Extractor:

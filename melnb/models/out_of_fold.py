@@ -108,7 +108,7 @@ def predict_foreign(
         batch_size: Rows in a batch, over all replicas.
         folder: Where finished folds are kept, below `folds/`.
         networks: Of `read_networks`, where they are read already.
-        looks: `views`, `n_views`, `seed` and `augmentation` of `tta.predict_views`.
+        looks: `views`, `n_views`, `seed`, `augmentation` and `engine` of `tta.predict_views`.
 
     Returns:
         Predictions tables, every row of fold -1: from the first look alone, and averaged over all.
@@ -280,7 +280,7 @@ def predict_out_of_fold(
         average: Of the looks, see `tta.average_views`.
         batch_size: Rows in a batch, over all replicas.
         folder: Where finished folds are kept, below `folds/`.
-        looks: `views`, `n_views`, `seed` and `augmentation` of `tta.predict_views`.
+        looks: `views`, `n_views`, `seed`, `augmentation` and `engine` of `tta.predict_views`.
 
     Returns:
         Predictions tables: from the first look alone, and averaged over all.

@@ -22,6 +22,7 @@ from melnb.data.batches import predict_batches
 from melnb.data.datasets import Dataset
 from melnb.data.shards.records import read_index
 from melnb.models.networks.heads import input_sizes
+from melnb.models.openvino_engine import OpenVinoViewer
 from melnb.models.out_of_fold import (
     Trained,
     check_classes,
@@ -33,7 +34,7 @@ from melnb.models.tta import (
     average_views,
     check_numbers,
     count_views,
-    make_viewer,
+    open_viewer,
     predict_rows,
     sample_views,
 )
@@ -50,7 +51,7 @@ class Witness(NamedTuple):
         views: Of each image.
     """
 
-    viewer: keras.Model
+    viewer: keras.Model | OpenVinoViewer
     batches: Callable[[], Any]
     images: pd.DataFrame
     views: int
@@ -68,6 +69,7 @@ def predict_corrupted(
     folder: Path,
     average: str = "probability",
     batch_size: int = 64,
+    engine: str = "keras",
     looks: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Predict corrupted pictures, each by the network of its fold, that has not learnt from it.
@@ -85,6 +87,7 @@ def predict_corrupted(
         folder: Where finished cells are kept, below `cells/`.
         average: Of the looks, see `tta.average_views`.
         batch_size: Rows in a batch, over all replicas.
+        engine: What runs the networks, see `tta.predict_images`.
         looks: `views`, `n_views`, `seed` and `augmentation` of `tta.predict_views`.
 
     Returns:
@@ -99,7 +102,7 @@ def predict_corrupted(
     for name, strength in tqdm(corruption_cells(corruptions, strengths), unit="cell"):
         file = Path(folder) / "cells" / f"{name}-{strength}.csv"
         if not file.is_file():
-            witnesses = witnesses or _call(trained, data, rows, batch_size, looks)
+            witnesses = witnesses or _call(trained, data, rows, batch_size, engine, looks)
             change = partial(corrupt, name=name, strength=strength, seed=seed)
             parts = []
             for fold, witness in witnesses.items():
@@ -118,6 +121,7 @@ def _call(
     data: Dataset,
     rows: pd.DataFrame,
     batch_size: int,
+    engine: str,
     looks: Mapping[str, Any],
 ) -> dict[int, Witness]:
     """Read the networks of the rows' folds, and settle what each is shown."""
@@ -137,7 +141,7 @@ def _call(
             seed=looks.get("seed", 0), only=wanted,
             metadata=encode_images(model, home, data, paths),
         )  # fmt: skip
-        viewer = make_viewer(model, image_size=size, **how)
+        viewer = open_viewer(model, image_size=size, engine=engine, **how)
         witnesses[fold] = Witness(viewer, batches, index, count)
     return witnesses
 

@@ -23,9 +23,11 @@ from melnb.data.shards.records import read_index
 from melnb.data.streams import count_images
 from melnb.models.accelerator import choose_jit, scope_of
 from melnb.models.networks.heads import input_sizes
+from melnb.models.openvino_engine import OpenVinoViewer
 
 LOOKS = ("none", "dihedral", "random")
 AVERAGES = ("probability", "logit")
+ENGINES = ("keras", "openvino")
 _EPSILON = 1e-7  # the smallest probability whose logarithm is taken
 
 
@@ -41,6 +43,7 @@ def predict_images(
     seed: int = 0,
     augmentation: Mapping[str, Any] | None = None,
     metadata: np.ndarray | None = None,
+    engine: str = "keras",
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict every image of shards, averaged over its views.
 
@@ -57,6 +60,8 @@ def predict_images(
         augmentation: Of views random: strengths of `augment`.
         metadata: n x cells in file order, for a model that takes it (`Encoder.rows_for`); it is
             the same in every view of an image.
+        engine: What runs the network: `keras`, or `openvino` (`openvino_engine.OpenVinoViewer`),
+            1.5 times as fast on a processor.
 
     Returns:
         The index of the shards (`read_index`: image_id, target …) and n x classes probabilities
@@ -69,7 +74,7 @@ def predict_images(
     """
     index, looks = predict_views(
         model, paths, image_size=image_size, batch_size=batch_size, views=views, n_views=n_views,
-        seed=seed, augmentation=augmentation, metadata=metadata,
+        seed=seed, augmentation=augmentation, metadata=metadata, engine=engine,
     )  # fmt: skip
     return index, average_views(looks, average)
 
@@ -85,6 +90,7 @@ def predict_views(
     seed: int = 0,
     augmentation: Mapping[str, Any] | None = None,
     metadata: np.ndarray | None = None,
+    engine: str = "keras",
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict every image of shards, each view by itself.
 
@@ -100,7 +106,9 @@ def predict_views(
     count = count_views(views, n_views)
     if index.empty:
         return index, np.zeros((0, count, int(model.output_shape[-1])))
-    viewer = make_viewer(model, image_size=image_size, views=views, augmentation=augmentation)
+    viewer = open_viewer(
+        model, image_size=image_size, views=views, augmentation=augmentation, engine=engine
+    )
     batches = predict_batches(
         paths, image_size=image_size, batch_size=batch_size, n_views=count, seed=seed,
         metadata=metadata,
@@ -194,11 +202,32 @@ def make_viewer(
     return viewer
 
 
-def predict_rows(viewer: keras.Model, batches: Any, rows: int) -> np.ndarray:
+def open_viewer(
+    model: keras.Model,
+    *,
+    image_size: int,
+    views: str = "none",
+    augmentation: Mapping[str, Any] | None = None,
+    engine: str = "keras",
+) -> keras.Model | OpenVinoViewer:
+    """Make a viewer that only predicts, by the engine asked for.
+
+    Raises:
+        ModuleNotFoundError: The engine is not installed.
+        ValueError: There is no such engine, or it cannot run the network.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}; use one of {list(ENGINES)}")
+    if engine == "openvino":
+        return OpenVinoViewer(model, _Look(views, dict(augmentation or {})))
+    return make_viewer(model, image_size=image_size, views=views, augmentation=augmentation)
+
+
+def predict_rows(viewer: Any, batches: Any, rows: int) -> np.ndarray:
     """Predict the first rows of whole batches, without what fills up the last one.
 
     Args:
-        viewer: Of `make_viewer`.
+        viewer: Of `open_viewer`, or what predicts as one.
         batches: Of `batches.predict_batches`.
         rows: As many.
 

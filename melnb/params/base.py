@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from reprlib import Repr
 from reprlib import repr as shortened
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -33,6 +33,10 @@ _WANTS_NAME = (
 # Safe as a folder; file systems take 255 letters, of which endings and locks have their share.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=100)]
 Confidence = Annotated[float, Field(gt=0.5, lt=1, description="of every interval")]
+Engine = Annotated[
+    Literal["keras", "openvino"],
+    Field(description="what runs the network; openvino: 1.5 times as fast on a processor"),
+]
 
 
 Rules = tuple[tuple[Callable[[Any], bool], str], ...]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from melnb.params.base import Confidence, Name, Parameters, Rules
+from melnb.params.base import Confidence, Engine, Name, Parameters, Rules
 
 
 class Predict(Parameters):
@@ -21,6 +21,7 @@ class Predict(Parameters):
     average: Literal["probability", "logit"] = Field("probability", description="over the views")
     seed: int = Field(0, ge=0, description="of views random")
     batch_size: int = Field(64, ge=1, description="for each replica")
+    engine: Engine = "keras"
     rotation: float = Field(180.0, ge=0, le=180, description="random views: degrees either way")
     zoom: float = Field(0.1, ge=0, le=0.9, description="random views: share either way")
     shift: float = Field(0.05, ge=0, le=0.5, description="random views: share of the side")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from melnb.params.base import Confidence, Name, Parameters, Rules
+from melnb.params.base import Confidence, Engine, Name, Parameters, Rules
 
 _OF_CHOICE: Rules = (
     (
@@ -248,6 +248,7 @@ class Robustness(Parameters):
         [1, 3, 5], min_length=1, description="of each, 1 to 5"
     )
     pull_at: int = Field(3, ge=1, le=5, description="strength at which pulls are told, or nearest")
+    engine: Engine = "keras"
     # calibration and the operating point
     calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
         "none", description="fitted on clean rows out of fold, applied to all"

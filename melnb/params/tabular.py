@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from melnb.params.base import Confidence, Name, Parameters, Rules
+from melnb.params.base import Confidence, Engine, Name, Parameters, Rules
 
 Estimator = Literal[
     "logistic", "forest", "naive_bayes", "discriminant", "neighbours", "boosting", "lightgbm",
@@ -104,6 +104,7 @@ class Embed(Parameters):
     keep_views: bool = Field(False, description="a vector of each view; else their mean")
     precision: Literal["float32", "float16"] = Field("float32", description="of the vectors kept")
     batch_size: int = Field(64, ge=1, description="for each replica")
+    engine: Engine = "keras"
     features: list[str] = Field([], description="columns of images.csv beside the vectors")
     estimators: list[Estimator] = Field(
         ["logistic", "discriminant"], min_length=1, description="probes, averaged alike"
@@ -139,6 +140,10 @@ class Embed(Parameters):
             "backbone {backbone} is a frozen encoder: weights are kept, not {weights}",
         ),
         (
+            lambda p: p.backbone.endswith(".onnx") and p.engine != "keras",
+            "backbone {backbone} is run by onnxruntime: engine is keras, not {engine}",
+        ),
+        (
             lambda p: p.keep_views and p.views == "none",
             "keep_views needs views dihedral, not {views}",
         ),
@@ -153,6 +158,6 @@ class Embed(Parameters):
         """The keywords of `models.make_extractor`, the batch as one replica has it."""
         names = (
             "backbone", "weights", "scaling", "layout", "image_size", "layer", "views",
-            "keep_views", "precision",
+            "keep_views", "precision", "engine",
         )  # fmt: skip
         return self.values_of(names)

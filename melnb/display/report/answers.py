@@ -94,7 +94,7 @@ def locked_facts(points: pd.DataFrame) -> list[pd.DataFrame | cells.Folded]:
     if not tables:
         return []
     ways = [way.capitalize() for way in points["judged"]]
-    asked = 1 + tables[0]["measure"].eq("flagged").idxmax()
+    asked = 1 + list(tables[0]["measure"]).index("flagged")
     more = cells.Folded(f"{ways[0]}, other measures", tables[0][asked:])
     others = zip(ways[1:], tables[1:], strict=True)
     folds = [cells.Folded(f"{way}, at the same threshold", table) for way, table in others]
