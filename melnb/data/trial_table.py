@@ -14,6 +14,7 @@ import pandas as pd
 
 from melnb.data.label_columns import (
     KNOWN,
+    Labels,
     find_labels,
     our_word,
     picture_key,
@@ -30,6 +31,7 @@ from melnb.tables.schema import THEIR_FOLDS, table_text
 
 MALIGNANT = "malignant"
 FEWEST = 4  # pictures of a class: two folds of two
+_MOST_READINGS = 8  # words of labels that are told
 _KEPT = ("image_id", "path", "target", "patient_id", "lesion_id", "sex", "age", "site")
 
 
@@ -88,6 +90,7 @@ def read_trial(
     good = placed["path"].notna() & placed["target"].notna()
     stand = " ".join(map(repr, theirs.columns))
     lines = [f"{file.name}: pictures are named by {theirs.image_id!r}, labels stand in {stand}"]
+    lines += _readings(theirs, table["target"])
     if spare := int(placed["path"].isna().sum()):
         first = placed.loc[placed["path"].isna(), "image_id"].iloc[0]
         lines.append(
@@ -95,6 +98,17 @@ def read_trial(
         )
     without = album.images.loc[~names.isin(keys[placed["target"].notna()]), "image_id"]
     return _trial(placed[good], lines, without, album.refused)
+
+
+def _readings(theirs: Labels, ours: pd.Series) -> list[str]:
+    """Say which words of a column of labels are read as other words than they are."""
+    if len(theirs.columns) != 1 or len(theirs.rows) != len(ours):
+        return []
+    words = theirs.rows[theirs.columns[0]].to_numpy()
+    pairs = pd.DataFrame({"word": words, "read": ours.to_numpy()}).dropna().drop_duplicates()
+    other = pairs[pairs["word"].map(plain_word) != pairs["read"]].head(_MOST_READINGS)
+    readings = [f"{word} is read as {read}" for word, read in other.itertuples(index=False)]
+    return [f"labels: {', '.join(readings)}"] if readings else []
 
 
 def translate(table: pd.DataFrame, words: Mapping[str, str]) -> pd.DataFrame:

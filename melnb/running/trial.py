@@ -155,7 +155,8 @@ def _check_name(name: str) -> None:
 def _taken(trial: Trial) -> list[str]:
     lines = list(trial.taken)
     if without := trial.unlabelled:
-        lines.append(f"{len(without)} pictures have no label ({without[0]} is the first): left out")
+        have = "picture has" if len(without) == 1 else "pictures have"
+        lines.append(f"{len(without)} {have} no label ({without[0]} is the first): left out")
     lines += [f"left out: {r.file}: {r.reason}" for r in trial.refused.itertuples()]
     return lines
 

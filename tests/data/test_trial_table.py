@@ -96,7 +96,8 @@ def test_what_does_not_belong_together_is_counted(photos: Path) -> None:
     found = trial.read_trial(photos, file)
     assert len(found.table) == 6
     assert found.unlabelled == ("IMG_6", "IMG_7")
-    assert found.taken[1].startswith("1 of 8 rows have no picture (gone is the first)")
+    assert found.taken[1] == "labels: nv is read as nevus, mel is read as melanoma"
+    assert found.taken[2].startswith("1 of 8 rows have no picture (gone is the first)")
     assert found.refused["file"].tolist() == [str(photos / "bad.jpg")]
     file.write_text("image,dx\nq,nv\nr,mel\n")
     with pytest.raises(TableError, match="no cell names a picture"):
