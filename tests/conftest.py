@@ -426,7 +426,7 @@ def check_whole() -> Callable[[Path], set[str]]:
 
 @pytest.fixture(scope="session")
 def check_clean() -> Callable[[Path], None]:
-    """Check that no executed notebook below a folder holds an error or a warning."""
+    """Check that no executed notebook below a folder holds an error, a warning or a raw table."""
 
     def check(outputs: Path) -> None:
         for path in outputs.rglob("notebook.ipynb"):
@@ -436,6 +436,8 @@ def check_clean() -> Callable[[Path], None]:
             told = [o["text"] for o in outs if o.get("name") == "stderr"]
             assert errors == []
             assert not [text for text in told if "Warning" in "".join(text)], (path, told)
+            pages = ["".join(o.get("data", {}).get("text/html", "")) for o in outs]
+            assert not [page for page in pages if '<table border="1"' in page], path
 
     return check
 

@@ -2,7 +2,6 @@ from .browser.image_browser import ImageBrowser as ImageBrowser
 from .browser.pair_browser import PairBrowser as PairBrowser
 from .cells import findings_table as findings_table
 from .cells import show as show
-from .cells import tidy as tidy
 from .drop.picture_drop import PictureDrop as PictureDrop
 from .gallery import augmented_views as augmented_views
 from .gallery import label_errors as label_errors

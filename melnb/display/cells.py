@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -24,6 +24,7 @@ _NAMES = ("column", "feature", "level", "measure", "metric")  # columns whose ce
 _PROSE = ("method", "note", "meaning")  # and whose cells are words about rows
 _SHORT = 12  # letters that every row may repeat
 _WIDE = 8  # columns of a single row above which it reads better downwards
+_MOST_ROWS, _FEW_ROWS = 60, 20  # of a table in a cell: with more, so many are seen
 
 
 def shared_words(table: pd.DataFrame) -> dict[str, str]:
@@ -47,7 +48,9 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
         table: Any table; an index with a name or with labels becomes the first columns.
     """
     labelled = any(table.index.names) or not pd.api.types.is_integer_dtype(table.index)
-    shown = _paired((table.reset_index() if labelled else table).rename(columns=str))
+    names = [" " * k if name is None else str(name) for k, name in enumerate(table.index.names)]
+    first = table.rename_axis(index=names).reset_index() if labelled else table
+    shown = _paired(first.rename(columns=str))
     cells = {}
     limits = _limits(list(shown.columns))
     spent = {name for pair in limits.values() for name in pair}
@@ -72,6 +75,31 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     return tidied
 
 
+def table_html(table: pd.DataFrame) -> str:
+    """Return a table as a cell of a notebook shows it: `tidy`, numbers to the right.
+
+    A table without a row is a sentence; of a long one the first rows are seen, and it says so.
+    """
+    seen = table if len(table) <= _MOST_ROWS else table.head(_FEW_ROWS)
+    texts = tidy(seen).astype(str)
+    if texts.empty:
+        names = ", ".join(words(str(column)).lower() for column in table.columns)
+        return f"<p>no row{f' ({escape(names)})' if names else ''}</p>"
+    right = {c: all(map(is_number, texts[c])) for c in texts}
+    sides = [f' style="text-align:{"right" if right[c] else "left"}"' for c in texts]
+
+    def line(tag: str, row: Iterable[Any]) -> str:
+        tagged = zip(row, sides, strict=True)
+        return f"<tr>{''.join(f'<{tag}{side}>{escape(str(t))}</{tag}>' for t, side in tagged)}</tr>"
+
+    body = "".join(line("td", row) for row in texts.to_numpy())
+    rest = f"<p>{len(seen)} of {len(table):,} rows</p>" if len(seen) < len(table) else ""
+    return (
+        f'<table class="dataframe"><thead>{line("th", texts)}</thead>'
+        f"<tbody>{body}</tbody></table>{rest}"
+    )
+
+
 def is_number(text: str) -> bool:
     """Return whether a cell reads as a number, or as nothing: those stand to the right."""
     return not text or text == NOTHING or not text.strip("+−-–∞.,%() 0123456789e")
@@ -85,6 +113,8 @@ def number(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float | np.floating):
         return _decimal(float(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
     return NOTHING if value is None or value is pd.NA or value is pd.NaT else str(value)
 
 
@@ -222,7 +252,7 @@ class Folded:
     table: pd.DataFrame
 
     def _repr_html_(self) -> str:
-        below = tidy(self.table).to_html(index=False, border=0)
+        below = table_html(self.table)
         return f"<details><summary>{escape(self.title)}</summary>{below}</details>"
 
 

@@ -15,12 +15,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+from IPython import get_ipython
 from IPython.display import HTML, display
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
+from melnb.display.cells import table_html
 from melnb.tables.processes import GRAMMAR, without
 
 # Figures of an executed notebook that draw without a network, wherever the file is taken.
@@ -241,7 +244,10 @@ _HOSTED = ("colab", "kaggle", "azure", "cocalc", "databricks")
 
 
 def use_theme(renderer: str = "") -> None:
-    """Make melnb's look the default of every plotly figure, and figures visible everywhere.
+    """Make melnb's look the default of every figure and table, and figures visible everywhere.
+
+    In a notebook tables are then shown as the report shows them (`tidy`); what they hold, and what
+    `print` says of them, stays as it is.
 
     Args:
         renderer: A plotly renderer. Empty: on Colab, Kaggle and the like, plotly's own choice;
@@ -256,6 +262,8 @@ def use_theme(renderer: str = "") -> None:
     if not renderer and chosen not in _HOSTED:
         chosen = NAME
     pio.renderers.default = chosen
+    if shell := get_ipython():
+        shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, table_html)
 
 
 def make_template(palette: Mapping[str, str]) -> go.layout.Template:

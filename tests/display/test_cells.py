@@ -94,6 +94,32 @@ def test_empty_columns_go_and_an_empty_table_is_no_error() -> None:
     assert cells.tidy(pd.DataFrame({"a": []})).empty
 
 
+def test_in_a_cell_numbers_stand_right_words_left_and_no_row_is_a_sentence() -> None:
+    table = pd.DataFrame(
+        {"image_id": ["<a>", "b"], "auc": [0.5, 0.25], "low": [0.4, 0.2], "high": [0.6, 0.3]}
+    )
+    shown = cells.table_html(table)
+    assert '<th style="text-align:left">Image</th><th style="text-align:right">AUC</th>' in shown
+    assert '<td style="text-align:left">&lt;a&gt;</td>' in shown
+    assert '<td style="text-align:right">0.500 (0.400 – 0.600)</td>' in shown
+    assert cells.table_html(table.head(0)) == "<p>no row (image, auc, low, high)</p>"
+    assert cells.table_html(pd.DataFrame()) == "<p>no row</p>"
+    assert cells.table_html(cells.tidy(table)) == shown
+    assert ">a, b</td>" in cells.table_html(pd.DataFrame({"classes": [["a", "b"]]}))
+
+
+def test_of_a_long_table_the_first_rows_are_seen() -> None:
+    shown = cells.table_html(pd.DataFrame({"a": range(12_345)}))
+    assert shown.count("<tr>") == 21
+    assert shown.endswith("<p>20 of 12,345 rows</p>")
+    assert cells.table_html(pd.DataFrame({"a": range(60)})).count("<tr>") == 61
+
+
+def test_labels_without_a_name_have_no_heading() -> None:
+    tidied = cells.tidy(pd.DataFrame({"a": [1]}, index=["melanoma"]))
+    assert [name.strip() for name in tidied.columns] == ["", "A"]
+
+
 def test_row_numbers_of_a_filtered_table_are_no_column() -> None:
     table = pd.DataFrame({"a": [1, 2, 3], 7: [4, 5, 6]}).iloc[1:]
     assert list(cells.tidy(table).columns) == ["A", "7"]
