@@ -116,6 +116,9 @@ def setup(
     policy = choose_precision(device, capability) if precision == "auto" else precision
     keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(seed)
+    if device == "cpu" and backend == "tensorflow":
+        # On a GPU XLA fuses what Keras writes, and a frozen one has no deterministic gradient.
+        importlib.import_module("melnb.models.keras_internals").fuse_batch_normalization()
     return Accelerator(device, name, backend, replicas, policy, deterministic, strategy)
 
 

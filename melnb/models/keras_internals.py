@@ -12,6 +12,8 @@ optimizer asks whether all parts are there before it is made.
 
 from __future__ import annotations
 
+import functools
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -93,6 +95,68 @@ class OptimizerHooks:
 
     def _get_current_learning_rate(self) -> Any:
         return self.rate_now()
+
+
+# Batch normalisation of maps as one operation of TensorFlow.
+
+_LEAST_EPSILON = 1.001e-5  # that TensorFlow's documentation allows
+
+
+def fuse_batch_normalization() -> None:
+    """Let every BatchNormalization of maps be one operation of TensorFlow, from now on.
+
+    Keras makes it of elementwise operations, each a pass over memory: on a processor a training
+    step of EfficientNet-B0 takes 1.4 times as long. Outputs, gradients and running statistics are
+    the same but for the rounding of float32. Layers are saved as ever. What is no map of four axes,
+    channels last, in float32, is computed as before, and so is renormalisation and what is
+    synchronised over replicas. Called again it changes nothing.
+    """
+    layer = keras.layers.BatchNormalization
+    plain = layer.call
+    if hasattr(plain, "__wrapped__"):
+        return
+
+    @functools.wraps(plain)
+    def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if mask is not None or not _takes_fused(self, inputs):
+            return plain(self, inputs, training=training, mask=mask)
+        return _normalize_maps(self, inputs, moving=bool(training) and self.trainable)
+
+    layer.call = call
+
+
+def _takes_fused(layer: Any, inputs: Any) -> bool:
+    return (
+        len(inputs.shape) == 4
+        and layer.axis in (-1, 3)
+        and layer.epsilon >= _LEAST_EPSILON
+        and keras.backend.standardize_dtype(inputs.dtype) == "float32"
+        and layer.compute_dtype == "float32"
+        and not layer.synchronized
+        and not getattr(layer, "renorm", False)
+    )
+
+
+def _normalize_maps(layer: Any, inputs: Any, *, moving: bool) -> Any:
+    """Normalise by the batch, and move the running statistics; else by these."""
+    tf = import_module("tensorflow")
+    mean, variance = (
+        tf.convert_to_tensor(each) for each in (layer.moving_mean, layer.moving_variance)
+    )
+    scale = tf.convert_to_tensor(layer.gamma) if layer.scale else tf.ones_like(mean)
+    offset = tf.convert_to_tensor(layer.beta) if layer.center else tf.zeros_like(mean)
+    none = tf.constant([], tf.float32)
+    outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=inputs, scale=scale, offset=offset, epsilon=layer.epsilon, is_training=moving,
+        mean=none if moving else mean, variance=none if moving else variance,
+    )  # fmt: skip
+    if moving:
+        rows = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+        batch_variance *= (rows - 1) / rows  # Keras' is of a whole population
+        share = 1 - layer.momentum
+        layer.moving_mean.assign(mean * layer.momentum + batch_mean * share)
+        layer.moving_variance.assign(variance * layer.momentum + batch_variance * share)
+    return outputs
 
 
 def inner_optimizer(optimizer: Any) -> Any:

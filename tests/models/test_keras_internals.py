@@ -163,3 +163,69 @@ def test_flatten_layers_gives_the_model_first_and_layers_however_deep() -> None:
     names = [layer.name for layer in keras_internals.every_layer(outer)]
     assert names[0] == "outer"
     assert {"inner", "deep"} < set(names)
+
+
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fuse normalisation for one test."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("of TensorFlow")
+    layer = keras.layers.BatchNormalization
+    plain = getattr(layer.call, "__wrapped__", layer.call)
+    monkeypatch.setattr(layer, "call", plain)
+    keras_internals.fuse_batch_normalization()
+
+
+def normalized(
+    shape: tuple[int, ...], *, training: bool, plain: bool, dtype: str = "float32", **how: Any
+) -> list[np.ndarray]:
+    """Outputs, the gradients of inputs and weights, and the running statistics after it."""
+    import tensorflow as tf
+
+    draw = np.random.default_rng(0)
+    layer = keras.layers.BatchNormalization(dtype=dtype, **how)
+    layer.build(shape)
+    layer.set_weights([draw.uniform(0.5, 1.5, w.shape) for w in layer.weights])
+    inputs = tf.constant(draw.normal(size=shape), "float32")
+    call = type(layer).call
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = (call.__wrapped__ if plain else call)(layer, inputs, training=training)  # type: ignore[attr-defined]
+        loss = tf.reduce_sum(
+            tf.cast(outputs, "float32") * tf.constant(draw.normal(size=shape), "float32")
+        )
+    sources = [inputs, *(w.value for w in layer.trainable_weights)]
+    found = [outputs, *tape.gradient(loss, sources), *layer.non_trainable_weights]
+    return [np.asarray(keras.ops.convert_to_numpy(each), "float32") for each in found]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "how", [{}, {"scale": False}, {"center": False, "momentum": 0.9}, {"epsilon": 1e-6},
+            {"axis": 1}, {"trainable": False}, {"dtype": "mixed_bfloat16"}],
+)  # fmt: skip
+@pytest.mark.parametrize("shape", [(5, 4, 3, 6), (1, 1, 1, 6), (7, 6)])
+@pytest.mark.usefixtures("fused")
+def test_fused_normalisation_is_the_same(
+    training: bool, how: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    both = [normalized(shape, training=training, plain=plain, **how) for plain in (True, False)]
+    for plain, fused_ in zip(*both, strict=True):
+        np.testing.assert_allclose(fused_, plain, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.usefixtures("fused")
+def test_maps_are_one_operation_and_nothing_is_fused_twice() -> None:
+    import tensorflow as tf
+
+    call = keras.layers.BatchNormalization.call
+    keras_internals.fuse_batch_normalization()
+    assert keras.layers.BatchNormalization.call is call
+    for shape, one in (((2, 4, 4, 3), True), ((2, 3), False)):
+        layer = keras.layers.BatchNormalization()
+        layer.build(shape)
+        function = tf.function(lambda x, layer=layer: layer(x, training=True))
+        graph = function.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
+        kinds = {operation.type for operation in graph.get_operations()}
+        assert ("FusedBatchNormV3" in kinds) == one
+        assert ("Rsqrt" in kinds) != one
