@@ -175,10 +175,10 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
         """
         row = self._row(image_id)
         columns = sorted(self.images.columns, key=_PATHS.__contains__)  # long, and seldom wanted
-        texts = self.images[columns].iloc[row].dropna().map(_text)
+        known = self.images[columns].iloc[row].dropna()
         measured = {name: values.iloc[row] for name, values in self._measures.items()}
         words = {name: f"{value:.3f}" for name, value in measured.items() if pd.notna(value)}
-        words |= {str(name): text for name, text in texts.items()}
+        words |= {str(name): _text(str(name), value) for name, value in known.items()}
         return pd.DataFrame({"value": pd.Series(words, dtype=object)})
 
     def view(self) -> anywidget.AnyWidget:
@@ -359,8 +359,10 @@ class _View(anywidget.AnyWidget):  # type: ignore[misc]
     words = traitlets.Dict().tag(sync=True)
 
 
-def _text(value: Any) -> str:
-    """Return a fact as it is read: an age of 60.0 years is one of 60."""
+def _text(column: str, value: Any) -> str:
+    """Return a fact as it is read: an age of 60.0 years is one of 60, a class has its title."""
+    if column in ("target", "diagnosis"):
+        return diagnoses.title(str(value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

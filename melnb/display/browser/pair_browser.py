@@ -7,11 +7,12 @@ n neither. What is said is written with who, when and why, and can be taken back
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from melnb.display.browser.image_browser import _SCORE, ImageBrowser
+from melnb.display.browser.image_browser import _SCORE, UNKNOWN, ImageBrowser, _text
 from melnb.display.gallery import OpenPicture, open_file, side_by_side
 from melnb.tables import diagnoses, marks
 
@@ -53,6 +54,11 @@ class PairBrowser(ImageBrowser):
         self._measures = {_SCORE: self._pairs["aligned"].astype(float)}
 
     @property
+    def orders(self) -> dict[str, str]:
+        """The orders that can be asked for, and their titles."""
+        return super().orders | {_SCORE: "agreement of pixels, highest first"}
+
+    @property
     def marked(self) -> pd.DataFrame:
         """The pairs that are settled: `image_id` (of both), `mark`, who, when and why."""
         rows = marks.read_pairs(self.marks_to) if self.marks_to else pd.DataFrame()
@@ -87,9 +93,11 @@ class PairBrowser(ImageBrowser):
             "proposed as": str(pair["kind"]),
             "likeness of vectors": f"{pair['similarity']:.2f}",
         }
-        words |= {"pixels agree": "" if pd.isna(pair["aligned"]) else f"{pair['aligned']:.3f}"}
+        agree = "not compared" if pd.isna(pair["aligned"]) else f"{pair['aligned']:.3f}"
+        words |= {"pixels agree": agree}
         for column in self._of.columns.drop("path"):
-            texts = ["unknown" if pd.isna(one[column]) else str(one[column]) for one in both]
+            values = [one[column] for one in both]
+            texts = [UNKNOWN if pd.isna(v) else _text(str(column), v) for v in values]
             words[str(column)] = texts[0] if texts[0] == texts[1] else BETWEEN.join(texts)
         return pd.DataFrame({"value": pd.Series(words, dtype=object)})
 
@@ -97,9 +105,19 @@ class PairBrowser(ImageBrowser):
     def _applied(self) -> str:
         return f"same_as={self.marks_to}"
 
+    def _page_words(self) -> dict[str, Any]:
+        words = super()._page_words()
+        titles = {"target": "proposed as"}  # a pair's class is what it is proposed as
+        menus = [{**m, "title": titles.get(m["column"], m["title"])} for m in words["menus"]]
+        return words | {"menus": menus}
+
+    def _score(self, row: int) -> str:
+        agree = super()._score(row)
+        return f"pixels agree {agree}" if agree else ""
+
     def _words(self, row: int) -> str:
         labels = [self._of["target"].get(self._pairs[c].iloc[row]) for c in ("image_id", "same_as")]
-        titles = ["unknown" if pd.isna(name) else diagnoses.title(str(name)) for name in labels]
+        titles = [UNKNOWN if pd.isna(name) else diagnoses.title(str(name)) for name in labels]
         text = titles[0] if titles[0] == titles[1] else " / ".join(titles)
         return f"{self.images['image_id'].iloc[row]} · {text}"
 

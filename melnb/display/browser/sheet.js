@@ -57,9 +57,9 @@ function addressOf(buffer) {
 }
 
 /** The sheet; `fill(tile, row)` writes a tile, `chosen(place)` hears a click or an arrow key. */
-function makeSheet(size, wide, { make, fill, chosen, seen }) {
+function makeSheet(title, size, wide, { make, fill, chosen, seen }) {
   const sheet = html("div", { class: "sheet", role: "presentation" });
-  const node = html("div", { class: "scroller", tabindex: "0", role: "listbox", "aria-label": "Images" }, sheet);
+  const node = html("div", { class: "scroller", tabindex: "0", role: "listbox", "aria-label": title }, sheet);
   const tiles = new Map(); // by place
   let [rows, here, waiting] = [[], -1, 0];
   const across = () => Math.max(1, Math.floor((node.clientWidth - GAP) / (size * wide + GAP)));

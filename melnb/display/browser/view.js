@@ -45,8 +45,8 @@ function makeDetail(words, chosen, mark) {
     button.addEventListener("click", () => mark(name, why.value));
     return button;
   });
-  const hint = html("p", {}, "Choose an image by a click or the arrow keys.");
-  const node = html("aside", { "aria-label": "The chosen image", "aria-live": "polite" }, hint);
+  const hint = html("p", {}, `Choose one of the ${words.title.toLowerCase()} by a click or the arrow keys.`);
+  const node = html("aside", { "aria-label": "What is known of the chosen one", "aria-live": "polite" }, hint);
   const small = (entry) => {
     const button = html("button", { type: "button", title: entry.words },
       entry.url ? html("img", { alt: "", src: entry.url }) : html("span", {}, "no picture"),
@@ -97,7 +97,7 @@ function render({ model, el }) {
   });
   const controls = [...menus.map(([, menu]) => menu.node), ...(words.ages ? [makeAges(want("age")).node] : []), order.node];
   const pictures = makePictures(model, () => sheet.follow());
-  const sheet = makeSheet(words.size, words.wide, {
+  const sheet = makeSheet(words.title, words.size, words.wide, {
     make: () => makeTile(words.size, words.wide),
     fill(tile, row) {
       const [url, mark] = [pictures.get(row), model.get("marks")[words.ids[row]] ?? ""];

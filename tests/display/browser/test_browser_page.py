@@ -14,6 +14,7 @@ from PIL import Image
 from melnb import data, tables
 from melnb.data.embeddings import Embeddings
 from melnb.display.browser.image_browser import ImageBrowser
+from melnb.display.browser.pair_browser import PairBrowser
 from melnb.tables import schema
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -155,6 +156,50 @@ def test_it_fits_any_width(
         beside = boxes[1]["y"] < boxes[0]["y"] + boxes[0]["height"]
         assert beside == (width > 700)
     page.evaluate("close_browser()")
+
+
+# What is cut, or stands on what it does not belong to.
+WRONG = """() => {
+  const box = (path) => document.querySelector(path).getBoundingClientRect();
+  const all = [...document.querySelectorAll(".melnb-browser *")];
+  const cut = all.filter((e) => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1
+    && !e.matches("select, input, .scroller, .score")).map((e) => `cut: ${e.className}`);
+  const [aside, sheet] = [box("aside"), box(".scroller")];
+  const out = all.filter((e) => e.closest("aside") && e.getBoundingClientRect().right > aside.right)
+    .map((e) => `out of the panel: ${e.tagName}`);
+  const tiles = [...document.querySelectorAll(".sheet .tile")]
+    .map((tile) => tile.getBoundingClientRect()).sort((a, b) => a.top - b.top || a.left - b.left);
+  const meet = tiles.filter((tile, k) => tile.right > sheet.right || (k && Math.abs(
+    tiles[k - 1].top - tile.top) < 1 && tiles[k - 1].right > tile.left)).map(() => "tiles meet");
+  return [...cut, ...out, ...meet];
+}"""
+
+
+def test_pairs_fit_any_width_and_are_larger_than_their_tile_where_chosen(
+    many: pd.DataFrame, open_page: Callable[[ImageBrowser], Any], tmp_path: Path
+) -> None:
+    n = np.arange(30)
+    pairs = many["image_id"].head(30).to_frame().assign(same_as=many["image_id"].to_numpy()[n + 40])
+    pairs["kind"] = np.choose(n % 3, ["same picture", "same lesion", "look-alike"])
+    pairs = pairs.assign(similarity=0.9, aligned=np.where(n % 3, 0.9, np.nan), rank=n + 1)
+    page = open_page(PairBrowser(pairs, many, settle_to=tmp_path / "same.csv"))
+    assert page.get_by_text("Choose one of the pairs").is_visible()
+    page.get_by_role("listbox", name="Pairs").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('aside .large')?.naturalWidth > 0")
+    page.keyboard.press("l")
+    page.locator('aside [data-mark="same lesion"][aria-pressed="true"]').wait_for()
+    page.keyboard.press("Tab")  # what keys do, buttons do, too
+    focused = "[document.activeElement.textContent, document.activeElement.ariaPressed]"
+    assert page.evaluate(focused) == ["ssame picture", "false"]
+    for width in (420, 768, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("() => new Promise((drawn) => { setTimeout(drawn, 100); })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(WRONG) == [], width
+        large, tile = (page.locator(p).first.bounding_box() for p in (".large", ".tile img"))
+        assert large["width"] > tile["width"]
+        assert large["width"] == pytest.approx(2 * large["height"], abs=1)
 
 
 def test_a_closed_sheet_draws_no_more(

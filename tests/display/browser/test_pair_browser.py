@@ -73,11 +73,17 @@ def test_a_tile_is_both_pictures_and_what_is_known_stands_beside(
     assert picture.getpixel((35, 10))[0] == pytest.approx(200, abs=4)  # type: ignore[index]
     facts = browser.facts("i0 | i1")["value"]
     assert (facts["proposed as"], facts["pixels agree"]) == ("same picture", "0.995")
+    assert (facts["target"], facts["age"]) == ("Melanoma | Nevus", "unknown | 25")
+    assert browser.facts("i2 | i3")["value"]["pixels agree"] == "not compared"
     words = browser.view().words
     assert [(m["key"], m["name"]) for m in words["marks"]] == [
         ("s", "same picture"), ("l", "same lesion"), ("n", "look-alike"),
     ]  # fmt: skip
-    assert (words["wide"], words["writes"], words["scores"]) == (2, False, ["0.995", "", "0.400"])
+    assert (words["wide"], words["writes"], words["scores"]) == (
+        2, False, ["pixels agree 0.995", "", "pixels agree 0.400"],
+    )  # fmt: skip
+    assert [(m["column"], m["title"]) for m in words["menus"]] == [("target", "proposed as")]
+    assert dict(words["orders"])["score"] == "agreement of pixels, highest first"
     with pytest.raises(ValueError, match="settle_to names no file"):
         browser.mark("i0 | i1", "same picture")
 

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from melnb.display import theme
 from melnb.display.drop.picture_drop import PictureDrop, _View
-from melnb.display.report.look_page import read_main
+from melnb.display.report.look_page import STYLE, read_main
 
 PAGE = '<header><p class="made">by r</p></header>\n<main><p>score <b>{}</b></p></main></html>'
 
@@ -107,7 +108,8 @@ def open_widget(page: Any, tmp_path: Path, **values: Any) -> Any:
     given = {"advice": "", "answers": [], "sheet": ".key { color: red; }", "light": "", "dark": ""}
     code = MODEL % (json.dumps(given | values), json.dumps(_View._esm))
     code = code.replace("</", "<\\/")
-    (tmp_path / "widget.html").write_text(f'<!doctype html><script type="module">{code}</script>')
+    text = f'<!doctype html><style>{_View._css}</style><script type="module">{code}</script>'
+    (tmp_path / "widget.html").write_text(text, encoding="utf-8")
     page.goto((tmp_path / "widget.html").as_uri())
     page.wait_for_function("window.drawn")
     return page
@@ -138,6 +140,37 @@ def test_the_page_sends_one_picture_after_another_and_shows_answers_apart(
     assert page.locator(".answers main").count() == 2
     assert page.locator(".answers main").first.inner_text() == "<b>small.jpg: <i>no picture"
     assert "Answered below" in page.locator(".status").inner_text()
+    page.close()
+
+
+CARD = """<section class="answer"><h2>1 picture</h2></section><article class="called">
+<h2>{}</h2><div class="pictures"><figure><img alt=""></figure><figure><img alt=""></figure></div>
+<div class="said"><p class="verdict"><b>Called melanoma</b> <span>score 0.644</span></p></div>
+</article>"""
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_an_answer_has_room_in_a_cell_of_any_width(browser: Any, tmp_path: Path) -> None:
+    answer = {"name": "a.jpg", "html": CARD.format("a_long_name_" * 9), "reason": ""}
+    dark = theme.css_variables(theme.DARK)
+    page = open_widget(browser.new_page(), tmp_path, answers=[answer], sheet=STYLE, dark=dark)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.ariaLabel") == "New pictures"
+    assert page.locator(".door").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    for window, cell in ((420, 420), (768, 768), (1280, 1280), (1920, 1920), (1280, 560)):
+        page.set_viewport_size({"width": window, "height": 900})
+        page.evaluate("(width) => { document.body.style.width = `${width - 16}px`; }", cell)
+        assert page.evaluate("document.documentElement.scrollWidth") <= window
+        names = ("article", ".pictures", ".said", ".verdict b", ".verdict span", ".door", ".use")
+        box = {name: page.locator(name).bounding_box() for name in names}
+        below = box[".said"]["y"] >= box[".pictures"]["y"] + box[".pictures"]["height"]
+        assert below == (cell < 700), (window, cell)
+        assert box[".verdict b"]["height"] < 40, "its words stand in one line"
+        assert box[".verdict span"]["height"] < 40
+        right = box["article"]["x"] + box["article"]["width"]
+        assert all(b["x"] + b["width"] <= right for n, b in box.items() if n not in (".door",))
+        assert box[".use"]["y"] + box[".use"]["height"] + 6 < box[".door"]["y"]
     page.close()
 
 
