@@ -314,6 +314,30 @@ def test_nothing_overlaps_or_is_cut_at_any_width(opened: Any) -> None:
     opened.set_viewport_size({"width": 1280, "height": 900})
 
 
+TABLES = """() => {
+  const closed = [...document.querySelectorAll("details:not([open])")];
+  for (const details of closed) details.open = true;
+  const all = (path) => [...document.querySelectorAll(path)];
+  const over = (e) => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1;
+  const shown = [all(".scroll").length,
+    ...all(".scroll").filter(over).map((e) => `${e.ariaLabel} is wide`),
+    ...all(".scroll :is(th, td)").filter(over).map((e) => `${e.textContent} is cut`),
+    ...all(".scroll .between").filter((e) => e.getClientRects().length > 1)
+      .map((e) => `${e.textContent} stands on two lines`)];
+  for (const details of closed) details.open = false;
+  return shown;
+}"""
+
+
+@browsed
+def test_no_table_is_wider_than_its_page_nor_those_that_are_opened_by_hand(opened: Any) -> None:
+    for width in WIDTHS:
+        opened.set_viewport_size({"width": width, "height": 900})
+        tables, *wrong = opened.evaluate(TABLES)
+        assert (tables > 20, wrong) == (True, []), width
+    opened.set_viewport_size({"width": 1280, "height": 900})
+
+
 @browsed
 def test_the_first_printed_page_is_the_answer(opened: Any) -> None:
     opened.emulate_media(media="print")

@@ -21,19 +21,24 @@ _WORDS = {
 _IDS = re.compile(r"(\b(?:by|one|a|each)\s)?\b(patient|lesion|image)_id\b")
 _ROWS = re.compile(r"\b([\d,]+)((?:\s[^\s,;:()]+)*?) row\(s\)")
 _NAMES = ("column", "feature", "level", "measure", "metric")  # columns whose cells are names
-_PROSE = ("method", "note", "meaning")  # and whose cells are words about rows
+PROSE = ("method", "note", "meaning")  # and whose cells are words about rows
 _SHORT = 12  # letters that every row may repeat
+_MANY = 14  # columns beyond which it may repeat none
 _WIDE = 8  # columns of a single row above which it reads better downwards
 _MOST_ROWS, _FEW_ROWS = 60, 20  # of a table in a cell: with more, so many are seen
 
 
 def shared_words(table: pd.DataFrame) -> dict[str, str]:
-    """Return the columns that hold one long text in every row: said once, they save a column."""
+    """Return the columns that hold one text in every row: said once, they save a column.
+
+    A short one stays, unless there are many columns.
+    """
+    least = _SHORT if len(table.columns) <= _MANY else 0
     texts = {str(c): table[c].iloc[0] for c in table.columns if len(table) > 1}
     return {
         c: text
         for c, text in texts.items()
-        if isinstance(text, str) and len(text) > _SHORT and (table[c] == text).all()
+        if isinstance(text, str) and len(text) > least and (table[c] == text).all()
     }
 
 
@@ -59,7 +64,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
             continue
         written = _threshold if column == "threshold" else number
         cells[column] = [written(value) for value in shown[column]]
-        if column in _PROSE:
+        if column in PROSE:
             cells[column] = [plain(text) for text in cells[column]]
         elif column in _NAMES:
             cells[column] = [text.replace("_", " ") for text in cells[column]]

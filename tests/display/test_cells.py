@@ -131,6 +131,8 @@ def test_a_text_that_every_row_repeats_is_said_once() -> None:
     assert cells.shared_words(table) == {"method": long}
     assert cells.shared_words(table.head(1)) == {}
     assert cells.shared_words(table.assign(method=[long, "other"])) == {}
+    many = pd.DataFrame({f"c{k}": [k, k + 1] for k in range(14)}).assign(word="same", empty="")
+    assert cells.shared_words(many) == {"word": "same"}, "of many columns short ones go, too"
 
 
 @pytest.mark.parametrize(

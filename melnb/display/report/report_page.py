@@ -40,7 +40,12 @@ Part: TypeAlias = (
 LIBRARY = "plotly.min.js"  # beside the figures
 MOST_ROWS = 200  # of a table in the page
 _PANEL, _LETTER, _HEAD = 180, 6, 9  # pixels of a panel, of a label's letter and of a heading's
-_TO = "\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}"  # two ends of an interval stay on one line
+_LIMITS = re.compile(r"(\(?[−\d.,∞]+ – [−\d.,∞]+\)?)")  # stay on one line
+_BREAKS = re.compile(  # where a long name may break
+    r"(?<=\S{8}/)(?=\S{8})|(?<=\S{12}[_.-])(?=\S{12})|(?<=[^\s_/.-]{24})(?=[^\s_/.-])"
+)
+_BRIEF, _NAME = 18, 48  # letters of a text that stays on one line, and of one that is no prose
+_TABLE, _SIGN, _GAP = 990, 8, 14  # pixels of a table at 1280, of a letter, between columns
 _NARROW = 620  # pixels: a figure no wider shares its line with the next
 _HERE = Path(__file__).parent
 _MODULES = {"explorer-module": threshold_explorer.MODULE, "masks-module": masks.MODULE}
@@ -237,8 +242,9 @@ def _shown(part: Part, number: int | str) -> dict[str, Any]:
     if isinstance(part, pd.DataFrame):
         words = cells.shared_words(part)
         texts = cells.tidy(part.head(MOST_ROWS).drop(columns=list(words)))
-        notes = [f"{cells.words(column)}: {cells.plain(text)}." for column, text in words.items()]
-        return _table(texts, more=max(0, len(part) - MOST_ROWS), notes=notes)
+        plain = {c: cells.plain(text) if c in cells.PROSE else text for c, text in words.items()}
+        note = " ".join(f"{cells.words(column)}: {text}." for column, text in plain.items())
+        return _table(texts, more=max(0, len(part) - MOST_ROWS), note=note)
     if isinstance(part, Gallery):
         return {"kind": "gallery", "html": Markup(part.html())}
     if isinstance(part, ThresholdExplorer | MaskExplorer):
@@ -254,17 +260,38 @@ def _shown(part: Part, number: int | str) -> dict[str, Any]:
     )
 
 
-def _table(texts: pd.DataFrame, *, more: int = 0, notes: Sequence[str] = ()) -> dict[str, Any]:
+def _table(texts: pd.DataFrame, *, more: int = 0, note: str = "") -> dict[str, Any]:
     numeric = [all(cells.is_number(text) for text in texts[c]) for c in texts.columns]
-    rows = [[cell.replace(" – ", _TO) for cell in row] for row in texts.astype(str).to_numpy()]
+    texts = texts.astype(str)
+    rows = [
+        [(_cell(t), "" if number else _kind(t)) for t, number in zip(row, numeric, strict=True)]
+        for row in texts.to_numpy()
+    ]
+    longest = [max(map(len, [str(c), *texts[c]])) for c in texts]
     return {
         "kind": "table",
+        "tight": sum(_SIGN * length + _GAP for length in longest) > _TABLE,
         "titled": any(str(head).strip() for head in texts.columns),
         "heads": list(zip(texts.columns, numeric, strict=True)),
-        "rows": [list(zip(row, numeric, strict=True)) for row in rows],
+        "rows": rows,
         "more": more,
-        "notes": notes,
+        "note": note,
     }
+
+
+def _kind(text: str) -> str:
+    return "text" if len(text) <= _BRIEF else "text name" if len(text) <= _NAME else "text long"
+
+
+def _cell(text: str) -> Markup:
+    """Return a cell's text: an interval stays on one line, a long name breaks where it may."""
+    pieces = _LIMITS.split(text)
+    names = [Markup("<wbr>").join(_BREAKS.split(piece)) for piece in pieces[::2]]
+    limits = [Markup('<span class="between">{}</span>').format(piece) for piece in pieces[1::2]]
+    if not limits:
+        return names[0]
+    between = zip(names, [*limits, ""], strict=True)
+    return Markup("<span>{}</span>").format(Markup("").join(p for pair in between for p in pair))
 
 
 def _figure(figure: go.Figure) -> dict[str, Any]:

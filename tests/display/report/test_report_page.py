@@ -68,7 +68,7 @@ def test_every_kind_of_part_is_shown(
     assert read.count("img") == 4
     assert [a["data-figure"] for t, a in read.tags if t == "script" and "data-figure" in a]
     assert [a["data-explorer"] for t, a in read.tags if t == "script" and "data-explorer" in a]
-    assert '<th scope="row">parameters.image_size</th>' in page
+    assert '<th scope="row" class="name">parameters.image_size</th>' in page
     assert figure.layout.width  # the notebook's own figure keeps its size
     titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", page)
     assert titles == ["S", "Intended use: research, not a medical device"]
@@ -146,8 +146,40 @@ def test_what_holds_nothing_has_no_heading(tmp_path: Path) -> None:
 
 def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:
     page = written(tmp_path, pd.DataFrame({"run": ["b0"], "method": ["DeLong"], "auc": [0.9]}))
-    assert '<td data-head="Method" class=text>DeLong</td>' in page
+    assert '<td data-head="Method" class="text">DeLong</td>' in page
     assert '<td data-head="AUC">0.900</td>' in page
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_comparisons_of_long_names_fit_a_screen_of_1280(tmp_path: Path, page: Any) -> None:
+    names = [f"04_predict/ham10000-{net}-512-focal-layerwise" for net in ("b4", "convnext")]
+    table = pd.DataFrame(
+        {"first": names, "second": names[::-1], "auc_first": 0.9, "auc_second": 0.8}
+    )
+    table = table.assign(difference=-0.000548, low=-0.00366, high=[0.00256, 0.00123])
+    table = table.assign(se=0.00759, z=-0.395, p=0.0123, p_holm=1.23e-5)
+    table = table.assign(n=10_015, positives=1113, verdict=["apart", "not told apart"])
+    written(tmp_path, table)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto((tmp_path / "report.html").as_uri())
+    scroll = page.locator(".scroll.tight")
+    assert scroll.evaluate("e => e.scrollWidth <= e.clientWidth")
+    lines = scroll.locator(".between").evaluate_all(
+        "all => all.map((e) => e.getClientRects().length)"
+    )
+    assert lines == [1, 1]
+    names_shown = scroll.locator("tbody th, td:nth-child(2)").all_inner_texts()
+    assert names_shown == [names[0], names[1], names[1], names[0]]
+
+
+def test_a_cell_keeps_its_text_and_its_interval_together(tmp_path: Path) -> None:
+    limits = {"auc_low": [0.8], "auc_high": [0.95]}
+    page = written(tmp_path, pd.DataFrame({"run": ["a&b" * 20], "auc": [0.9], **limits}))
+    assert '<span>0.900 <span class="between">(0.800 – 0.950)</span></span>' in page
+    (name,) = re.findall(r'<th scope="row" class="name">(.*?)</th>', page)
+    assert name.replace("<wbr>", "") == "a&amp;b" * 20, "no break within an entity"
+    assert "<wbr>" in name
 
 
 def test_panels_and_long_labels_keep_their_width_on_a_telephone(tmp_path: Path) -> None:
