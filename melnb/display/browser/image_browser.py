@@ -175,10 +175,10 @@ class ImageBrowser(traitlets.HasTraits):  # type: ignore[misc]
         """
         row = self._row(image_id)
         columns = sorted(self.images.columns, key=_PATHS.__contains__)  # long, and seldom wanted
-        known = self.images[columns].iloc[row].dropna()
+        facts = self.images[columns].iloc[row].dropna()
         measured = {name: values.iloc[row] for name, values in self._measures.items()}
         words = {name: f"{value:.3f}" for name, value in measured.items() if pd.notna(value)}
-        words |= {str(name): _text(str(name), value) for name, value in known.items()}
+        words |= {str(name): _text(str(name), value) for name, value in facts.items()}
         return pd.DataFrame({"value": pd.Series(words, dtype=object)})
 
     def view(self) -> anywidget.AnyWidget:
