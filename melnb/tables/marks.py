@@ -8,7 +8,7 @@ everything can be undone.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,12 +40,7 @@ def read_marks(path: str | Path, *, trail: bool = False) -> pd.DataFrame:
     Raises:
         TableError: A column is missing, or a mark is none of `TITLES`.
     """
-    path = Path(path)
-    if not path.exists():
-        return pd.DataFrame(columns=[*COLUMNS], dtype=object)
-    rows = read_delimited(path, empty=True)
-    check_columns(rows, COLUMNS, str(path))
-    rows = rows[[*COLUMNS]].fillna("").astype(str)
+    rows = _read(path, COLUMNS)
     if len(unknown := rows.loc[~rows["mark"].isin(["", *TITLES]), ["image_id", "mark"]]):
         image_id, mark = unknown.iloc[0]
         raise TableError(
@@ -53,7 +48,7 @@ def read_marks(path: str | Path, *, trail: bool = False) -> pd.DataFrame:
             "a mark back"
         )
     if trail:
-        return rows.reset_index(drop=True)
+        return rows
     last = rows.drop_duplicates("image_id", keep="last")
     return last[last["mark"] != ""].reset_index(drop=True)
 
@@ -73,15 +68,37 @@ def add_mark(path: str | Path, image_id: str, mark: str, *, why: str = "", who: 
         TableError: The file is no table of marks.
         TimeoutError: Another program holds it.
     """
-    if mark and mark not in TITLES:
-        raise ValueError(f"mark is {mark!r}: use one of {list(TITLES)}, or '' to take one back")
+    _check("mark", mark, TITLES)
+    _append(Path(path), {"image_id": image_id, "mark": mark}, read_marks, who=who, why=why)
+
+
+def _read(path: str | Path, columns: Collection[str]) -> pd.DataFrame:
+    """Return every row of a file, as texts; none if it is not there."""
+    if not Path(path).exists():
+        return pd.DataFrame(columns=[*columns], dtype=object)
+    rows = read_delimited(path, empty=True)
+    check_columns(rows, columns, str(path))
+    return rows[[*columns]].fillna("").astype(str).reset_index(drop=True)
+
+
+def _check(column: str, value: str, choices: Collection[str]) -> None:
+    if value and value not in choices:
+        raise ValueError(
+            f"{column} is {value!r}: use one of {list(choices)}, or '' to take one back"
+        )
+
+
+def _append(
+    path: Path,
+    values: dict[str, str],
+    read: Callable[..., pd.DataFrame],
+    *,
+    who: str,
+    why: str,
+) -> None:
+    """Write what is said, who says so, when and why, below the rows that are there, alone."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    row = pd.DataFrame([[image_id, mark, who or _user(), when, why]], columns=[*COLUMNS])
-    _append(Path(path), row, read_marks)
-
-
-def _append(path: Path, row: pd.DataFrame, read: Callable[..., pd.DataFrame]) -> None:
-    """Write a row below those that are there, alone."""
+    row = pd.DataFrame([{**values, "who": who or _user(), "when": when, "why": why}])
     # Of two browsers that read the same file, the later would write over what the other has said.
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,12 +161,7 @@ def read_pairs(path: str | Path, *, trail: bool = False) -> pd.DataFrame:
     Raises:
         TableError: A column is missing, or a kind is none of `KINDS`.
     """
-    path = Path(path)
-    if not path.exists():
-        return pd.DataFrame(columns=[*PAIR_COLUMNS], dtype=object)
-    rows = read_delimited(path, empty=True)
-    check_columns(rows, PAIR_COLUMNS, str(path))
-    rows = rows[[*PAIR_COLUMNS]].fillna("").astype(str).reset_index(drop=True)
+    rows = _read(path, PAIR_COLUMNS)
     if len(unknown := rows.loc[~rows["kind"].isin(["", *KINDS]), "kind"]):
         raise TableError(f"{path}: kind is {unknown.iloc[0]!r}: use one of {list(KINDS)}, or none")
     return rows if trail else lasting_pairs(rows)
@@ -180,11 +192,9 @@ def add_pair(
         TableError: The file is no table of pairs.
         TimeoutError: Another program holds it.
     """
-    if kind and kind not in KINDS:
-        raise ValueError(f"kind is {kind!r}: use one of {list(KINDS)}, or '' to take one back")
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    values = [image_id, same_as, kind, who or _user(), when, why]
-    _append(Path(path), pd.DataFrame([values], columns=[*PAIR_COLUMNS]), read_pairs)
+    _check("kind", kind, KINDS)
+    values = {"image_id": image_id, "same_as": same_as, "kind": kind}
+    _append(Path(path), values, read_pairs, who=who, why=why)
 
 
 def _user() -> str:
