@@ -48,6 +48,16 @@ Unit = Annotated[
 UnitAverage = Annotated[
     Literal["probability", "logit"], Field(description="over the images of a unit")
 ]
+Calibrator = Literal["none", "temperature", "platt", "beta", "isotonic"]
+Criterion = Annotated[
+    Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"],
+    Field(description="how the operating point is chosen"),
+]
+At = Annotated[float, Field(ge=0, description="the wanted value; cost: of a miss, in biopsies")]
+Chosen = Annotated[str, Field(description="operating_point.json of a report; wins over choose")]
+Smallest = Annotated[
+    int, Field(ge=1, description="fewest positives, or others, of a shown subgroup")
+]
 Costs = dict[str, dict[str, Annotated[float, Field(ge=0)]]]
 
 
@@ -73,15 +83,13 @@ class Report(Parameters):
     positive: str = Field("melanoma", description="the class that is looked for")
     # calibration
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the training, to be undone")
-    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+    calibrator: Calibrator = Field(
         "none", description="fitted out of fold, applied before all else"
     )
     # the operating point
-    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
-        "sensitivity", description="how the operating point is chosen"
-    )
-    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
-    chosen: str = Field("", description="operating_point.json of the explorer; wins over choose")
+    choose: Criterion = "sensitivity"
+    at: At = 0.9
+    chosen: Chosen = Field("", description="operating_point.json of the explorer; wins over choose")
     prevalence: float = Field(0.0, ge=0, lt=1, description="where it will be used; 0: the data's")
     margin: float = Field(
         0.0,
@@ -99,7 +107,7 @@ class Report(Parameters):
     costs: Costs = Field({}, description="truth: {called: cost}; others cost 1, right calls 0")
     # the rest
     confidence: Confidence = 0.95
-    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
+    smallest: Smallest = 10
     error_rate: float = Field(0.1, gt=0, lt=0.5, description="of conformal prediction sets")
     n_errors: int = Field(12, ge=0, le=100, description="worst errors shown")
     submission: Literal[
@@ -200,18 +208,16 @@ class External(Parameters):
     columns: ForeignColumns = Field({}, description=COLUMNS)
     positive: str = Field("melanoma", description="the class that is looked for")
     # calibration
-    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+    calibrator: Calibrator = Field(
         "none", description="fitted on internal rows, applied to all sources"
     )
     recalibrator: Literal["temperature", "platt", "beta", "isotonic"] = Field(
         "platt", description="fitted within each source, on its other parts"
     )
     # the operating point
-    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
-        "sensitivity", description="how the operating point is chosen"
-    )
-    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
-    chosen: str = Field("", description="operating_point.json of a report; wins over choose")
+    choose: Criterion = "sensitivity"
+    at: At = 0.9
+    chosen: Chosen = ""
     prevalence: float = Field(
         0.0, ge=0, lt=1, description="where it will be used; 0: each source's"
     )
@@ -219,7 +225,7 @@ class External(Parameters):
     unit: Unit = "image"
     unit_average: UnitAverage = "probability"
     confidence: Confidence = 0.95
-    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a shown subgroup")
+    smallest: Smallest = 10
     seed: int = Field(0, ge=0, description="of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
@@ -250,17 +256,17 @@ class Robustness(Parameters):
     pull_at: int = Field(3, ge=1, le=5, description="strength at which pulls are told, or nearest")
     engine: Engine = "keras"
     # calibration and the operating point
-    calibrator: Literal["none", "temperature", "platt", "beta", "isotonic"] = Field(
+    calibrator: Calibrator = Field(
         "none", description="fitted on clean rows out of fold, applied to all"
     )
-    choose: Literal["sensitivity", "specificity", "ppv", "cost", "threshold", "youden"] = Field(
+    choose: Criterion = Field(
         "sensitivity", description="how the operating point is chosen, on clean rows"
     )
-    at: float = Field(0.9, ge=0, description="the wanted value; cost: of a miss, in biopsies")
-    chosen: str = Field("", description="operating_point.json of a report; wins over choose")
+    at: At = 0.9
+    chosen: Chosen = ""
     # the rest
     confidence: Confidence = 0.95
-    smallest: int = Field(10, ge=1, description="fewest positives, or others, of a group")
+    smallest: Smallest = Field(10, description="fewest positives, or others, of a group")
     seed: int = Field(0, ge=0, description="of corruptions, of the images drawn, of resampling")
     outputs: str = Field("", description="where runs are written; empty: outputs/")
 
