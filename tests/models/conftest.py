@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from melnb.data.shards.examples import write_shard
+from melnb.data.datasets import Dataset
+from melnb.data.shards.examples import Shard, write_shard
 from melnb.models.networks.backbones import make_backbone
 
 SIDE, PER_SHARD = 32, 24
@@ -120,6 +121,40 @@ def plain() -> Callable[..., keras.Model]:
         return keras.Model(inputs, keras.layers.Dense(n_classes, "softmax")(x))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def data(blobs: list[Path]) -> Dataset:
+    """Two folds and a test set of one shard each: melanoma or other."""
+    shards = [Shard(p, SIDE, f, PER_SHARD) for p, f in zip(blobs[:3], (0, 1, -1), strict=True)]
+    return Dataset(
+        blobs[0].parent, "d", "csv", "native", ("other", "melanoma"), 2, (SIDE,), "crop",
+        3 * PER_SHARD, tuple(shards),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def untrained(
+    tmp_path_factory: pytest.TempPathFactory, plain: Callable[..., keras.Model]
+) -> Callable[..., dict[int, Path]]:
+    """Save two networks that were never trained, and differ: fold and folder of each."""
+
+    def save(n_classes: int, *, cells: int = 0) -> dict[int, Path]:
+        folder = tmp_path_factory.mktemp("untrained")
+        homes = {fold: folder / f"fold{fold}" for fold in (0, 1)}
+        for fold, home in homes.items():
+            home.mkdir()
+            keras.utils.set_random_seed(fold)
+            plain(n_classes, cells=cells).save(home / "model.keras")
+        return homes
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def trained(untrained: Callable[..., dict[int, Path]]) -> dict[int, Path]:
+    """Networks of the two classes, never trained."""
+    return untrained(2)
 
 
 @pytest.fixture

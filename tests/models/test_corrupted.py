@@ -1,41 +1,19 @@
 """Corrupted pictures, each through its fold's own network: resumed by the cell, ever the same."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from melnb.data.augmentation.corruptions import corrupt
 from melnb.data.datasets import Dataset
-from melnb.data.shards.examples import Shard
 from melnb.models import out_of_fold, robustness
 from melnb.tables.schema import read_predictions
 
 SIDE = 32
-CLASSES = ("other", "melanoma")
 LOOKS = {"views": "random", "n_views": 3, "seed": 5, "augmentation": {"flips": True, "hue": 0.1}}
 GRID = {"corruptions": ["noise", "patch"], "strengths": [2, 4], "seed": 1}
-
-
-@pytest.fixture(scope="module")
-def data(blobs: list[Path]) -> Dataset:
-    shards = tuple(Shard(p, SIDE, f, 24) for p, f in zip(blobs[:2], (0, 1), strict=True))
-    return Dataset(blobs[0].parent, "d", "csv", "native", CLASSES, 2, (SIDE,), "crop", 48, shards)
-
-
-@pytest.fixture(scope="module")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, plain: Callable[..., keras.Model]
-) -> dict[int, Path]:
-    homes = {}
-    for fold in (0, 1):
-        keras.utils.set_random_seed(fold)
-        homes[fold] = tmp_path_factory.mktemp(f"fold{fold}")
-        plain(2).save(homes[fold] / "model.keras")
-    return homes
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from melnb.data.datasets import Dataset, write_dataset
-from melnb.data.shards.examples import Shard
 from melnb.data.sources.catalogue import read_source
 from melnb.models import out_of_fold
 from melnb.tables import schema
@@ -23,25 +21,12 @@ SEVEN = (
 
 
 @pytest.fixture(scope="module")
-def data(blobs: list[Path]) -> Dataset:
-    """Two folds and a test set of one shard each: melanoma or other."""
-    shards = tuple(Shard(p, SIDE, f, 24) for p, f in zip(blobs[:3], (0, 1, -1), strict=True))
-    classes = ("other", "melanoma")
-    return Dataset(blobs[0].parent, "d", "csv", "native", classes, 2, (SIDE,), "crop", 72, shards)
-
-
-@pytest.fixture(scope="module")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, plain: Callable[..., keras.Model]
-) -> dict[int, Path]:
-    """Two networks of seven diagnoses that were never trained, and differ."""
-    homes = {}
-    for fold in (0, 1):
-        keras.utils.set_random_seed(fold)
-        homes[fold] = tmp_path_factory.mktemp(f"fold{fold}")
-        plain(len(SEVEN)).save(homes[fold] / "model.keras")
+def trained(untrained: Callable[..., dict[int, Path]]) -> dict[int, Path]:
+    """Networks of seven diagnoses, never trained."""
+    homes = untrained(len(SEVEN))
+    for home in homes.values():
         header = ",".join(["image_id", "fold", "truth", *(f"p_{name}" for name in SEVEN)])
-        (homes[fold] / "predictions.csv").write_text(header + "\n")
+        (home / "predictions.csv").write_text(header + "\n")
     return homes
 
 

@@ -11,33 +11,11 @@ import pytest
 from melnb.data import metadata
 from melnb.data.datasets import Dataset
 from melnb.data.pictures import read_picture
-from melnb.data.shards.examples import Shard
 from melnb.data.shards.records import read_index
 from melnb.models import out_of_fold, tta
 from melnb.tables import schema
 
 SIDE = 32
-CLASSES = ("other", "melanoma")
-
-
-@pytest.fixture(scope="module")
-def data(blobs: list[Path]) -> Dataset:
-    """Two folds and a test set of one shard each."""
-    shards = tuple(Shard(p, SIDE, f, 24) for p, f in zip(blobs[:3], (0, 1, -1), strict=True))
-    return Dataset(blobs[0].parent, "d", "csv", "native", CLASSES, 2, (SIDE,), "crop", 72, shards)
-
-
-@pytest.fixture(scope="module")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, plain: Callable[..., keras.Model]
-) -> dict[int, Path]:
-    """Two networks that were never trained, and differ."""
-    homes = {}
-    for fold in (0, 1):
-        keras.utils.set_random_seed(fold)
-        homes[fold] = tmp_path_factory.mktemp(f"fold{fold}")
-        plain(2).save(homes[fold] / "model.keras")
-    return homes
 
 
 def predict(trained: dict[int, Path], data: Dataset, fold: int) -> np.ndarray:
@@ -102,18 +80,16 @@ def people(tmp_path: Path) -> pd.DataFrame:
 
 
 @pytest.fixture
-def informed(
-    people: pd.DataFrame, plain: Callable[..., keras.Model], tmp_path: Path
-) -> dict[int, Path]:
+def informed(people: pd.DataFrame, untrained: Callable[..., dict[int, Path]]) -> dict[int, Path]:
     """Two networks that take metadata, each encoded by its own training fold."""
-    homes = {}
-    for fold in (0, 1):
-        keras.utils.set_random_seed(fold)
-        homes[fold] = tmp_path / f"fold{fold}"
-        learnt = people[people["image_id"].str.startswith(f"image{1 - fold}_")]
-        encoder = metadata.fit_encoder(learnt, ["age", "sex"])
-        metadata.write_encoder(encoder, homes[fold] / metadata.METADATA_FILE)
-        plain(2, cells=len(encoder.cells.column)).save(homes[fold] / "model.keras")
+    others = people["image_id"].str.extract(r"^image(\d)_", expand=False)
+    encoders = {
+        fold: metadata.fit_encoder(people[others == str(1 - fold)], ["age", "sex"])
+        for fold in (0, 1)
+    }
+    homes = untrained(2, cells=len(encoders[0].cells.column))
+    for fold, home in homes.items():
+        metadata.write_encoder(encoders[fold], home / metadata.METADATA_FILE)
     return homes
 
 
