@@ -36,6 +36,7 @@ TERMS = {
     """,
     "models": """
         accelerator: mixed precision, TPU, GPU
+        corrupted: robustness
         feature_extraction: feature extraction
         networks/backbones: backbones, EfficientNet
         networks/classifier: GeM
@@ -50,7 +51,6 @@ TERMS = {
         optimization/weight_averaging: EMA, SWA
         onnx_encoder: ONNX
         out_of_fold: out-of-fold predictions
-        robustness: robustness
         saliency/explanations: Grad-CAM, integrated gradients
         saliency/randomization: sanity checks
         segmentation/mask_losses: Dice

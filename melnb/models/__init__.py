@@ -6,7 +6,7 @@
     training/      one run, one fold: losses, phases, checkpoints
     tta            test-time augmentation: a network and shards to probabilities
     out_of_fold    each fold's network on images that it has not learnt from; other datasets
-    robustness     the same on corrupted pictures
+    corrupted      the same on corrupted pictures
     segmentation/  from pixels to one logit of lesion for each
     saliency/      where in a picture a prediction comes from
     tabular/       what is known of an image, without the picture, to predictions

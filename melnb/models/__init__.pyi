@@ -1,4 +1,6 @@
 from .accelerator import setup as setup
+from .corrupted import predict_corrupted as predict_corrupted
+from .corrupted import sample_corruptions as sample_corruptions
 from .feature_extraction import make_extractor as make_extractor
 from .feature_extraction import make_own_extractor as make_own_extractor
 from .networks.classifier import make_classifier as make_classifier
@@ -18,8 +20,6 @@ from .out_of_fold import predict_dataset as predict_dataset
 from .out_of_fold import read_model as read_model
 from .out_of_fold import read_networks as read_networks
 from .out_of_fold import sample_looks as sample_looks
-from .robustness import predict_corrupted as predict_corrupted
-from .robustness import sample_corruptions as sample_corruptions
 from .saliency.explanations import explain as explain
 from .saliency.explanations import mean_grad_cam as mean_grad_cam
 from .saliency.explanations import metadata_attributions as metadata_attributions

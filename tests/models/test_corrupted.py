@@ -8,7 +8,7 @@ import pytest
 
 from melnb.data.augmentation.corruptions import corrupt
 from melnb.data.datasets import Dataset
-from melnb.models import out_of_fold, robustness
+from melnb.models import corrupted, out_of_fold
 from melnb.tables.schema import read_predictions
 
 SIDE = 32
@@ -29,7 +29,7 @@ def clean(
 def predict(
     trained: dict[int, Path], data: Dataset, rows: pd.DataFrame, folder: Path
 ) -> pd.DataFrame:
-    return robustness.predict_corrupted(
+    return corrupted.predict_corrupted(
         trained, data, rows, **GRID, run="r", folder=folder, batch_size=20, looks=LOOKS
     )
 
@@ -77,7 +77,7 @@ def test_one_look_is_the_network_on_the_corrupted_picture(
 ) -> None:
     from melnb.data.batches import predict_batches
 
-    seen = robustness.predict_corrupted(
+    seen = corrupted.predict_corrupted(
         trained, data, clean, corruptions=["noise"], strengths=[3], run="r", folder=tmp_path,
         batch_size=24, looks={"views": "none"},
     )  # fmt: skip
@@ -92,6 +92,6 @@ def test_one_look_is_the_network_on_the_corrupted_picture(
 def test_a_picture_is_shown_in_each_cell(
     trained: dict[int, Path], data: Dataset, clean: pd.DataFrame
 ) -> None:
-    rows = robustness.sample_corruptions(trained, data, clean, **GRID)
+    rows = corrupted.sample_corruptions(trained, data, clean, **GRID)
     assert [len(row) for row in rows.values()] == [1, 2, 2]
     assert {view.shape for row in rows.values() for view in row} == {(SIDE, SIDE, 3)}

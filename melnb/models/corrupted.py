@@ -1,4 +1,4 @@
-"""Robustness: out-of-fold predictions of corrupted pictures, cell by cell.
+"""Robustness, by corrupted pictures: out-of-fold predictions of them, cell by cell.
 
 A cell is a corruption at a strength. Its predictions are written as soon as they are made and read
 again, so that a run that is killed loses one cell at most and ends as if it had not been. Each
