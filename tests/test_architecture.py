@@ -123,6 +123,16 @@ def test_modules_are_short_and_named_for_what_they_hold(path: Path) -> None:
         assert doors in ([], ["import lazy_loader"]), "a door imports nothing before it is asked"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_functions_are_of_forty_lines_at_most(path: Path) -> None:
+    """Their docstrings apart: what is longer says two things."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert lines <= 40, f"{path}: {node.name} has {lines} lines: split it by noun"
+
+
 PARTICIPLES = {"told", "said", "found", "made", "known", "own", "beside"}
 
 

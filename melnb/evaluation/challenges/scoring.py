@@ -7,6 +7,7 @@ https://github.com/ISIC-Research/Challenge-2024-Metrics.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -80,7 +81,27 @@ def official_scores(
         row = pd.DataFrame([{"primary": True, "metric": challenge, "note": absent}])
         return row.reindex(columns=["primary", *ESTIMATE_COLUMNS])
     by_delong: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
-    resampled = {"positive": positive, **by_delong, "draws": draws, "seed": seed}
+    resampling = {"draws": draws, "seed": seed}
+    tables = _measures(predictions, challenge, positive, decision, by_delong, resampling)
+    table = pd.concat(tables, ignore_index=True)[list(ESTIMATE_COLUMNS)]
+    if challenge in ("isic2018", "isic2019") and len(classes) < len(FORMATS[challenge].columns):
+        few = f"of {len(classes)} of the challenge's {len(FORMATS[challenge].columns)} classes"
+        table["note"] = [f"{note}; {few}".removeprefix("; ") for note in table["note"]]
+    table.insert(0, "primary", table.index == 0)
+    return table
+
+
+def _measures(
+    predictions: pd.DataFrame,
+    challenge: str,
+    positive: str,
+    decision: ClassDecision | None,
+    by_delong: Mapping[str, Any],
+    resampling: Mapping[str, int],
+) -> list[pd.DataFrame]:
+    """Return the estimates of a challenge's measures, in its order."""
+    resampled = {"positive": positive, **by_delong, **resampling}
+    confidence = by_delong["confidence"]
     area = ranking.auc(predictions, positive=positive, **by_delong)
     if challenge == "isic2016":
         tables = [ranking.average_precision(predictions, **resampled), area]
@@ -100,17 +121,12 @@ def official_scores(
         if "patient_id" in predictions:
             retrieved = top_k_sensitivity(predictions, positive=positive, confidence=confidence)
             by_patient = top_k_by_patient(
-                predictions, positive=positive, confidence=confidence, draws=draws, seed=seed
+                predictions, positive=positive, confidence=confidence, **resampling
             )
             tables += [by_patient, retrieved]
     if challenge.startswith("isic201"):
         tables.append(auc_above_sensitivity(predictions, **resampled))
-    table = pd.concat(tables, ignore_index=True)[list(ESTIMATE_COLUMNS)]
-    if challenge in ("isic2018", "isic2019") and len(classes) < len(FORMATS[challenge].columns):
-        few = f"of {len(classes)} of the challenge's {len(FORMATS[challenge].columns)} classes"
-        table["note"] = [f"{note}; {few}".removeprefix("; ") for note in table["note"]]
-    table.insert(0, "primary", table.index == 0)
-    return table
+    return tables
 
 
 def _absent_class(challenge: str, classes: tuple[str, ...], positive: str) -> str:
@@ -128,7 +144,7 @@ def _absent_class(challenge: str, classes: tuple[str, ...], positive: str) -> st
 
 
 def _decided(
-    predictions: pd.DataFrame, decision: ClassDecision | None, how: dict[str, Any]
+    predictions: pd.DataFrame, decision: ClassDecision | None, how: Mapping[str, Any]
 ) -> list[pd.DataFrame]:
     """Return the balanced accuracy of a decision that was fitted, nested; else nothing."""
     if decision is None or decision.decide == "argmax":
