@@ -97,7 +97,7 @@ def _measures(
     positive: str,
     decision: ClassDecision | None,
     by_delong: Mapping[str, Any],
-    resampling: Mapping[str, int],
+    resampling: Mapping[str, Any],
 ) -> list[pd.DataFrame]:
     """Return the estimates of a challenge's measures, in its order."""
     resampled = {"positive": positive, **by_delong, **resampling}
