@@ -81,7 +81,7 @@ def official_scores(
         row = pd.DataFrame([{"primary": True, "metric": challenge, "note": absent}])
         return row.reindex(columns=["primary", *ESTIMATE_COLUMNS])
     by_delong: dict[str, Any] = {"confidence": confidence, "cluster": cluster}
-    resampling = {"draws": draws, "seed": seed}
+    resampling: dict[str, Any] = {"draws": draws, "seed": seed}
     tables = _measures(predictions, challenge, positive, decision, by_delong, resampling)
     table = pd.concat(tables, ignore_index=True)[list(ESTIMATE_COLUMNS)]
     if challenge in ("isic2018", "isic2019") and len(classes) < len(FORMATS[challenge].columns):
