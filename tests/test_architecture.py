@@ -133,6 +133,15 @@ def test_functions_are_of_forty_lines_at_most(path: Path) -> None:
             assert lines <= 40, f"{path}: {node.name} has {lines} lines: split it by noun"
 
 
+def test_two_modules_of_one_name_are_twins() -> None:
+    """A number and its picture share a name; so do the lists of a room, which are catalogues."""
+    rooms: dict[str, list[str]] = {}
+    for path in MODULES:
+        if path.stem not in {"__init__", "catalogue"} and "plots" not in path.parts:
+            rooms.setdefault(path.stem, []).append(path.relative_to(PACKAGE).as_posix())
+    assert not [places for places in rooms.values() if len(places) > 1], "name what each does"
+
+
 PARTICIPLES = {"told", "said", "found", "made", "known", "own", "beside"}
 
 

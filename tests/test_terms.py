@@ -10,11 +10,11 @@ import melnb
 PACKAGE = Path(melnb.__file__).parent
 TERMS = {
     "data": """
-        audit/alignment: template matching
+        audit/template_matching: template matching
         audit/duplicates: duplicates
         audit/leaks: data leakage
         audit/near_duplicates: near duplicates, embeddings
-        audit/shortcuts: shortcuts
+        audit/shortcut_features: shortcuts
         augmentation/artefacts: hairs, rulers
         augmentation/augment: RandAugment, AugMix
         augmentation/colour: color augmentation

@@ -17,9 +17,9 @@ from .audit.near_duplicates import near_duplicates as near_duplicates
 from .audit.near_duplicates import pair_precision as pair_precision
 from .audit.near_duplicates import settled_pairs as settled_pairs
 from .audit.near_duplicates import unknown_pairs as unknown_pairs
-from .audit.shortcuts import find_copies as find_copies
-from .audit.shortcuts import look_at_pictures as look_at_pictures
-from .audit.shortcuts import shortcut_features as shortcut_features
+from .audit.shortcut_features import find_copies as find_copies
+from .audit.shortcut_features import look_at_pictures as look_at_pictures
+from .audit.shortcut_features import shortcut_features as shortcut_features
 from .augmentation.augment import AUGMENTATIONS as AUGMENTATIONS
 from .augmentation.augment import sample_mask_views as sample_mask_views
 from .augmentation.augment import sample_views as sample_views

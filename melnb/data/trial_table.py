@@ -22,7 +22,7 @@ from melnb.data.label_columns import (
 )
 from melnb.data.new_pictures import find_pictures
 from melnb.data.sources.any_csv import read_unplaced
-from melnb.data.sources.folders import read_folders
+from melnb.data.sources.class_folders import read_folders
 from melnb.data.sources.layout import NOTES
 from melnb.data.sources.vocabulary import GROUPS
 from melnb.tables.checks import TableError

@@ -32,11 +32,11 @@ from .decisions.locked_threshold import read_threshold as read_threshold
 from .decisions.locked_threshold import threshold_rule as threshold_rule
 from .decisions.locked_threshold import write_threshold as write_threshold
 from .decisions.net_benefit import net_benefit_table as net_benefit_table
-from .decisions.new_pictures import judge_alike as judge_alike
-from .decisions.new_pictures import judge_new as judge_new
-from .decisions.new_pictures import new_calls as new_calls
-from .decisions.new_pictures import new_flags as new_flags
-from .decisions.new_pictures import novelty_limits as novelty_limits
+from .decisions.new_calls import judge_alike as judge_alike
+from .decisions.new_calls import judge_new as judge_new
+from .decisions.new_calls import new_calls as new_calls
+from .decisions.new_calls import new_flags as new_flags
+from .decisions.new_calls import novelty_limits as novelty_limits
 from .decisions.operating_point import operating_point as operating_point
 from .decisions.operating_point import operating_point_by_fold as operating_point_by_fold
 from .decisions.selective import referral_table as referral_table

@@ -12,9 +12,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from melnb.data.audit.alignment import aligned_agreement, coarse_agreement, coarse_cells, dihedral
 from melnb.data.audit.leaks import HELD_OUT, SAME_COLUMNS
-from melnb.data.audit.shortcuts import Looks
+from melnb.data.audit.shortcut_features import Looks
+from melnb.data.audit.template_matching import (
+    aligned_agreement,
+    coarse_agreement,
+    coarse_cells,
+    dihedral,
+)
 from melnb.data.embeddings import Embeddings
 from melnb.tables.checks import check_columns
 from melnb.tables.findings import EMBED, FAIL, NOT_CHECKED, PASS, REVIEW, Finding
@@ -148,8 +153,8 @@ def near_duplicates(
     A pair's similarity is the cosine of whitened vectors less the mean of what the two have with
     their own ten next (cross-domain similarity local scaling: Conneau et al. 2018, ICLR), so that
     pictures to which many are alike are not proposed again and again. Then grey levels are laid on
-    each other (`alignment.aligned_agreement`). Pairs of one picture by their pixels come first,
-    each kind by its similarity and a tenth of Fisher's z of the pixels.
+    each other (`template_matching.aligned_agreement`). Pairs of one picture by their pixels come
+    first, each kind by its similarity and a tenth of Fisher's z of the pixels.
 
     Args:
         embeddings: Of `read_embeddings`.

@@ -10,7 +10,7 @@ The room's law:
 A line imports only lines above it:
 
     listing  layout  vocabulary      files and pictures; sexes, ages, sites, diagnoses
-    isic_challenges  siim2020  isic2024  ham10000  ph2  folders  any_csv
+    isic_challenges  siim2020  isic2024  ham10000  ph2  class_folders  any_csv
     kaggle_records                   shards as others made them
     tasks                            labels, and what is learnt of an image
     several                          sources joined into one table

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from melnb.data.sources.any_csv import read_any_csv
-from melnb.data.sources.folders import read_folders
+from melnb.data.sources.class_folders import read_folders
 from melnb.data.sources.ham10000 import read_ham10000
 from melnb.data.sources.isic2024 import read_isic2024
 from melnb.data.sources.isic_challenges import (

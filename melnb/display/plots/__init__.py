@@ -14,5 +14,5 @@ of `evaluation`, or of what it draws: a number and its picture share name and pl
     features        features, their importance, partial dependence
     training        learning curves, the learning rate, pseudo-labels
     saliency        maps over their pictures, and how the maps score
-    marks           the strokes that they share
+    strokes         curves, points and intervals that they share
 """

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from melnb.display import theme
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 
 _LEAST = 1e-5  # the lowest probability that a logarithmic axis shows
 _STRIP = (0.0, 0.17)  # the share of the height that the scores get
@@ -33,7 +33,7 @@ def reliability_table(
     drawn = {label: table[table["n"] > 0] for label, table in labelled.items()}
     everything = pd.concat(drawn.values())
     stated = np.repeat(everything["mean_probability"].to_numpy(dtype=float), everything["n"])
-    low = marks.are_low(pd.Series(stated))
+    low = strokes.are_low(pd.Series(stated))
     edges = _range(everything, low=low)
     figure = _frame(title, edges, low=low)
     for k, (label, table) in enumerate(drawn.items()):
@@ -75,24 +75,24 @@ def calibration_curve(
         title: Of the figure.
     """
     labelled = {"observed": tables} if isinstance(tables, pd.DataFrame) else dict(tables)
-    figure = marks.square_figure(title, "Stated probability", "Observed share")
+    figure = strokes.square_figure(title, "Stated probability", "Observed share")
     whole = {k: t for k, t in labelled.items() if t["observed"].notna().all()}
     if whole:
         stated = pd.concat([t["probability"] for t in whole.values()])
-        low = marks.are_low(stated)
+        low = strokes.are_low(stated)
         ends = (max(_LEAST, float(stated.min())), float(stated.max())) if low else (0.0, 1.0)
         line = np.geomspace(*ends, 50) if low else np.array(ends)
         figure.add_scatter(
-            x=line, y=line, mode="lines", line=marks.CHANCE, name="calibrated", hoverinfo="skip"
+            x=line, y=line, mode="lines", line=strokes.CHANCE, name="calibrated", hoverinfo="skip"
         )
         if low:
-            axis = {**marks.LOG, "range": list(np.log10(ends)), "autorange": False}
+            axis = {**strokes.LOG, "range": list(np.log10(ends)), "autorange": False}
             figure.update_xaxes(**axis).update_yaxes(**axis)
     for k, (label, table) in enumerate(labelled.items()):
         colour = theme.SERIES[k % len(theme.SERIES)]
         if label in whole:
             band = table.assign(observed_low=table["low"], observed_high=table["high"])
-            marks.add_band(figure, band, "probability", "observed", label, colour)
+            strokes.add_band(figure, band, "probability", "observed", label, colour)
         else:
             words = f"{label} {table['note'].iloc[0]}".strip()
             figure.add_scatter(x=[None], y=[None], mode="lines", name=words, showlegend=True)
@@ -110,7 +110,7 @@ def _frame(title: str, edges: tuple[float, float], *, low: bool) -> go.Figure:
     )
     line = np.geomspace(*edges, 50) if low else np.array(edges)
     figure.add_scatter(
-        x=line, y=line, mode="lines", line=marks.CHANCE, name="calibrated", hoverinfo="skip"
+        x=line, y=line, mode="lines", line=strokes.CHANCE, name="calibrated", hoverinfo="skip"
     )
     if low:
         around = [np.log10(edges[0]) - 0.08, np.log10(edges[1]) + 0.04]

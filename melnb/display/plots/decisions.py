@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from melnb.display import theme
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 from melnb.display.plots.discrimination import on_precision_recall
 from melnb.evaluation.decisions.conformal import WARNING
 from melnb.evaluation.discrimination.ranking import thin_curve
@@ -37,18 +37,18 @@ def class_gain(
     labelled = drawn.assign(label=drawn["rule"] + drawn["metric"].map(words), **ends)
     naive = labelled["rows"] == "naive"
     honest = labelled[labelled["rows"] == "nested"]
-    figure = marks.interval_figure(honest, "label", "gain", title=title, axis="Gain")
+    figure = strokes.interval_figure(honest, "label", "gain", title=title, axis="Gain")
     figure.data[0].update(name="nested: fitted on the other folds", showlegend=True)
     hollow = {"symbol": "circle-open", "size": 12, "color": theme.VERMILLION, "line": {"width": 2}}
     figure.add_scatter(
         x=labelled.loc[naive, "gain"],
-        y=labelled.loc[naive, "label"].map(marks.wrapped),
+        y=labelled.loc[naive, "label"].map(strokes.wrapped),
         mode="markers",
         name="naive: fitted on these rows",
         marker=hollow,
         hovertemplate="%{x:.3f}",
     )
-    figure.add_vline(x=0, line=marks.CHANCE)
+    figure.add_vline(x=0, line=strokes.CHANCE)
     above = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
     return figure.update_layout(margin={"t": 76}, legend=above, height=figure.layout.height + 40)
 
@@ -59,7 +59,7 @@ _BELOW = 0.2  # of the axis lies below 0: what is worse than that is worse enoug
 
 
 def net_benefit_table(
-    tables: marks.Tables, *, threshold: float | None = None, title: str = "Decision curve"
+    tables: strokes.Tables, *, threshold: float | None = None, title: str = "Decision curve"
 ) -> go.Figure:
     """Draw the net benefit against the threshold probability, with bands, and both defaults.
 
@@ -73,7 +73,7 @@ def net_benefit_table(
     figure = go.Figure(layout=theme.layout(title, *axes, height=420))
     whole = {label: table for label, table in curves.items() if table["threshold"].notna().all()}
     for k, (label, table) in enumerate(whole.items()):
-        marks.add_band(
+        strokes.add_band(
             figure, table, "threshold", "net_benefit", label, theme.SERIES[k % len(theme.SERIES)]
         )
     if whole:
@@ -89,7 +89,7 @@ def net_benefit_table(
         top = _top(whole)
         figure.update_yaxes(range=[-_BELOW * top, 1.05 * top])
         if threshold is not None:
-            marks.add_threshold(figure, threshold, top)
+            strokes.add_threshold(figure, threshold, top)
     for label, table in curves.items():
         if label not in whole:
             figure.add_scatter(
@@ -124,8 +124,8 @@ def _top(tables: Mapping[str, pd.DataFrame]) -> float:
 def operating_point(
     point: pd.DataFrame,
     *,
-    roc: marks.Tables,
-    precision_recall: marks.Tables,
+    roc: strokes.Tables,
+    precision_recall: strokes.Tables,
     positive: str,
     title: str = "Operating point",
 ) -> go.Figure:
@@ -139,7 +139,7 @@ def operating_point(
         title: Of the figure.
     """
     row = point.iloc[0]
-    roc, precision_recall = marks.first_table(roc), marks.first_table(precision_recall)
+    roc, precision_recall = strokes.first_table(roc), strokes.first_table(precision_recall)
     words = f"{title}: threshold {row['threshold']:.4g}"
     heads = ("ROC curve", "Precision–recall curve", "Confusion matrix")
     figure = make_subplots(cols=3, subplot_titles=heads, horizontal_spacing=0.09)
@@ -150,16 +150,16 @@ def operating_point(
         (precision_recall, "recall", "precision", on_precision_recall(point, precision_recall)),
     )
     for col, (table, x, y, spot) in enumerate(lines, start=1):
-        marks.add_curves(figure, table, x, y, col=col)
-        marks.add_point(figure, *spot, point, col=col)
+        strokes.add_curves(figure, table, x, y, col=col)
+        strokes.add_point(figure, *spot, point, col=col)
     counts = pd.DataFrame([[row["tp"], row["fn"]], [row["fp"], row["tn"]]])
     counts.index = counts.columns = pd.Index([diagnoses.title(positive), "Other"])
-    figure.add_trace(marks.heat_map(counts), row=1, col=3)
+    figure.add_trace(strokes.heat_map(counts), row=1, col=3)
     names = ("1 − specificity", "Recall (sensitivity)", "Called")
     for col, name in enumerate(names, start=1):
-        figure.update_xaxes(title_text=name, row=1, col=col, **(marks.UNIT if col < 3 else {}))
+        figure.update_xaxes(title_text=name, row=1, col=col, **(strokes.UNIT if col < 3 else {}))
     for col, name in enumerate(("Sensitivity", "Precision (PPV)", "Truth"), start=1):
-        figure.update_yaxes(title_text=name, row=1, col=col, **(marks.UNIT if col < 3 else {}))
+        figure.update_yaxes(title_text=name, row=1, col=col, **(strokes.UNIT if col < 3 else {}))
     figure.update_xaxes(showgrid=False, row=1, col=3)
     figure.update_yaxes(autorange="reversed", tickangle=-90, showgrid=False, row=1, col=3)
     return figure
@@ -176,18 +176,18 @@ def threshold_table(
         title: Of the figure.
     """
     figure = go.Figure(layout=theme.layout(title, "Threshold", "Share"))
-    drawn = table.iloc[marks.spread_rows(table["threshold"])]
+    drawn = table.iloc[strokes.spread_rows(table["threshold"])]
     shown = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV"}
     for k, (column, name) in enumerate((shown | {"flagged": "Flagged"}).items()):
         line = {"color": theme.SERIES[k], "dash": "dot" if column == "flagged" else "solid"}
         figure.add_scatter(
             x=drawn["threshold"], y=drawn[column], name=name, mode="lines", line=line
         )
-    if marks.are_low(table["threshold"]):
-        figure.update_xaxes(**marks.LOG)
+    if strokes.are_low(table["threshold"]):
+        figure.update_xaxes(**strokes.LOG)
     if threshold is not None:
-        marks.add_threshold(figure, threshold, 1.0)
-    return figure.update_yaxes(**marks.UNIT).update_layout(hovermode="x unified")
+        strokes.add_threshold(figure, threshold, 1.0)
+    return figure.update_yaxes(**strokes.UNIT).update_layout(hovermode="x unified")
 
 
 def score_histogram(
@@ -209,15 +209,15 @@ def score_histogram(
     """
     rows = binary_rows(predictions, positive=positive)
     figure = go.Figure(layout=theme.layout(title, "Score", "Share of the class"))
-    edges = marks.score_edges(rows["score"], bins)
-    if marks.are_low(rows["score"]):
-        figure.update_xaxes(**marks.LOG)
+    edges = strokes.score_edges(rows["score"], bins)
+    if strokes.are_low(rows["score"]):
+        figure.update_xaxes(**strokes.LOG)
     tallest = 0.0
     for truth, name in ((False, "Other"), (True, diagnoses.title(positive))):
         scores = rows.loc[rows["truth"] == truth, "score"]
         tallest = max(tallest, _add_heap(figure, scores, edges, name, theme.TRUTHS[truth]))
     if threshold is not None:
-        marks.add_threshold(figure, threshold, tallest)
+        strokes.add_threshold(figure, threshold, tallest)
     return figure.update_yaxes(rangemode="tozero")
 
 
@@ -242,12 +242,12 @@ def unjudged_scores(
     figure = go.Figure(layout=theme.layout(title, "Score", "Share of the rows"))
     if scores.empty:
         return figure
-    if marks.are_low(scores):
-        figure.update_xaxes(**marks.LOG)
-    edges = marks.score_edges(scores, bins)
+    if strokes.are_low(scores):
+        figure.update_xaxes(**strokes.LOG)
+    edges = strokes.score_edges(scores, bins)
     tallest = _add_heap(figure, scores, edges, "No truth known", theme.GREY)
     if threshold is not None:
-        marks.add_threshold(figure, threshold, tallest)
+        strokes.add_threshold(figure, threshold, tallest)
     return figure.update_yaxes(rangemode="tozero").update_layout(showlegend=True)
 
 
@@ -277,7 +277,7 @@ _APART = 0.15  # of a row, so that two estimates do not hide each other
 
 
 def risk_coverage(
-    tables: marks.Tables,
+    tables: strokes.Tables,
     *,
     chosen: pd.DataFrame | None = None,
     risk: str = "Share of accepted calls that are wrong",
@@ -337,13 +337,13 @@ def coverage_by_class(
     parts = [*by, *(["rows"] if table["rows"].nunique() > 1 else [])]
     words = [table[c].astype(str) for c in parts] + [table["class"].map(diagnoses.title)]
     named = table.assign(label=[", ".join(row) for row in zip(*words, strict=True)])
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         named, "label", "value", title=title, axis="Share of images whose set holds their class"
     )
     figure.update_layout(title={"subtitle": {"text": _wrapped(WARNING)}})
     figure.update_layout(margin={"t": 104}, height=figure.layout.height + 50)
     if error_rate is not None:
-        figure.add_vline(1 - error_rate, line=marks.CHANCE)
+        figure.add_vline(1 - error_rate, line=strokes.CHANCE)
         place = {"x": 1 - error_rate, "y": 1, "yref": "paper", "yanchor": "bottom"}
         figure.add_annotation(place, text="promised", showarrow=False)
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from melnb.display import theme
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 from melnb.tables import diagnoses
 
 # Curves of a ranking: one table, or tables by label (folds, runs).
@@ -16,7 +16,7 @@ from melnb.tables import diagnoses
 
 
 def roc_curve(
-    tables: marks.Tables, *, point: pd.DataFrame | None = None, title: str = "ROC curve"
+    tables: strokes.Tables, *, point: pd.DataFrame | None = None, title: str = "ROC curve"
 ) -> go.Figure:
     """Draw ROC curves.
 
@@ -25,18 +25,18 @@ def roc_curve(
         point: `operating_point.operating_point`, marked when given.
         title: Of the figure.
     """
-    figure = marks.square_figure(title, "1 − specificity", "Sensitivity")
-    marks.add_chance(figure, (0, 1), "chance")
-    marks.add_curves(figure, tables, "false_positive_rate", "sensitivity")
+    figure = strokes.square_figure(title, "1 − specificity", "Sensitivity")
+    strokes.add_chance(figure, (0, 1), "chance")
+    strokes.add_curves(figure, tables, "false_positive_rate", "sensitivity")
     if point is not None:
-        marks.add_point(
+        strokes.add_point(
             figure, 1 - point["specificity"].iloc[0], point["sensitivity"].iloc[0], point
         )
     return figure
 
 
 def precision_recall_curve(
-    tables: marks.Tables,
+    tables: strokes.Tables,
     *,
     prevalence: float | None = None,
     point: pd.DataFrame | None = None,
@@ -50,15 +50,15 @@ def precision_recall_curve(
         point: `operating_point.operating_point`, marked when given.
         title: Of the figure.
     """
-    figure = marks.square_figure(title, "Recall (sensitivity)", "Precision (PPV)")
+    figure = strokes.square_figure(title, "Recall (sensitivity)", "Precision (PPV)")
     if prevalence == 0 and point is not None:
         prevalence = float(point["prevalence"].iloc[0])
     if prevalence is not None:
-        marks.add_chance(figure, (prevalence, prevalence), f"chance: prevalence {prevalence:.2g}")
-    marks.add_curves(figure, tables, "recall", "precision")
+        strokes.add_chance(figure, (prevalence, prevalence), f"chance: prevalence {prevalence:.2g}")
+    strokes.add_curves(figure, tables, "recall", "precision")
     if point is not None:
-        marks.add_point(figure, *on_precision_recall(point, marks.first_table(tables)), point)
-    curve = marks.first_table(tables)
+        strokes.add_point(figure, *on_precision_recall(point, strokes.first_table(tables)), point)
+    curve = strokes.first_table(tables)
     inside = figure.layout.legend.orientation != "h"
     if inside and (curve.loc[curve["recall"] >= 0.5, "precision"] > 0.5).any():  # where words stand
         figure.update_layout(legend={"x": 0.02, "xanchor": "left", "y": 0.02, "yanchor": "bottom"})
@@ -98,7 +98,9 @@ def path_table(table: pd.DataFrame, *, title: str = "") -> go.Figure | None:
     axes = ("Member added" if stepwise else "Members in the blend", "AUC, out of fold")
     figure = go.Figure(layout=theme.layout(title or heading, *axes, height=420))
     banded = table.rename(columns={"low": "honest_low", "high": "honest_high"})
-    marks.add_band(figure, banded, "size", "honest", "honest: chosen without the fold", theme.BLUE)
+    strokes.add_band(
+        figure, banded, "size", "honest", "honest: chosen without the fold", theme.BLUE
+    )
     figure.add_scatter(
         x=table["size"],
         y=table["apparent"],
@@ -167,7 +169,7 @@ def optimism_table(
     if gains.empty:
         return None
     labels = gains["what"].str.removeprefix("gain ") + ", pairs: " + gains["pairs"]
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         gains.assign(label=labels), "label", "honest", title=title, axis="Gain of AUC"
     )
     figure.data[0].update(name="honest", showlegend=True)
@@ -180,7 +182,7 @@ def optimism_table(
         customdata=np.asarray(gains["optimism"], dtype=float),
         hovertemplate="%{x:.4f}, %{customdata:.4f} of it luck",
     )
-    figure.add_vline(x=0, line=marks.CHANCE)
+    figure.add_vline(x=0, line=strokes.CHANCE)
     return _legend_above(figure.update_layout(height=190 + 40 * len(gains)))
 
 
@@ -193,8 +195,8 @@ def unit_gain(
     labels = table["metric"] + ": " + table["units"]
     named = table.assign(label=labels).dropna(subset="gain")
     axis = "By the mean less by one image"
-    figure = marks.interval_figure(named, "label", "gain", title=title, axis=axis)
-    return figure.add_vline(x=0, line=marks.CHANCE)
+    figure = strokes.interval_figure(named, "label", "gain", title=title, axis=axis)
+    return figure.add_vline(x=0, line=strokes.CHANCE)
 
 
 def _legend_above(figure: go.Figure) -> go.Figure:
@@ -211,7 +213,7 @@ def metrics_by_fold(
 ) -> go.Figure:
     """Draw one metric of `ranking.metrics_by_fold`, a row each with its interval."""
     chosen = table[table["metric"] == metric]
-    return marks.interval_figure(chosen, "rows", "value", title=title, axis=metric)
+    return strokes.interval_figure(chosen, "rows", "value", title=title, axis=metric)
 
 
 def fold_dispersion(
@@ -230,12 +232,12 @@ def fold_dispersion(
     chosen = chosen.assign(rows="mean of folds")
     p = float(chosen["p"].iloc[0]) if len(chosen) else float("nan")
     heading = f"Do folds differ? Cochran's Q: p {p:.2g}" if p == p else "Folds and their mean"
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         pd.concat([folds, chosen], ignore_index=True),
         "rows", "value", title=title or heading, axis=metric,
     )  # fmt: skip
     for mean in chosen["value"].dropna():
-        figure.add_vline(x=float(mean), line=marks.CHANCE)
+        figure.add_vline(x=float(mean), line=strokes.CHANCE)
     return figure
 
 
@@ -243,7 +245,7 @@ def cross_validated_auc(
     table: pd.DataFrame, *, title: str = "AUC within folds, and pooled"
 ) -> go.Figure:
     """Draw `within_folds.cross_validated_auc`: pooled far left, scales differ between folds."""
-    return marks.interval_figure(table, "rows", "value", title=title, axis="AUC")
+    return strokes.interval_figure(table, "rows", "value", title=title, axis="AUC")
 
 
 def fold_comparison(
@@ -251,20 +253,20 @@ def fold_comparison(
 ) -> go.Figure:
     """Draw `within_folds.fold_comparison`; where it spans 0, training anew may turn it round."""
     named = table.assign(runs=table["first"] + " − " + table["second"])
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         named, "runs", "difference", title=title, axis="AUC of the first − of the second"
     )
-    return figure.add_vline(0, line=marks.CHANCE)
+    return figure.add_vline(0, line=strokes.CHANCE)
 
 
 def auc_by_run(table: pd.DataFrame, *, title: str = "AUC of each") -> go.Figure:
     """Draw `ranking.auc_by_run` with its intervals."""
-    return marks.interval_figure(table, "run", "value", title=title, axis="AUC")
+    return strokes.interval_figure(table, "run", "value", title=title, axis="AUC")
 
 
 def auc_by_class(table: pd.DataFrame, *, title: str = "AUC of each class") -> go.Figure:
     """Draw `classes.auc_by_class` with its intervals."""
-    return marks.interval_figure(
+    return strokes.interval_figure(
         table, "class", "value", title=title, axis="AUC, this class against the rest"
     )
 
@@ -273,16 +275,16 @@ def sensitivity_by_class(
     table: pd.DataFrame, *, title: str = "Sensitivity of each class"
 ) -> go.Figure:
     """Draw `classes.sensitivity_by_class` with its intervals."""
-    return marks.interval_figure(table, "class", "sensitivity", title=title, axis="Sensitivity")
+    return strokes.interval_figure(table, "class", "sensitivity", title=title, axis="Sensitivity")
 
 
 def auc_comparison(table: pd.DataFrame, *, title: str = "Difference of AUC") -> go.Figure:
     """Draw `ranking.auc_comparison`; where an interval spans 0, neither run is shown better."""
     named = table.assign(runs=table["first"] + " − " + table["second"])
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         named, "runs", "difference", title=title, axis="AUC of the first − of the second"
     )
-    return figure.add_vline(0, line=marks.CHANCE)
+    return figure.add_vline(0, line=strokes.CHANCE)
 
 
 def equivalence_table(
@@ -294,10 +296,10 @@ def equivalence_table(
     """
     named = table.assign(runs=table["measure"] + ": " + table["first"] + " − " + table["second"])
     axis = "Lead of the first"
-    figure = marks.interval_figure(named, "runs", "difference", title=title, axis=axis)
+    figure = strokes.interval_figure(named, "runs", "difference", title=title, axis=axis)
     margin = float(table["margin"].max()) if len(table) else 0.0
     for place in {0.0, -margin, margin}:
-        line = marks.CHANCE if not place else {**marks.CHANCE, "dash": "dash", "width": 1.6}
+        line = strokes.CHANCE if not place else {**strokes.CHANCE, "dash": "dash", "width": 1.6}
         figure.add_vline(place, line=line)
     return figure
 
@@ -308,8 +310,8 @@ def member_contribution(
     """Draw `blends.member_contribution`: right of 0, the blend is better with the member."""
     axis = "AUC of the blend less AUC without the member"
     drawn = table if "difference" in table else table.assign(difference=None, low=None, high=None)
-    figure = marks.interval_figure(drawn, "member", "difference", title=title, axis=axis)
-    figure.add_vline(x=0, line=marks.CHANCE)
+    figure = strokes.interval_figure(drawn, "member", "difference", title=title, axis=axis)
+    figure.add_vline(x=0, line=strokes.CHANCE)
     return figure
 
 
@@ -317,8 +319,8 @@ def ablation_table(table: pd.DataFrame, *, title: str = "What each technique bri
     """Draw `ablations.ablation_table`: right of 0 a technique helps, the best on top."""
     ranked = table.sort_values("difference", ascending=False, kind="stable")
     axis = "AUC with the technique − AUC of the base"
-    figure = marks.interval_figure(ranked, "technique", "difference", title=title, axis=axis)
-    return figure.add_vline(0, line=marks.CHANCE)
+    figure = strokes.interval_figure(ranked, "technique", "difference", title=title, axis=axis)
+    return figure.add_vline(0, line=strokes.CHANCE)
 
 
 def confusion(table: pd.DataFrame, *, title: str = "Confusion matrix") -> go.Figure:
@@ -330,7 +332,7 @@ def confusion(table: pd.DataFrame, *, title: str = "Confusion matrix") -> go.Fig
     """
     named = table.rename(index=diagnoses.title, columns=diagnoses.title)
     side = 300 + 55 * len(table)
-    figure = go.Figure(marks.heat_map(named), theme.layout(title, "Called", "Truth", height=side))
+    figure = go.Figure(strokes.heat_map(named), theme.layout(title, "Called", "Truth", height=side))
     figure.update_layout(width=side + 60, xaxis_showgrid=False, yaxis_showgrid=False)
     return figure.update_yaxes(autorange="reversed")
 

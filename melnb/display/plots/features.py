@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from melnb.display import theme
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 from melnb.tables import diagnoses
 from melnb.tables.within_patient import mean_and_deviation
 
@@ -233,7 +233,7 @@ def feature_importance(
         title: Of the figure.
     """
     ranked = table.sort_values("value", ascending=False, kind="stable").head(most)
-    figure = marks.interval_figure(ranked, "feature", "value", title=title, axis=axis)
+    figure = strokes.interval_figure(ranked, "feature", "value", title=title, axis=axis)
     if len(table) > most:
         words = f"the first {most} of {len(table)} features"
         figure.update_layout(title_subtitle_text=words, margin_t=76)
@@ -248,7 +248,7 @@ def feature_importance(
             textfont={"color": theme.INK_ON_ANY},
             hoverinfo="skip",
         )
-    return figure.add_vline(0, line=marks.CHANCE).update_layout(showlegend=False)
+    return figure.add_vline(0, line=strokes.CHANCE).update_layout(showlegend=False)
 
 
 def _words(row: pd.Series) -> str:

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from melnb.display import theme
 from melnb.display.cells import words
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 from melnb.tables import diagnoses
 
 _COLUMNS = 4  # of panels
@@ -54,7 +54,7 @@ def robustness_table(
             band = {"fillcolor": theme.GREY, "opacity": 0.16, "line_width": 0, "layer": "below"}
             if row["low"] == row["low"]:
                 figure.add_hrect(row["low"], row["high"], **band, **place)
-            figure.add_hline(row["value"], line=marks.CHANCE, **place)
+            figure.add_hline(row["value"], line=strokes.CHANCE, **place)
         if k >= len(names) - _COLUMNS:  # the lowest of its column
             figure.update_xaxes(title_text="Strength", showticklabels=True, **place)
     figure.update_xaxes(range=[-0.3, highest + 0.3], dtick=1)
@@ -90,7 +90,7 @@ def artefact_pulls(table: pd.DataFrame, *, title: str = "Which way does it pull?
             hovertemplate="%{x:+.3f} (%{customdata[0]:+.3f} – %{customdata[1]:+.3f}), probability "
             "%{customdata[2]:+.3f}, %{customdata[3]:.1%} of calls turned, n = %{customdata[4]:,}",
         )
-    figure.add_vline(0, line=marks.CHANCE)
+    figure.add_vline(0, line=strokes.CHANCE)
     return figure.update_yaxes(
         tickvals=list(range(len(names))),
         ticktext=[words(name) for name in names],

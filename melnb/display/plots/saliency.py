@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from plotly.subplots import make_subplots
 
 from melnb.display import theme
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 from melnb.tables import diagnoses
 
 # From nothing over orange and vermillion to brown: it darkens all the way, for any eye.
@@ -114,8 +114,8 @@ def inside_mask(
     """
     if scores["inside"].isna().all():
         return None
-    figure = marks.square_figure(title, "Lesion's share of the picture", "Map's share inside it")
-    marks.add_chance(figure, (0, 1), "flat map")
+    figure = strokes.square_figure(title, "Lesion's share of the picture", "Map's share inside it")
+    strokes.add_chance(figure, (0, 1), "flat map")
     for k, (method, rows) in enumerate(scores.groupby("method", sort=False)):
         figure.add_scatter(
             x=rows["lesion_share"], y=rows["inside"], mode="markers", name=str(method),
@@ -141,7 +141,7 @@ def metadata_attributions(
     if means.empty:
         return None
     axis = f"Mean size in the {score}"
-    return marks.interval_figure(means, "column", "value", title=title, axis=axis)
+    return strokes.interval_figure(means, "column", "value", title=title, axis=axis)
 
 
 def removal_curves(means: pd.DataFrame, *, title: str = "Taken out, and put in") -> go.Figure:
@@ -197,7 +197,7 @@ def randomization(
             marker={"size": 8, "symbol": ("circle", "diamond")[k % 2]},
             hovertemplate="%{x:.0%} destroyed: %{y:.2f}",
         )  # fmt: skip
-    figure.add_hline(y=0, line=marks.CHANCE)
+    figure.add_hline(y=0, line=strokes.CHANCE)
     return figure.update_xaxes(tickformat=".0%").update_yaxes(range=[-1.05, 1.05])
 
 

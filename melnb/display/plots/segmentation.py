@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from melnb.display import theme
-from melnb.display.plots import discrimination, marks
+from melnb.display.plots import discrimination, strokes
 from melnb.evaluation.challenges.jaccard import LEAST_JACCARD
 from melnb.evaluation.discrimination.ranking import thin_curve
 
@@ -39,12 +39,12 @@ def segmentation_summary(
         title: Of the figure; empty: the measure by fold.
     """
     heading = _heading(metric)
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         table[table["metric"] == metric], "rows", "value",
         title=title or f"{heading} by fold", axis=f"Mean {_within(heading)}",
     )  # fmt: skip
     for name, value in (others or {}).items():
-        figure.add_vline(value, line=marks.CHANCE)
+        figure.add_vline(value, line=strokes.CHANCE)
         figure.add_annotation(
             x=value, y=1, yref="paper", yanchor="bottom", showarrow=False, text=name
         )
@@ -85,8 +85,8 @@ def failure_prediction(
     """Draw the areas of `failures.failure_prediction` with their intervals; at 0.5 it is chance."""
     axis = "AUC of failed masks against the others"
     spoken = table.assign(predictor=table["predictor"].astype(str).str.replace("_", " "))
-    figure = marks.interval_figure(spoken, "predictor", "value", title=title, axis=axis)
-    return figure.add_vline(0.5, line=marks.CHANCE)
+    figure = strokes.interval_figure(spoken, "predictor", "value", title=title, axis=axis)
+    return figure.add_vline(0.5, line=strokes.CHANCE)
 
 
 def failure_roc(
@@ -115,7 +115,7 @@ def jaccard_by_coverage(
         )
     )
     everything = float(table["jaccard"].iloc[-1]) if len(table) else 0.0
-    figure.add_hline(everything, line=marks.CHANCE)
+    figure.add_hline(everything, line=strokes.CHANCE)
     for k, (name, curve) in enumerate(_by_predictor(table).items()):
         enough = curve[curve["n"] >= min(_FEWEST, curve["n"].max() // 2)]
         thin = thin_curve(enough, points=theme.DRAWN_POINTS, x="coverage", y="jaccard")
@@ -148,11 +148,11 @@ def segmenter_comparison(
     of_metric = table[table["metric"] == metric]
     named = of_metric.assign(segmenters=of_metric["first"] + " − " + of_metric["second"])
     words = _within(_heading(metric))
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         named, "segmenters", "difference",
         title=title or f"Difference of {words}", axis=f"Mean {words} of the first − of the second",
     )  # fmt: skip
-    return figure.add_vline(0, line=marks.CHANCE)
+    return figure.add_vline(0, line=strokes.CHANCE)
 
 
 def _add_intervals(figure: go.Figure, chosen: pd.DataFrame, colour: str, *, apart: float) -> None:

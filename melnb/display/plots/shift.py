@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from melnb.display import theme
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 from melnb.tables import diagnoses
 from melnb.tables.diagnoses import OTHER
 
@@ -33,7 +33,7 @@ def external_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
     """
     chosen = table[table["metric"] == metric].reset_index(drop=True)
     words = title or f"{metric[:1].upper()}{metric[1:]} by source"
-    figure = marks.interval_figure(chosen, "source", "value", title=words, axis=metric)
+    figure = strokes.interval_figure(chosen, "source", "value", title=words, axis=metric)
     for _, row in chosen.head(1).iterrows():
         _add_reference(figure, row["value"], row["low"], row["high"])
     return figure
@@ -41,7 +41,7 @@ def external_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
 
 def external_summary(table: pd.DataFrame, *, title: str = "AUC over all sources") -> go.Figure:
     """Draw `random_effects.external_summary`: the last row is where another source may lie."""
-    figure = marks.interval_figure(table, "source", "value", title=title, axis="AUC")
+    figure = strokes.interval_figure(table, "source", "value", title=title, axis="AUC")
     for _, row in table.tail(2).head(1).iterrows():
         _add_reference(figure, row["value"], row["low"], row["high"])
     return figure
@@ -52,7 +52,7 @@ def external_classes(table: pd.DataFrame, *, title: str = "All classes, by sourc
     means = table[table["class"] == "all"].copy()
     means["row"] = means["metric"] + ", " + means["source"].astype(str)
     means = means.sort_values("metric", ascending=False, kind="stable", ignore_index=True)
-    return marks.interval_figure(means, "row", "value", title=title, axis="Mean over the classes")
+    return strokes.interval_figure(means, "row", "value", title=title, axis="Mean over the classes")
 
 
 def source_histogram(
@@ -119,7 +119,7 @@ def external_calibration(
             place = of_version["source"].map(sources.index) + 0.22 * (k - (len(versions) - 1) / 2)
             _add_estimates(figure, of_version, name, place, version, k, col)
         if best is not None:
-            figure.add_vline(best, line=marks.CHANCE, row=1, col=col)
+            figure.add_vline(best, line=strokes.CHANCE, row=1, col=col)
     return figure
 
 
@@ -136,7 +136,7 @@ def external_points(
             _add_reference(
                 figure, row[name], row[f"{name}_low"], row[f"{name}_high"], row=1, col=col
             )
-    return figure.update_xaxes(**marks.UNIT)
+    return figure.update_xaxes(**strokes.UNIT)
 
 
 def source_subgroups(table: pd.DataFrame, *, metric: str = "AUC", title: str = "") -> go.Figure:
@@ -173,10 +173,10 @@ def external_decisions(
         return None
     label = drawn["source"].astype(str) + ", " + drawn["metric"] + " (" + drawn["rows"] + ")"
     axis = "Gain over the most probable class"
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         drawn.assign(label=label), "label", "gain", title=title, axis=axis
     )
-    figure.add_vline(x=0, line=marks.CHANCE)
+    figure.add_vline(x=0, line=strokes.CHANCE)
     return figure
 
 

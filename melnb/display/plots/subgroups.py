@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from melnb.display import cells, theme
-from melnb.display.plots import marks
+from melnb.display.plots import strokes
 from melnb.evaluation.patient_context import RANDOM, STRATEGIES, WITHIN
 from melnb.evaluation.subgroups.subgroup_metrics import ALL
 from melnb.tables import diagnoses
@@ -68,7 +68,7 @@ def subgroup_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
             )
         figure.add_vline(row["value"], line={"color": theme.INK_ON_ANY, "dash": "dash"})
     if metric == "observed − expected":
-        figure.add_vline(0, line=marks.CHANCE)
+        figure.add_vline(0, line=strokes.CHANCE)
     _add_estimates(figure, shown, places[levels["value"].notna()])
     _add_reasons(figure, levels[levels["value"].isna()], places[levels["value"].isna()], low)
     figure.update_xaxes(range=[low, high])
@@ -99,7 +99,7 @@ def gap_tests(table: pd.DataFrame, *, title: str = "Largest gaps between levels"
     estimable = named["gap"].notna()
     low, high = _span(named.assign(value=named["gap"]), also=("detectable",))
     low = min(low, -0.02)
-    figure.add_vline(0, line=marks.CHANCE)
+    figure.add_vline(0, line=strokes.CHANCE)
     for shown, name in ((True, "gap shown"), (False, "no gap shown")):
         which = estimable & ((named["p_holm"] < _SHOWN) == shown)
         if which.any():
@@ -155,7 +155,7 @@ def top_k_sensitivity_curve(
                 col=col,
             )
         figure.update_xaxes(title_text="k, pictures seen of each patient", row=1, col=col)
-        figure.update_yaxes(**marks.UNIT, row=1, col=col)
+        figure.update_yaxes(**strokes.UNIT, row=1, col=col)
     figure.update_yaxes(title_text="Share found", row=1, col=1)
     figure.update_layout(margin={"t": 84, "b": 90})
     figure.update_layout(legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0})
@@ -170,10 +170,10 @@ def ugly_duckling_gain(
     several = table["rows"].nunique() > 1
     names = table["feature"].map(lambda name: _FEATURES.get(name, _name(name)))
     labelled = table.assign(label=names + (", " + table["rows"] if several else ""))
-    figure = marks.interval_figure(
+    figure = strokes.interval_figure(
         labelled, "label", "difference", title=title, axis="AUC with context − AUC of the score"
     )
-    return figure.add_vline(0, line=marks.CHANCE)
+    return figure.add_vline(0, line=strokes.CHANCE)
 
 
 def _places(levels: pd.DataFrame) -> tuple[np.ndarray, list[str]]:

@@ -10,7 +10,6 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from melnb.data.audit import near_duplicates as pairs_of
-from melnb.data.audit.alignment import aligned_agreement, coarse_agreement, coarse_cells, dihedral
 from melnb.data.audit.looks import BORDER, FILE, look_at
 from melnb.data.audit.near_duplicates import (
     LESION,
@@ -23,11 +22,17 @@ from melnb.data.audit.near_duplicates import (
     unknown_pairs,
     whitened,
 )
-from melnb.data.audit.shortcuts import (
+from melnb.data.audit.shortcut_features import (
     Looks,
     find_copies,
     look_at_pictures,
     shortcut_features,
+)
+from melnb.data.audit.template_matching import (
+    aligned_agreement,
+    coarse_agreement,
+    coarse_cells,
+    dihedral,
 )
 from melnb.data.embeddings import Embeddings
 from melnb.data.pictures import fit_picture

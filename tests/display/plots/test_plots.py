@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from melnb.display import theme
-from melnb.display.plots import decisions, discrimination, marks
+from melnb.display.plots import decisions, discrimination, strokes
 from melnb.evaluation.decisions import operating_point, thresholds
 from melnb.evaluation.discrimination import classes, ranking
 from melnb.tables import schema
@@ -50,7 +50,7 @@ def test_roc_curve_of_folds_and_all(predictions: pd.DataFrame) -> None:
         f"fold {k}": ranking.roc_curve(part, positive="melanoma")
         for k, part in predictions.groupby("fold")
     }
-    lines[marks.POOLED] = ranking.roc_curve(predictions, positive="melanoma")
+    lines[strokes.POOLED] = ranking.roc_curve(predictions, positive="melanoma")
     point = operating_point.operating_point(predictions, positive="melanoma")
     figure = discrimination.roc_curve(lines, point=point)
     assert title(figure) == "ROC curve"
@@ -200,7 +200,7 @@ def test_auc_comparison_marks_no_difference(make: Make) -> None:
 
 def test_rows_are_spread_over_the_axis() -> None:
     falling = pd.Series(np.linspace(1, 0, 10_001))
-    rows = marks.spread_rows(falling)
+    rows = strokes.spread_rows(falling)
     assert rows[0] == 0
     assert rows[-1] == 10_000
     assert len(rows) == theme.DRAWN_POINTS

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from melnb.display.report.look_page import write_look
-from melnb.evaluation.decisions import new_pictures
+from melnb.evaluation.decisions import new_calls
 from melnb.evaluation.decisions.locked_threshold import lock_threshold
 from melnb.evaluation.decisions.operating_point import operating_point
 from melnb.tables import schema
@@ -33,7 +33,7 @@ def parts(tmp_path: Path) -> dict[str, Any]:
     known, fresh = score(120, np.arange(120) % 3, 0), score(4, -1, 1)
     Image.new("RGB", (50, 40), (180, 120, 110)).save(tmp_path / "p.jpg")
     point = operating_point(known, positive="melanoma", draws=50)
-    calls = new_pictures.new_calls(
+    calls = new_calls.new_calls(
         fresh, {0: fresh, 1: fresh}, known, locked=lock_threshold(point)
     )  # fmt: skip
     ids, path = calls["image_id"], str(tmp_path / "p.jpg")
@@ -47,9 +47,9 @@ def parts(tmp_path: Path) -> dict[str, Any]:
         "known_images": pd.DataFrame({"image_id": ["k"], "path": [path]}), "point": point,
         "neighbours": pd.DataFrame({"image_id": ids, "neighbour": ["k", "k", EVIL, "k"],
                                     "neighbour_target": "nevus", "similarity": 0.9}),
-        "limits": new_pictures.novelty_limits(distances, ["d"], positive="melanoma"),
+        "limits": new_calls.novelty_limits(distances, ["d"], positive="melanoma"),
         "refused": pd.DataFrame({"file": [EVIL], "reason": ["no picture"]}),
-        "judged": new_pictures.judge_new(fresh, locked=lock_threshold(point)),
+        "judged": new_calls.judge_new(fresh, locked=lock_threshold(point)),
         "maps": {ids[0]: np.eye(8, dtype="float32")}, "notes": [EVIL],
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from melnb.data.pictures import decode_picture, read_picture, read_size
 from melnb.data.sources.any_csv import read_any_csv
-from melnb.data.sources.folders import read_folders
+from melnb.data.sources.class_folders import read_folders
 from melnb.data.sources.ham10000 import read_ham10000
 from melnb.data.sources.isic_challenges import read_isic2018
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from melnb.data.sources.catalogue import class_order, read_source
-from melnb.data.sources.folders import read_folders
+from melnb.data.sources.class_folders import read_folders
 
 
 def targets(table):

@@ -1,4 +1,4 @@
-"""Marks that several figures are made of: curves, points, intervals, tinted cells."""
+"""Strokes that several figures are made of: curves, points, intervals, tinted cells."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import percentileofscore
 
 from melnb.evaluation.calibration.cross_calibration import calibrate_run
-from melnb.evaluation.decisions import new_pictures as new
+from melnb.evaluation.decisions import new_calls as new
 from melnb.evaluation.decisions.locked_threshold import lock_threshold
 from melnb.evaluation.decisions.operating_point import operating_point
 from melnb.evaluation.statistics.intervals import wilson_interval
