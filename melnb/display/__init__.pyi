@@ -85,8 +85,8 @@ from .plots.training import learning_curves as learning_curves
 from .plots.training import pseudo_histogram as pseudo_histogram
 from .plots.training import range_test as range_test
 from .plots.training import schedule_table as schedule_table
-from .report.answers import point_facts as point_facts
 from .report.card import run_facts as run_facts
+from .report.facts import point_facts as point_facts
 from .report.ledger import ledger as ledger
 from .report.look_page import write_look as write_look
 from .report.notebook_report import Report as Report

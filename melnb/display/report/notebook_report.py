@@ -20,7 +20,7 @@ from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answer import Answer, answer
-from melnb.display.report.answers import by_fold, rival
+from melnb.display.report.facts import as_read, by_fold, rival
 from melnb.display.report.ledger import licence_answer
 from melnb.display.report.prose import Around, Shown, page_sections, read_prose
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
@@ -489,4 +489,4 @@ def _read(name: str, number: Number) -> list[Any]:
     """Return the tables of a number as a reader wants them; none where it has many, or a lack."""
     if number.lack or not isinstance(number.value, pd.DataFrame):
         return []
-    return answers.as_read(name, number.value)
+    return as_read(name, number.value)

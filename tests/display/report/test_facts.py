@@ -2,18 +2,18 @@ import pandas as pd
 import pytest
 from melnb_tables import predictions
 
-from melnb.display.report import answers
+from melnb.display.report import facts
 from melnb.evaluation import subgroup_metrics
 from melnb.evaluation.decisions import operating_point
 
 
 def test_rows_are_of_the_pool_and_of_each_fold() -> None:
     table = predictions(folds=3)
-    rows = answers.by_fold(table)
+    rows = facts.by_fold(table)
     assert list(rows) == ["out of fold", "fold 0", "fold 1", "fold 2"]
     pd.testing.assert_frame_equal(rows["fold 1"], table[table["fold"] == 1])
-    assert list(answers.by_fold(table.assign(fold=-1))) == ["test"]
-    assert len(answers.by_fold(table.assign(fold=[-1] * 10 + [0] * 50))["out of fold"]) == 50
+    assert list(facts.by_fold(table.assign(fold=-1))) == ["test"]
+    assert len(facts.by_fold(table.assign(fold=[-1] * 10 + [0] * 50))["out of fold"]) == 50
 
 
 def test_the_facts_of_a_point_are_its_numbers() -> None:
@@ -21,7 +21,7 @@ def test_the_facts_of_a_point_are_its_numbers() -> None:
     point = operating_point.operating_point(
         table, positive="melanoma", choose="sensitivity", at=0.8
     )
-    told = answers.point_facts(point).set_index("measure")
+    told = facts.point_facts(point).set_index("measure")
     for words, name in (
         ("sensitivity", "sensitivity"),
         ("PPV", "ppv"),
@@ -43,24 +43,24 @@ def test_the_facts_of_a_cost_bring_the_threshold_of_theory() -> None:
     point = operating_point.operating_point(
         predictions(), positive="melanoma", choose="cost", at=19, beta=0.5
     )
-    told = answers.point_facts(point).set_index("measure")
+    told = facts.point_facts(point).set_index("measure")
     assert told.loc["theoretical threshold", "value"] == pytest.approx(0.05)
     assert "0.5 times" in told.loc["F0.5", "meaning"]
 
 
 def test_a_rival_has_the_same_images() -> None:
     first = predictions()
-    other = answers.rival({"a": first, "few": first.head(3), "b": first})
+    other = facts.rival({"a": first, "few": first.head(3), "b": first})
     assert other is not None
     assert set(other["run"]) == {"b"}
-    assert answers.rival({"a": first, "few": first.head(3)}) is None
-    assert answers.rival({"a": first}) is None
+    assert facts.rival({"a": first, "few": first.head(3)}) is None
+    assert facts.rival({"a": first}) is None
 
 
 def test_gap_facts_leave_out_what_was_not_tested() -> None:
     columns = ["column", "metric", "lowest", "highest", "low", "high", "p", "p_holm", "detectable"]
     gaps = pd.DataFrame([dict.fromkeys(columns, 0.5)] * 2).assign(gap=[0.1, None], note="long")
-    told = answers.gap_facts(gaps)
+    told = facts.gap_facts(gaps)
     assert told["gap"].tolist() == [0.1]
     assert "note" not in told
 
@@ -72,7 +72,7 @@ def test_subgroup_facts_are_a_row_for_each_level_that_is_no_truth() -> None:
     numbers = subgroup_metrics(
         table, positive="melanoma", groups=groups, threshold=0.5, smallest=10, cluster="patient_id"
     )
-    told = answers.subgroup_facts(numbers)
+    told = facts.subgroup_facts(numbers)
     assert told["column"].tolist() == ["all", "sex", "sex"]
     own = numbers.query("column == 'sex' and level == 'female' and metric == 'sensitivity'").iloc[0]
     row = told.query("level == 'female'").iloc[0]
@@ -80,4 +80,4 @@ def test_subgroup_facts_are_a_row_for_each_level_that_is_no_truth() -> None:
     few = told.query("level == 'male'").iloc[0]
     assert pd.isna(few["auc"])
     assert few["note"].startswith("too few: ")
-    assert answers.subgroup_facts(numbers.head(0)).empty
+    assert facts.subgroup_facts(numbers.head(0)).empty
