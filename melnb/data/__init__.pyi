@@ -2,8 +2,7 @@ from .appearance_measures import mean_colours as mean_colours
 from .appearance_measures import measure_images as measure_images
 from .audit.duplicates import find_identical as find_identical
 from .audit.duplicates import picture_sizes as picture_sizes
-from .audit.label_order import label_finding as label_finding
-from .audit.label_order import order_finding as order_finding
+from .audit.label_order import order_findings as order_findings
 from .audit.leaks import audit_rows as audit_rows
 from .audit.leaks import join_same as join_same
 from .audit.leaks import leak_findings as leak_findings
@@ -20,7 +19,6 @@ from .audit.near_duplicates import unknown_pairs as unknown_pairs
 from .audit.shortcut_features import find_copies as find_copies
 from .audit.shortcut_features import look_at_pictures as look_at_pictures
 from .audit.shortcut_features import shortcut_features as shortcut_features
-from .augmentation.augment import AUGMENTATIONS as AUGMENTATIONS
 from .augmentation.augment import sample_mask_views as sample_mask_views
 from .augmentation.augment import sample_views as sample_views
 from .augmentation.mixing import sample_mixes as sample_mixes
@@ -30,7 +28,6 @@ from .datasets import Dataset as Dataset
 from .datasets import class_counts as class_counts
 from .datasets import read_dataset as read_dataset
 from .datasets import write_dataset as write_dataset
-from .embeddings import Embeddings as Embeddings
 from .embeddings import check_unmet as check_unmet
 from .embeddings import embed_shards as embed_shards
 from .embeddings import embedding_map as embedding_map

@@ -81,13 +81,18 @@ class Embeddings:
         return np.asarray(vectors / np.maximum(lengths, 1e-12))
 
 
-def read_embeddings(folder: str | Path) -> Embeddings:
+def read_embeddings(folder: str | Path | None) -> Embeddings:
     """Read what 03d_embed wrote; the vectors stay on disk until they are used.
+
+    Args:
+        folder: Of its run; None: `Embeddings.none`.
 
     Raises:
         FileNotFoundError: A file is not there.
         DamagedError: A file is cut, or they do not belong together.
     """
+    if folder is None:
+        return Embeddings.none()
     folder = Path(folder)
     pictures, encoder = (
         read_table(folder / PICTURES),

@@ -90,11 +90,9 @@ from .report.facts import point_facts as point_facts
 from .report.ledger import ledger as ledger
 from .report.look_page import write_look as write_look
 from .report.notebook_report import Report as Report
-from .report.report_page import Section as Section
 from .report.report_page import write_figures as write_figures
 from .report.report_page import write_report as write_report
 from .theme import use_theme as use_theme
-from .threshold.panels import CHOICE_FILE as CHOICE_FILE
 from .threshold.panels import choice_before as choice_before
 from .threshold.panels import pictures_of as pictures_of
 from .threshold.threshold_explorer import ThresholdExplorer as ThresholdExplorer

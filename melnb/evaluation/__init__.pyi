@@ -61,7 +61,6 @@ from .discrimination.ranking import roc_curve as roc_curve
 from .discrimination.within_folds import cross_validated_auc as cross_validated_auc
 from .discrimination.within_folds import fold_comparison as fold_comparison
 from .discrimination.within_folds import mean_remark as mean_remark
-from .discrimination.within_folds import network_rows as network_rows
 from .ensembles.alignment import align as align
 from .ensembles.alignment import shared_images as shared_images
 from .ensembles.blends import blend as blend
@@ -108,10 +107,9 @@ from .shift.at_threshold import flagged_shares as flagged_shares
 from .shift.at_threshold import read_frozen_decision as read_frozen_decision
 from .shift.at_threshold import source_subgroups as source_subgroups
 from .shift.other_sources import all_class_tables as all_class_tables
-from .shift.other_sources import calibrate_sources as calibrate_sources
+from .shift.other_sources import calibrated_rows as calibrated_rows
 from .shift.other_sources import meeting_counts as meeting_counts
 from .shift.other_sources import source_meetings as source_meetings
-from .shift.other_sources import source_networks as source_networks
 from .shift.other_sources import source_tables as source_tables
 from .shift.other_sources import strangers as strangers
 from .shift.random_effects import external_summary as external_summary
@@ -120,7 +118,6 @@ from .shift.score_shift import score_shift as score_shift
 from .shift.score_shift import source_histogram as source_histogram
 from .shift.score_shift import source_versions as source_versions
 from .shortcuts import over_best_shortcut as over_best_shortcut
-from .shortcuts import over_finding as over_finding
 from .shortcuts import shortcut_areas as shortcut_areas
 from .shortcuts import shortcut_findings as shortcut_findings
 from .statistics.proportions import grouped_means as grouped_means

@@ -45,12 +45,13 @@ def shortcut_areas(
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
-def shortcut_findings(areas: pd.DataFrame) -> list[Finding]:
-    """Say which shortcuts tell the class (MEL011 to MEL013).
+def shortcut_findings(areas: pd.DataFrame, over: pd.DataFrame) -> list[Finding]:
+    """Say which shortcuts tell the class, and whether the model is above them (MEL011 to MEL014).
 
     Args:
         areas: Of `shortcut_areas`, of shortcuts called `file`, `patient` and `border`; one that is
             not there never varies, or is unknown.
+        over: Of `over_best_shortcut`.
     """
     rows = areas.set_index("run")
     findings = []
@@ -68,7 +69,7 @@ def shortcut_findings(areas: pd.DataFrame) -> list[Finding]:
         severity = FAIL if apart or row["low"] > _FAIL else REVIEW if row["low"] > _REVIEW else PASS
         count = 0 if severity == PASS else int(areas.loc[areas["run"].eq(name), "n"].iloc[0])
         findings.append(Finding(code, severity, count, words))
-    return findings
+    return [*findings, over_finding(over)]
 
 
 def over_best_shortcut(

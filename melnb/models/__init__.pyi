@@ -5,14 +5,11 @@ from .feature_extraction import make_extractor as make_extractor
 from .feature_extraction import make_own_extractor as make_own_extractor
 from .networks.classifier import make_classifier as make_classifier
 from .networks.heads import input_sizes as input_sizes
-from .networks.heads import training_view as training_view
 from .networks.weights import weights_origin as weights_origin
 from .optimization.freezing import blocks_of as blocks_of
-from .optimization.lr_finder import make_sweep as make_sweep
 from .optimization.lr_finder import range_test as range_test
 from .optimization.lr_finder import suggestions as suggestions
 from .optimization.lr_finder import write_rate as write_rate
-from .optimization.optimizers import make_optimizer as make_optimizer
 from .optimization.schedules import schedule_table as schedule_table
 from .out_of_fold import encode_images as encode_images
 from .out_of_fold import is_foreign as is_foreign
@@ -46,6 +43,6 @@ from .tabular.table_rows import make_rows as make_rows
 from .training.fitting import fit_classifier as fit_classifier
 from .training.losses import make_loss as make_loss
 from .training.plan import plan_fit as plan_fit
+from .training.plan import sweep_trainer as sweep_trainer
 from .training.recipe import Recipe as Recipe
-from .training.trainer import Trainer as Trainer
 from .tta import predict_images as predict_images

@@ -324,3 +324,8 @@ class FindLr(Parameters):
     rules: ClassVar[Rules] = (
         (lambda p: p.lowest >= p.highest, "lowest {lowest} is not below highest {highest}"),
     )
+
+    @property
+    def sweep(self) -> dict[str, Any]:
+        """The keywords of `lr_finder.make_sweep`."""
+        return self.values_of(("lowest", "highest", "steps"))

@@ -207,6 +207,10 @@ def test_what_is_not_there_says_what_to_run(tmp_path: Path) -> None:
         read_embeddings(tmp_path)
 
 
+def test_no_folder_holds_no_vectors() -> None:
+    assert len(read_embeddings(None)) == 0
+
+
 def make(values: Any, ids: Sequence[str] = ()) -> Embeddings:
     array = np.asarray(values, np.float32)
     names = list(ids) or [f"i{k}" for k in range(len(array))]

@@ -22,6 +22,20 @@ _NEIGHBOURS, _ASKED = 10, 2000
 _NUMBER = re.compile(r"(\d+)\D*$")
 
 
+def order_findings(
+    rows: pd.DataFrame, embeddings: Embeddings, images: pd.DataFrame, *, seed: int = 0
+) -> list[Finding]:
+    """Say whether labels hang on the order of rows, and whether they fit (MEL007, MEL010).
+
+    Args:
+        rows: Of `order_finding`.
+        embeddings: Of `label_finding`, and so are the next two.
+        images: Images table.
+        seed: Of the images drawn.
+    """
+    return [order_finding(rows), label_finding(embeddings, images, seed=seed)]
+
+
 def order_finding(rows: pd.DataFrame) -> Finding:
     """Say whether a row's place, or the number in its id, tells its target (MEL007).
 

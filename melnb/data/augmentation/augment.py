@@ -288,7 +288,7 @@ def augment_pair(images: Any, masks: Any, draws: Any, **strengths: Any) -> tuple
 
 def sample_views(
     picture: Any,
-    strengths: dict[str, Any],
+    strengths: dict[str, Any] | None = None,
     *,
     n: int = 6,
     seed: int = 0,
@@ -298,7 +298,8 @@ def sample_views(
 
     Args:
         picture: Square, height x width x 3, 0-255.
-        strengths: Of `augment`; those of 0 are left out. `SHOWN` has one for every operation.
+        strengths: Of `augment`; those of 0 are left out. None: those of `AUGMENTATIONS`, one for
+            every operation.
         n: Views of each operation.
         seed: Of the draws.
         together: Whether to show all of them together, too.
@@ -306,6 +307,7 @@ def sample_views(
     Returns:
         Name of the operation to n pictures, uint8.
     """
+    strengths = dict(AUGMENTATIONS) if strengths is None else strengths
     pixels = np.asarray(picture, "float32")
     images = ops.convert_to_tensor(np.repeat(pixels[None], n, axis=0))
     draws = np.random.default_rng(seed).random((n, DRAWS)).astype("float32")

@@ -97,7 +97,7 @@ def write_report(
     path: str | Path,
     *,
     title: str,
-    sections: Sequence[Section],
+    sections: Sequence[Section] | Mapping[str, Sequence[Part]],
     subtitle: str = "",
     answer: Answer | None = None,
 ) -> Path:
@@ -106,8 +106,9 @@ def write_report(
     Args:
         path: The HTML file.
         title: Of the report.
-        sections: In reading order. Empty texts, tables without rows and figures without data are
-            left out, and so is a section that holds nothing else.
+        sections: In reading order, or the parts of each by its heading. Empty texts, tables
+            without rows and figures without data are left out, and so is a section that holds
+            nothing else.
         subtitle: A line below the title: which run, which images.
         answer: What stands above all sections, beside the threshold explorer that moves it.
 
@@ -117,6 +118,8 @@ def write_report(
     Raises:
         TypeError: A part is of a kind that a report cannot show.
     """
+    if isinstance(sections, Mapping):
+        sections = [Section(heading, *parts) for heading, parts in sections.items()]
     evidence, appendix = _headed(sections)
     if answer is not None:  # the explorer moves it: it comes first
         evidence.sort(key=lambda pair: not any(p["kind"] == "explorer" for p in pair[1]))

@@ -317,17 +317,18 @@ def write_choice(choice: Mapping[str, Any], path: str | Path) -> Path:
     return write_threshold(choice, path / CHOICE_FILE if path.is_dir() else path)
 
 
-def choice_before(path: str | Path, *, run: str, positive: str) -> dict[str, Any]:
+def choice_before(folder: str | Path, *, run: str, positive: str) -> dict[str, Any]:
     """Return what somebody chose for a run before; empty when nobody did.
 
     Args:
-        path: The file.
+        folder: Of the run of 06c_choose, where `write_choice` wrote it.
         run: Of the predictions; a choice for another run does not count.
         positive: The class looked for, likewise.
     """
-    if not Path(path).is_file():
+    file = Path(folder) / CHOICE_FILE
+    if not file.is_file():
         return {}
-    choice = read_threshold(path)
+    choice = read_threshold(file)
     same = (choice.get("run"), choice.get("positive")) == (run, positive)
     return choice if same else {}
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from melnb.evaluation.calibration.calibrators import Method, calibrate
 from melnb.evaluation.calibration.cross_calibration import calibrate_networks, cross_calibrate
-from melnb.evaluation.discrimination.within_folds import Networks, with_mean
+from melnb.evaluation.discrimination.within_folds import Networks, network_rows, with_mean
 from melnb.evaluation.summaries import IMAGES, UNIT
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.diagnoses import OTHER
@@ -163,6 +163,31 @@ def source_networks(
             tables[fold] = two_classes(kept, positive=positive)
         strangers_of[name] = tables
     return strangers_of
+
+
+def calibrated_rows(
+    judged: Mapping[str, pd.DataFrame],
+    networks: Mapping[str, Networks],
+    *,
+    method: Method,
+    positive: str,
+) -> tuple[dict[str, pd.DataFrame], dict[str, Networks]]:
+    """Return the rows that a threshold of internal ones judges: network by network where known.
+
+    Args:
+        judged: `source_tables`; the first is the internal one.
+        networks: As of `source_networks`.
+        method: As of `calibrate_sources`, by which all are calibrated.
+        positive: The class looked for.
+
+    Returns:
+        Tables by source, each row as often as there are networks (`within_folds.network_rows`);
+        and what each network alone said, as two classes.
+    """
+    alone = source_networks(judged, networks, positive=positive)
+    by_mean, calibrated = calibrate_sources(judged, alone, method=method, positive=positive)
+    rows = {name: network_rows(t, calibrated.get(name, {})) for name, t in by_mean.items()}
+    return rows, calibrated
 
 
 def calibrate_sources(

@@ -19,7 +19,7 @@ from melnb.models.accelerator import scope_of
 from melnb.models.networks.heads import training_view
 from melnb.models.optimization.curves import Schedule
 from melnb.models.optimization.freezing import blocks_of, freeze
-from melnb.models.optimization.lr_finder import read_rate
+from melnb.models.optimization.lr_finder import make_sweep, read_rate
 from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.optimization.schedules import make_schedule
 from melnb.models.training.checkpoints import State
@@ -151,6 +151,36 @@ def plan_fit(
     with scope_of(model):
         optimizer = make_optimizer(**steps, schedule=schedule, model=model)
     return Plan(planned, schedule, optimizer, rate)
+
+
+def sweep_trainer(
+    model: keras.Model,
+    *,
+    sweep: Mapping[str, Any],
+    steps: Mapping[str, Any],
+    loss: keras.losses.Loss,
+    augmentation: Mapping[str, Any] | None = None,
+    mix: Mapping[str, Any] | None = None,
+    jit_compile: str = "auto",
+) -> Trainer:
+    """Return what trains a classifier in a range test, compiled; call under the scope.
+
+    The optimizer has no averages and gathers no gradients: each batch is a step of its rate.
+
+    Args:
+        model: As `make_classifier` makes it.
+        sweep: Of `lr_finder.make_sweep`.
+        steps: Of `make_optimizer`, as the run to come has them.
+        loss: As of `Trainer`, and so are the next two.
+        augmentation: Strengths of `augment`.
+        mix: What is mixed.
+        jit_compile: `true`, `false`, or `auto`: what the machine gains by.
+    """
+    still = {**steps, "accumulate": 1, "ema": 0.0}
+    optimizer = make_optimizer(**still, schedule=make_sweep(**sweep), model=model)
+    trainer = Trainer(training_view(model), loss=loss, augmentation=augmentation, mix=mix)
+    trainer.prepare(optimizer, jit_compile=jit_compile)
+    return trainer
 
 
 @dataclass(frozen=True)

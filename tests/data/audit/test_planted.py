@@ -92,10 +92,11 @@ def findings(table: pd.DataFrame, *, blind_model: bool) -> dict[str, str]:
     near = data.nearest_neighbours(vectors, known, of=vectors.image_id, count=10, apart="lesion_id")
     errors = evaluation.label_errors([] if blind_model else [model], near)
     told = [
-        *data.leak_findings(rows, copies=copies), data.order_finding(rows),
-        data.label_finding(vectors, images),
-        data.duplicate_finding(pairs, rows, copies=copies), *evaluation.shortcut_findings(areas),
-        evaluation.over_finding(evaluation.over_best_shortcut({"m": model}, blind, **how)),
+        *data.leak_findings(rows, copies=copies), *data.order_findings(rows, vectors, images),
+        data.duplicate_finding(pairs, rows, copies=copies),
+        *evaluation.shortcut_findings(
+            areas, evaluation.over_best_shortcut({"m": model}, blind, **how)
+        ),
         evaluation.label_error_finding(errors),
     ]  # fmt: skip
     return {f.code: f.severity for f in told if f.severity != PASS}

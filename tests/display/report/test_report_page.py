@@ -142,6 +142,9 @@ def test_what_holds_nothing_has_no_heading(tmp_path: Path) -> None:
     assert "Compared" not in page
     assert "Found" in page
     assert "data-figure=" not in page
+    parts = {section.title: section.parts for section in sections}
+    again = write_report(tmp_path / "again.html", title="T", sections=parts)
+    assert again.read_text() == page, "headings and their parts"
 
 
 def test_numbers_stand_right_and_words_left(tmp_path: Path) -> None:

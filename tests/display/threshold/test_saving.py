@@ -106,11 +106,11 @@ def test_a_place_that_cannot_be_written_is_told(predictions: pd.DataFrame, tmp_p
 
 def test_a_choice_for_another_run_does_not_count(predictions: pd.DataFrame, tmp_path: Path) -> None:
     choice = ThresholdExplorer(predictions, threshold=0.4).choice()
-    path = write_choice(choice, tmp_path / CHOICE_FILE)
-    assert choice_before(path, run="b0", positive="melanoma")["threshold"] == 0.4
-    assert choice_before(path, run="b1", positive="melanoma") == {}
-    assert choice_before(path, run="b0", positive="nevus") == {}
-    assert choice_before(tmp_path / "no.json", run="b0", positive="melanoma") == {}
+    write_choice(choice, tmp_path / CHOICE_FILE)
+    assert choice_before(tmp_path, run="b0", positive="melanoma")["threshold"] == 0.4
+    assert choice_before(tmp_path, run="b1", positive="melanoma") == {}
+    assert choice_before(tmp_path, run="b0", positive="nevus") == {}
+    assert choice_before(tmp_path / "none", run="b0", positive="melanoma") == {}
 
 
 def test_what_is_not_a_threshold_is_never_written(tmp_path: Path) -> None:

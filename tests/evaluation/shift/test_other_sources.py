@@ -134,3 +134,9 @@ def test_sources_are_calibrated_by_internal_rows_alone_network_by_network(source
         tables | {"b": truths}, each, method="platt", **named
     )
     assert flipped["b"]["p_melanoma"].equals(by_network["b"]["p_melanoma"])
+    more = {"b": {fold: pd.concat([table, inside]) for fold, table in each["b"].items()}}
+    rows, again = other_sources.calibrated_rows(tables, more, method="platt", **named)
+    assert rows["internal"].equals(home)
+    assert rows["b"]["network"].value_counts().to_dict() == {0: 40, 1: 40}
+    for fold, table in again["b"].items():
+        pd.testing.assert_frame_equal(table, alone["b"][fold])

@@ -15,11 +15,10 @@ from keras import ops
 
 from melnb.data.augmentation.draws import DRAWS
 from melnb.models.networks.classifier import make_classifier
-from melnb.models.networks.heads import training_view
 from melnb.models.optimization import lr_finder
 from melnb.models.optimization.optimizers import make_optimizer
 from melnb.models.training.losses import make_loss
-from melnb.models.training.trainer import Trainer
+from melnb.models.training.plan import sweep_trainer
 
 ONE = np.ones((1, 1), "float32")
 
@@ -86,11 +85,13 @@ def test_a_loss_that_is_no_number_ends_it() -> None:
 
 def test_it_runs_on_the_trainer_of_a_classifier_and_batches_with_their_truth_inside() -> None:
     model = make_classifier(classes=("a", "b"), image_size=32, backbone="tiny", dropout=0.2)
-    trainer = Trainer(
-        training_view(model), loss=make_loss("cross_entropy", n_classes=2), mix={"mixup": 0.5}
-    )
-    sweep = lr_finder.make_sweep(lowest=1e-5, highest=1.0, steps=6)
-    trainer.prepare(make_optimizer("adam", sweep))
+    trainer = sweep_trainer(
+        model, sweep={"lowest": 1e-5, "highest": 1.0, "steps": 6},
+        steps={"optimizer": "adam", "accumulate": 4, "ema": 0.9},
+        loss=make_loss("cross_entropy", n_classes=2), mix={"mixup": 0.5},
+    )  # fmt: skip
+    assert trainer.optimizer.gradient_accumulation_steps is None, "each batch is a step"
+    assert trainer.optimizer.ema == 0
     rng = np.random.default_rng(0)
     batch = {
         "image": rng.uniform(0, 255, (4, 32, 32, 3)).astype("float32"),
