@@ -22,7 +22,7 @@ from .audit.shortcut_features import shortcut_features as shortcut_features
 from .augmentation.augment import sample_mask_views as sample_mask_views
 from .augmentation.augment import sample_views as sample_views
 from .augmentation.mixing import sample_mixes as sample_mixes
-from .batches import train_batches as train_batches
+from .batches import first_batches as first_batches
 from .cleaning import sample_cleaned as sample_cleaned
 from .datasets import Dataset as Dataset
 from .datasets import class_counts as class_counts
@@ -34,7 +34,6 @@ from .embeddings import embedding_map as embedding_map
 from .embeddings import nearest_neighbours as nearest_neighbours
 from .embeddings import read_embeddings as read_embeddings
 from .epochs.sampling import count_rows as count_rows
-from .epochs.sampling import count_steps as count_steps
 from .epochs.sampling import make_sampling as make_sampling
 from .epochs.training_rows import read_mask_rows as read_mask_rows
 from .epochs.training_rows import read_rows as read_rows

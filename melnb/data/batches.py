@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from melnb.data.epochs.sampling import NATURAL, Sampling
+from melnb.data.epochs.sampling import NATURAL, Sampling, count_steps
 from melnb.data.epochs.training_rows import Rows, read_places
 from melnb.data.shards.examples import read_examples
 from melnb.data.streams import (
@@ -224,6 +224,23 @@ def train_batches(
     )  # fmt: skip
     _check_truth(rows)
     return batches
+
+
+def first_batches(
+    rows: Rows,
+    *,
+    steps: int,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    sampling: Sampling = NATURAL,
+) -> Any:
+    """Make the batches of as many whole epochs as so many steps need; else as `train_batches`."""
+    epochs = 1 + steps // count_steps(rows, batch_size=batch_size, sampling=sampling)
+    return train_batches(
+        rows, image_size=image_size, batch_size=batch_size, seed=seed, epochs=epochs,
+        sampling=sampling,
+    )  # fmt: skip
 
 
 def predict_batches(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from melnb.data.augmentation.draws import DRAWS
-from melnb.data.batches import count_images, predict_batches, train_batches
+from melnb.data.batches import count_images, first_batches, predict_batches, train_batches
 from melnb.data.epochs.sampling import Sampling, make_sampling, plan_epoch
 from melnb.data.epochs.training_rows import Rows, read_rows
 from melnb.data.shards.examples import write_shard
@@ -91,6 +91,14 @@ def test_an_epoch_is_whole_batches_of_different_images_with_their_labels(rows: R
         assert batch["draws"].max() < 1
     kinds = {key: batch[key].dtype.name for key in ("image", "draws", "truth", "row")}
     assert kinds == {"image": "float32", "draws": "float32", "truth": "float32", "row": "int32"}
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(3, 1), (4, 2), (9, 3)])
+def test_the_first_batches_are_those_of_a_training(rows: Rows, steps: int, epochs: int) -> None:
+    given = {"image_size": SIZE, "batch_size": 5, "seed": 1}
+    first = first_batches(rows, steps=steps, **given).as_numpy_iterator()
+    whole_run = train_batches(rows, epochs=epochs, **given).as_numpy_iterator()
+    assert equal(list(first), list(whole_run))
 
 
 def test_shapes_are_static(rows: Rows) -> None:
