@@ -15,6 +15,11 @@ Source = Literal[
     "several",
 ]  # fmt: skip
 Missing = Literal["error", "drop", "keep"]
+Planted = Literal[
+    "torn_patient", "torn_lesion", "torn_image", "copy", "two_labels", "upsampled", "sorted_rows",
+    "met_test", "near_copy", "shifted_labels", "file_shortcut", "patient_shortcut",
+    "corner_shortcut", "flipped_labels",
+]  # fmt: skip
 
 
 class Part(TypedDict, total=False):
@@ -49,6 +54,9 @@ class RawData(Parameters):
         "error", description="rows without picture (task mask: or mask); keep: tables alone"
     )
     seed: int = Field(0, ge=0, description="of every random choice")
+    faults: list[Planted] = Field(
+        [], description="source synthetic: planted for an audit to find, docs/checks.md"
+    )
     task: Literal["native", "melanoma", "diagnosis", "mask"] = Field(
         "melanoma", description="native classes, melanoma or other, diagnoses, or where it lies"
     )
@@ -74,6 +82,11 @@ class RawData(Parameters):
                 for part in p.sources.values()
             ),
             "each of sources needs a source of pictures: neither several nor kaggle_tfrecords",
+        ),
+        (
+            lambda p: bool(p.faults) and p.source != "synthetic",
+            "faults are planted in source synthetic alone: leave faults out, or set source "
+            "synthetic and no folder; what lies in data of your own, 02b_audit and melnb check say",
         ),
     )
 
@@ -146,9 +159,12 @@ class Prepare(RawData):
 
     rules: ClassVar[Rules] = (
         (
-            lambda p: bool(p.applied) and (p.folder or p.columns or p.source != "synthetic"),
-            "applied {applied} names its pictures in its table: leave source, folder and columns "
-            "as they are without it",
+            lambda p: (
+                bool(p.applied)
+                and bool(p.folder or p.columns or p.faults or p.source != "synthetic")
+            ),
+            "applied {applied} names its pictures in its table: leave source, folder, columns and "
+            "faults as they are without it",
         ),
         (
             lambda p: p.n_folds == 1,

@@ -31,19 +31,23 @@ FOLD = re.compile(r"fold(\d+)")
 _NETWORK = re.compile(r"(?:test|foreign)-by-fold(\d+)(?:-averaged)?\.csv")
 
 
-def raw_folder(folder: str, *, rows: int, seed: int, outputs: str | Path = "") -> Path:
+def raw_folder(
+    folder: str, *, rows: int, seed: int, faults: Sequence[str] = (), outputs: str | Path = ""
+) -> Path:
     """Return where the raw files are: the folder given, or that of synthetic lesions.
 
     Args:
         folder: As the parameters name it; empty: synthetic lesions, whose folder is named for how
-            many there are and their seed, so that another number makes another set.
+            many there are, their seed and their faults, so that another number makes another set.
         rows: Images to use.
         seed: Of the synthetic lesions.
+        faults: Likewise.
         outputs: Where runs are written.
     """
     if folder:
         return resolve(folder)
-    return outputs_root(outputs) / "synthetic" / f"images{rows or 600}-seed{seed}"
+    name = "-".join([f"images{rows or 600}", f"seed{seed}", *faults])
+    return outputs_root(outputs) / "synthetic" / name
 
 
 def raw_folders(
@@ -52,6 +56,7 @@ def raw_folders(
     *,
     rows: int,
     seed: int,
+    faults: Sequence[str] = (),
     outputs: str | Path = "",
 ) -> dict[str, Path]:
     """Return where the raw files of each of several sources are, by name; of one, by an empty name.
@@ -61,11 +66,12 @@ def raw_folders(
         parts: The sources that are read together: `folder` and `rows` of each.
         rows: As of `raw_folder`.
         seed: Likewise.
+        faults: Likewise, where there are no parts.
         outputs: Where runs are written.
     """
     how: dict[str, Any] = {"seed": seed, "outputs": outputs}
     if not parts:
-        return {"": raw_folder(folder, rows=rows, **how)}
+        return {"": raw_folder(folder, rows=rows, faults=faults, **how)}
     return {
         name: raw_folder(part.get("folder", ""), rows=part.get("rows", 0), **how)
         for name, part in parts.items()
@@ -80,6 +86,7 @@ def source_folders(
     applied: str = "",
     rows: int,
     seed: int,
+    faults: Sequence[str] = (),
     outputs: str | Path = "",
     reads: Callable[[Path], Path] = Path,
 ) -> tuple[str, dict[str, Path], dict[str, Path]]:
@@ -87,11 +94,12 @@ def source_folders(
 
     Args:
         source: Its layout.
-        folder: As of `raw_folders`; so are `parts`, `rows`, `seed` and `outputs`.
+        folder: As of `raw_folders`; so are `parts`, `rows`, `seed`, `faults` and `outputs`.
         parts: See there.
         applied: A run of 02d_segment_apply, whose pictures are the source instead; empty: none.
         rows: See there.
         seed: See there.
+        faults: See there.
         outputs: See there.
         reads: Told the applied run, as `Run.reads`.
 
@@ -105,7 +113,7 @@ def source_folders(
         layout, file = applied_source(applied, outputs)
         reads(file.parent)
         return layout, {"": file}, {}
-    roots = raw_folders(folder, parts, rows=rows, seed=seed, outputs=outputs)
+    roots = raw_folders(folder, parts, rows=rows, seed=seed, faults=faults, outputs=outputs)
     return source, roots, roots
 
 

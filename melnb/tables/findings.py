@@ -261,7 +261,11 @@ _PLANTED = (
     "`make_dataset(faults=[...])` plants each of these in synthetic lesions, and the tests see to "
     "it that each makes its own check speak and no other, that a check which cannot but see it "
     "too is named (*also*), and that of a clean set none says anything. MEL014 is asked of "
-    "predictions: it fails where they rank no better than a shortcut."
+    "predictions: it fails where they rank no better than a shortcut.\n\n"
+    "To try the auditor on one: `melnb run 02_prepare dataset=two_labels faults=[two_labels]`, "
+    "then `melnb check two_labels` or `02b_audit`. The folds that 02_prepare deals out join again "
+    "what is torn and keep copies together, and it refuses `met_test`: of the data as they came "
+    "`melnb check outputs/synthetic/images600-seed0-torn_patient/metadata.csv` speaks."
 )
 
 

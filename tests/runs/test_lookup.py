@@ -23,6 +23,8 @@ def write_run(stage: str, name: str, outputs: Path, *reads: Path, file: str = ""
 def test_synthetic_lesions_are_named_for_what_they_are(tmp_path: Path) -> None:
     found = {lookup.raw_folder("", rows=r, seed=s, outputs=tmp_path) for r, s in [(0, 0), (9, 0)]}
     assert {path.name for path in found} == {"images600-seed0", "images9-seed0"}
+    planted = lookup.raw_folder("", rows=9, seed=0, faults=["copy", "met_test"], outputs=tmp_path)
+    assert planted.name == "images9-seed0-copy-met_test"
     assert lookup.raw_folder(str(tmp_path), rows=3, seed=0) == tmp_path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def read_source(
     held_out: bool = False,
     parts: Mapping[str, Mapping[str, Any]] | None = None,
     copies: Copies = "error",
+    faults: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read the images table of a source.
 
@@ -87,11 +88,14 @@ def read_source(
         parts: Source several: `source` and, if need be, `columns`, `rows` and `missing` of each, by
             the name that its images shall have as their source.
         copies: Source several: see `several.join_sources`.
+        faults: Source synthetic: of `synthetic.FAULTS`, planted where the lesions are made; all
+            their images are then used, as some faults add some. `fold` is theirs, so that it may
+            be taken as it is.
 
     Raises:
         ValueError: There is no such source or task, `columns` is given for another than csv,
-            there are fewer synthetic lesions than rows, shards that are used as they are hold
-            other targets than the task's, or task mask finds no mask at all.
+            there are fewer synthetic lesions than rows or they have other faults, shards that are
+            used as they are hold other targets than the task's, or task mask finds no mask at all.
         FileNotFoundError: A folder, a table, a picture or a mask is missing; the message says
             where to get it.
         melnb.tables.schema.TableError: A file breaks its format; file, line and value are named.
@@ -111,9 +115,15 @@ def read_source(
             "task diagnosis: records of kaggle_tfrecords are used as they are, with targets 0 and "
             "1: use task melanoma, or the pictures themselves (source siim2020)"
         )
+    if faults and source != "synthetic":
+        raise ValueError(f"faults are planted in source synthetic alone, not in {source}")
     labelled = task != MASK
     named = held_out and task in (MELANOMA, DIAGNOSIS)  # a class of one's own cannot be one
-    images = _read(source, folder, columns, rows, seed, missing, labelled, named)
+    if source == "synthetic":
+        images = _read_synthetic(folder, rows, seed, faults)
+        rows = 0 if faults else rows
+    else:
+        images = _read(source, folder, columns, missing, labelled, named)
     if task == MASK:
         images = keep_masked(images, source=source, folder=folder, missing=missing or "error")
     if held_out:
@@ -241,14 +251,10 @@ def _read(
     source: str,
     folder: str | Path,
     columns: Mapping[str, str] | None,
-    rows: int,
-    seed: int,
     missing: Missing | None,
     labelled: bool,
     held_out: bool,
 ) -> pd.DataFrame:
-    if source == "synthetic":
-        return _read_synthetic(folder, rows, seed)
     if source == "kaggle_tfrecords":
         return read_kaggle_records(folder)
     policy = {} if missing is None else {"missing": missing}
@@ -261,15 +267,22 @@ def _read(
     return READERS[source](folder, **policy)
 
 
-def _read_synthetic(folder: str | Path, rows: int, seed: int) -> pd.DataFrame:
+def _read_synthetic(
+    folder: str | Path, rows: int, seed: int, faults: Sequence[str]
+) -> pd.DataFrame:
     # Imported here, as what draws them doubles what this module costs to import.
-    from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
+    from melnb.data.synthetic.cohort import make_dataset, planted_faults, read_dataset_images
 
     if not str(folder):
         raise ValueError("folder is empty: say where the synthetic lesions are to be made")
     if not (Path(folder) / "metadata.csv").exists():
-        make_dataset(folder, images=rows or 600, seed=seed)
+        make_dataset(folder, images=rows or 600, seed=seed, faults=faults)
     images = read_dataset_images(folder)
+    if faults and planted_faults(folder) != [*faults]:
+        raise ValueError(
+            f"{folder} holds synthetic images with the faults {planted_faults(folder)}, but faults "
+            f"is {[*faults]}: name another folder, or none"
+        )
     if len(images) < rows:
         raise ValueError(
             f"{folder} holds {len(images)} synthetic images, but rows is {rows}: name another "

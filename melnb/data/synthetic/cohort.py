@@ -92,6 +92,8 @@ def make_dataset(
 def read_dataset_images(folder: str | Path) -> pd.DataFrame:
     """Read a synthetic data set as an images table; half of the test rows have no diagnosis.
 
+    Where faults are planted, `fold` is there too.
+
     Raises:
         FileNotFoundError: The folder holds no data set.
     """
@@ -109,7 +111,14 @@ def read_dataset_images(folder: str | Path) -> pd.DataFrame:
         height=settings["image_size"],
     )
     columns = [*schema.IMAGE_COLUMNS, "mask_path", "width", "height", "split"]
+    if planted_faults(folder):
+        columns.append("fold")
     return schema.check_images(table[columns])
+
+
+def planted_faults(folder: str | Path) -> list[str]:
+    """Return the names of the faults that were planted in a synthetic data set."""
+    return [*_settings(Path(folder)).get("faults", ())]
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -10,9 +10,12 @@ import pytest
 
 from melnb import data, evaluation, models
 from melnb.data.embeddings import Embeddings
+from melnb.data.sources.catalogue import read_source
 from melnb.data.synthetic.album import write_pictures
 from melnb.data.synthetic.faults import FAULTS, plant_faults
 from melnb.data.synthetic.patients import make_cohort
+from melnb.params.base import ParameterError
+from melnb.params.catalogue import choices, stage_class
 from melnb.tables.findings import CHECKS, FAIL, NOT_CHECKED, PASS
 from melnb.tables.schema import IMAGE_COLUMNS, make_predictions
 
@@ -137,3 +140,30 @@ def test_a_fault_that_is_unknown_or_finds_no_room_is_refused(cohort: pd.DataFram
         plant_faults(cohort, ["copies"])
     with pytest.raises(ValueError, match="3 images are too few for copy: make more of them"):
         plant_faults(cohort.head(3), ["copy"])
+
+
+@pytest.mark.parametrize(("faults", "told"), [([], {}), (["upsampled"], {"MEL006": "REVIEW"})])
+def test_a_fault_that_is_asked_of_the_source_comes_through_02_prepare(
+    faults: list[str], told: dict[str, str], tmp_path: Path
+) -> None:
+    source: dict[str, Any] = {"rows": 60, "task": "melanoma", "faults": faults}
+    images = read_source("synthetic", tmp_path / "drawn", **source)
+    assert (len(images) > 60, "fold" in images) == (bool(faults), bool(faults))
+    copies = data.find_identical(images)
+    rows = data.audit_rows(images, data.make_folds(images, n_folds=2, seed=0, identical=copies))
+    findings = data.leak_findings(rows, copies=copies)
+    assert {f.code: f.severity for f in findings if f.severity != PASS} == told
+    with pytest.raises(ValueError, match=r"faults \[.*\], but faults is \['copy'\]: name another"):
+        read_source("synthetic", tmp_path / "drawn", rows=60, faults=["copy"])
+
+
+def test_a_fault_is_chosen_from_a_list_and_of_synthetic_lesions_alone() -> None:
+    prepare = stage_class("02_prepare")
+    assert choices(prepare, "faults") == [*FAULTS]
+    assert prepare.check({"faults": ["copy", "met_test"]}).plain()["faults"] == ["copy", "met_test"]
+    with pytest.raises(ParameterError, match="planted in source synthetic alone: leave faults out"):
+        prepare.check({"source": "ph2", "folder": "a", "faults": ["copy"]})
+    with pytest.raises(ParameterError, match="leave source, folder, columns and faults"):
+        prepare.check({"applied": "crop", "faults": ["copy"]})
+    with pytest.raises(ValueError, match="synthetic alone, not in ph2"):
+        read_source("ph2", "a", faults=["copy"])
