@@ -18,7 +18,7 @@ from sklearn.model_selection import KFold, StratifiedGroupKFold
 from melnb.tables.checks import TEST
 from melnb.tables.delimited import read_delimited
 from melnb.tables.overlap import make_groups, match
-from melnb.tables.schema import ID_COLUMNS, check_folds, check_images
+from melnb.tables.schema import ID_COLUMNS, check_folds, check_images, without_folds
 from melnb.tables.values import blank_missing
 
 
@@ -109,7 +109,7 @@ def fold_balance(
         (patients and lesions of unknown id are not counted), `source` where images are of several
         (their names), and the images of each class.
     """
-    joined = folds[["image_id", "fold"]].merge(images, on="image_id")
+    joined = folds[["image_id", "fold"]].merge(without_folds(images), on="image_id")
     names = list(classes) or sorted(joined["target"].dropna().unique())
     grouped = joined.groupby("fold")
     table = pd.DataFrame({"images": grouped.size(), "patients": grouped["patient_id"].nunique()})

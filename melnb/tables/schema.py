@@ -210,8 +210,13 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 
 def write_images(images: pd.DataFrame, path: str | Path) -> Path:
-    """Check an images table and write it whole or not at all."""
-    return write_table(check_images(images), path)
+    """Check an images table and write it whole or not at all, its folds left out."""
+    return write_table(check_images(without_folds(images)), path)
+
+
+def without_folds(images: pd.DataFrame) -> pd.DataFrame:
+    """Return images without a column `fold` of their source: the folds table alone says where."""
+    return images.drop(columns="fold", errors="ignore")
 
 
 def write_folds(folds: pd.DataFrame, path: str | Path) -> Path:

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from melnb.data.folds import FoldError, check_balance, fold_balance, make_folds
 from melnb.tables.checks import TableError
 from melnb.tables.overlap import make_groups
-from melnb.tables.schema import IMAGE_COLUMNS
+from melnb.tables.schema import IMAGE_COLUMNS, read_images, write_images
 
 real = pytest.mark.skipif("MELNB_DATA" not in os.environ, reason="MELNB_DATA names no real data")
 
@@ -153,6 +153,14 @@ def test_given_folds_are_taken_as_they_are():
     images["fold"] = "part" + images["fold"].astype(str)
     folds = make_folds(images, n_folds=5, seed=9, fold_column="fold")
     assert folds["fold"].tolist() == [k // 3 % 5 for k in range(60)]
+    assert fold_balance(images, folds)["images"].tolist() == [12] * 5
+
+
+def test_of_the_source_s_own_folds_nothing_is_written_beside_ours(tmp_path: Path):
+    images = lesions().assign(fold="theirs")
+    written = read_images(write_images(images, tmp_path / "images.csv"))
+    assert "fold" not in written
+    assert set(fold_balance(images, make_folds(images, n_folds=3, seed=0))["fold"]) == {0, 1, 2}
 
 
 def test_fifteen_shards_in_three_folds_are_the_published_ones():

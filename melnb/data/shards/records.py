@@ -37,7 +37,7 @@ from melnb.data.shards.shard_files import (
 from melnb.tables.checks import TEST
 from melnb.tables.files import RefusedError, replacing, words_of
 from melnb.tables.processes import count_cores, do_each
-from melnb.tables.schema import check_folds, check_images, write_table
+from melnb.tables.schema import check_folds, check_images, without_folds, write_table
 
 # Plans: which rows make which shard, and what of an earlier run may stay.
 
@@ -300,7 +300,7 @@ def list_records(images: pd.DataFrame, folds: pd.DataFrame) -> Records:
         RecordsError: Images of a shard lie in several folds, or some of its records are not in
             the table.
     """
-    joined = images.merge(folds[["image_id", "fold"]], on="image_id")
+    joined = without_folds(images).merge(folds[["image_id", "fold"]], on="image_id")
     shards = []
     for path, rows in joined.groupby(joined["path"].str.rpartition("::")[0]):
         count = count_examples(path)
