@@ -13,7 +13,7 @@ import pytest
 HERE = Path(__file__).parent
 TRIALS = int(os.environ.get("MELNB_KILL_TRIALS", "12"))  # a stage
 STAGES = {"02_prepare", "02c_segment_train", "02d_segment_apply", "03_train", "03d_embed",
-          "04_predict", "05_ensemble", "06_report"}  # fmt: skip
+          "04_predict", "05_ensemble", "06_report", "06e_robustness"}  # fmt: skip
 
 
 @pytest.mark.nightly
