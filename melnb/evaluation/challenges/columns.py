@@ -25,7 +25,7 @@ NOTHING, FLAGS, FRACTIONS, NUMBERS, WORDS, MIXED = (
     "nothing", "0 and 1 alone", "fractions", "numbers", "words", "numbers and words",
 )  # fmt: skip
 PREDICTION, TRUTH, EITHER = "prediction", "truth", "either"
-YES, NO = ("1", "1.0", "true", "malignant"), ("0", "0.0", "false", "benign", "other", "rest")
+YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 # Words of names. What a person, a picture or a run is like is neither truth nor prediction.
 _PREDICTED = {
@@ -71,7 +71,7 @@ def what_it_holds(cells: pd.Series) -> str:
     words = pd.Series(texts[~texts.isin(UNSAID)].unique(), dtype=object)
     if words.empty:
         return NOTHING
-    if words.isin(("true", "false")).all():
+    if words.isin(("true", "false")).all() or words.isin(("yes", "no")).all():
         return FLAGS
     numbers = pd.to_numeric(words, errors="coerce")
     if numbers.isna().all():
@@ -87,6 +87,12 @@ def what_it_holds(cells: pd.Series) -> str:
 def negative_class(positive: str) -> str:
     """Return what all that is not positive is called, where two classes are told apart."""
     return "benign" if positive == "malignant" else OTHER
+
+
+def says_no(cells: pd.Series, positive: str) -> bool:
+    """Return whether 1 in a column means that it is not positive: `benign` of 0 and 1."""
+    column = column_of(str(cells.name), cells, positive)
+    return bool(column and column.holds == FLAGS and column.of == negative_class(positive))
 
 
 def class_name(text: str) -> str:
@@ -342,8 +348,8 @@ def _truths(
     flags = [c for c in rest if c.of and c.holds == FLAGS and c.role != PREDICTION]
     one_hot = {c.of: c.name for c in flags} if len({c.of for c in flags}) > 1 else {}
     named = [c for c in rest if not c.of and c.role in (TRUTH, EITHER)]
-    if not one_hot:
-        named += [c for c in flags if c.of == positive]
+    if not one_hot:  # `benign` of 0 and 1 says it, too: see `says_no`
+        named += [c for c in flags if c.of in (positive, negative_class(positive))]
     sure = [c for c in named if c.holds == FLAGS] + [c for c in named if c.holds == WORDS]
     odd = [c for c in named if c.holds in (FRACTIONS, MIXED, NUMBERS)]
     if one_hot and len(prediction) > 1:
@@ -355,6 +361,11 @@ def _truths(
     bare = _one_of_equals(table, [c for c in rest if not c.role and not c.of and c.holds == FLAGS])
     if len(bare) > 1:
         _refuse(table, bare, "it is not plain which column is the truth")
+    if flags and not bare:
+        raise TableError(
+            f"{flags[0].name!r} says which rows are {flags[0].of}, not which are {positive}: give "
+            f"the truth of {positive}; columns={{truth: ''}} reads the file without truths"
+        )
     return tuple(c.name for c in bare), {}
 
 

@@ -19,6 +19,7 @@ from melnb.evaluation.challenges.columns import (
     Roles,
     find_roles,
     negative_class,
+    says_no,
     sums_to_one,
 )
 from melnb.evaluation.statistics.intervals import midranks
@@ -56,7 +57,9 @@ def _named_truths(
     words: dict[str, str | float] = dict.fromkeys(UNSAID, np.nan)
     cleaned = cells.str.strip().str.lower()
     if len(classes) == 2:
-        words |= dict.fromkeys(NO, classes[0]) | dict.fromkeys(YES, classes[1])
+        no, yes = classes[::-1] if says_no(cells, positive) else classes
+        words |= dict.fromkeys(NO, no) | dict.fromkeys(YES, yes)
+        words |= dict.fromkeys(("benign", "other", "rest"), classes[0]) | {"malignant": classes[1]}
         if cleaned.isin(("0", "0.0")).any():
             words |= dict.fromkeys(("-1", "-1.0"), np.nan)
     class_of = {text: _class_of(text, classes, positive) for text in cleaned.unique()}

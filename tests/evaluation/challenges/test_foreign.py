@@ -54,6 +54,26 @@ def test_names_of_columns(tmp_path: Path, index: str, column: str) -> None:
     assert table["image_id"].tolist() == ["a", "b"]
 
 
+@pytest.mark.parametrize("column", ["benign", "is_benign", "Benign"])
+@pytest.mark.parametrize("cells", ["01", "10", ("true", "false"), ("no", "yes")])
+def test_a_column_of_benign_says_no(tmp_path: Path, column: str, cells: tuple[str, str]) -> None:
+    path = write(tmp_path, f"id,{column},p_melanoma\na,{cells[0]},0.25\nb,{cells[1]},0.5\n")
+    names = {"0": "melanoma", "false": "melanoma", "no": "melanoma"}
+    expected = [names.get(cell, "other") for cell in cells]
+    assert read_foreign(path)["truth"].tolist() == expected
+    named = read_foreign(path, columns={"truth": column, "prediction": "p_melanoma"})
+    assert named["truth"].tolist() == expected
+    both = write(tmp_path, f"id,target,{column},p_melanoma\na,1,0,0.25\nb,0,1,0.5\n")
+    assert read_foreign(both)["truth"].tolist() == ["melanoma", "other"]
+
+
+def test_the_truth_of_another_class_is_no_truth_of_ours(tmp_path: Path) -> None:
+    path = write(tmp_path, "id,nevus,p_melanoma\na,0,0.25\nb,1,0.5\n")
+    with pytest.raises(TableError, match="'nevus' says which rows are nevus, not which are melano"):
+        read_foreign(path)
+    assert read_foreign(path, columns={"truth": ""})["truth"].isna().all()
+
+
 def test_another_positive_class(tmp_path: Path) -> None:
     path = write(tmp_path, "isic_id,target,pred\na,1,0.25\nb,0,0.5\n")
     table = read_foreign(path, positive="malignant")
