@@ -54,13 +54,17 @@ def test_scores_with_their_truth_are_the_same_rows_under_any_header(
     assert area == pytest.approx(roc_auc_score(truth, score))
 
 
+@pytest.mark.parametrize(
+    "head",
+    [head if ";" in head else pytest.param(head, marks=pytest.mark.nightly) for head in HEADERS],
+)
 def test_a_file_of_scores_in_a_fresh_folder_is_one_command_to_its_report(
-    melnb: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+    melnb: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, head: str
 ) -> None:
     root = tmp_path / "project"
     shutil.copytree(HERE / "notebooks", root / "notebooks")
     (root / "params").mkdir()
-    _, truth, score = write_scores(root, "image;label;score")
+    _, truth, score = write_scores(root, head)
     done = melnb("run", "06_report", "predictions=[scores.csv]", "run=theirs", root=root)
     assert done.returncode == 0, done.stdout + done.stderr
     home = root / "outputs/06_report/theirs"

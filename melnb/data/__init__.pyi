@@ -47,6 +47,7 @@ from .features.feature_rows import join_features as join_features
 from .features.feature_rows import score_features as score_features
 from .folds import check_balance as check_balance
 from .folds import fold_balance as fold_balance
+from .folds import leave_out_met as leave_out_met
 from .folds import make_folds as make_folds
 from .known_lesions import compare_lesions as compare_lesions
 from .known_lesions import nearest_known as nearest_known

@@ -17,9 +17,11 @@ from sklearn.model_selection import KFold, StratifiedGroupKFold
 
 from melnb.tables.checks import TEST
 from melnb.tables.delimited import read_delimited
-from melnb.tables.overlap import make_groups, match
+from melnb.tables.overlap import COLUMNS, make_groups, match, met_images
 from melnb.tables.schema import ID_COLUMNS, check_folds, check_images, without_folds
 from melnb.tables.values import blank_missing
+
+MET_BY_TEST = "met by test rows"  # the name of their ids in the attrs of a table
 
 
 class FoldError(ValueError):
@@ -63,17 +65,15 @@ def make_folds(
         FoldError: An image to learn from has no target, there are fewer groups than folds, a
             fold would lack a class, there is one source alone or another number than `n_folds`,
             the given column is missing, empty, too short, or puts a patient, a lesion or a picture
-            into two folds; or a picture lies both in the test split and outside it.
-        TableError: A patient or a lesion lies both in the test split and outside it.
+            into two folds; or one lies both in the test split and outside it.
     """
     check_images(images)
     ordered = images.sort_values("image_id", kind="stable")
-    learnt = ordered[ordered["split"].ne("test")] if "split" in ordered else ordered
+    learnt = ordered[~_in_test_split(ordered)]
     if learnt.empty:
         return check_folds(images[["image_id"]].reset_index(drop=True).assign(fold=TEST), images)
     _check_targets(learnt)
-    if identical is not None:
-        _check_test_apart(ordered["image_id"], learnt["image_id"], identical)
+    _check_test_apart(learnt, ordered[_in_test_split(ordered)], identical)
     groups = make_groups(learnt, identical)
     if fold_file:
         fold_column = fold_column or "fold"
@@ -92,6 +92,51 @@ def make_folds(
     check_folds(table, images)
     check_balance(images, table)
     return table
+
+
+def leave_out_met(
+    images: pd.DataFrame,
+    identical: pd.DataFrame | None = None,
+    *,
+    test_overlap: Literal["error", "leave_out"] = "leave_out",
+    fold_column: str = "",
+    fold_file: str | Path = "",
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leave out of the images to learn from those that the test rows would meet again.
+
+    An image is met if itself, another of its lesion or patient, or the same picture under another
+    name is a test row; the rest of its lesion and patient goes with it. Test rows stay: what judges
+    does not depend on what could be learnt from.
+
+    Args:
+        images: The images table; test rows are those whose `split` is `test`, and those that the
+            given folds set aside (-1).
+        identical: Table of `duplicates.find_identical`, with the pairs settled.
+        test_overlap: `error` leaves out nothing: `make_folds` refuses what is met.
+        fold_column: As `make_folds` takes it.
+        fold_file: As `make_folds` takes it.
+
+    Returns:
+        The images that stay (`attrs` names the others), and a row of each other: `image_id`,
+        `met_by` (image, lesion, patient, picture), `shared` (the id, as the test rows have it).
+
+    Raises:
+        FoldError: No image to learn from would be left, or the given folds cannot be read.
+    """
+    if test_overlap == "error":
+        return images, pd.DataFrame(columns=list(COLUMNS), dtype=object)
+    aside = _in_test_split(images).to_numpy() | _set_aside(images, fold_column, fold_file)
+    met = met_images(images[~aside], images[aside], identical=identical)
+    stay = ~images["image_id"].isin(met["image_id"]) | aside
+    if len(met) and stay.sum() == aside.sum():
+        raise FoldError(
+            f"test_overlap leave_out: all {len(met):,} images to learn from are met by the "
+            f"{aside.sum():,} test rows ({met['met_by'].iloc[0]} {met['shared'].iloc[0]!r}, say), "
+            "so that none is left: choose test rows of other patients"
+        )
+    kept = images[stay].reset_index(drop=True)
+    kept.attrs = images.attrs | {MET_BY_TEST: met["image_id"].tolist()}
+    return kept, met
 
 
 def fold_balance(
@@ -157,18 +202,49 @@ def _check_targets(images: pd.DataFrame) -> None:
         )
 
 
-def _check_test_apart(ids: pd.Series, learnt: pd.Series, identical: pd.DataFrame) -> None:
-    """Refuse a picture that stands under two names, one of test and one to learn from."""
-    sets = pd.Series(ids.map(identical.set_index("image_id")["identical"]).to_numpy(), ids)
-    seen = sets[sets.index.isin(learnt)].dropna()
-    torn = sets[~sets.index.isin(learnt) & sets.isin(seen)]
-    if len(torn):
-        raise FoldError(
-            f"{torn.index[0]} of the test split is the same picture as "
-            f"{seen.index[seen == torn.iloc[0]][0]}, which is learnt from ({len(torn)} such test "
-            "images): a model would be tested on what it has learnt; give both the same split, or "
-            "leave one out (marks, bad_picture)"
-        )
+def _in_test_split(images: pd.DataFrame) -> pd.Series:
+    if "split" not in images:
+        return pd.Series(False, index=images.index)
+    return images["split"].eq("test")
+
+
+def _set_aside(images: pd.DataFrame, fold_column: str, fold_file: str | Path) -> np.ndarray:
+    """Return which images the given folds set aside, by -1."""
+    aside = _in_test_split(images)
+    learnt = images[~aside]
+    if fold_file:
+        given = _read_folds(fold_file, fold_column or "fold", learnt)
+    elif fold_column in learnt:
+        given = learnt[fold_column]
+    else:
+        return np.zeros(len(images), dtype=bool)
+    numbers = pd.to_numeric(given, errors="coerce").reindex(images.index)
+    return numbers.eq(TEST).to_numpy()
+
+
+_MET = {
+    "image": "is the image {shared!r}",
+    "lesion": "is of lesion {shared!r}",
+    "patient": "is of patient {shared!r}",
+    "picture": "is the same picture as {shared!r}",
+}
+
+
+def _check_test_apart(
+    learnt: pd.DataFrame, test: pd.DataFrame, identical: pd.DataFrame | None
+) -> None:
+    """Refuse a patient, a lesion or a picture that is both of test and to learn from."""
+    met = met_images(learnt, test, identical=identical)
+    if met.empty:
+        return
+    ids = test[["image_id", "lesion_id", "patient_id"]].stack()  # the rest of its lesion is met too
+    first = met[met["shared"].isin(ids)].iloc[0]
+    way = _MET[first["met_by"]].format(shared=first["shared"])
+    raise FoldError(
+        f"{first['image_id']} is to be learnt from and {way} of the test split ({len(met):,} such "
+        "images): a model would be tested on what it has learnt; set test_overlap leave_out, which "
+        "leaves them out and keeps the test whole, or give both the same split"
+    )
 
 
 def _dealt_folds(images: pd.DataFrame, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
@@ -296,4 +372,5 @@ def _check_groups_whole(
             f"of the same patient, lesion or picture into {int(counts.max())} folds "
             f"({len(np.unique(groups[counts > 1]))} such groups): a model would be tested on what "
             "it has learnt; leave fold_column empty, or keep each group in one fold"
+            + (", or set test_overlap leave_out" if TEST in fold[counts > 1] else "")
         )

@@ -126,6 +126,9 @@ class Prepare(RawData):
     )
     fold_column: str = Field("", description="a column of the source that gives the fold as it is")
     fold_file: str = Field("", description="a CSV of ids and folds to use as they are")
+    test_overlap: Literal["error", "leave_out"] = Field(
+        "error", description="images of a test row's patient, lesion or picture, to learn from"
+    )
     marks: str = Field("", description="a CSV of what was marked in 01_explore; empty: none")
     same_as: str = Field(
         "", description="02b_audit/<run> or a CSV: pairs kept in one fold; empty: none"

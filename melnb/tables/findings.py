@@ -105,7 +105,7 @@ CHECKS: dict[str, Check] = {
             "Does an image, lesion, patient or copy of the test rows stand among the others? FAIL "
             "if one does.",
             "The test measures memory.",
-            "leave them out of training, or out of the test, and say so",
+            "`test_overlap` leave_out of `02_prepare` leaves them out of training, and says so",
         ),
         Check(
             "MEL009",
@@ -264,7 +264,8 @@ _PLANTED = (
     "predictions: it fails where they rank no better than a shortcut.\n\n"
     "To try the auditor on one: `melnb run 02_prepare dataset=two_labels faults=[two_labels]`, "
     "then `melnb check two_labels` or `02b_audit`. The folds that 02_prepare deals out join again "
-    "what is torn and keep copies together, and it refuses `met_test`: of the data as they came "
+    "what is torn and keep copies together, and `met_test` is refused, or left out by "
+    "`test_overlap`: of the data as they came "
     "`melnb check outputs/synthetic/images600-seed0-torn_patient/metadata.csv` speaks."
 )
 

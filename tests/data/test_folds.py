@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from melnb.data.folds import FoldError, check_balance, fold_balance, make_folds
-from melnb.tables.checks import TableError
+from melnb.data.folds import FoldError, check_balance, fold_balance, leave_out_met, make_folds
+from melnb.data.sources.catalogue import describe_source
 from melnb.tables.overlap import make_groups
 from melnb.tables.schema import IMAGE_COLUMNS, read_images, write_images
 
@@ -108,20 +108,63 @@ def test_test_rows_need_no_target_and_get_minus_one():
 def test_a_patient_in_the_test_split_and_outside_is_refused():
     images = lesions()
     images["split"] = ["test" if k >= 49 else "train" for k in range(60)]
-    with pytest.raises(TableError, match="patient_id 'p16' lies in 2 folds"):
+    with pytest.raises(FoldError, match=r"i0048 is to .* patient 'p16' of .*\(1 such.*leave_out"):
         make_folds(images, n_folds=2, seed=0)
 
 
 def test_a_picture_in_the_test_split_and_outside_is_refused_with_its_pair():
     images = lesions().assign(split=["test"] * 6 + ["train"] * 54)
     identical = pd.DataFrame({"image_id": ["i0002", "i0050"], "identical": [0, 0]})
-    with pytest.raises(FoldError, match=r"i0002 of the test split is .* as i0050.*\(1 such test"):
+    with pytest.raises(FoldError, match=r"i0050 .* same picture as 'i0002' of the test split"):
         make_folds(images, n_folds=2, seed=0, identical=identical)
     within = identical.assign(image_id=["i0002", "i0005"])
     folds = make_folds(images, n_folds=2, seed=0, identical=within)
     assert folds["fold"][:6].eq(-1).all()
     marked = images[images["image_id"] != "i0002"]
     assert len(make_folds(marked, n_folds=2, seed=0, identical=identical)) == 59
+
+
+def test_what_a_test_row_would_meet_again_is_left_out_and_the_test_stays_whole():
+    images = lesions().assign(split=["train"] * 49 + ["test"] * 11)  # i0048 shares p16 with them
+    images.attrs = {"duplicates": ["i9"]}
+    identical = pd.DataFrame({"image_id": ["i0050", "i0000"], "identical": [0, 0]})
+    kept, met = leave_out_met(images, identical)
+    assert met.values.tolist() == [
+        ["i0000", "picture", "i0050"], ["i0001", "patient", "p0"], ["i0002", "patient", "p0"],
+        ["i0048", "patient", "p16"],
+    ]  # fmt: skip
+    assert kept["split"].eq("test").sum() == 11
+    assert describe_source(kept) == "left out: {'duplicates': 1, 'met by test rows': 4}"
+    folds = make_folds(kept, n_folds=2, seed=0, identical=identical)
+    assert folds["fold"].ne(-1).sum() == 45
+    assert leave_out_met(images, identical, test_overlap="error")[0] is images
+    unmet, none = leave_out_met(kept, identical)
+    assert len(none) == 0
+    assert unmet["image_id"].tolist() == kept["image_id"].tolist()
+
+
+@pytest.mark.parametrize("way", ["column", "file"])
+def test_whom_given_folds_set_aside_nobody_meets_either(tmp_path, way):
+    images = lesions()
+    numbers = [-1 if k >= 49 else k // 12 % 2 for k in range(60)]
+    given = {"fold_column": "part"}
+    if way == "file":
+        given["fold_file"] = str(tmp_path / "theirs.csv")
+        images[["image_id"]].assign(part=numbers).to_csv(given["fold_file"], index=False)
+    else:
+        images["part"] = numbers
+    with pytest.raises(FoldError, match=r"i0048 .*or set test_overlap leave_out"):
+        make_folds(images, n_folds=2, seed=0, **given)
+    kept, met = leave_out_met(images, **given)
+    assert met["image_id"].tolist() == ["i0048"]
+    folds = make_folds(kept, n_folds=2, seed=0, **given)
+    assert folds["fold"].value_counts().to_dict() == {0: 24, 1: 24, -1: 11}
+
+
+def test_where_all_are_met_nothing_would_be_learnt_and_that_is_said():
+    images = lesions().assign(split=["train", "test", "test"] * 20)
+    with pytest.raises(FoldError, match=r"all 20 images to learn from are met by the 40 test rows"):
+        leave_out_met(images)
 
 
 def test_images_without_target_are_listed():

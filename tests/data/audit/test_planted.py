@@ -10,6 +10,7 @@ import pytest
 
 from melnb import data, evaluation, models
 from melnb.data.embeddings import Embeddings
+from melnb.data.folds import FoldError
 from melnb.data.sources.catalogue import read_source
 from melnb.data.synthetic.album import write_pictures
 from melnb.data.synthetic.faults import FAULTS, plant_faults
@@ -155,6 +156,20 @@ def test_a_fault_that_is_asked_of_the_source_comes_through_02_prepare(
     assert {f.code: f.severity for f in findings if f.severity != PASS} == told
     with pytest.raises(ValueError, match=r"faults \[.*\], but faults is \['copy'\]: name another"):
         read_source("synthetic", tmp_path / "drawn", rows=60, faults=["copy"])
+
+
+def test_a_test_row_met_in_training_is_left_out_of_it_and_its_check_passes(tmp_path: Path) -> None:
+    images = read_source("synthetic", tmp_path, rows=60, task="melanoma", faults=["met_test"])
+    with pytest.raises(FoldError, match="set test_overlap leave_out"):
+        data.make_folds(images, n_folds=2, seed=0)
+    strangers, left_out = data.leave_out_met(images)
+    assert set(left_out["met_by"]) == {"patient"}
+    folds = data.make_folds(strangers, n_folds=2, seed=0)
+    (finding,) = (
+        f for f in data.leak_findings(data.audit_rows(strangers, folds)) if f.code == "MEL008"
+    )
+    assert finding.severity == PASS
+    assert folds["fold"].eq(-1).sum() == images["split"].eq("test").sum()
 
 
 def test_a_fault_is_chosen_from_a_list_and_of_synthetic_lesions_alone() -> None:
