@@ -17,7 +17,7 @@ from melnb.tables.checks import TableError
 from melnb.tables.delimited import read_first_row
 from melnb.tables.diagnoses import NAMES, OTHER, find_diagnosis
 from melnb.tables.files import picture_id, safe_id
-from melnb.tables.values import is_missing
+from melnb.tables.values import NO, YES, is_missing
 
 KNOWN = frozenset({*NAMES, OTHER, *GROUPS}) - {UNKNOWN}
 _TELLING = (
@@ -25,7 +25,7 @@ _TELLING = (
     "truth", "ground_truth", "gt", "y", "verdict", "result", "malignant", "malignancy", "cancer",
     "melanoma", "benign", "histology", "histopathology", "pathology", "outcome",
 )  # fmt: skip
-_BINARY = frozenset({"0", "1", "0.0", "1.0", "true", "false", "yes", "no"})
+_BINARY = frozenset({*YES, *NO})
 _MOST_WORDS = 30  # distinct ones of a column of labels
 
 

@@ -21,7 +21,9 @@ _OF_CHOICE: Rules = (
 
 
 def _check_columns(columns: dict[str, str]) -> dict[str, str]:
-    ours = ("image_id", "truth", "prediction", "fold", "patient_id", "lesion_id")
+    ours = (
+        "image_id", "truth", "prediction", "fold", "patient_id", "lesion_id", "positive_label",
+    )  # fmt: skip
     for name in columns:
         if name not in ours and not name.startswith("p_"):
             raise ValueError(

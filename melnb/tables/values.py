@@ -86,6 +86,9 @@ WORDS = frozenset(
 NAMES = frozenset({"unknown", "unk", "none", "undetermined", "undefined"})
 UNSAID = WORDS | NAMES
 NEGATIVE = frozenset({"-1", "-1.0"})  # of ids and ages
+# Labels of two classes, in small letters: it is of the one looked for, or it is not.
+YES = ("1", "1.0", "true", "yes", "positive", "pos")
+NO = ("0", "0.0", "false", "no", "negative", "neg")
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d+")
 
 

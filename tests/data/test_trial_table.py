@@ -53,6 +53,8 @@ def test_six_headers_are_read_without_a_word(
         ("image,malignant", ("1", "0"), "malignant benign"),
         ("image,benign", ("0", "1"), "malignant benign"),
         ("image,is_benign", ("no", "yes"), "malignant benign"),
+        ("image,cancer", ("positive", "negative"), "malignant benign"),
+        ("image,label", ("POS", "neg"), "melanoma other"),
         ("image,case,cancer", ("p{k},yes", "p{k},no"), "malignant benign"),
         ("image,bcc,age", ("1,5{k}", "0,6{k}"), "basal_cell_carcinoma other"),
         ("image,MEL,NV,BCC", ("1.0,0.0,0.0", "0.0,1.0,0.0"), "melanoma nevus"),

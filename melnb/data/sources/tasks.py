@@ -25,13 +25,11 @@ from melnb.tables.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis
 from melnb.tables.overlap import match
 from melnb.tables.schema import check_predictions
 from melnb.tables.values import NAMES as UNSAID_NAMES
-from melnb.tables.values import blank_missing, whole_ids
+from melnb.tables.values import NO, YES, blank_missing, whole_ids
 
 # Labels of any table: in a column, or in one of 0 and 1 for each class.
 
-_BINARY = dict.fromkeys(("0", "0.0", "false", "no"), False) | dict.fromkeys(
-    ("1", "1.0", "true", "yes"), True
-)
+_BINARY = dict.fromkeys(NO, False) | dict.fromkeys(YES, True)
 _MALIGNANCY = ("malignant", "malignancy", "benign malignant", "cancer", "skin cancer")
 _TELLING = frozenset({"label", "labels", "class", "truth", "ground_truth", "gt", "y", "y_true"})
 

@@ -13,14 +13,13 @@ from melnb.data.sources.layout import optional_column
 from melnb.tables.checks import TableError
 from melnb.tables.diagnoses import MELANOMA, NAMES, OTHER, find_diagnosis, find_in_hierarchy
 from melnb.tables.schema import ID_COLUMNS
-from melnb.tables.values import blank_missing, is_missing, read_numbers
+from melnb.tables.values import NO, YES, blank_missing, is_missing, read_numbers
 
 UNKNOWN = "unknown"
 _MALIGNANCY = {
-    "benign": "benign", "0": "benign", "0.0": "benign", "indeterminate": "benign",
-    "malignant": "malignant", "1": "malignant", "1.0": "malignant", "true": "malignant",
-    "false": "benign",
-}  # fmt: skip
+    **dict.fromkeys(("benign", "indeterminate", *NO), "benign"),
+    **dict.fromkeys(("malignant", *YES), "malignant"),
+}
 _WAY_OUT = (
     "write one of these; or read the column as classes of your own (columns={{target: {column}}}, "
     "task=native), and name the one looked for in the report (positive)"
@@ -138,9 +137,10 @@ def read_flags(values: pd.Series, file: Path) -> pd.Series:
         )
 
     def flag(text: str) -> bool:
-        number = {"true": "1", "false": "0"}.get(text.lower(), text)
+        if (word := text.lower()) in (*YES, *NO):
+            return word in YES
         try:
-            return {0.0: False, 1.0: True}[float(number)]
+            return {0.0: False, 1.0: True}[float(text)]
         except (ValueError, KeyError):
             problem = f"{values.name} is {text!r}, neither 0 nor 1: write one of them"
             raise ValueError(problem) from None

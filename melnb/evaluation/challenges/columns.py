@@ -17,7 +17,7 @@ import pandas as pd
 from melnb.tables.checks import TableError
 from melnb.tables.diagnoses import OTHER, find_diagnosis
 from melnb.tables.schema import ID_COLUMNS, PATIENT_COLUMNS, THEIR_FOLDS
-from melnb.tables.values import UNSAID as UNSAID
+from melnb.tables.values import NO, UNSAID, YES
 
 # What a column of anyone's table holds, and what its name says of it.
 
@@ -25,7 +25,6 @@ NOTHING, FLAGS, FRACTIONS, NUMBERS, WORDS, MIXED = (
     "nothing", "0 and 1 alone", "fractions", "numbers", "words", "numbers and words",
 )  # fmt: skip
 PREDICTION, TRUTH, EITHER = "prediction", "truth", "either"
-YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 # Words of names. What a person, a picture or a run is like is neither truth nor prediction.
 _PREDICTED = {
@@ -71,9 +70,9 @@ def what_it_holds(cells: pd.Series) -> str:
     words = pd.Series(texts[~texts.isin(UNSAID)].unique(), dtype=object)
     if words.empty:
         return NOTHING
-    if words.isin(("true", "false")).all() or words.isin(("yes", "no")).all():
-        return FLAGS
     numbers = pd.to_numeric(words, errors="coerce")
+    if numbers.isna().all() and words.isin((*YES, *NO)).all():
+        return FLAGS
     if numbers.isna().all():
         return WORDS
     if numbers.isna().any():

@@ -13,9 +13,6 @@ import numpy as np
 import pandas as pd
 
 from melnb.evaluation.challenges.columns import (
-    NO,
-    UNSAID,
-    YES,
     Roles,
     find_roles,
     negative_class,
@@ -28,15 +25,30 @@ from melnb.tables.delimited import read_delimited, read_first_row
 from melnb.tables.diagnoses import MELANOMA, NAMES, find_diagnosis
 from melnb.tables.files import picture_id, safe_id
 from melnb.tables.schema import class_names, make_predictions, read_predictions
-from melnb.tables.values import read_group_ids
+from melnb.tables.values import NO, UNSAID, YES, read_group_ids
 
 # The truths of anyone's table: words, 0 and 1 or a column a class become names of classes.
 
 
 def row_truths(
-    table: pd.DataFrame, ids: pd.Series, roles: Roles, classes: tuple[str, ...], positive: str
+    table: pd.DataFrame,
+    ids: pd.Series,
+    roles: Roles,
+    classes: tuple[str, ...],
+    positive: str,
+    positive_label: str = "",
 ) -> pd.Series | None:
-    """Return the class of each row, NaN where it is not said; None without such columns."""
+    """Return the class of each row, NaN where it is not said; None without such columns.
+
+    Args:
+        table: Of the file, texts.
+        ids: Of its rows.
+        roles: Which column is what.
+        classes: That are predicted.
+        positive: The class that is looked for.
+        positive_label: What the leading column calls it, any other label being of the rest; empty:
+            told by its words.
+    """
     if roles.one_hot:
         return pd.Series(_one_hot_truths(table, ids, roles.one_hot, classes), dtype=object)
     if not roles.truth:
@@ -44,11 +56,38 @@ def row_truths(
     truths: dict[str, np.ndarray] = {}
     for k, column in enumerate(roles.truth):
         try:
-            truths[column] = _named_truths(table[column], ids, classes, positive)
+            if k == 0 and positive_label:
+                truths[column] = _told_truths(table[column], classes, positive, positive_label)
+            else:
+                truths[column] = _named_truths(table[column], ids, classes, positive)
         except TableError:
             if k == 0:  # the others are looked at only to find them agree
                 raise
     return pd.Series(_agreeing(truths, ids), dtype=object)
+
+
+def _told_truths(
+    cells: pd.Series, classes: tuple[str, ...], positive: str, label: str
+) -> np.ndarray:
+    """Return the truths of a column of which a person has said what is positive."""
+    if len(classes) != 2:
+        raise TableError(
+            f"positive_label {label!r} parts two classes, and {list(classes)} are predicted: write "
+            f"names of classes in {cells.name}"
+        )
+    words = cells.map(_plain_label)
+    if not words.eq(_plain_label(label)).any():
+        labels = ", ".join(map(repr, sorted({*words} - UNSAID)[:6]))
+        raise TableError(
+            f"no {cells.name} is {label!r} (labels: {labels}): say which of them means {positive}, "
+            "as columns={positive_label: …}"
+        )
+    named = np.where(words.eq(_plain_label(label)), positive, negative_class(positive))
+    return np.where(words.isin(UNSAID), np.nan, named.astype(object))
+
+
+def _plain_label(text: str) -> str:
+    return " ".join(text.lower().split()).removesuffix(".0")
 
 
 def _named_truths(
@@ -73,7 +112,14 @@ def _named_truths(
             f"{cells.name} of {ids[wrong].iloc[0]} is {cells[wrong].iloc[0]!r}, not a truth "
             f"({int(wrong.sum())} such rows): {what} one of "
             f"{[*classes, *(NO[:1] + YES[:1] if len(classes) == 2 else ())]}, or leave the cell "
-            "empty; a file without truths is read with columns={truth: ''}"
+            "empty"
+            + (
+                f"; columns={{truth: {cells.name}, positive_label: …}} says which label means "
+                f"{positive}"
+                if len(classes) == 2
+                else ""
+            )
+            + "; a file without truths is read with columns={truth: ''}"
         )
     return np.array([words[word] for word in cleaned], dtype=object)
 
@@ -143,6 +189,7 @@ def _agreeing(truths: Mapping[str, np.ndarray], ids: pd.Series) -> np.ndarray:
 _BARE_ID = re.compile(r"ISIC_\d+(\.jpe?g)?")
 _ARCHIVE_ID = re.compile(r"isic_\d", re.IGNORECASE)
 _FOLD = re.compile(r"(?:fold[ _-]?)?(-?\d+)(?:\.0*)?", re.IGNORECASE)
+LABEL = "positive_label"  # among columns it is no column, but a cell of the truths
 _FEWEST_RANKS = 20  # rows in which equal steps are no chance
 
 
@@ -169,7 +216,8 @@ def read_foreign(
         name: The run's name; empty: the file's.
         columns: What is settled beforehand, ours to theirs: `image_id`, `truth`, `prediction` or
             `p_<class>`, `fold`, `patient_id`, `lesion_id`; an empty text: the file has none. A
-            column that the file lacks is meant for another file.
+            column that the file lacks is meant for another file. And `positive_label`: what the
+            truths call the positive class.
 
     Returns:
         A checked predictions table; other columns ending in `_id` (patient, lesion) are kept.
@@ -191,8 +239,9 @@ def read_foreign(
         predictions.attrs["read_as"] = _read_as(path, roles, settled=())
         return predictions
     settled = {k: c for k, c in (columns or {}).items() if not c or c in table.columns}
+    label = settled.pop(LABEL, (columns or {}).get(LABEL, ""))
     try:
-        return _predictions(table, positive, name or path.stem, settled, path)
+        return _predictions(table, positive, name or path.stem, settled, path, label)
     except TableError as error:
         raise TableError(f"{path}: {error}") from error
 
@@ -206,12 +255,17 @@ def _read_text(path: Path) -> pd.DataFrame:
 
 
 def _predictions(
-    table: pd.DataFrame, positive: str, run: str, settled: Mapping[str, str], path: Path
+    table: pd.DataFrame,
+    positive: str,
+    run: str,
+    settled: Mapping[str, str],
+    path: Path,
+    label: str,
 ) -> pd.DataFrame:
     roles = find_roles(table, positive=positive, columns=settled)
     ids = table[roles.image_id].map(_bare_id)
     classes, values = _values(table, ids, roles.prediction, positive)
-    truths = row_truths(table, ids, roles, classes, positive)
+    truths = row_truths(table, ids, roles, classes, positive, label)
     folds = _folds(table, ids, roles.fold, truths)
     note = _no_probabilities(values, folds)
     predictions = make_predictions(
@@ -230,6 +284,8 @@ def _predictions(
     if not roles.fold and (predictions["fold"] != TEST).any():
         trusted = "no folds: one fold, taken for images that were not learnt from"
         note = "; ".join(filter(None, (note, trusted)))
+    if label and roles.truth:
+        note = "; ".join(filter(None, (note, f"{label!r} of {roles.truth[0]} is {positive}")))
     predictions.attrs["read_as"] = _read_as(path, roles, settled.values(), note)
     return predictions
 

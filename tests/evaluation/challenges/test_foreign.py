@@ -95,6 +95,38 @@ def test_a_column_per_diagnosis_in_any_order(tmp_path: Path) -> None:
     assert read_foreign(sure_of_all)["kind"].iloc[0] == "score"
 
 
+@pytest.mark.parametrize(
+    ("cells", "label"),
+    [
+        (("Positive", "Negative"), ""), (("pos", "NEG"), ""), (("yes", "no"), ""),
+        (("2", "1"), "2"), (("1", "-1"), "1"), (("1", "2"), "1.0"), (("Excise", "leave"), "excise"),
+    ],
+)  # fmt: skip
+def test_labels_of_any_words_once_it_is_said_which_is_positive(
+    tmp_path: Path, cells: tuple[str, str], label: str
+) -> None:
+    yes, no = cells
+    text = f"image,class,score\na,{yes},0.8\nb,{no},0.3\nc,{no},0.2\nd,,0.1\n"
+    path = write(tmp_path, text)
+    if label:
+        with pytest.raises(TableError, match=r"columns=\{truth: class, positive_label: …\} says"):
+            read_foreign(path)
+    table = read_foreign(path, columns={"positive_label": label} if label else {})
+    assert table["truth"].tolist()[:3] == ["melanoma", "other", "other"]
+    assert table["fold"].tolist() == [0, 0, 0, -1]
+    assert table["p_melanoma"].tolist() == [0.8, 0.3, 0.2, 0.1]
+    assert (f"'{label}' of class is melanoma" in table.attrs["read_as"]["note"]) == bool(label)
+
+
+def test_a_positive_label_that_is_none_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "image,truth,score\na,2,0.8\nb,1,0.3\n")
+    with pytest.raises(TableError, match=r"no truth is '3' \(labels: '1', '2'\): say which"):
+        read_foreign(path, columns={"positive_label": "3"})
+    many = write(tmp_path, "image,dx,MEL,NV,BCC\na,x,0.8,0.1,0.1\nb,y,0.3,0.3,0.4\n")
+    with pytest.raises(TableError, match=r"positive_label 'x' parts two classes, and \['mel"):
+        read_foreign(many, columns={"positive_label": "x"})
+
+
 def test_isic2017_has_a_silent_third_class(tmp_path: Path) -> None:
     path = write(tmp_path, "image_id,melanoma,seborrheic_keratosis\nISIC_1,0.2,0.3\nISIC_2,0,1\n")
     table = read_foreign(path)
