@@ -34,7 +34,7 @@ def check_named(names: Sequence[str], *, part: str = "", outputs: str = "") -> p
         TableError: Datasets and files are mixed, or a file cannot be understood.
         OSError: One is not there.
     """
-    if all(map(is_table, names)):
+    if all(is_table(name) or located(name).is_file() for name in names):
         rows = read_parts([located(name) for name in names], part=part)
         return findings_table([*leak_findings(rows), order_finding(rows)])
     if len(names) > 1 or part:

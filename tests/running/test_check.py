@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -90,3 +91,29 @@ def test_no_tensorflow_is_imported(tmp_path: Path) -> None:
         "assert not {'tensorflow', 'keras', 'sklearn', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_stands_beside_test_rows_alone_is_not_said_to_be_apart(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("image_id,patient_id\na,1\nb,2\n")
+    (tmp_path / "test.csv").write_text("image_id,patient_id\nx/A.JPG,3\nc,4\n")
+    result = call(str(tmp_path / "train.csv"), str(tmp_path / "test.csv"))
+    assert result.exit_code == 2
+    assert (
+        "MEL001  not checked  a patient in two parts: beside test rows, of which MEL008 asks"
+        in (result.output)
+    )
+    assert "1 of 2 test rows stand among the others: 1 by image; the first 'x/A.JPG'" in (
+        result.output
+    )
+    one = tmp_path / "one.csv"
+    one.write_text("image_id,patient_id,split\na,1,train\nb,2,\nc,1,Test\nd,3,valid\n")
+    assert "1 of 1 test rows stand among the others: 1 by patient" in call(str(one)).output
+    assert "2 patients, each in one part; 1 rows of no part are left out" in call(str(one)).output
+
+
+def test_a_workbook_is_named_for_what_it_is(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "rows.xlsx", "w") as book:
+        book.writestr("xl/workbook.xml", "<x/>")
+    result = call(str(tmp_path / "rows.xlsx"))
+    assert result.exit_code == 3
+    assert "an Excel workbook: save it from there as CSV UTF-8" in result.output

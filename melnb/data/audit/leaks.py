@@ -33,6 +33,7 @@ _NAMES = {
 }
 # What up-sampling appends to the name of a row that it repeats.
 _REPEATED = re.compile(r"[_\- ]*(?:aug|copy|dup|flip|rot|os)[a-z]*[_\-]?\d*$|[_ ]*\(\d+\)$", re.I)
+_TEST_WORDS = (HELD_OUT, "testing", "test set", "test_set", "testset")
 _OVER, _TIMES = 0.1, 3.0  # a class is up-sampled: share of its rows repeated; against the least
 
 
@@ -104,6 +105,7 @@ def _stem(file: str | Path) -> str:
 def _without_aside(rows: pd.DataFrame, part: str) -> pd.DataFrame:
     """Name the part of rows numbered -1, or leave them out."""
     values = rows["part"].map(lambda v: str(v).removesuffix(".0"), na_action="ignore")
+    values = values.mask(values.astype(str).str.casefold().isin(_TEST_WORDS), HELD_OUT)
     aside = values.eq("-1")
     if part in ("", "fold"):
         return rows.assign(part=values.mask(aside, HELD_OUT))
@@ -138,14 +140,20 @@ def _parted(rows: pd.DataFrame, code: str, of: str) -> Finding:
     ids = keys(rows[f"{of}_id"], of=of) if f"{of}_id" in rows else pd.Series(dtype=object)
     if ids.isna().all():
         return Finding(code, NOT_CHECKED, 0, f"no {of}_id is known", f"give {of}_id")
-    if rows["part"].isna().all():
+    lost = int(rows["part"].isna().sum())
+    if lost == len(rows):
         words = "no parts are known: no column fold or split, and one table"
         return Finding(code, NOT_CHECKED, 0, words, "give a column of parts, or several files")
-    parts = rows.loc[ids.notna(), "part"].groupby(ids[ids.notna()])
-    counts = parts.nunique()
+    if rows["part"].nunique() == 1:
+        name = rows["part"].dropna().iloc[0]
+        words = f"beside test rows, of which MEL008 asks, {name!r} is the only part"
+        return Finding(code, NOT_CHECKED, 0, words, "give a column of folds as well")
+    asked = ids.notna() & rows["part"].notna()
+    counts = rows.loc[asked, "part"].groupby(ids[asked]).nunique()
     parted = counts[counts > 1].index
     if not len(parted):
-        return Finding(code, PASS, 0, f"{len(counts):,} {of}s, each in one part")
+        without = f"; {lost:,} rows of no part are left out" if lost else ""
+        return Finding(code, PASS, 0, f"{len(counts):,} {of}s, each in one part{without}")
     first = rows.loc[ids == parted[0]]
     share = len(parted) / len(counts)
     words = (
