@@ -16,7 +16,7 @@ from melnb.tables.findings import NOT_CHECKED, PASS, REVIEW, Finding
 from melnb.tables.schema import class_names
 
 LABEL_COLUMNS = ("image_id", "truth", "suggested", "confident", "doubt", "own", "neighbours")
-_PRIOR = 5.0  # neighbours' worth of the classes' shares, beside those counted
+_PRIOR = 5.0  # neighbours, half even over classes, half in their shares, beside those counted
 _LEAST = 1e-4  # a probability that counts as none
 _SHARE = 0.01  # of images in doubt, above which a person should look
 _DOUBT = float(np.log(20))  # the label is less probable than 5 %, by both
@@ -65,7 +65,10 @@ def label_errors(
 
     What an image's neighbours are called is a second witness, and errs otherwise than the model.
     The label's probability is that of both together: the product of the model's and the
-    neighbours', to which the shares of the classes are added as five neighbours' worth.
+    neighbours', to which five more are added (Cestnik 1990, ECAI, 147), half of them in the shares
+    of the classes and half alike to each. Of two witnesses' product the shares are a part twice
+    (Kittler, Hatef, Duin and Matas 1998, IEEE PAMI 20:226): all five in them, and rare labels are
+    doubted for being rare; all alike, and fewer are found where many are wrong.
 
     Args:
         predictions: Predictions tables of out-of-fold rows, of which the first is asked; none: no
@@ -88,8 +91,9 @@ def label_errors(
     if neighbours is not None:
         counts = _counts(neighbours, rows["image_id"], classes)
         total = counts.sum(axis=1, keepdims=True)
-        prior = np.bincount(codes, minlength=len(classes)) / len(codes)
-        logs = logs + np.log((counts + _PRIOR * prior) / (total + _PRIOR) + _LEAST)
+        shares = np.bincount(codes, minlength=len(classes)) / len(codes)
+        prior = _PRIOR * (shares + 1 / len(classes)) / 2
+        logs = logs + np.log((counts + prior) / (total + _PRIOR) + _LEAST)
         given = counts[np.arange(len(codes)), codes]
         share = np.where(total[:, 0] > 0, given / np.maximum(total[:, 0], 1), np.nan)
     logs = logs - np.log(np.exp(logs).sum(axis=1, keepdims=True))

@@ -64,6 +64,15 @@ def test_neighbours_find_planted_flips_that_the_model_alone_ranks_lower() -> Non
     assert (both["suggested"] != both["truth"]).all()
 
 
+def test_a_rare_label_is_not_doubted_for_its_rarity_twice() -> None:
+    """By hand: no neighbour of ten bears b, a tenth of the labels; (0 + 5 (.1 + .5) / 2) / 15."""
+    table = predictions(["b", *"aaaaaaaaa"], np.full((10, 2), 0.5))
+    near = pd.DataFrame({"image_id": np.repeat(table["image_id"], 10), "neighbour_target": "a"})
+    errors = label_errors([table], near).set_index("image_id")["doubt"]
+    assert errors["i0"] == pytest.approx(-np.log(0.1), rel=1e-3)
+    assert errors["i1"] == pytest.approx(-np.log(0.9), rel=2e-3)
+
+
 def test_the_finding_counts_those_in_doubt() -> None:
     table, near, _ = planted()
     clean, around, _ = planted(rate=0.0)
