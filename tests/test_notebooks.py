@@ -84,7 +84,23 @@ def test_cells_are_short_and_only_call(path: Path) -> None:
     assert max(lengths) <= 15
 
 
-THIN = {"06_report": 90}  # lines of code in sum, by stem
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_no_notebook_decides(path: Path) -> None:
+    """A function answers with rows or words that say there is nothing; a notebook shows them."""
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse("".join(cell["source"]))):
+            assert not isinstance(node, ast.If | ast.IfExp), cell["id"]
+
+
+def test_long_notebooks_get_no_longer() -> None:
+    most = {"02b_audit": 95, "04c_look": 104}
+    for stem in most:
+        cells = code_cells(NOTEBOOKS[0].with_name(f"{stem}.ipynb"))
+        sources = ["".join(cell["source"]) for cell in cells if not tagged(cell)]
+        assert sum(bool(line.strip()) for s in sources for line in s.splitlines()) <= most[stem]
+
+
+THIN = {"06_report": 90, "06b_explain": 90}  # lines of code in sum, by stem
 
 
 @pytest.mark.parametrize("stem", THIN)

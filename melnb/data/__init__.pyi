@@ -1,6 +1,7 @@
 from .appearance_measures import mean_colours as mean_colours
 from .appearance_measures import measure_images as measure_images
 from .audit.duplicates import find_identical as find_identical
+from .audit.duplicates import met_pictures as met_pictures
 from .audit.duplicates import picture_sizes as picture_sizes
 from .audit.label_order import order_findings as order_findings
 from .audit.leaks import audit_rows as audit_rows
@@ -50,9 +51,8 @@ from .folds import fold_balance as fold_balance
 from .folds import leave_out_met as leave_out_met
 from .folds import make_folds as make_folds
 from .known_lesions import compare_lesions as compare_lesions
-from .known_lesions import nearest_known as nearest_known
-from .known_lesions import same_pictures as same_pictures
-from .known_lesions import sample_known as sample_known
+from .known_lesions import nearest_strangers as nearest_strangers
+from .known_lesions import read_known as read_known
 from .lesions.applying import apply_masks as apply_masks
 from .lesions.lesion_tables import lesion_features as lesion_features
 from .lesions.lesion_tables import list_fallbacks as list_fallbacks
@@ -63,7 +63,6 @@ from .lesions.mask_files import PictureFiles as PictureFiles
 from .lesions.mask_files import found_masks as found_masks
 from .lesions.mask_files import square_pairs as square_pairs
 from .lesions.mask_files import true_masks as true_masks
-from .metadata import read_encoder as read_encoder
 from .metadata import write_encoder as write_encoder
 from .new_pictures import check_pictures as check_pictures
 from .new_pictures import find_pictures as find_pictures

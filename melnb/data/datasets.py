@@ -13,6 +13,7 @@ import pandas as pd
 from melnb.data.shards.examples import Shard
 from melnb.data.shards.records import read_index
 from melnb.tables.checks import TEST
+from melnb.tables.diagnoses import looked_for
 from melnb.tables.documents import DamagedError, read_as
 from melnb.tables.files import replacing
 from melnb.tables.schema import make_predictions
@@ -67,7 +68,7 @@ class Dataset:
     @property
     def positive(self) -> str:
         """Name the class that is looked for: melanoma, or the last where there is none."""
-        return "melanoma" if "melanoma" in self.classes else self.classes[-1]
+        return looked_for(self.classes)
 
     def split(self, fold: int | None, image_size: int) -> tuple[list[Path], list[Path]]:
         """Return the shards to learn from and those held out; the next larger size does, too.

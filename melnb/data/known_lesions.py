@@ -32,9 +32,11 @@ from melnb.data.appearance import (
     read_encoded,
     standardised,
 )
+from melnb.data.datasets import Dataset
 from melnb.data.shards.examples import file_crc
 from melnb.tables.checks import TEST
 from melnb.tables.files import replacing
+from melnb.tables.schema import read_folds
 
 NEAREST = 5  # neighbours whose distance is averaged
 SAME = 0.999  # a cosine, in every network: the same picture, saved anew
@@ -93,7 +95,7 @@ def compare_lesions(
     new: pd.DataFrame,
     extractors: Mapping[int, Any],
     *,
-    files: Iterable[str],
+    images: pd.DataFrame,
     keep: str | Path = "",
     earlier: Iterable[str | Path] = (),
 ) -> Compared:
@@ -103,7 +105,7 @@ def compare_lesions(
         known: Of `sample_known`.
         new: `image_id`, `path` (`<shard>::<record>`).
         extractors: As of `describe_lesions`.
-        files: The new pictures' own, in which hair is looked for.
+        images: The new ones' images table: hair is looked for in the files themselves.
         keep: As of `describe_lesions`.
         earlier: Likewise.
 
@@ -118,6 +120,7 @@ def compare_lesions(
         rows[["image_id"]].assign(network_distance=network, appearance_distance=look)
         for rows, network, look in zip((known, new), near[:2], looks, strict=True)
     )
+    files = new["image_id"].map(images.set_index("image_id")["path"])
     quality = quality_flags(fresh.quality, described.quality, hair_shares(files))
     return Compared(near, ours, theirs, quality)
 
@@ -216,8 +219,25 @@ def compare_appearance(
     return far / unit, _euclidean(theirs, ours) / unit
 
 
+def read_known(
+    learnt: Dataset, size: int, judged: Iterable[str], *, most: int, seed: int = 0
+) -> pd.DataFrame:
+    """Return the lesions of a dataset that new ones are compared with: `sample_known`.
+
+    Args:
+        learnt: The dataset that was learnt from.
+        size: Pixels on a side, the networks'.
+        judged: Ids of the images that were predicted out of fold; others are left out.
+        most: Rows at most.
+        seed: Of the draw.
+    """
+    fold_of = read_folds(learnt.folder / "folds.csv").set_index("image_id")["fold"]
+    index = learnt.read_index(learnt.paths(None, size, exact=False))
+    return sample_known(index, fold_of[fold_of.index.isin(judged)], most=most, seed=seed)
+
+
 def sample_known(
-    index: pd.DataFrame, fold_of: Mapping[str, int], *, most: int, seed: int = 0
+    index: pd.DataFrame, fold_of: Mapping[str, int] | pd.Series, *, most: int, seed: int = 0
 ) -> pd.DataFrame:
     """Return the lesions that new ones are compared with.
 
@@ -280,6 +300,31 @@ def compare_known(
         total += cosines
         least = np.minimum(least, cosines)
     return Comparison(known_distance, np.min(scaled, axis=0), total / len(known), least)
+
+
+def nearest_strangers(
+    compared: Comparison,
+    known: pd.DataFrame,
+    images: pd.DataFrame,
+    met: pd.DataFrame,
+    *,
+    count: int = 6,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return all new pictures that were met, and the known lesions most like each new one.
+
+    Args:
+        compared: Of `compare_known`.
+        known: As of `nearest_known`, and so `images` and `count`.
+        images: See there.
+        met: `tables.met_images`; what is a known picture, saved anew, is met too.
+        count: See there.
+
+    Returns:
+        As `tables.met_images`; and as `nearest_known`.
+    """
+    anew = same_pictures(compared, known, images)
+    every_met = pd.concat([met, anew]).drop_duplicates("image_id")
+    return every_met, nearest_known(compared, known, images, count=count, met=every_met)
 
 
 def nearest_known(

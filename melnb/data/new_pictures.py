@@ -20,6 +20,7 @@ from melnb.data.label_columns import find_labels, picture_key
 from melnb.data.pictures import Fit, PictureError, read_picture
 from melnb.data.shards.records import make_records
 from melnb.data.sources.any_csv import read_unplaced
+from melnb.data.sources.catalogue import read_source
 from melnb.data.sources.layout import NOTES, PICTURE_SUFFIXES
 from melnb.data.sources.tasks import set_task
 from melnb.tables.checks import TEST, TableError
@@ -42,16 +43,28 @@ class NewPictures:
         refused: `file`, `reason` of what is no picture, or cannot be read.
         labels: The table that was read beside them; None: there is none.
         notes: What else was seen, a line each.
+        places: Where they were sought.
     """
 
     images: pd.DataFrame
     refused: pd.DataFrame
     labels: Path | None
     notes: tuple[str, ...]
+    places: tuple[Path, ...]
+
+    @property
+    def by_place(self) -> dict[Path, pd.Series]:
+        """The paths of the pictures in each place."""
+        paths = self.images["path"]
+        return {place: paths[paths.str.startswith(str(place))] for place in self.places}
 
 
 def find_pictures(
-    places: Sequence[str | Path], *, labels: str | Path | None = "", task: str = "native"
+    places: Sequence[str | Path],
+    *,
+    labels: str | Path | None = "",
+    task: str = "native",
+    drawn: str | Path = "",
 ) -> NewPictures:
     """Find the pictures in files and folders, and what a table beside them says.
 
@@ -61,11 +74,17 @@ def find_pictures(
             the only table in one of the folders, or beside the files, if there is one. None: no
             table is sought.
         task: What is called what: see `sources.tasks.set_task`.
+        drawn: Where there is no place: the folder of a dozen synthetic pictures, with their table,
+            which are drawn unless they are there.
 
     Raises:
         FileNotFoundError: Not one picture is left; the first file and its reason are named.
         TableError: The table is refused.
     """
+    if drawn and not places:
+        home = Path(drawn)
+        read_source("synthetic", {"": home}, rows=12, seed=1)
+        places, labels = [home / "images"], labels or home / "metadata.csv"
     refused: list[tuple[str, str]] = []
     paths = list(dict.fromkeys(_pictures(places, refused)))
     faults = {path: _fault(path) for path in paths}
@@ -83,7 +102,7 @@ def find_pictures(
             raise
         table, remarks = None, [f"the table beside the pictures was not read: {error}"]
     left = pd.DataFrame(refused, columns=REFUSED)
-    return NewPictures(images, left, table, (*notes, *remarks))
+    return NewPictures(images, left, table, (*notes, *remarks), tuple(map(Path, places)))
 
 
 def check_pictures(places: Sequence[str | Path]) -> None:

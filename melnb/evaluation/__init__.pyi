@@ -36,6 +36,7 @@ from .decisions.new_calls import judge_alike as judge_alike
 from .decisions.new_calls import judge_new as judge_new
 from .decisions.new_calls import new_calls as new_calls
 from .decisions.new_calls import new_flags as new_flags
+from .decisions.new_calls import new_results as new_results
 from .decisions.new_calls import novelty_limits as novelty_limits
 from .decisions.operating_point import operating_point as operating_point
 from .decisions.operating_point import operating_point_by_fold as operating_point_by_fold
@@ -132,6 +133,7 @@ from .summaries import most_suspicious as most_suspicious
 from .summaries import out_of_fold as out_of_fold
 from .summaries import read_members as read_members
 from .summaries import read_networks as read_networks
+from .summaries import rivals as rivals
 from .units import by_unit as by_unit
 from .units import unit_gain as unit_gain
 from .unjudged import unjudged_context as unjudged_context

@@ -74,7 +74,7 @@ def label_errors(
         predictions: Predictions tables of out-of-fold rows, of which the first is asked; none: no
             rows are returned.
         neighbours: `data.nearest_neighbours` of the same images, of other lesions, with their
-            targets; None: the model alone.
+            targets; None, or without a row: the model alone.
 
     Returns:
         `image_id`, `truth`, `suggested` (the class that both hold most probable but for the label),
@@ -88,7 +88,7 @@ def label_errors(
     rows = predictions[0].set_index("image_id").loc[table["image_id"]].reset_index()
     classes, values, codes = _parts(rows)
     logs, share = np.log(values + _LEAST), np.full(len(rows), np.nan)
-    if neighbours is not None:
+    if neighbours is not None and len(neighbours):
         counts = _counts(neighbours, rows["image_id"], classes)
         total = counts.sum(axis=1, keepdims=True)
         shares = np.bincount(codes, minlength=len(classes)) / len(codes)

@@ -211,11 +211,17 @@ def segmentation_summary(
 
 
 def segmentation_results(summary: pd.DataFrame) -> dict[str, object]:
-    """Return what `run.json` keeps of `segmentation_summary`: out-of-fold means with limits."""
-    kept = summary[summary["rows"] == "out of fold"].set_index("metric")
+    """Return what `run.json` keeps of `segmentation_summary`: means with limits.
+
+    They are those out of fold; of the last part where no row is, and NaN where no mask was judged.
+    """
+    names = ("jaccard", "threshold jaccard", "dice", "failed")
+    parts = [*summary["rows"].unique()]
+    pooled = "out of fold" if "out of fold" in parts else "".join(parts[-1:])
+    kept = summary[summary["rows"] == pooled].set_index("metric").reindex(names)
     return {
         name.replace(" ", "_") + end: kept.loc[name, column]
-        for name in ("jaccard", "threshold jaccard", "dice", "failed")
+        for name in names
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
 

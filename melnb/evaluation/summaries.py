@@ -109,10 +109,33 @@ def _patients(table: pd.DataFrame, positive: str) -> dict[str, object]:
     }
 
 
-def out_of_fold(members: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Return the members' out-of-fold rows; all their rows if none has any."""
-    parts = {name: table[table["fold"] != TEST] for name, table in members.items()}
-    return parts if any(len(part) for part in parts.values()) else dict(members)
+def out_of_fold(
+    members: Mapping[str, pd.DataFrame], *, mean: pd.DataFrame | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return the members' out-of-fold rows; all their rows if none has any.
+
+    Args:
+        members: Name and predictions table of each.
+        mean: Of all of them, which comes first where there are several; None: it is not there.
+    """
+    whole = {"mean of all": mean} if mean is not None and len(members) > 1 else {}
+    every = {**whole, **members}
+    parts = {name: table[table["fold"] != TEST] for name, table in every.items()}
+    return parts if any(len(part) for part in parts.values()) else every
+
+
+def rivals(members: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return the first member's out-of-fold rows, and those of others of the very same images.
+
+    Args:
+        members: Name and predictions table of each.
+
+    Returns:
+        The first's as they are; the others' `run` is their name.
+    """
+    (_, first), *others = out_of_fold(members).items()
+    ids = {*first["image_id"]}
+    return [first, *(t.assign(run=name) for name, t in others if {*t["image_id"]} == ids)]
 
 
 def called_counts(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@ from .accelerator import setup as setup
 from .corrupted import predict_corrupted as predict_corrupted
 from .corrupted import sample_corruptions as sample_corruptions
 from .feature_extraction import make_extractor as make_extractor
-from .feature_extraction import make_own_extractor as make_own_extractor
+from .feature_extraction import make_own_extractors as make_own_extractors
 from .networks.classifier import make_classifier as make_classifier
 from .networks.heads import input_sizes as input_sizes
 from .networks.weights import weights_origin as weights_origin
@@ -11,8 +11,8 @@ from .optimization.lr_finder import range_test as range_test
 from .optimization.lr_finder import suggestions as suggestions
 from .optimization.lr_finder import write_rate as write_rate
 from .optimization.schedules import schedule_table as schedule_table
-from .out_of_fold import encode_images as encode_images
-from .out_of_fold import is_foreign as is_foreign
+from .out_of_fold import encode_patients as encode_patients
+from .out_of_fold import foreign_homes as foreign_homes
 from .out_of_fold import predict_dataset as predict_dataset
 from .out_of_fold import read_model as read_model
 from .out_of_fold import read_networks as read_networks
@@ -35,7 +35,7 @@ from .segmentation.mask_out_of_fold import predict_planes as predict_planes
 from .segmentation.mask_tta import predict_masks as predict_masks
 from .segmentation.unet import make_segmenter as make_segmenter
 from .tabular.cross_fitting import cross_fit as cross_fit
-from .tabular.cross_fitting import tune_learner as tune_learner
+from .tabular.cross_fitting import tune_learners as tune_learners
 from .tabular.feature_importance import partial_dependence as partial_dependence
 from .tabular.feature_importance import permutation_importance as permutation_importance
 from .tabular.learners import make_learners as make_learners

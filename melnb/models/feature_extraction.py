@@ -111,6 +111,15 @@ def make_extractor(
     return Extractor(viewer, facts, batch_size)
 
 
+def make_own_extractors(
+    networks: Mapping[int, keras.Model], *, batch_size: int = 64
+) -> dict[int, Extractor]:
+    """Make `make_own_extractor` of the network of each fold."""
+    return {
+        k: make_own_extractor(network, batch_size=batch_size) for k, network in networks.items()
+    }
+
+
 def make_own_extractor(model: keras.Model, *, batch_size: int = 64) -> Extractor:
     """Make an extractor of a trained classifier: the mean over its last map, one look.
 

@@ -54,6 +54,19 @@ class Matched(NamedTuple):
     sums: np.ndarray
 
 
+def foreign_homes(data: Dataset, homes: Sequence[Path]) -> list[Path]:
+    """Return the datasets that were learnt from, if a dataset is foreign to them (`is_foreign`).
+
+    Args:
+        data: The prepared dataset.
+        homes: Folders of those learnt from, the networks' own first; none: it is no other.
+
+    Returns:
+        The folders; none where the dataset is what was learnt from.
+    """
+    return list(homes) if homes and is_foreign(data, homes[0]) else []
+
+
 def is_foreign(data: Dataset, own: Path) -> bool:
     """Return whether a dataset is another than the one that was learnt from.
 
@@ -208,6 +221,34 @@ def read_networks(trained: Trained) -> dict[int, keras.Model]:
         ModelFileError: One is not what its fold wrote.
     """
     return {fold: read_model(home) for fold, home in trained.items()}
+
+
+class Patients(NamedTuple):
+    """What a network is to know of patients; of one that takes pictures alone nothing.
+
+    Attributes:
+        rows: n x cells float32, in file order.
+        baseline: Of each cell, where nothing is known.
+        columns: Of the images table.
+        cells: The column that each cell belongs to, from 0.
+    """
+
+    rows: np.ndarray | None = None
+    baseline: tuple[float, ...] | None = None
+    columns: tuple[str, ...] = ()
+    cells: tuple[int, ...] = ()
+
+
+def encode_patients(
+    model: keras.Model, home: Path, data: Dataset, paths: Sequence[Path]
+) -> Patients:
+    """Encode what a network is to know of patients, and say how; as `encode_images`."""
+    rows = encode_images(model, home, data, paths)
+    if rows is None:
+        return Patients()
+    encoder = metadata.read_encoder(home)
+    names = tuple(one.name for one in encoder.columns)
+    return Patients(rows, encoder.cells.missing, names, encoder.cells.column)
 
 
 def encode_images(

@@ -64,6 +64,11 @@ class PseudoLabel(Parameters):
         ),
     )
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Where labels are cut by the score; none where they are soft."""
+        return (self.low, self.high) if self.method == "hard" else ()
+
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value

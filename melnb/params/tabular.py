@@ -72,6 +72,13 @@ class Metadata(Parameters):
         ),
     )
 
+    @property
+    def standings(self) -> list[dict[str, Any]]:
+        """The keywords of each `data.relative_features`; none where nothing is compared."""
+        how = {"columns": self.compared, "statistics": self.statistics}
+        ways = [False, True][: 1 + self.by_site] if self.compared else []
+        return [{**how, "by_site": by_site} for by_site in ways]
+
 
 class Embed(Parameters):
     """03d_embed: what does an encoder see that never learnt from these lesions?"""

@@ -7,6 +7,7 @@ from .lookup import find_seeds as find_seeds
 from .lookup import find_tables as find_tables
 from .lookup import find_trained as find_trained
 from .lookup import finished_runs as finished_runs
+from .lookup import judged_names as judged_names
 from .lookup import learnt_datasets as learnt_datasets
 from .lookup import lineage as lineage
 from .lookup import own_dataset as own_dataset
@@ -15,6 +16,7 @@ from .lookup import raw_folders as raw_folders
 from .lookup import source_folders as source_folders
 from .lookup import weights_files as weights_files
 from .newest import find_audit as find_audit
+from .newest import find_judging as find_judging
 from .store import find_run as find_run
 from .store import find_table as find_table
 from .store import notebook_file as notebook_file

@@ -211,6 +211,18 @@ def find_seeds(run: str, outputs: str | Path = "") -> dict[int, list[Path]]:
     }
 
 
+def judged_names(report: Path) -> list[str]:
+    """Return the names of the tables that a report judged, as `find_tables` takes them.
+
+    Args:
+        report: Its folder. Where it wrote rows of its own, calibrated, these stand for its first.
+    """
+    parameters = read_run(report)["parameters"]
+    first, *others = parameters["predictions"]
+    corrected = (report / "predictions.csv").is_file()
+    return [f"06_report/{parameters['run']}" if corrected else first, *others]
+
+
 def find_tables(
     names: Iterable[str], outputs: str | Path = "", *, reads: Callable[[Path], Path] = Path
 ) -> dict[str, list[Path]]:

@@ -7,10 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from melnb.params.catalogue import Predict, Report
 from melnb.runs.folders import RECORD
-from melnb.runs.lookup import FOLD, find_folds, finished_runs
+from melnb.runs.lookup import FOLD, find_folds, find_tables, finished_runs
 from melnb.runs.provenance import hash_path
-from melnb.runs.store import find_run, outputs_root
+from melnb.runs.store import Run, find_run, outputs_root
 from melnb.tables.documents import DamagedError, read_run
 from melnb.tables.findings import Audit
 from melnb.tables.schema import read_predictions, read_table
@@ -76,6 +77,56 @@ def find_yardstick(train_run: str, outputs: str | Path = "") -> Yardstick:
     choice = _newest("06c_choose", outputs, lambda p: p.get("report") == report) if report else ""
     file = outputs_root(outputs) / "06c_choose" / choice / "operating_point.json"
     return Yardstick("".join(asked), report, str(file) if choice else "")
+
+
+class Judging(NamedTuple):
+    """How the networks of a run looked, and were judged.
+
+    Attributes:
+        files: Their out-of-fold predictions, by label, as `find_tables` has them.
+        looks: Parameters of the 04_predict that made these; of one look where none did.
+        rules: Parameters of the report that judged them; the usual ones where none did.
+        words: Whose threshold it is.
+    """
+
+    files: dict[str, list[Path]]
+    looks: Predict
+    rules: Report
+    words: str
+
+
+def find_judging(
+    trained: Mapping[int, Path],
+    *,
+    predictions: str,
+    report: str,
+    positive: str,
+    outputs: str | Path = "",
+    job: Run,
+) -> Judging:
+    """Return how the networks of a run of 03_train looked, and were judged.
+
+    Args:
+        trained: Fold and folder of each.
+        predictions: Their run of 04_predict; empty: the one look of the training.
+        report: Of 06_report; empty: none judged them.
+        positive: The class that is looked for where no report says so.
+        outputs: Where runs are written.
+        job: The run that asks, and is told what is read.
+
+    Raises:
+        FileNotFoundError: What is named is not there.
+    """
+    files = find_tables([predictions], outputs, reads=job.seeks)
+    spoken = [read_run(outputs_root(outputs) / name)["parameters"] for name in files]
+    rules = [read_run(home)["parameters"] for home in job.finds("06_report", [report])]
+    own = [home / "predictions.csv" for home in trained.values()]
+    return Judging(
+        files or {own[0].parent.parent.name: own},
+        Predict.recorded(next(iter(spoken), {"views": "none"})),
+        Report.recorded(next(iter(rules), {"positive": positive})),
+        f"threshold of 06_report/{report}" if report else "threshold chosen on its own folds",
+    )
 
 
 def newest_training(outputs: str | Path = "") -> str:

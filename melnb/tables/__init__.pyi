@@ -4,8 +4,8 @@ from .findings import worst_severity as worst_severity
 from .marks import apply_marks as apply_marks
 from .overlap import met_images as met_images
 from .schema import check_folds as check_folds
-from .schema import class_names as class_names
 from .schema import join_images as join_images
+from .schema import positive_class as positive_class
 from .schema import read_folds as read_folds
 from .schema import read_images as read_images
 from .schema import read_predictions as read_predictions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from melnb.tables.nearest import did_you_mean
@@ -148,6 +148,13 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 )
 
 MELANOMA = "melanoma"
+
+
+def looked_for(classes: Sequence[str]) -> str:
+    """Return the class of several that is looked for: melanoma, or the last where there is none."""
+    return MELANOMA if MELANOMA in classes else classes[-1]
+
+
 OTHER = "other"  # everything that is not melanoma, in a two-class task
 NAMES: tuple[str, ...] = tuple(d.name for d in DIAGNOSES)
 _BY_NAME = {d.name: d for d in DIAGNOSES}

@@ -26,6 +26,7 @@ from melnb.tables.checks import (
     constant,
 )
 from melnb.tables.delimited import read_delimited
+from melnb.tables.diagnoses import looked_for
 from melnb.tables.files import replacing
 from melnb.tables.overlap import check_together
 from melnb.tables.values import blank_missing, neutralise, read_group_ids, read_numbers
@@ -144,6 +145,11 @@ def class_names(predictions: pd.DataFrame) -> tuple[str, ...]:
     return names
 
 
+def positive_class(predictions: pd.DataFrame) -> str:
+    """Return the class of a predictions table that is looked for: `diagnoses.looked_for`."""
+    return looked_for(class_names(predictions))
+
+
 def make_predictions(
     image_ids: Sequence[str] | pd.Series,
     folds: Sequence[int] | pd.Series | int,
@@ -191,11 +197,16 @@ def read_images(path: str | Path) -> pd.DataFrame:
     return check_images(_read(path, "run 02_prepare first"))
 
 
-def join_images(folders: Iterable[Path]) -> pd.DataFrame:
-    """Return the images of prepared datasets in one table; one that is in two is the first's."""
+def join_images(folders: Iterable[Path], *, otherwise: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the images of prepared datasets in one table; one that is in two is the first's.
+
+    Args:
+        folders: Of the datasets.
+        otherwise: Returned where there is no folder; None: no rows are.
+    """
     tables = [read_images(folder / "images.csv") for folder in folders]
     if not tables:
-        return pd.DataFrame(columns=list(IMAGE_COLUMNS))
+        return pd.DataFrame(columns=list(IMAGE_COLUMNS)) if otherwise is None else otherwise
     return pd.concat(tables, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
 
 

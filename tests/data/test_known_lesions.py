@@ -148,9 +148,9 @@ def test_both_comparisons_are_one_and_say_what_each_alone_would(shards: pd.DataF
     extract.facts = {"digest": "d"}  # type: ignore[attr-defined]
     new, by = shards.tail(4), {0: extract, 1: extract}
     known = shards.head(36)
-    compared = known_lesions.compare_lesions(
-        known, new, by, files=[str(Path(shards.attrs["home"]) / f"k{k}.png") for k in range(36, 40)]
-    )
+    files = [str(Path(shards.attrs["home"]) / f"k{k}.png") for k in range(36, 40)]
+    images = new[["image_id"]].assign(path=files)
+    compared = known_lesions.compare_lesions(known, new, by, images=images)
     assert compared.known["image_id"].tolist() == known["image_id"].tolist()
     assert compared.new["image_id"].tolist() == new["image_id"].tolist()
     described, fresh = (known_lesions.describe_lesions(rows, by) for rows in (known, new))

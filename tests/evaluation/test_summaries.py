@@ -80,3 +80,18 @@ def test_rows_of_known_patients() -> None:
     without = summaries.of_known_patients(table[["image_id"]])
     assert without.empty
     assert "patient_id" in without
+
+
+def test_the_mean_of_all_comes_first_where_there_are_several() -> None:
+    one, two, mean = (predictions().assign(run=name) for name in ("one", "two", "mean"))
+    both = summaries.out_of_fold({"one": one, "two": two}, mean=mean)
+    assert list(both) == ["mean of all", "one", "two"]
+    assert list(summaries.out_of_fold({"one": one}, mean=mean)) == ["one"]
+
+
+def test_rivals_are_of_the_very_same_images() -> None:
+    one = two = predictions().assign(run="r")
+    first, *others = summaries.rivals({"one": one, "two": two, "few": two.head(10)})
+    assert first["run"].eq("r").all()
+    assert [table["run"].iloc[0] for table in others] == ["two"]
+    assert len(summaries.rivals({"one": one})) == 1

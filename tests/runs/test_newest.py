@@ -64,3 +64,24 @@ def test_an_audit_is_the_newest_of_its_dataset_and_says_that_it_is_old(tmp_path:
     assert old.stale == "ham was prepared anew since: run 02b_audit again"
     assert old.sentence.endswith("). Ham was prepared anew since: run 02b_audit again.")
     assert old.shortcuts == {}
+
+
+def test_a_judging_is_of_the_report_or_of_the_networks_alone(tmp_path: Path) -> None:
+    trained = {0: write_run("03_train", "a/fold0", tmp_path)}
+    job = store.open_run("04c_look", "new", parameters={}, outputs=tmp_path)
+    how = {"positive": "nevus", "outputs": tmp_path, "job": job}
+    alone = newest.find_judging(trained, predictions="", report="", **how)
+    assert alone.files == {"a": [trained[0] / "predictions.csv"]}
+    assert (alone.looks.views, alone.rules.positive) == ("none", "nevus")
+    assert alone.words == "threshold chosen on its own folds"
+    write_run("06_report", "r", tmp_path, positive="melanoma", at=0.8)
+    judged = newest.find_judging(trained, predictions="", report="r", **how)
+    assert (judged.rules.positive, judged.rules.at) == ("melanoma", 0.8)
+    assert judged.words == "threshold of 06_report/r"
+
+
+def test_a_report_names_what_it_judged(tmp_path: Path) -> None:
+    home = write_run("06_report", "r", tmp_path, run="r", predictions=["04_predict/a", "b.csv"])
+    assert lookup.judged_names(home) == ["04_predict/a", "b.csv"]
+    (home / "predictions.csv").write_text("rows of its own", encoding="utf-8")
+    assert lookup.judged_names(home) == ["06_report/r", "b.csv"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from melnb.data.pictures import PictureError, read_bytes, read_size
+from melnb.tables.overlap import met_images
+from melnb.tables.schema import join_images, read_images
 
 # A survey of the pictures themselves: their sizes, from the headers of a sample.
 
@@ -41,6 +44,21 @@ def _sampled_size(path: str) -> tuple[int | None, int | None]:
 
 
 COLUMNS = ("identical", "image_id", "patient_id", "lesion_id", "target", "path")
+
+
+def met_pictures(folder: Path, homes: Sequence[Path]) -> pd.DataFrame:
+    """Name the images of a prepared dataset that a model has met (`met_images`), pictures too.
+
+    Args:
+        folder: Of the dataset.
+        homes: Folders of what was learnt from; none: nothing was met, and no picture is compared.
+
+    Returns:
+        As `met_images`.
+    """
+    images = read_images(folder / "images.csv")
+    both = join_images([*homes, folder]) if homes else images.head(0)
+    return met_images(images, join_images(homes), identical=find_identical(both))
 
 
 def find_identical(images: pd.DataFrame) -> pd.DataFrame:

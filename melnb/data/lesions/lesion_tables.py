@@ -43,7 +43,11 @@ _CHUNK = 16  # pictures handed to a worker at once
 
 
 def lesion_features(
-    images: pd.DataFrame, lesions: pd.DataFrame | None = None, *, workers: int = 0
+    images: pd.DataFrame,
+    lesions: pd.DataFrame | None = None,
+    *,
+    workers: int = 0,
+    wanted: bool = True,
 ) -> pd.DataFrame:
     """Measure the lesions of an images table: its original pictures, not crops of them.
 
@@ -52,6 +56,7 @@ def lesion_features(
         lesions: The lesions table (`lesion_tables.read_lesions`), whose masks are then used; those
             of another verdict than `ok` are not measured.
         workers: Processes; 0: one for each core; 1: this one.
+        wanted: Whether they are measured; if not, there are no rows.
 
     Returns:
         `image_id`, the attributes of `abcd.Shape` and `abcd.Colours`, and `note`, in the order
@@ -64,6 +69,7 @@ def lesion_features(
     """
     check_columns(images, ("image_id", "path"), "images")
     check_ids(images, "images")
+    images = images if wanted else images.head(0)
     paths = images["path"].fillna("").astype(str).tolist()
     masks, reasons = _masks(images, lesions)
     rows = list(_measured(paths, masks, reasons, workers))

@@ -242,7 +242,7 @@ class MaskExplorer(traitlets.HasTraits):  # type: ignore[misc]
         truths: Image id and true mask, of its probabilities' size; an image may lack one, and is
             then not scored.
         probabilities: Image id and plane, height x width, 0-1, at most 320 pixels on a side; they
-            are kept to 1 in 65,535.
+            are kept to 1 in 65,535. Of none there is no view and no gallery.
         threshold: To begin with: lesion is above it.
         smoothing: Likewise, of the blur before it (`mask_scores.cleaned_mask`).
         title: Shown above the sliders.
@@ -254,7 +254,7 @@ class MaskExplorer(traitlets.HasTraits):  # type: ignore[misc]
 
     Raises:
         TableError: An image has no picture, or a mask is not of its probabilities' size.
-        ValueError: There is no image, or a plane is no plane of probabilities.
+        ValueError: A plane is no plane of probabilities.
     """
 
     threshold = traitlets.Float(0.5, min=0.0, max=1.0)
@@ -271,8 +271,6 @@ class MaskExplorer(traitlets.HasTraits):  # type: ignore[misc]
         smoothing: float = 2.0,
         title: str = "Mask explorer",
     ) -> None:
-        if not probabilities:
-            raise ValueError("probabilities holds no image: give one or more")
         self.title, self.image_ids = title, list(probabilities)
         self._codes = {i: _codes(i, plane) for i, plane in probabilities.items()}
         self._truths = {
@@ -321,7 +319,7 @@ class MaskExplorer(traitlets.HasTraits):  # type: ignore[misc]
 
     def gallery(
         self, threshold: float | None = None, smoothing: float | None = None, *, size: int = 224
-    ) -> OutlineGallery:
+    ) -> OutlineGallery | None:
         """Return the static twin: every image with both outlines, without a slider.
 
         Args:
@@ -340,10 +338,12 @@ class MaskExplorer(traitlets.HasTraits):  # type: ignore[misc]
             masks = (self._truths.get(name), self.mask(cut, blur, name))
             tiles.append(outlined_tile(self._pictures[name], *masks, caption=caption, size=size))
         title = f"{self.title}: threshold {cut:g}, smoothing {blur:g}"
-        return OutlineGallery(title, {"": tiles}, size)
+        return OutlineGallery(title, {"": tiles}, size) if tiles else None
 
-    def view(self) -> anywidget.AnyWidget:
+    def view(self) -> anywidget.AnyWidget | None:
         """Build the widget; the chosen values follow its sliders, and its sliders follow them."""
+        if not self.image_ids:
+            return None
         view = _View(words=self._words, data=self._data)
         for name in _SYNCED:
             traitlets.link((self, name), (view, name))

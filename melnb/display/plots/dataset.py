@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from melnb.display import theme
+from melnb.evaluation.summaries import cluster_column
 from melnb.tables import diagnoses
 from melnb.tables.checks import TEST
 from melnb.tables.schema import IMAGE_COLUMNS, OPTIONAL_IMAGE_COLUMNS
@@ -116,13 +117,15 @@ def missing_values(images: pd.DataFrame) -> go.Figure:
     return figure.update_yaxes(autorange="reversed", showgrid=False)
 
 
-def images_per_group(images: pd.DataFrame, group: str = "patient_id") -> go.Figure:
+def images_per_group(images: pd.DataFrame, group: str = "") -> go.Figure:
     """Draw how many patients, or lesions, have one image, two images and so on.
 
     Args:
         images: Images table.
-        group: `patient_id` or `lesion_id`; unknown ids are left out.
+        group: `patient_id` or `lesion_id`; unknown ids are left out. Empty: patients where any is
+            known, else lesions.
     """
+    group = group or cluster_column(images) or "lesion_id"
     word = {"patient_id": "patient", "lesion_id": "lesion"}.get(group, group)
     sizes = images[group].dropna().value_counts()
     counts = sizes.value_counts().sort_index()

@@ -338,7 +338,9 @@ def confusion(table: pd.DataFrame, *, title: str = "Confusion matrix") -> go.Fig
 
 
 def confusion_by_class(table: pd.DataFrame, *, title: str = "Confusion by class") -> go.Figure:
-    """Draw `classes.confusion_by_class` (see `confusion`)."""
+    """Draw `classes.confusion_by_class` (see `confusion`); nothing where no row was judged."""
+    if not table.to_numpy().any():
+        return go.Figure(layout=theme.layout(f"{title}: no truth is known", "Called", "Truth"))
     return confusion(table, title=title)
 
 

@@ -224,15 +224,17 @@ Pictures: TypeAlias = Mapping[str, Picture] | Callable[[str], Picture]
 
 
 def pictures_of(
-    images: pd.DataFrame, *, size: int = 96, open_picture: OpenPicture = open_file
-) -> Callable[[str], bytes]:
+    images: pd.DataFrame | None, *, size: int = 96, open_picture: OpenPicture = open_file
+) -> Callable[[str], bytes] | None:
     """Return what reads the small JPEG of an image; empty when there is none.
 
     Args:
-        images: Images table.
+        images: Images table; None: nothing is known of them, and nothing reads.
         size: Pixels on a side.
         open_picture: Opens a path as a square picture.
     """
+    if images is None:
+        return None
     rows = images.set_index("image_id")[["path"]].to_dict("index")
 
     def read(image_id: str) -> bytes:

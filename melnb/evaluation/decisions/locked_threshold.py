@@ -77,12 +77,14 @@ def write_threshold(locked: Mapping[str, Any], path: str | Path) -> Path:
 
 
 def read_threshold(path: str | Path) -> dict[str, Any]:
-    """Read and check a locked threshold.
+    """Read and check a locked threshold; of an empty path none.
 
     Raises:
         FileNotFoundError: There is no such file.
         TableError: It is no such file, or a value of it is absent or wrong.
     """
+    if not path:
+        return {}
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {_REMEDY}")

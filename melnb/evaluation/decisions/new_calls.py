@@ -28,9 +28,10 @@ STRANGE = "not like what was learnt from"
 
 def novelty_limits(
     known: pd.DataFrame,
-    measures: Sequence[str],
+    measures: Sequence[str] = ("network_distance", "appearance_distance"),
     *,
     positive: str,
+    truths: pd.DataFrame | None = None,
     share: float = 0.005,
     cluster: str = "",
     confidence: float = 0.95,
@@ -46,6 +47,8 @@ def novelty_limits(
         known: `image_id`, `truth`, the measures, and the cluster's column.
         measures: Columns of distances.
         positive: The class looked for.
+        truths: Predictions table that has the truth and the cluster's column in their stead; None:
+            `known` has.
         share: Of positives, at most, that are turned away.
         cluster: A column, such as `patient_id`, whose images err together.
         confidence: Of the interval (`proportions.clustered_wilson`).
@@ -57,18 +60,20 @@ def novelty_limits(
     Raises:
         TableError: No known row is positive.
     """
-    positives = (known["truth"] == positive).to_numpy()
+    named = ["image_id", *[c for c in ("truth", cluster) if c]]
+    lesions = known if truths is None else known.merge(truths[named], on="image_id")
+    positives = (lesions["truth"] == positive).to_numpy()
     if not positives.any():
         raise TableError(
-            f"known lesions: none of {len(known)} is {positive}: give positive another"
+            f"known lesions: none of {len(lesions)} is {positive}: give positive another"
         )
-    clusters = row_clusters(known, cluster)
+    clusters = row_clusters(lesions, cluster)
     allowed = math.floor(share / len(measures) * positives.sum())
     rows: list[dict[str, Any]] = []
-    beyond = np.zeros(len(known), bool)
+    beyond = np.zeros(len(lesions), bool)
     for name in measures:
-        limit = float(np.sort(known.loc[positives, name])[positives.sum() - 1 - allowed])
-        far = (known[name] > limit).to_numpy()
+        limit = float(np.sort(lesions.loc[positives, name])[positives.sum() - 1 - allowed])
+        far = (lesions[name] > limit).to_numpy()
         beyond |= far
         rows.append({"measure": name, "limit": limit, "far": far})
     rows.append({"measure": "any", "limit": math.nan, "far": beyond})
@@ -132,6 +137,19 @@ def _renamed(table: pd.DataFrame, **alike: str) -> pd.DataFrame:
 
 def _bare(table: pd.DataFrame) -> pd.Series:
     return table["image_id"].str.removesuffix(_NEW)
+
+
+def new_results(
+    calls: pd.DataFrame, flags: pd.DataFrame, locked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what `run.json` keeps of `new_calls` and `new_flags`, and of their threshold."""
+    return {
+        "pictures": len(calls), "called": int((calls["called"] != "other").sum()),
+        "positive": locked["positive"], "threshold": locked["threshold"],
+        "flagged": int(flags["flags"].ne("").sum()),
+        "learnt_from": int(flags["met"].notna().sum()),
+        "with_truth": int(calls["truth"].notna().sum()),
+    }  # fmt: skip
 
 
 def judge_new(

@@ -230,12 +230,13 @@ class FrozenDecision(NamedTuple):
 
 
 def read_frozen_decision(
-    report: str | Path, *, reads: Callable[[Path], Path] = Path
+    chosen: str | Path, *, reads: Callable[[Path], Path] = Path
 ) -> FrozenDecision | None:
     """Read the class decision that a report froze, and the calibrator that came before it.
 
     Args:
-        report: Its folder.
+        chosen: The operating point of a report, beside which its decision lies; empty: there is
+            none.
         reads: Told each file that is looked for, as `Run.seeks` of the run that asks.
 
     Returns:
@@ -245,7 +246,10 @@ def read_frozen_decision(
         TableError: The decision's file is damaged.
         ValueError: The calibrator's is.
     """
-    files = [reads(Path(report) / name) for name in ("class_decision.json", "calibrator.json")]
+    if not chosen:
+        return None
+    beside = (Path(chosen).with_name(n) for n in ("class_decision.json", "calibrator.json"))
+    files = [reads(file) for file in beside]
     if not files[0].is_file():
         return None
     calibrator = read_calibrator(files[1]) if files[1].is_file() else None

@@ -29,7 +29,10 @@ _SIZES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # megapixels: likewise
 
 
 def subgroup_columns(
-    images: pd.DataFrame | None, measures: pd.DataFrame | None = None
+    images: pd.DataFrame | None,
+    measures: pd.DataFrame | None = None,
+    *,
+    named: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return the levels of each image: sex, age, site, source, diagnosis, picture size, skin tone.
 
@@ -37,6 +40,7 @@ def subgroup_columns(
         images: The images table; `width` and `height` where picture sizes are known. None when
             nothing is known of the images: there are no levels then.
         measures: The measures table, for `skin_tone`; levels then run by their median `ita`.
+        named: The columns wanted, in this order, of those that are there; None: all.
 
     Returns:
         `image_id` and a categorical per column, its levels in the order in which they are shown,
@@ -56,6 +60,7 @@ def subgroup_columns(
     order = ("sex", "age", "site", "skin_tone", "diagnosis", "source", "picture_size")
     parting = [c for c in order if c in columns and len(columns[c].categories) > 1]
     table = pd.DataFrame({c: columns[c] for c in parting}, index=images.index)
+    table = table if named is None else table[[c for c in named if c in table]]
     table.insert(0, "image_id", images["image_id"])
     table.attrs["left_out"] = [c for c in order if c in columns and c not in parting]
     return table.reset_index(drop=True)

@@ -15,7 +15,7 @@ from scipy import ndimage
 from melnb.data.datasets import Dataset
 from melnb.data.shards.records import read_index
 from melnb.models.networks.heads import input_sizes
-from melnb.models.out_of_fold import encode_images
+from melnb.models.out_of_fold import Patients, encode_images
 from melnb.models.saliency.feature_map import (
     Anatomy,
     Gradient,
@@ -331,15 +331,14 @@ def explain(
 
 
 def metadata_attributions(
-    explanation: Explanation, sample: Sample, columns: Sequence[str], cells: Sequence[int]
+    explanation: Explanation, sample: Sample, patients: Patients
 ) -> pd.DataFrame:
     """Return what each column of metadata adds to the score of each picture.
 
     Args:
         explanation: Of the sample.
         sample: n pictures.
-        columns: Names of the columns.
-        cells: The column that each cell of a row belongs to, from 0.
+        patients: Names of the columns, and the column that each cell of a row belongs to.
 
     Returns:
         A row per picture and column: `image_id`, `column`, `attribution` (the sum over its cells)
@@ -349,8 +348,9 @@ def metadata_attributions(
     names = ["image_id", "column", "attribution", "size"]
     if values is None:
         return pd.DataFrame(columns=names)
+    columns = patients.columns
     sums = np.zeros((len(sample), len(columns)))
-    np.add.at(sums.T, np.asarray(cells, dtype=int), values.T)
+    np.add.at(sums.T, np.asarray(patients.cells, dtype=int), values.T)
     table = pd.DataFrame(
         {
             "image_id": np.repeat(sample.image_id, len(columns)),

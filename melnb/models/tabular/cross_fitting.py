@@ -44,6 +44,32 @@ GRIDS: dict[str, Grid] = {
 _TREES = 200  # of a forest while it is tuned: more make it steadier, and seldom another the best
 
 
+def tune_learners(
+    rows: Rows,
+    images: pd.DataFrame,
+    *,
+    learners: Mapping[str, Learner],
+    wanted: bool = True,
+    **how: Any,
+) -> tuple[dict[str, Learner | dict[int, Learner]], dict[str, pd.DataFrame]]:
+    """Choose settings of each learner as `tune_learner` does, by its name.
+
+    Args:
+        rows: Of `table_rows.make_rows`.
+        images: The images table: inner folds part no patient or lesion.
+        learners: Each with its name.
+        wanted: Whether settings are chosen; if not, learners are as they are, and nothing is tried.
+        how: As of `tune_learner`.
+
+    Returns:
+        What `cross_fit` takes, and what was tried, both by name.
+    """
+    if not wanted:
+        return dict(learners), {}
+    tuned = {name: tune_learner(rows, images, learner=one, **how) for name, one in learners.items()}
+    return {n: chosen for n, (chosen, _) in tuned.items()}, {n: t for n, (_, t) in tuned.items()}
+
+
 def tune_learner(
     rows: Rows,
     images: pd.DataFrame,

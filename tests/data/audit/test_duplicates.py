@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.data.audit.duplicates import find_identical
+from melnb.data.audit.duplicates import find_identical, met_pictures
 from melnb.data.shards.examples import write_shard
+from melnb.tables import schema
 
 
 def table(paths: list[str]) -> pd.DataFrame:
@@ -45,3 +46,17 @@ def test_ham10000_has_two_identical_pairs():
     folder = Path(os.environ["MELNB_DATA"]) / "ham10000/images"
     found = find_identical(table(sorted(str(p) for p in folder.glob("*.jpg"))))
     assert found["identical"].value_counts().tolist() == [2, 2]
+
+
+def test_where_nothing_was_learnt_from_nothing_was_met(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    (tmp_path / "b").write_bytes(b"one")
+    for name, image in (("new", "a"), ("learnt", "b")):
+        (tmp_path / name).mkdir()
+        images = table([f"{tmp_path}/{image}"]).assign(image_id=image, diagnosis="nevus")
+        schema.write_images(
+            images.reindex(columns=schema.IMAGE_COLUMNS), tmp_path / name / "images.csv"
+        )
+    assert met_pictures(tmp_path / "new", []).empty
+    met = met_pictures(tmp_path / "new", [tmp_path / "learnt"])
+    assert met.to_numpy().tolist() == [["a", "picture", "b"]]

@@ -115,9 +115,13 @@ def test_a_report_holds_its_module_once_and_no_other(
     assert ".melnb-masks .lesion" in page
 
 
+def test_where_no_plane_is_there_is_nothing_to_see(pictures: Planes, truths: Planes) -> None:
+    explorer = MaskExplorer(pictures, truths, {})
+    assert explorer.gallery() is None
+    assert explorer.view() is None
+
+
 def test_bad_input_is_named(pictures: Planes, truths: Planes, probabilities: Planes) -> None:
-    with pytest.raises(ValueError, match="probabilities holds no image"):
-        MaskExplorer(pictures, truths, {})
     with pytest.raises(TableError, match="pictures: none of i0"):
         MaskExplorer({}, truths, probabilities)
     with pytest.raises(TableError, match=r"the mask of i0 is \(23, 24\) and its probabilities"):

@@ -103,10 +103,11 @@ def test_the_reports_calibrator_comes_first(
 ) -> None:
     calibrator = fit_calibrator(tables["internal"], method="temperature")
     write_class_decision(frozen.decision, tmp_path / "class_decision.json")
-    assert read_frozen_decision(tmp_path) == frozen
+    point = tmp_path / "operating_point.json"
+    assert read_frozen_decision(point) == frozen
     write_calibrator(calibrator, tmp_path / "calibrator.json")
     sought: list[Path] = []
-    read = read_frozen_decision(tmp_path, reads=lambda p: (sought.append(p), p)[1])
+    read = read_frozen_decision(point, reads=lambda p: (sought.append(p), p)[1])
     assert [path.name for path in sought] == ["class_decision.json", "calibrator.json"]
     assert read == FrozenDecision(frozen.decision, calibrator)
     cooled = tables | {"away": tables["away"].assign(run="r")}
@@ -117,7 +118,8 @@ def test_the_reports_calibrator_comes_first(
 
 
 def test_without_a_decision_one_row_says_so(tables: Tables, tmp_path: Path) -> None:
-    assert read_frozen_decision(tmp_path) is None
+    assert read_frozen_decision(tmp_path / "operating_point.json") is None
+    assert read_frozen_decision("") is None
     found = external_decisions(tables, frozen=None)
     assert len(found) == 1
     assert "no class decision was frozen" in found["note"].iloc[0]

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from melnb.models.out_of_fold import Patients
 from melnb.models.saliency.explanations import METHODS, explain, metadata_attributions
 from melnb.models.saliency.feature_map import dissect
 from melnb.models.saliency.map_scores import RANDOM, energy_inside, score_maps
@@ -102,7 +103,7 @@ def test_cells_of_one_column_of_metadata_are_summed(
     fused: keras.Model, make: Make, sample: Sample
 ) -> None:
     found = explain(dissect(fused), sample, classes=0, steps=4)
-    table = metadata_attributions(found, sample, ["sex", "age"], [0, 1, 1])
+    table = metadata_attributions(found, sample, Patients(columns=("sex", "age"), cells=(0, 1, 1)))
     shares = found.attributions.metadata
     assert shares is not None
     wide = table.pivot(index="image_id", columns="column", values="attribution")
@@ -110,6 +111,5 @@ def test_cells_of_one_column_of_metadata_are_summed(
     np.testing.assert_allclose(wide["age"], shares[:, 1:].sum(axis=1), rtol=1e-5)
     assert (table["size"] >= 0).all()
     bare = replace(sample, metadata=None)
-    assert metadata_attributions(
-        explain(dissect(make()), bare, classes=0, steps=1), bare, [], []
-    ).empty
+    plain = explain(dissect(make()), bare, classes=0, steps=1)
+    assert metadata_attributions(plain, bare, Patients()).empty

@@ -108,3 +108,11 @@ def test_refusals(rows: Rows, tables: Tables) -> None:
         rare[rows.inside(fold)[0]] = 1
     with pytest.raises(TableError, match=r"training rows of fold 0, .* cannot tell 'melanoma'"):
         tune(replace(rows, codes=rare), tables[0])
+
+
+def test_where_nothing_is_tuned_learners_stay_as_they_are(rows: Rows, tables: Tables) -> None:
+    learners = {"forest": FOREST}
+    same, tried = cross_fitting.tune_learners(
+        rows, tables[0], learners=learners, wanted=False, positive="melanoma"
+    )
+    assert (same, tried) == (learners, {})
