@@ -120,9 +120,9 @@ def find_judging(
     files = find_tables([predictions], outputs, reads=job.seeks)
     spoken = [read_run(outputs_root(outputs) / name)["parameters"] for name in files]
     rules = [read_run(home)["parameters"] for home in job.finds("06_report", [report])]
-    own = [home / "predictions.csv" for home in trained.values()]
+    held_out = [home / "predictions.csv" for home in trained.values()]
     return Judging(
-        files or {own[0].parent.parent.name: own},
+        files or {held_out[0].parent.parent.name: held_out},
         Predict.recorded(next(iter(spoken), {"views": "none"})),
         Report.recorded(next(iter(rules), {"positive": positive})),
         f"threshold of 06_report/{report}" if report else "threshold chosen on its own folds",

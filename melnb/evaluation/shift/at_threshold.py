@@ -248,8 +248,8 @@ def read_frozen_decision(
     """
     if not chosen:
         return None
-    beside = (Path(chosen).with_name(n) for n in ("class_decision.json", "calibrator.json"))
-    files = [reads(file) for file in beside]
+    places = (Path(chosen).with_name(n) for n in ("class_decision.json", "calibrator.json"))
+    files = [reads(file) for file in places]
     if not files[0].is_file():
         return None
     calibrator = read_calibrator(files[1]) if files[1].is_file() else None
