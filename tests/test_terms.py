@@ -37,7 +37,7 @@ TERMS = {
     "models": """
         accelerator: mixed precision, TPU, GPU
         corrupted: robustness
-        feature_extraction: feature extraction
+        feature_extraction: feature extraction, ONNX
         networks/backbones: backbones, EfficientNet
         networks/classifier: GeM
         networks/efficientnet_lite: EfficientNet-Lite
@@ -49,10 +49,9 @@ TERMS = {
         optimization/lr_finder: learning-rate finder
         optimization/optimizers: gradient accumulation
         optimization/weight_averaging: EMA, SWA
-        onnx_encoder: ONNX
         out_of_fold: out-of-fold predictions
         saliency/explanations: Grad-CAM, integrated gradients
-        saliency/randomization: sanity checks
+        saliency/map_scores: sanity checks
         segmentation/mask_losses: Dice
         segmentation/unet: U-Net
         tabular/feature_importance: permutation importance, partial dependence
@@ -82,7 +81,7 @@ TERMS = {
         discrimination/ranking: ROC, AUC, precision-recall
         ensembles/blends: rank averaging
         ensembles/search: ensemble selection
-        ensembles/stackers: stacking
+        ensembles/cross_fit: stacking
         confident_learning: label errors, confident learning
         robustness: robustness
         shortcuts: spurious features

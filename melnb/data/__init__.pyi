@@ -34,12 +34,12 @@ from .embeddings import embed_shards as embed_shards
 from .embeddings import embedding_map as embedding_map
 from .embeddings import nearest_neighbours as nearest_neighbours
 from .embeddings import read_embeddings as read_embeddings
+from .epochs.external import training_set as training_set
 from .epochs.sampling import count_rows as count_rows
 from .epochs.sampling import make_sampling as make_sampling
 from .epochs.training_rows import read_mask_rows as read_mask_rows
 from .epochs.training_rows import read_rows as read_rows
 from .epochs.training_rows import sample_mask_pairs as sample_mask_pairs
-from .epochs.training_set import training_set as training_set
 from .features.feature_files import read_features as read_features
 from .features.feature_files import relative_features as relative_features
 from .features.feature_rows import feature_overview as feature_overview

@@ -19,8 +19,7 @@ No module here knows how a prediction was made: models are strangers.
     pulls            which way an artefact moves predictions
     mask_scores      how well masks match: Jaccard, Dice, boundaries
     mask_failures    could we have known that a mask fails?
-    shortcuts        how far one gets without the lesion
-    leaky_probes     what a leaky split adds to a score
+    shortcuts        how far one gets without the lesion; what a leaky split adds to a score
     confident_learning  label errors: confident learning, joined with neighbours
     challenges/      the files and measures of the ISIC challenges
     summaries        short tables for a reader

@@ -81,7 +81,6 @@ from .ensembles.recipes import apply_to_networks as apply_to_networks
 from .ensembles.recipes import given_recipe as given_recipe
 from .ensembles.recipes import write_recipe as write_recipe
 from .ensembles.search import select_members as select_members
-from .leaky_probes import leak_worth as leak_worth
 from .mask_failures import failure_prediction as failure_prediction
 from .mask_failures import failure_roc as failure_roc
 from .mask_failures import jaccard_by_coverage as jaccard_by_coverage
@@ -118,6 +117,7 @@ from .shift.score_shift import external_calibration as external_calibration
 from .shift.score_shift import score_shift as score_shift
 from .shift.score_shift import source_histogram as source_histogram
 from .shift.score_shift import source_versions as source_versions
+from .shortcuts import leak_worth as leak_worth
 from .shortcuts import over_best_shortcut as over_best_shortcut
 from .shortcuts import shortcut_areas as shortcut_areas
 from .shortcuts import shortcut_findings as shortcut_findings

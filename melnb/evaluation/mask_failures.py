@@ -6,16 +6,12 @@ predictions table of two classes, so that every measure and curve of a classifie
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from melnb.evaluation.challenges.jaccard import LEAST_JACCARD
 from melnb.evaluation.discrimination import ranking
 from melnb.evaluation.rows import ESTIMATE_COLUMNS
-from melnb.evaluation.statistics.proportions import grouped_means
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.schema import make_predictions
 
@@ -135,50 +131,6 @@ def jaccard_by_coverage(
             row[column] = np.cumsum(np.bincount(group, weights=values)) / kept
         entries.append(pd.DataFrame(row, columns=list(_COVERAGE)))
     return _gathered(entries, list(_COVERAGE))
-
-
-def jaccard_at_coverage(
-    scores: pd.DataFrame,
-    disagreement: pd.DataFrame,
-    *,
-    coverages: Sequence[float] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5),
-    cluster: str = "",
-    confidence: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Return the mean Jaccard index of the most agreed masks at chosen shares, with intervals.
-
-    Args:
-        scores: `challenges.masks.mask_scores`, with what it is clustered by.
-        disagreement: `image_id` and a column of 0 to 1 for each predictor.
-        coverages: Shares to keep, above 0 up to 1. Equal disagreements are kept together, so that a
-            share may be passed.
-        cluster: A column of `scores` that is resampled whole.
-        confidence: Of the intervals, for which the kept images are taken as given.
-        draws: Number of resamples.
-        seed: Of the resampling.
-
-    Returns:
-        A row per predictor and share: `predictor`, `wanted`, `coverage`, `value`, `se`, `low`,
-        `high`, `n`, `note`.
-    """
-    for share in coverages:
-        if not 0 < share <= 1:
-            raise ValueError(f"coverages holds {share}: use shares above 0 up to 1")
-    entries = []
-    for name in _told(scores, disagreement):
-        value = _values(scores, disagreement, name)
-        rising = np.sort(value)
-        for share in coverages:
-            kept = value <= rising[math.ceil(share * len(value) - 1e-9) - 1]
-            mean = grouped_means(
-                scores[kept], ["jaccard"], cluster=cluster, confidence=confidence, draws=draws,
-                seed=seed,
-            )  # fmt: skip
-            entries.append(mean.assign(predictor=name, wanted=share, coverage=float(kept.mean())))
-    columns = ["predictor", "wanted", "coverage", "value", "se", "low", "high", "n", "note"]
-    return _gathered(entries, columns)
 
 
 def _predictors(disagreement: pd.DataFrame) -> list[str]:

@@ -10,8 +10,6 @@ import pandas as pd
 
 from melnb.evaluation.challenges.jaccard import LEAST_JACCARD, MEASURES, lesion_plane, mask_scores
 from melnb.evaluation.discrimination.ranking import parts_by_fold
-from melnb.evaluation.rows import row_clusters
-from melnb.evaluation.statistics import bootstrap
 from melnb.evaluation.statistics.intervals import NO_ERROR
 from melnb.evaluation.statistics.proportions import grouped_means
 from melnb.tables.checks import TableError
@@ -160,10 +158,6 @@ def outline_pixels(mask: np.ndarray) -> np.ndarray:
 SUMMARY_COLUMNS = (
     "rows", "metric", "value", "se", "low", "high", "n", "left_out", "method", "note",
 )  # fmt: skip
-COMPARISON_COLUMNS = (
-    "first", "second", "metric", "value_first", "value_second", "difference",
-    "se", "low", "high", "n", "method", "note",
-)  # fmt: skip
 _MEANT = (*MEASURES, "failed", "hd95", "hd95_share")
 _ALIKE = "interval not estimable: all images score alike"
 
@@ -224,92 +218,6 @@ def segmentation_results(summary: pd.DataFrame) -> dict[str, object]:
         for name in names
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
-
-
-def segmenter_comparison(
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    cluster: str = "",
-    confidence: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Return the means of the first segmenter less those of each other, on the same images.
-
-    The difference is paired: each image's scores are subtracted, and the differences resampled.
-
-    Args:
-        tables: Name of each segmenter and its `mask_scores.segmentation_scores`, two or more; the
-            first is compared with the others on the images that both have.
-        cluster: A column of the first, such as `patient_id`, that is resampled whole.
-        confidence: Of the intervals.
-        draws: Number of resamples.
-        seed: Of the resampling.
-
-    Returns:
-        `COMPARISON_COLUMNS`, a row per other segmenter and measure. Of `failed` and the distances
-        less is better.
-
-    Raises:
-        TableError: Two tables share no image, their truths differ in size, or there is no column
-            `cluster`.
-        ValueError: There are fewer than two tables.
-    """
-    if len(tables) < 2:
-        raise ValueError(f"tables holds {len(tables)} segmenter(s): give two or more by name")
-    (name, first), *others = tables.items()
-    entries = []
-    for other, second in others:
-        columns = [c for c in _MEANT if c in first and c in second]
-        one, two = _paired(name, first, other, second)
-        pairs = [t[columns].to_numpy(dtype=float) for t in (one, two)]
-        row = _difference(pairs[0] - pairs[1], one, cluster, confidence, draws, seed)
-        means = {"value_first": pairs[0].mean(axis=0), "value_second": pairs[1].mean(axis=0)}
-        table = pd.DataFrame(row | means)
-        labels = [column.replace("_", " ") for column in columns]
-        entries.append(table.assign(first=name, second=other, metric=labels, n=len(one)))
-    method = f"bootstrap of {cluster or 'images'}"
-    return _without_flat(pd.concat(entries, ignore_index=True).assign(method=method))[
-        list(COMPARISON_COLUMNS)
-    ]
-
-
-def _paired(
-    name: str, first: pd.DataFrame, other: str, second: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the images that both tables have, in the first one's order."""
-    one = first[first["image_id"].isin(second["image_id"])].reset_index(drop=True)
-    if one.empty:
-        raise TableError(f"scores: {name} and {other} have no image in common")
-    two = second.set_index("image_id").loc[one["image_id"]].reset_index()
-    pixels = [t["tp"] + t["fn"] for t in (one, two)]
-    wrong = pixels[0] != pixels[1]
-    if wrong.any():
-        raise TableError(
-            f"scores: the true mask of {one.loc[wrong, 'image_id'].iloc[0]} has "
-            f"{pixels[0][wrong].iloc[0]} pixels in {name} and {pixels[1][wrong].iloc[0]} in {other}"
-            f" ({int(wrong.sum())} such images): score both at one size, on the same truths"
-        )
-    return one, two
-
-
-def _difference(
-    values: np.ndarray,
-    rows: pd.DataFrame,
-    cluster: str,
-    confidence: float,
-    draws: int,
-    seed: int,
-) -> dict[str, object]:
-    clusters = row_clusters(rows, cluster)
-    number = len(values) if clusters is None else int(clusters.max(initial=-1)) + 1
-    estimate: dict[str, object] = {"difference": values.mean(axis=0), "note": ""}
-    if number < 2:
-        note = f"interval not estimable: of one {cluster or 'row'} alone"
-        return estimate | dict.fromkeys(("se", "low", "high"), math.nan) | {"note": note}
-    resampled = bootstrap.resampled_means(values, clusters=clusters, draws=draws, seed=seed)
-    limits = bootstrap.percentile_interval(resampled, confidence=confidence)
-    return estimate | dict(zip(("se", "low", "high"), limits, strict=True))
 
 
 def _without_flat(table: pd.DataFrame) -> pd.DataFrame:

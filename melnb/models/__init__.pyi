@@ -21,8 +21,8 @@ from .saliency.explanations import explain as explain
 from .saliency.explanations import mean_grad_cam as mean_grad_cam
 from .saliency.explanations import metadata_attributions as metadata_attributions
 from .saliency.feature_map import dissect as dissect
+from .saliency.map_scores import check_randomization as check_randomization
 from .saliency.map_scores import score_maps as score_maps
-from .saliency.randomization import check_randomization as check_randomization
 from .saliency.samples import find_masks as find_masks
 from .saliency.samples import read_sample as read_sample
 from .segmentation.mask_fitting import MaskRecipe as MaskRecipe

@@ -15,8 +15,7 @@ What cannot be together is said once, in the `rules` of the group or class that 
     segment    02c_segment_train, 02d_segment_apply
     train      03_train, 03b_find_lr
     tabular    03c_metadata 03d_embed
-    predict    04_predict, 04b_pseudo_label, 04c_look
-    ensemble   05_ensemble, 05b_ablation
+    predict    04_predict, 04b_pseudo_label, 04c_look, 05_ensemble, 05b_ablation
     report     06_report, 06b_explain, 06c_choose, 06d_external, 06e_robustness
     catalogue  all of them by name, and as a terminal lists them
 """

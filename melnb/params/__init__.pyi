@@ -1,7 +1,7 @@
 from .catalogue import defaults as defaults
 from .catalogue import read_parameters as read_parameters
-from .ensemble import Ablation as Ablation
-from .ensemble import Ensemble as Ensemble
+from .predict import Ablation as Ablation
+from .predict import Ensemble as Ensemble
 from .predict import Look as Look
 from .predict import Predict as Predict
 from .predict import PseudoLabel as PseudoLabel

@@ -20,8 +20,8 @@ from melnb.params.base import ParameterError as ParameterError
 from melnb.params.base import Parameters as Parameters
 from melnb.params.base import read_pair as read_pair
 from melnb.params.base import read_yaml as read_yaml
-from melnb.params.ensemble import Ablation as Ablation
-from melnb.params.ensemble import Ensemble as Ensemble
+from melnb.params.predict import Ablation as Ablation
+from melnb.params.predict import Ensemble as Ensemble
 from melnb.params.predict import Look as Look
 from melnb.params.predict import Predict as Predict
 from melnb.params.predict import PseudoLabel as PseudoLabel

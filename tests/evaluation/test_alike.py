@@ -8,8 +8,8 @@ import pytest
 
 from melnb.evaluation.calibration.calibration_scores import recalibration
 from melnb.evaluation.calibration.calibrators import fit_calibrator
+from melnb.evaluation.ensembles.cross_fit import fit_logistic_stacker
 from melnb.evaluation.ensembles.patient_moves import standing_weights
-from melnb.evaluation.ensembles.stackers import fit_logistic_stacker
 from melnb.evaluation.patient_context import ugly_duckling_gain
 from melnb.evaluation.rows import binary_rows
 from melnb.evaluation.shift.score_shift import source_histogram

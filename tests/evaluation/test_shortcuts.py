@@ -12,8 +12,8 @@ from melnb.data.audit.leaky_splits import (
 )
 from melnb.data.embeddings import Embeddings
 from melnb.evaluation.discrimination.ranking import auc
-from melnb.evaluation.leaky_probes import leak_worth
 from melnb.evaluation.shortcuts import (
+    leak_worth,
     over_best_shortcut,
     over_finding,
     shortcut_areas,

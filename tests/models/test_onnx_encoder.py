@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 from melnb.data.shards.examples import read_examples
-from melnb.models import feature_extraction, onnx_encoder
+from melnb.models import feature_extraction
 from melnb.models.networks.backbones import make_backbone
 from melnb.models.networks.saved import ModelFileError
 from melnb.models.networks.weights import weights_origin
@@ -118,11 +118,11 @@ def test_its_vectors_are_those_of_the_same_network_of_keras(
 def test_a_vector_or_a_map_by_its_name(kernel: np.ndarray, tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", kernel, first=False)
     how = {"image_size": SIDE, "scaling": "inside", "layout": "auto", "views": "none"}
-    assert onnx_encoder.OnnxViewer(path, **how, layer="vector").width == 5
+    assert feature_extraction.OnnxViewer(path, **how, layer="vector").width == 5
     with pytest.raises(ValueError, match=r"no output of .*did you mean 'vector'"):
-        onnx_encoder.OnnxViewer(path, **how, layer="vectors")
+        feature_extraction.OnnxViewer(path, **how, layer="vectors")
     with pytest.raises(ValueError, match=r"takes pictures of 32 x 32 pixels, and image_size is 48"):
-        onnx_encoder.OnnxViewer(path, **how | {"image_size": 48})
+        feature_extraction.OnnxViewer(path, **how | {"image_size": 48})
     origin = weights_origin(str(path), "kept")
     assert origin["weights_source"] == "m.onnx"
     assert weights_files("kept", str(path)) == [path]
@@ -134,19 +134,19 @@ def test_a_file_that_is_no_model_is_refused(kernel: np.ndarray, tmp_path: Path) 
     cut, outside, empty = (tmp_path / f"{name}.onnx" for name in ("cut", "outside", "empty"))
     cut.write_bytes(good[: len(good) // 2])
     with pytest.raises(ModelFileError, match="cannot be read as an ONNX model"):
-        onnx_encoder.OnnxViewer(cut, **how)
+        feature_extraction.OnnxViewer(cut, **how)
     outside.write_bytes(good + field(14, field(1, "location") + field(2, "/etc/passwd")))
     with pytest.raises(ModelFileError, match="names other files for its weights, which are not"):
-        onnx_encoder.OnnxViewer(outside, **how)
+        feature_extraction.OnnxViewer(outside, **how)
     longer = b"\x8a\x00\x88\x80\x00location"  # the same key, its numbers written longer
     outside.write_bytes(good + field(14, longer + field(2, "../weights")))
     with pytest.raises(ModelFileError, match="names other files for its weights, which are not"):
-        onnx_encoder.OnnxViewer(outside, **how)
+        feature_extraction.OnnxViewer(outside, **how)
     empty.write_bytes(b"")
     with pytest.raises(ModelFileError, match="is empty"):
-        onnx_encoder.OnnxViewer(empty, **how)
+        feature_extraction.OnnxViewer(empty, **how)
     with pytest.raises(FileNotFoundError, match="there is no such file"):
-        onnx_encoder.OnnxViewer(tmp_path / "none.onnx", **how)
+        feature_extraction.OnnxViewer(tmp_path / "none.onnx", **how)
     with pytest.raises(ValueError, match="is frozen, and serves 03d_embed"):
         make_backbone("m.onnx", image_size=SIDE)
 
@@ -181,22 +181,22 @@ def test_a_graph_that_says_no_vector_of_each_picture_is_refused(
 ) -> None:
     how = {"image_size": SIDE, "scaling": "inside", "layout": "auto", "views": "none"}
     with pytest.raises(ValueError, match=said):
-        onnx_encoder.OnnxViewer(write_graph(tmp_path / "m.onnx", nodes, **told), **how)
+        feature_extraction.OnnxViewer(write_graph(tmp_path / "m.onnx", nodes, **told), **how)
 
 
 def test_without_onnxruntime_it_says_what_to_install(
     kernel: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_model(tmp_path / "m.onnx", kernel, first=True)
-    monkeypatch.setattr(onnx_encoder.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(feature_extraction.util, "find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     how = {"image_size": SIDE, "scaling": "inside", "layout": "auto", "views": "none"}
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'melnb\[onnx\]'"):
-        onnx_encoder.OnnxViewer(path, **how)
+        feature_extraction.OnnxViewer(path, **how)
 
 
 def test_colours_that_nobody_can_place_are_asked_for() -> None:
-    where = onnx_encoder._is_first
+    where = feature_extraction._is_first
     assert where((None, 3, None, None), "auto", Path("m"))
     assert not where((None, 8, 8, 3), "auto", Path("m"))
     assert where((None, None, None, None), "channels_first", Path("m"))

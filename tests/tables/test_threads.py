@@ -9,7 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from threadpoolctl import threadpool_limits
 
-from melnb.evaluation.ensembles.stackers import fit_boosted_stacker
+from melnb.evaluation.ensembles.cross_fit import fit_boosted_stacker
 from melnb.models.tabular.learners import Learner, fit_learner, predict_rows
 from melnb.models.tabular.table_rows import Rows
 from melnb.tables.processes import one_thread

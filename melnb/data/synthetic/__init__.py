@@ -8,8 +8,7 @@ processes change nothing, and a switch that changes a label changes no pixel.
     textures    clouds, honeycomb, furrows, dots, strokes; skin without a lesion
     pigment     the pigment of one lesion, by the ABCD rule
     photograph  one view of skin, lesion and artefacts: picture and mask
-    patients    who has which lesion: the table
     faults      what is planted in that table for an audit to find
     album       the rows of that table, drawn and written by many processes
-    cohort      the data set on disk, whole or absent
+    cohort      who has which lesion; the data set on disk, whole or absent
 """

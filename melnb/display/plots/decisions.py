@@ -279,7 +279,6 @@ _APART = 0.15  # of a row, so that two estimates do not hide each other
 def risk_coverage(
     tables: strokes.Tables,
     *,
-    chosen: pd.DataFrame | None = None,
     risk: str = "Share of accepted calls that are wrong",
     title: str = "Risk against coverage",
 ) -> go.Figure:
@@ -287,7 +286,6 @@ def risk_coverage(
 
     Args:
         tables: `selective.risk_coverage`, or several by label.
-        chosen: `selective.risk_at_coverage` of the first, its intervals drawn when given.
         risk: What the risk is, upwards.
         title: Of the figure.
     """
@@ -306,15 +304,6 @@ def risk_coverage(
             showlegend=len(curves) > 1 or bool(note),
             line={"color": theme.SERIES[k % len(theme.SERIES)], "width": 2},
             hovertemplate="%{x:.1%} accepted: %{y:.4f}",
-        )
-    if chosen is not None:
-        figure.add_scatter(
-            x=chosen["coverage"],
-            y=chosen["value"],
-            error_y=_arms(chosen, "value", "low", "high"),
-            mode="markers",
-            name="with interval",
-            marker={"size": 9, "color": theme.INK_ON_ANY},
         )
     figure.update_xaxes(range=[-0.01, 1.02], tickformat=".0%")
     return figure.update_yaxes(rangemode="tozero")

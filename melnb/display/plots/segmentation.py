@@ -97,16 +97,12 @@ def failure_roc(
 
 
 def jaccard_by_coverage(
-    table: pd.DataFrame,
-    *,
-    chosen: pd.DataFrame | None = None,
-    title: str = "Jaccard index of the most agreed masks",
+    table: pd.DataFrame, *, title: str = "Jaccard index of the most agreed masks"
 ) -> go.Figure:
     """Draw the mean of the masks that are kept against their share, from some 50 masks on.
 
     Args:
         table: `failures.jaccard_by_coverage`.
-        chosen: `failures.jaccard_at_coverage`, its intervals drawn when given.
         title: Of the figure.
     """
     figure = go.Figure(
@@ -126,44 +122,8 @@ def jaccard_by_coverage(
             hovertemplate="%{x:.1%} kept: %{y:.3f}, %{customdata[1]:.1%} fail (disagreement up to "
             "%{customdata[0]:.3g})",
         )  # fmt: skip
-        if chosen is not None:
-            curve = chosen[chosen["predictor"].isin(curve["predictor"])]
-            _add_intervals(figure, curve, colour, apart=0.006 * k)
     figure.update_layout(legend=_ABOVE)
     return figure.update_xaxes(range=[-0.01, 1.03], tickformat=".0%")
-
-
-def segmenter_comparison(
-    table: pd.DataFrame, *, metric: str = "jaccard", title: str = ""
-) -> go.Figure:
-    """Draw one measure of `mask_scores.segmenter_comparison`.
-
-    Where an interval spans 0, neither segmenter is shown better.
-
-    Args:
-        table: The comparison.
-        metric: One of its measures.
-        title: Of the figure; empty: the measure's difference.
-    """
-    of_metric = table[table["metric"] == metric]
-    named = of_metric.assign(segmenters=of_metric["first"] + " − " + of_metric["second"])
-    words = _within(_heading(metric))
-    figure = strokes.interval_figure(
-        named, "segmenters", "difference",
-        title=title or f"Difference of {words}", axis=f"Mean {words} of the first − of the second",
-    )  # fmt: skip
-    return figure.add_vline(0, line=strokes.CHANCE)
-
-
-def _add_intervals(figure: go.Figure, chosen: pd.DataFrame, colour: str, *, apart: float) -> None:
-    middle = chosen["value"]
-    arms = {"array": chosen["high"] - middle, "arrayminus": middle - chosen["low"]}
-    figure.add_scatter(
-        x=chosen["coverage"] - apart, y=middle, mode="markers", showlegend=False,
-        error_y={"type": "data", "thickness": 1.8, "width": 4, **arms},
-        marker={"size": 8, "color": colour}, name="with interval",
-        hovertemplate="%{x:.0%} kept: %{y:.3f}<extra></extra>",
-    )  # fmt: skip
 
 
 def _by_predictor(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

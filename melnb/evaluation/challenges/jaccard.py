@@ -6,15 +6,11 @@ share of no pixels counts as 1; a Jaccard index below 0.65 counts as 0; means ar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from melnb.evaluation.rows import row_clusters
-from melnb.evaluation.statistics import bootstrap
-from melnb.evaluation.statistics.intervals import NO_ERROR
 from melnb.tables.checks import TableError
 
 LESION_ABOVE = 128
@@ -83,57 +79,6 @@ def lesion_plane(image: str, mask: np.ndarray) -> np.ndarray:
             "(0-255) or booleans"
         )
     return mask if mask.dtype == bool else mask > LESION_ABOVE
-
-
-def mask_means(
-    scores: pd.DataFrame,
-    *,
-    confidence: float = 0.95,
-    cluster: str = "",
-    draws: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Return the mean of each measure over images with a bootstrap interval, the ranking one first.
-
-    Args:
-        scores: `mask_scores`.
-        confidence: Of the intervals.
-        cluster: A column of `scores`, such as `patient_id`, that is resampled whole.
-        draws: Number of resamples.
-        seed: Of the resampling.
-
-    Returns:
-        `metric`, `value`, `se`, `low`, `high`, `n`, `method`, `note`.
-
-    Raises:
-        TableError: There is no column `cluster`.
-    """
-    clusters = row_clusters(scores, cluster)
-    values = scores[list(MEASURES)].to_numpy(dtype=float)
-    number = len(values) if clusters is None else int(clusters.max(initial=-1)) + 1
-    table = pd.DataFrame(
-        {
-            "metric": [name.replace("_", " ") for name in MEASURES],
-            "value": values.mean(axis=0) if len(values) else math.nan,
-            "se": math.nan,
-            "low": math.nan,
-            "high": math.nan,
-            "n": len(values),
-            "method": f"bootstrap of {cluster or 'images'}",
-            "note": "",
-        }
-    )
-    if number < 2:
-        alone = f"interval not estimable: the images are of one {cluster or 'row'} alone"
-        return table.assign(note=alone if number else "not estimable: there is no mask")
-    resampled = bootstrap.resampled_means(values, clusters=clusters, draws=draws, seed=seed)
-    table[["se", "low", "high"]] = np.stack(
-        bootstrap.percentile_interval(resampled, confidence=confidence), axis=1
-    )
-    flat = table["se"] <= NO_ERROR
-    table.loc[flat, ["se", "low", "high"]] = math.nan
-    table.loc[flat, "note"] = "interval not estimable: all images score alike"
-    return table
 
 
 def _pixel_counts(image: str, truth: np.ndarray, predicted: np.ndarray) -> dict[str, int]:

@@ -16,9 +16,7 @@ import pandas as pd
 
 from melnb.evaluation.decisions.conformal import prediction_sets
 from melnb.evaluation.decisions.operating_point import OUT_OF_FOLD, TEST_ROWS
-from melnb.evaluation.rows import UNCUT, absent_class, binary_rows, estimate, row_clusters
-from melnb.evaluation.statistics import bootstrap
-from melnb.evaluation.statistics.bootstrap import quotient, step_counts
+from melnb.evaluation.rows import UNCUT, absent_class, binary_rows, row_clusters
 from melnb.evaluation.statistics.proportions import clustered_wilson
 from melnb.tables.checks import TEST
 
@@ -121,10 +119,6 @@ def _outcome(rows: pd.DataFrame, confidence: float, cluster: str) -> dict[str, A
 Risk = Literal["error", "missed"]
 _LEAST = 1e-12  # a score of 0 or 1 has odds too
 _CURVE = ("coverage", "risk", "certainty", "accepted", "wrong", "note")
-_AT_COVERAGE = (
-    "wanted", "coverage", "n", "value", "low", "high", "sensitivity", "sensitivity_low",
-    "sensitivity_high", "specificity", "specificity_low", "specificity_high", "note",
-)  # fmt: skip
 
 
 def risk_coverage(
@@ -157,127 +151,6 @@ def risk_coverage(
     table = pd.DataFrame({"coverage": accepted / len(rows), "risk": wrong / accepted})
     table = table.assign(certainty=0 - certainty, accepted=accepted, wrong=wrong)
     return table.assign(note=_one_class(rows, positive))
-
-
-def risk_at_coverage(
-    predictions: pd.DataFrame,
-    *,
-    positive: str,
-    threshold: float = 0.5,
-    risk: Risk = "error",
-    coverages: Sequence[float] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5),
-    confidence: float = 0.95,
-    cluster: str = "",
-) -> pd.DataFrame:
-    """Return the risk at chosen coverages with intervals, and what the accepted calls find.
-
-    Arguments are those of `risk_coverage`, and:
-
-    Args:
-        coverages: Shares to accept, above 0 up to 1. Equal certainties are accepted together, so
-            that a share may be passed.
-        confidence: Of the intervals, for which the accepted rows are taken as given.
-        cluster: A column, such as `patient_id`, whose images err together: intervals widen.
-
-    Returns:
-        `wanted`, `coverage` (what it came to), `n` (accepted), `value` (the risk), `low`, `high`,
-        `sensitivity`, `specificity` of the accepted calls, each with `…_low`, `…_high`, `note`.
-    """
-    for share in coverages:
-        if not 0 < share <= 1:
-            raise ValueError(f"coverages holds {share}: use shares above 0 up to 1")
-    rows = _called_rows(predictions, positive, threshold, risk)
-    if rows.empty:
-        return pd.DataFrame([{"note": absent_class(rows, positive)}], columns=list(_AT_COVERAGE))
-    falling = np.sort(rows["certainty"].to_numpy())[::-1]
-    entries = []
-    for share in coverages:
-        last = math.ceil(share * len(rows) - 1e-9) - 1
-        accepted = rows["certainty"].to_numpy() >= falling[last]
-        row: dict[str, Any] = {"wanted": share, "coverage": float(accepted.mean())}
-        row["n"] = int(accepted.sum())
-        flagged, truth, wrong = (rows[c].to_numpy() for c in ("flagged", "truth", "wrong"))
-        clusters, notes = row_clusters(rows, cluster), set()
-        for name, hit, among in (
-            ("", wrong, accepted),
-            ("sensitivity", flagged, accepted & truth),
-            ("specificity", ~flagged, accepted & ~truth),
-        ):
-            shares, note = named_share(name, hit, among, clusters, confidence)
-            row |= shares
-            notes.add(note)
-        entries.append(row | {"note": "; ".join(sorted(notes - {""}))})
-    return pd.DataFrame(entries)
-
-
-def area_under_risk(
-    predictions: pd.DataFrame,
-    *,
-    positive: str,
-    threshold: float = 0.5,
-    risk: Risk = "error",
-    confidence: float = 0.95,
-    cluster: str = "",
-    draws: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Return the area under the risk-coverage curve: the mean risk over all coverages.
-
-    Lower is better; a certainty that knows nothing gives the risk of accepting all. Geifman, Uziel
-    and El-Yaniv 2019, ICLR. Equal certainties are accepted in any order. Arguments are those of
-    `risk_at_coverage`, with `draws` and `seed` of the resampling.
-
-    Returns:
-        `rows.ESTIMATE_COLUMNS`, one row.
-    """
-    rows = _called_rows(predictions, positive, threshold, risk)
-    wrong, certainty = rows["wrong"].to_numpy(), rows["certainty"].to_numpy()
-    value = float(mean_risks(*step_counts(wrong, certainty))[0]) if len(rows) else math.nan
-    se, low, high = bootstrap.bootstrap_interval(
-        wrong,
-        certainty,
-        statistic=mean_risks,
-        draws=draws,
-        seed=seed,
-        confidence=confidence,
-        clusters=row_clusters(rows, cluster),
-    )
-    reason = absent_class(rows, positive) if rows.empty else ""
-    if len(rows) and not se > 0:
-        few = min(int(wrong.sum()), int((~wrong).sum()))
-        reason = f"interval not estimable: {few} wrong or right call(s), or rows of one {cluster}"
-    return estimate(
-        "area under risk",
-        value,
-        rows,
-        se=se,
-        limits=(low, high),
-        method=f"bootstrap of {cluster or 'rows'}",
-        reason=reason,
-        remark=_one_class(rows, positive),
-    )
-
-
-def mean_risks(wrong: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the area under each risk-coverage curve, exact for ties and for weights.
-
-    Within a step the wrong ones come evenly, so that the risk after t more rows is
-    (E + s t) / (A + t), where E of A were wrong before and the share s of the step is.
-
-    Args:
-        wrong: draws x steps, counts from the most certain down.
-        right: As wrong.
-
-    Returns:
-        draws values, NaN for a draw without rows.
-    """
-    size = wrong + right
-    before, errors = np.cumsum(size, axis=1) - size, np.cumsum(wrong, axis=1) - wrong
-    share = np.divide(wrong, size, out=np.zeros_like(size), where=size > 0)
-    grown = np.divide(size, before, out=np.zeros_like(size), where=before > 0)
-    area = share * size + (errors - share * before) * np.log1p(grown)
-    total = size.sum(axis=1)
-    return quotient(area.sum(axis=1), total)
 
 
 def certainties(scores: np.ndarray, threshold: float) -> np.ndarray:

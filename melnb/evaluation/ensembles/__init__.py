@@ -4,9 +4,9 @@ The room's law: members are joined by `image_id`; what is fitted is fitted on ou
 and no patient teaches and is judged.
 
     alignment      members joined by id, which rows may teach which; means, rank and power means
-    stackers       stacking: logistic regression and boosted trees on members
     recipes        a frozen blend: written, read, applied to new rows
-    cross_fit      each fold blended as the others taught; the members' weights
+    cross_fit      each fold blended as the others taught; weights, and stacking: logistic
+                   regression and boosted trees on members
     blends         all of these: weigh and blend; what each member brings
     patient_moves  a score moved by its standing among the patient's
     candidates     members as whole numbers; pair counts by fold; what was selected

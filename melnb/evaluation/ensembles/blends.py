@@ -158,7 +158,7 @@ def blend(
         members: Name and predictions of each member.
         method: `mean`, `weighted`, `fitted` and `power` blend values, `logit` logits, `rank` ranks
             from 1/n to 1, ties sharing their mean, which are scores, not probabilities; `logistic`
-            and `boosted` learn a model (see `stackers`), where members that are scores count by
+            and `boosted` learn a model (see `cross_fit`), where members that are scores count by
             rank, and give probabilities. Weights are equal or as given; those of `fitted` are not
             negative, of sum one, and of least log-loss.
         weights: One for each member, divided by their sum, of method weighted; at will of methods

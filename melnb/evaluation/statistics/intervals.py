@@ -151,25 +151,6 @@ def count_clusters(codes: np.ndarray) -> int:
     return int(np.count_nonzero(np.bincount(codes)))
 
 
-def parts_covariance(parts: np.ndarray, clusters: np.ndarray | None = None) -> np.ndarray:
-    """Return the covariance of k means from what each row adds to their error.
-
-    Args:
-        parts: k x n, a row for each mean.
-        clusters: n whole numbers from 0, summed first; None when every row stands alone.
-
-    Returns:
-        k x k; NaN when there are fewer than two rows or clusters.
-    """
-    number = parts.shape[1] if clusters is None else int(clusters.max(initial=-1)) + 1
-    if number < 2:
-        return np.full((len(parts), len(parts)), np.nan)
-    if clusters is None:
-        return np.asarray(parts @ parts.T)
-    sums = np.stack([np.bincount(clusters, weights=p, minlength=number) for p in parts])
-    return np.asarray(sums @ sums.T * (number / (number - 1)))
-
-
 def auc_delong(
     truth: np.ndarray, score: np.ndarray, clusters: np.ndarray | None = None
 ) -> tuple[float, float]:

@@ -4,11 +4,10 @@
     hard_examples  hard-example mining: learn from the hardest images of a batch alone
     recipe         how a network is fitted, in phases of one size of picture; progressive resizing
     trainer        one step: augment, mix, look, compare
-    validation     what a model is worth after an epoch
     state          every number of a run, by a name that lasts
     checkpoints    where a run stands, in memory and on the disk
     plan           what each phase is trained with
-    callback       what happens besides learning, after every step and epoch
+    callback       what happens besides learning, after every step and epoch: validation
     fitting        one run, one fold, and what it ends with: early stopping, snapshots
 
 Whatever is done to a loss is done image by image, before anything is averaged.

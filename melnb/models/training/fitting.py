@@ -25,7 +25,7 @@ from melnb.models.accelerator import scope_of
 from melnb.models.optimization.curves import Plateau, Schedule
 from melnb.models.optimization.freezing import freeze
 from melnb.models.optimization.weight_averaging import update_batch_norm
-from melnb.models.training.callback import Recorder
+from melnb.models.training.callback import Judge, Recorder, Unjudged, Validation
 from melnb.models.training.checkpoints import MEASURES, Record, read_weights, write_weights
 from melnb.models.training.event_files import FOLDER, EventFiles
 from melnb.models.training.plan import Course
@@ -39,7 +39,6 @@ from melnb.models.training.state import (
     select_mean,
     to_array,
 )
-from melnb.models.training.validation import Judge, Unjudged, Validation
 
 # Snapshots: the networks that a schedule with restarts leaves at the end of each cycle, as one.
 #

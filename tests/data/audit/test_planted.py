@@ -13,8 +13,8 @@ from melnb.data.embeddings import Embeddings
 from melnb.data.folds import FoldError
 from melnb.data.sources.catalogue import read_source
 from melnb.data.synthetic.album import write_pictures
+from melnb.data.synthetic.cohort import make_cohort
 from melnb.data.synthetic.faults import FAULTS, plant_faults
-from melnb.data.synthetic.patients import make_cohort
 from melnb.params.base import ParameterError
 from melnb.params.catalogue import choices, stage_class
 from melnb.tables.findings import CHECKS, FAIL, NOT_CHECKED, PASS

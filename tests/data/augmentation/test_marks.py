@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from melnb.data.augmentation.artefacts import BUBBLES, bubbles, ink, microscope, ruler
 from melnb.data.augmentation.colour import colour_constancy
+from melnb.data.augmentation.corruptions import characters, gel, patch
 from melnb.data.augmentation.draws import spread
-from melnb.data.augmentation.stamps import characters, gel, patch
 
 Operation = Callable[[Any, Any, float], Any]
 MARKS = [microscope, bubbles, ruler, ink, patch, gel, characters]

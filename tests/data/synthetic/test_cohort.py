@@ -20,8 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from melnb.data.synthetic import album, cohort
 from melnb.data.synthetic.album import draw_row
-from melnb.data.synthetic.cohort import make_dataset, read_dataset_images
-from melnb.data.synthetic.patients import make_cohort
+from melnb.data.synthetic.cohort import make_cohort, make_dataset, read_dataset_images
 from melnb.tables import schema
 
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from melnb.data.synthetic import patients
-from melnb.data.synthetic.patients import make_cohort
+from melnb.data.synthetic import cohort
+from melnb.data.synthetic.cohort import make_cohort
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_every_cohort_is_whole(
     table = make_cohort(images=images, seed=seed, positives=positives, test=test, leak=leak)
     assert len(table) == images
     assert table["image_id"].is_unique
-    assert set(table["true_diagnosis"]) <= set(patients.DIAGNOSES)
+    assert set(table["true_diagnosis"]) <= set(cohort.DIAGNOSES)
     for prefix in ("", "true_"):
         owners = table.groupby(f"{prefix}lesion_id")[f"{prefix}patient_id"].nunique()
         assert (owners == 1).all()

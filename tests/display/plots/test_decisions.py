@@ -70,17 +70,14 @@ def test_several_models_share_the_defaults(make: Make) -> None:
 def test_risk_against_coverage(make: Make) -> None:
     table = make(5000, digits=8)
     curve = selective.risk_coverage(table, positive="melanoma", threshold=0.2)
-    chosen = selective.risk_at_coverage(table, positive="melanoma", threshold=0.2)
-    figure = decisions.risk_coverage(curve, chosen=chosen)
+    figure = decisions.risk_coverage(curve)
     assert axes(figure) == (
         "Coverage (share of calls accepted)",
         "Share of accepted calls that are wrong",
     )
-    line, dots = figure.data
+    (line,) = figure.data
     assert len(line.x) <= theme.DRAWN_POINTS < len(curve)
     assert (line.x[-1], line.y[-1]) == (1, curve["risk"].iloc[-1])
-    assert list(dots.y) == chosen["value"].tolist()
-    np.testing.assert_allclose(dots.y + dots.error_y.array, chosen["high"])
     # A rare risk keeps its shape when it is thinned.
     missed = selective.risk_coverage(table, positive="melanoma", threshold=0.02, risk="missed")
     thin = decisions.risk_coverage({"all": missed, "again": missed}).data[0]

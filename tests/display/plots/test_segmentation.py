@@ -82,26 +82,12 @@ def test_predictors_of_failure(scores: pd.DataFrame, disagreement: pd.DataFrame)
 
 def test_the_most_agreed_masks(scores: pd.DataFrame, disagreement: pd.DataFrame) -> None:
     table = mask_failures.jaccard_by_coverage(scores, disagreement)
-    chosen = mask_failures.jaccard_at_coverage(scores, disagreement, draws=50)
-    figure = segmentation.jaccard_by_coverage(table, chosen=chosen)
-    assert [t.name for t in figure.data] == ["views", "with interval", "folds", "with interval"]
+    figure = segmentation.jaccard_by_coverage(table)
+    assert [t.name for t in figure.data] == ["views", "folds"]
     assert figure.layout.yaxis.title.text == "Mean Jaccard index"
-    line, dots = figure.data[:2]
+    line = figure.data[0]
     own = table[table["predictor"] == "views"]
     assert set(line.y) <= set(own["jaccard"])
     assert line.x[-1] == 1
     assert line.x[0] >= own.loc[own["n"] >= min(50, len(scores) // 2), "coverage"].iloc[0]
-    assert list(dots.y) == chosen.loc[chosen["predictor"] == "views", "value"].tolist()
     assert figure.layout.shapes[0].y0 == pytest.approx(scores["jaccard"].mean())
-    assert len(segmentation.jaccard_by_coverage(table).data) == 2
-
-
-def test_one_segmenter_less_another(scores: pd.DataFrame) -> None:
-    worse = scores.assign(jaccard=scores["jaccard"] ** 2)
-    table = mask_scores.segmenter_comparison({"five": scores, "one": worse}, draws=50)
-    figure = segmentation.segmenter_comparison(table)
-    assert figure.layout.title.text == "Difference of Jaccard index"
-    assert figure.layout.xaxis.title.text == "Mean Jaccard index of the first − of the second"
-    assert list(figure.data[0].y) == ["five − one"]
-    assert figure.data[0].x[0] > 0
-    assert figure.layout.shapes[0].x0 == 0

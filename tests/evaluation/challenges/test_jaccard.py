@@ -1,7 +1,6 @@
 """Masks against the official scorer's own cases, and what has no pixels to count."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,38 +86,3 @@ def test_rows_are_joined_by_id() -> None:
         masks.mask_scores({"a": TRUTH}, {"a": TRUTH / 255})
     with pytest.raises(ValueError, match=r"of shape \(4, 4, 3\)"):
         masks.mask_scores({"a": np.stack([TRUTH] * 3, axis=2)}, {"a": TRUTH})
-
-
-def test_means_have_intervals() -> None:
-    draw = np.random.default_rng(0)
-    truth = {f"i{k}": draw.random((8, 8)) < 0.4 for k in range(60)}
-    called = {i: m ^ (draw.random((8, 8)) < draw.random() / 3) for i, m in truth.items()}
-    scores = masks.mask_scores(truth, called)
-    table = masks.mask_means(scores, draws=2000)
-    assert table["metric"].tolist()[:2] == ["threshold jaccard", "jaccard"]
-    jaccard = table.iloc[1]
-    assert jaccard["value"] == pytest.approx(scores["jaccard"].mean())
-    assert jaccard["se"] == pytest.approx(scores["jaccard"].std(ddof=0) / 60**0.5, rel=0.05)
-    assert (table["low"] < table["value"]).all()
-    assert (table["value"] < table["high"]).all()
-    twice = pd.concat([scores, scores]).assign(patient_id=[*range(60)] * 2)
-    again = masks.mask_means(twice, cluster="patient_id", draws=2000)
-    assert again["se"].to_numpy() == pytest.approx(table["se"].to_numpy(), rel=0.05)
-    assert (masks.mask_means(twice)["se"] < 0.8 * again["se"]).all()
-
-
-def test_means_that_have_none() -> None:
-    scores = masks.mask_scores({"a": TRUTH, "b": TRUTH}, {"a": TRUTH, "b": TRUTH})
-    cases = (
-        (scores, "", "interval not estimable: all images score alike"),
-        (scores.head(1), "", "interval not estimable: the images are of one row alone"),
-        (scores.assign(patient_id="p"), "patient_id", "the images are of one patient_id alone"),
-        (scores.head(0), "", "not estimable: there is no mask"),
-    )
-    for table, cluster, note in cases:
-        found = masks.mask_means(table, cluster=cluster)
-        assert found["note"].str.contains(note).all()
-        assert found[["se", "low", "high"]].isna().all(axis=None)
-        assert found["value"].isna().all() == (not len(table))
-    with pytest.raises(TableError, match="no column 'lesion_id'"):
-        masks.mask_means(scores, cluster="lesion_id")

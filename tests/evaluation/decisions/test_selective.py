@@ -6,11 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from melnb.evaluation.decisions import selective
-from melnb.evaluation.statistics.intervals import wilson_interval
 
 Make = Callable[..., pd.DataFrame]
 
@@ -48,63 +45,6 @@ def test_missed_positives_are_a_part_of_the_errors(table: pd.DataFrame) -> None:
         selective.risk_coverage(table, positive="melanoma", risk="cost")  # type: ignore[arg-type]
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
-def test_the_area_is_that_of_brute_force(steps: list[tuple[int, int]]) -> None:
-    wrong, right = (np.array([[s[k] for s in steps]], dtype=float) for k in (0, 1))
-    area = selective.mean_risks(wrong, right)[0]
-    if not (wrong + right).sum():
-        assert math.isnan(area)
-        return
-    fine = 20_000  # of each row: the wrong of a step are spread evenly over it
-    ends = np.append(0, np.cumsum(wrong + right))
-    places = (np.arange(fine) + 0.5) / fine * ends[-1]
-    risks = np.interp(places, ends, np.append(0, np.cumsum(wrong))) / places
-    assert area == pytest.approx(risks.mean(), abs=2e-3)
-    assert 0 <= area <= 1
-
-
-def test_the_area_is_the_mean_risk(table: pd.DataFrame) -> None:
-    draw = np.random.default_rng(1)
-    score = draw.random(5000)
-    rows = table.iloc[[0] * 5000].assign(
-        image_id=[f"i{k}" for k in range(5000)],
-        p_melanoma=score,
-        truth=np.where(draw.random(5000) < score, "melanoma", "other"),
-    )
-    curve = selective.risk_coverage(rows, positive="melanoma")
-    area = selective.area_under_risk(rows, positive="melanoma", draws=100).iloc[0]
-    assert area["value"] == pytest.approx(curve["risk"].mean(), abs=1e-3)
-    assert area["value"] == pytest.approx(1 / 8, abs=0.02)  # of calibrated, evenly spread scores
-    assert area["low"] < area["value"] < area["high"]
-    blind = selective.area_under_risk(rows.assign(p_melanoma=0.6), positive="melanoma", draws=100)
-    assert blind["value"].iloc[0] == pytest.approx((rows["truth"] == "other").mean())
-
-
-def test_chosen_coverages_with_limits(table: pd.DataFrame) -> None:
-    found = selective.risk_at_coverage(
-        table, positive="melanoma", threshold=0.3, coverages=(1, 0.8, 0.01)
-    )
-    whole = found.iloc[0]
-    wrong = (table["truth"] == "melanoma") != (table["p_melanoma"] >= 0.3)
-    low, high = wilson_interval(wrong.sum(), 800)
-    assert (whole["coverage"], whole["n"]) == (1, 800)
-    assert (whole["value"], whole["low"], whole["high"]) == pytest.approx(
-        (wrong.mean(), float(low), float(high))
-    )
-    curve = selective.risk_coverage(table, positive="melanoma", threshold=0.3)
-    at = curve[curve["coverage"] >= 0.8].iloc[0]
-    assert (found["value"].iloc[1], found["coverage"].iloc[1]) == (at["risk"], at["coverage"])
-    assert found["value"].is_monotonic_decreasing
-    patients = table.assign(patient_id=[f"p{k // 100}" for k in range(800)])
-    patients = patients.sort_values("p_melanoma").assign(patient_id=patients["patient_id"].values)
-    wide = selective.risk_at_coverage(
-        patients, positive="melanoma", threshold=0.3, coverages=(1,), cluster="patient_id"
-    ).iloc[0]
-    assert wide["high"] - wide["low"] > whole["high"] - whole["low"]
-    with pytest.raises(ValueError, match="coverages holds 0"):
-        selective.risk_at_coverage(table, positive="melanoma", coverages=(0,))
-
-
 def test_test_rows_serve_only_where_there_are_no_others(table: pd.DataFrame) -> None:
     test = table.assign(fold=-1)
     own = selective.risk_coverage(table, positive="melanoma")
@@ -114,26 +54,10 @@ def test_test_rows_serve_only_where_there_are_no_others(table: pd.DataFrame) -> 
 
 
 def test_limit_cases(binary: Make) -> None:
-    for function in (selective.risk_coverage, selective.risk_at_coverage):
-        assert function(binary([], []), positive="melanoma")["note"].tolist() == [
-            "not estimable: no row has a truth"
-        ]
-    nothing = selective.area_under_risk(binary([], []), positive="melanoma").iloc[0]
-    assert nothing["note"].startswith("not estimable: no row has a truth")
+    nothing = selective.risk_coverage(binary([], []), positive="melanoma")
+    assert nothing["note"].tolist() == ["not estimable: no row has a truth"]
     ties = binary([True, False] * 5, [0.3] * 10)
     assert selective.risk_coverage(ties, positive="melanoma")["coverage"].tolist() == [1]
-    found = selective.risk_at_coverage(ties, positive="melanoma", threshold=0.3, coverages=(0.5,))
-    assert (found["coverage"].iloc[0], found["value"].iloc[0]) == (1, 0.5)
-    sure = binary([True, False] * 5, [1.0, 0.0] * 5)
-    area = selective.area_under_risk(sure, positive="melanoma", threshold=0.0).iloc[0]
-    right = selective.area_under_risk(sure, positive="melanoma").iloc[0]
-    assert (right["value"], area["value"] > 0) == (0, True)
-    assert right["note"].startswith("interval not estimable: 0 wrong or right call(s)")
     alone = binary([False] * 4, [0.1, 0.2, 0.6, 0.7])
-    row = selective.risk_at_coverage(alone, positive="melanoma", coverages=(1,)).iloc[0]
-    assert row["value"] == 0.5
-    assert row["note"] == "sensitivity not estimable: no such row"
     uncut = selective.risk_coverage(alone, positive="melanoma", threshold=math.nan)
     assert uncut["note"].tolist() == ["not estimable: no threshold was chosen"]
-    with pytest.raises(ValueError, match="threshold is nan"):
-        selective.risk_at_coverage(alone, positive="melanoma", threshold=math.nan)

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit
 
 from melnb.evaluation.discrimination import ranking
-from melnb.evaluation.ensembles import alignment, blends, cross_fit, stackers
+from melnb.evaluation.ensembles import alignment, blends, cross_fit
 from melnb.evaluation.statistics.logistic import fit_logistic
 from melnb.tables.checks import TEST, TableError
 
@@ -259,7 +259,7 @@ def test_trees_that_only_rise(binary: Make) -> None:
     codes = (tables["good"]["truth"] == "melanoma").to_numpy(dtype=int)
     falls = {}
     for nonnegative in (False, True):
-        trees = stackers.fit_boosted_stacker(values, codes, nonnegative=nonnegative)
+        trees = cross_fit.fit_boosted_stacker(values, codes, nonnegative=nonnegative)
         steps = np.linspace(0.02, 0.98, 97)
         rising = np.column_stack([1 - steps, steps])
         flat = np.full((97, 2), 0.5)

@@ -9,7 +9,6 @@ from melnb.evaluation.mask_failures import (
     failure_prediction,
     failure_roc,
     failure_rows,
-    jaccard_at_coverage,
     jaccard_by_coverage,
 )
 from melnb.tables.checks import TableError
@@ -85,20 +84,6 @@ def test_coverage_keeps_the_most_agreed(scores: pd.DataFrame, disagreement: pd.D
     assert table["jaccard"].iloc[:5].mean() > table["jaccard"].iloc[-1]
 
 
-def test_shares_have_intervals(scores: pd.DataFrame, disagreement: pd.DataFrame) -> None:
-    table = jaccard_at_coverage(scores, disagreement, coverages=(1.0, 0.5), draws=200)
-    assert table["predictor"].tolist() == ["views", "views", "folds", "folds"]
-    both = joined(scores, disagreement).sort_values("views")
-    kept = both[both["views"] <= both["views"].iloc[19]]
-    assert table["value"][0] == pytest.approx(scores["jaccard"].mean())
-    assert table["value"][1] == pytest.approx(kept["jaccard"].mean())
-    assert table["coverage"][1] == len(kept) / 40 >= 0.5
-    assert (table["low"] <= table["value"]).all()
-    assert (table["value"] <= table["high"]).all()
-    with pytest.raises(ValueError, match="coverages holds 0"):
-        jaccard_at_coverage(scores, disagreement, coverages=(0,))
-
-
 def test_a_predictor_that_nobody_knows_is_left_out(
     scores: pd.DataFrame, disagreement: pd.DataFrame
 ) -> None:
@@ -107,7 +92,6 @@ def test_a_predictor_that_nobody_knows_is_left_out(
         failure_prediction(scores, unknown),
         failure_roc(scores, unknown),
         jaccard_by_coverage(scores, unknown),
-        jaccard_at_coverage(scores, unknown, draws=20),
     ):
         assert set(table["predictor"]) == {"views"}
 
@@ -121,7 +105,7 @@ def test_where_there_is_nothing_to_judge_the_tables_are_empty(
         "no predictor": (scores, disagreement.assign(views=np.nan, folds=np.nan)),
         "no column": (scores, disagreement[["image_id"]]),
     }[what]
-    for make in (failure_prediction, failure_roc, jaccard_by_coverage, jaccard_at_coverage):
+    for make in (failure_prediction, failure_roc, jaccard_by_coverage):
         table = make(*told)
         assert len(table) == 0
         assert list(table.columns) == list(make(scores, disagreement).columns)

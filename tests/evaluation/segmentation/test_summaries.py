@@ -4,14 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.challenges.jaccard import mask_means
 from melnb.evaluation.discrimination.comparisons import fold_dispersion
 from melnb.evaluation.mask_scores import (
-    COMPARISON_COLUMNS,
     SUMMARY_COLUMNS,
-    segmentation_scores,
     segmentation_summary,
-    segmenter_comparison,
 )
 from melnb.tables.checks import TableError
 
@@ -34,16 +30,6 @@ def test_each_part_has_the_mean_of_each_measure(scores: pd.DataFrame) -> None:
             assert own["value"] == pytest.approx(values.mean())
             assert own["n"] == rows.sum()
             assert own["low"] < own["value"] < own["high"]
-
-
-def test_the_pooled_row_is_that_of_the_official_means(scores: pd.DataFrame) -> None:
-    alone = scores.drop(columns="fold")
-    table = segmentation_summary(alone, cluster="patient_id", draws=500, seed=3)
-    assert set(table["rows"]) == {"all images"}
-    assert set(table["method"]) == {"bootstrap of patient_id"}
-    official = mask_means(scores, cluster="patient_id", draws=500, seed=3)
-    columns = ["metric", "value", "se", "low", "high", "n"]
-    pd.testing.assert_frame_equal(table.head(6)[columns], official[columns])
 
 
 def test_patients_widen_the_interval(scores: pd.DataFrame) -> None:
@@ -71,48 +57,3 @@ def test_what_has_no_interval_says_why(scores: pd.DataFrame) -> None:
     one = segmentation_summary(scores.head(1), draws=50)
     assert one["note"].eq("interval not estimable: of one row alone").all()
     assert segmentation_summary(scores.head(0)).empty
-
-
-def test_a_difference_is_paired(scores: pd.DataFrame, truth: Masks) -> None:
-    exact = segmentation_scores(truth, truth).sample(frac=1, random_state=0)
-    table = segmenter_comparison({"new": exact.head(30), "old": scores}, draws=500)
-    assert tuple(table.columns) == COMPARISON_COLUMNS
-    row = table.set_index("metric").loc["jaccard"]
-    shared = scores[scores["image_id"].isin(exact.head(30)["image_id"])]
-    assert (row["value_first"], row["n"]) == (1, 30)
-    assert row["difference"] == pytest.approx(1 - shared["jaccard"].mean())
-    assert row["low"] < row["difference"] < row["high"]
-    assert table.set_index("metric").loc["hd95", "difference"] < 0
-
-
-def test_the_interval_is_of_the_difference_and_not_of_either(scores: pd.DataFrame) -> None:
-    draw = np.random.default_rng(0)
-    better = scores.assign(jaccard=scores["jaccard"] + 0.01 + draw.normal(0, 0.001, 40))
-    row = segmenter_comparison({"a": better, "b": scores}, draws=500).query("metric == 'jaccard'")
-    assert row["difference"].iloc[0] == pytest.approx(0.01, abs=0.001)
-    assert row["se"].iloc[0] < 0.0005
-    alike = segmenter_comparison({"a": scores, "b": scores}, draws=50)
-    assert alike["note"].eq("interval not estimable: all images score alike").all()
-    assert alike["difference"].eq(0).all()
-
-
-def test_clusters_are_drawn_whole(scores: pd.DataFrame) -> None:
-    other = scores.assign(jaccard=scores["jaccard"] - scores["patient_id"].str[1:].astype(int) / 99)
-    made = {"a": scores, "b": other}
-    se = [
-        segmenter_comparison(made, cluster=c, draws=1000).query("metric == 'jaccard'")["se"].iloc[0]
-        for c in ("", "patient_id")
-    ]
-    assert se[1] == pytest.approx(se[0] * 2**0.5, rel=0.1)
-    alone = scores.assign(patient_id="p")
-    found = segmenter_comparison({"a": alone, "b": other}, cluster="patient_id")
-    assert found["note"].eq("interval not estimable: of one patient_id alone").all()
-
-
-def test_what_cannot_be_compared(scores: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match=r"tables holds 1 segmenter\(s\)"):
-        segmenter_comparison({"a": scores})
-    with pytest.raises(TableError, match="a and b have no image in common"):
-        segmenter_comparison({"a": scores.head(3), "b": scores.tail(3)})
-    with pytest.raises(TableError, match="the true mask of i00 has"):
-        segmenter_comparison({"a": scores, "b": scores.assign(fn=scores["fn"] + 1)})

@@ -9,7 +9,7 @@ from scipy import stats
 
 from melnb.models.saliency.explanations import METHODS, explain
 from melnb.models.saliency.feature_map import dissect
-from melnb.models.saliency.randomization import (
+from melnb.models.saliency.map_scores import (
     cascade,
     check_randomization,
     kept_weights,

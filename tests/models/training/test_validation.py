@@ -8,8 +8,8 @@ import pytest
 
 from melnb.data.batches import predict_batches
 from melnb.data.shards.examples import read_examples, write_shard
+from melnb.models.training.callback import Validation, macro_auc
 from melnb.models.training.losses import make_loss
-from melnb.models.training.validation import Validation, macro_auc
 
 
 def pairs(positive: np.ndarray, negative: np.ndarray) -> float:
