@@ -1,15 +1,12 @@
 from .appearance_measures import mean_colours as mean_colours
 from .appearance_measures import measure_images as measure_images
-from .audit.duplicates import find_identical as find_identical
 from .audit.duplicates import met_pictures as met_pictures
 from .audit.duplicates import picture_sizes as picture_sizes
 from .audit.label_order import order_findings as order_findings
 from .audit.leaks import audit_rows as audit_rows
-from .audit.leaks import join_same as join_same
+from .audit.leaks import identical_pictures as identical_pictures
 from .audit.leaks import leak_findings as leak_findings
-from .audit.leaky_splits import known_features as known_features
 from .audit.leaky_splits import leaky_splits as leaky_splits
-from .audit.leaky_splits import principal_features as principal_features
 from .audit.mask_audit import finding_counts as finding_counts
 from .audit.mask_audit import mask_audit as mask_audit
 from .audit.near_duplicates import duplicate_finding as duplicate_finding
@@ -68,7 +65,6 @@ from .new_pictures import check_pictures as check_pictures
 from .new_pictures import find_pictures as find_pictures
 from .new_pictures import prepare_pictures as prepare_pictures
 from .pictures import read_picture as read_picture
-from .pseudo_labels import check_teachers as check_teachers
 from .pseudo_labels import choose_labels as choose_labels
 from .pseudo_labels import count_labels as count_labels
 from .pseudo_labels import pseudo_histogram as pseudo_histogram

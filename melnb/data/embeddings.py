@@ -22,7 +22,8 @@ from melnb.data.pictures import read_bytes
 from melnb.tables.checks import TableError, check_columns
 from melnb.tables.documents import DamagedError, read_json
 from melnb.tables.files import replacing
-from melnb.tables.schema import read_table, write_table
+from melnb.tables.overlap import met_images
+from melnb.tables.schema import join_images, read_table, write_table
 
 VECTORS, PICTURES, ENCODER = "embeddings.npy", "embeddings.csv", "encoder.json"
 _PARTS = "parts"  # below the folder while it is unfinished: one file for each shard
@@ -106,18 +107,20 @@ def read_embeddings(folder: str | Path | None) -> Embeddings:
     return Embeddings(pictures["image_id"].to_numpy(dtype=object), values, encoder)
 
 
-def check_unmet(met: pd.DataFrame, *, weights: str) -> None:
+def check_unmet(images: pd.DataFrame, homes: Sequence[Path], *, weights: str) -> None:
     """Refuse an encoder that has learnt from the images that it is to make vectors of.
 
     Such vectors know the labels: a probe is then judged on what the encoder was told.
 
     Args:
-        met: `tables.met_images` of the dataset, against what the weights learnt from.
+        images: The images table of the dataset.
+        homes: Folders of the datasets that the weights learnt from.
         weights: As the parameters name them, for the message.
 
     Raises:
         TableError: There are such images.
     """
+    met = met_images(images, join_images(homes))
     if len(met):
         first = met.iloc[0]
         raise TableError(

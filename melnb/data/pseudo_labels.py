@@ -49,11 +49,15 @@ def check_teachers(records: Sequence[Mapping[str, Any]], *, dataset: str) -> Non
             )
 
 
-def read_teachers(folders: Sequence[Path]) -> pd.DataFrame:
+def read_teachers(
+    folders: Sequence[Path], *, records: Sequence[Mapping[str, Any]] = (), dataset: str = ""
+) -> pd.DataFrame:
     """Read what the teachers of each fold say of test images without a label.
 
     Args:
         folders: Finished runs of 04_predict; of several the mean is taken, fold by fold.
+        records: As of `check_teachers`, which is asked first; so is `dataset`.
+        dataset: See there.
 
     Returns:
         image_id, teacher_fold and p_<class>, in order of fold and id. Images whose label is known
@@ -63,6 +67,7 @@ def read_teachers(folders: Sequence[Path]) -> pd.DataFrame:
         FileNotFoundError: A run predicted no test images.
         ValueError: Runs differ in folds, classes or images, or no image lacks a label.
     """
+    check_teachers(records, dataset=dataset)
     if not folders:
         raise ValueError("no teachers: name one run of 04_predict or more")
     parts = [_read_run(folder) for folder in folders]

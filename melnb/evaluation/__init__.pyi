@@ -11,7 +11,6 @@ from .calibration.reliability import reliability_table as reliability_table
 from .challenges.foreign import read_foreign as read_foreign
 from .challenges.scoring import official_scores as official_scores
 from .challenges.submissions import submission_table as submission_table
-from .confident_learning import label_error_finding as label_error_finding
 from .confident_learning import label_errors as label_errors
 from .decisions.class_decision import apply_class_decision as apply_class_decision
 from .decisions.class_decision import fit_class_decision as fit_class_decision
@@ -133,7 +132,6 @@ from .summaries import most_suspicious as most_suspicious
 from .summaries import out_of_fold as out_of_fold
 from .summaries import read_members as read_members
 from .summaries import read_networks as read_networks
-from .summaries import rivals as rivals
 from .units import by_unit as by_unit
 from .units import unit_gain as unit_gain
 from .unjudged import unjudged_context as unjudged_context

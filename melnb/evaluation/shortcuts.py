@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from melnb.evaluation.confident_learning import label_error_finding
 from melnb.evaluation.discrimination.ranking import auc, auc_by_run
 from melnb.evaluation.rows import (
     ESTIMATE_COLUMNS,
@@ -48,13 +49,16 @@ def shortcut_areas(
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
-def shortcut_findings(areas: pd.DataFrame, over: pd.DataFrame) -> list[Finding]:
-    """Say which shortcuts tell the class, and whether the model is above them (MEL011 to MEL014).
+def shortcut_findings(
+    areas: pd.DataFrame, over: pd.DataFrame, errors: pd.DataFrame
+) -> list[Finding]:
+    """Say which shortcuts tell the class, and whether the model is above them (MEL011 to MEL015).
 
     Args:
         areas: Of `shortcut_areas`, of shortcuts called `file`, `patient` and `border`; one that is
             not there never varies, or is unknown.
         over: Of `over_best_shortcut`.
+        errors: Of `label_errors`: `label_error_finding` is the last.
     """
     rows = areas.set_index("run")
     findings = []
@@ -72,7 +76,7 @@ def shortcut_findings(areas: pd.DataFrame, over: pd.DataFrame) -> list[Finding]:
         severity = FAIL if apart or row["low"] > _FAIL else REVIEW if row["low"] > _REVIEW else PASS
         count = 0 if severity == PASS else int(areas.loc[areas["run"].eq(name), "n"].iloc[0])
         findings.append(Finding(code, severity, count, words))
-    return [*findings, over_finding(over)]
+    return [*findings, over_finding(over), label_error_finding(errors)]
 
 
 def over_best_shortcut(

@@ -124,18 +124,11 @@ def out_of_fold(
     return parts if any(len(part) for part in parts.values()) else every
 
 
-def rivals(members: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
-    """Return the first member's out-of-fold rows, and those of others of the very same images.
-
-    Args:
-        members: Name and predictions table of each.
-
-    Returns:
-        The first's as they are; the others' `run` is their name.
-    """
-    (_, first), *others = out_of_fold(members).items()
-    ids = {*first["image_id"]}
-    return [first, *(t.assign(run=name) for name, t in others if {*t["image_id"]} == ids)]
+def rival(predictions: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Return the first of other tables that is of the very same images, its `run` its name."""
+    ids = {*predictions["image_id"]}
+    alike = (t.assign(run=name) for name, t in others.items() if {*t["image_id"]} == ids)
+    return next(alike, None)
 
 
 def called_counts(predictions: pd.DataFrame) -> pd.DataFrame:

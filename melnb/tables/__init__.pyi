@@ -2,8 +2,6 @@ from .checks import TEST as TEST
 from .findings import findings_table as findings_table
 from .findings import worst_severity as worst_severity
 from .marks import apply_marks as apply_marks
-from .overlap import met_images as met_images
-from .schema import check_folds as check_folds
 from .schema import join_images as join_images
 from .schema import positive_class as positive_class
 from .schema import read_folds as read_folds

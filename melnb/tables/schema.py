@@ -230,9 +230,11 @@ def without_folds(images: pd.DataFrame) -> pd.DataFrame:
     return images.drop(columns="fold", errors="ignore")
 
 
-def write_folds(folds: pd.DataFrame, path: str | Path) -> Path:
-    """Check a folds table and write it whole or not at all."""
-    return write_table(check_folds(folds), path)
+def write_folds(
+    folds: pd.DataFrame, path: str | Path, *, images: pd.DataFrame | None = None
+) -> Path:
+    """Check a folds table, beside its images if given, and write it whole or not at all."""
+    return write_table(check_folds(folds, images), path)
 
 
 def write_predictions(predictions: pd.DataFrame, path: str | Path) -> Path:

@@ -23,6 +23,7 @@ from melnb.data.embeddings import (
     read_embeddings,
 )
 from melnb.data.pictures import PictureError
+from melnb.tables import schema
 from melnb.tables.checks import TableError
 from melnb.tables.documents import DamagedError
 
@@ -299,10 +300,14 @@ def test_a_map_of_many_keeps_every_class() -> None:
     assert flat["x"].tolist() == [0, 0, 0, 0]
 
 
-def test_an_encoder_that_has_met_the_images_is_refused() -> None:
-    met = pd.DataFrame({"image_id": ["ISIC_1", "ISIC_2"], "met_by": ["image", "patient"]})
+def test_an_encoder_that_has_met_the_images_is_refused(tmp_path: Path) -> None:
+    rows = {"image_id": ["ISIC_1", "ISIC_2", "ISIC_3"], "patient_id": ["p", "q", "r"]}
+    images = pd.DataFrame(rows).reindex(columns=schema.IMAGE_COLUMNS)
+    learnt = images.assign(image_id=["ISIC_1", "ISIC_4", "ISIC_5"], patient_id=["p", "q", "s"])
+    schema.write_images(learnt, tmp_path / "images.csv")
     with pytest.raises(
         TableError, match=r"weights a\.keras have learnt from 2 of these images.*ISIC_1, by image"
     ):
-        check_unmet(met, weights="a.keras")
-    check_unmet(met.head(0), weights="a.keras")
+        check_unmet(images, [tmp_path], weights="a.keras")
+    check_unmet(images, [], weights="a.keras")
+    check_unmet(images.tail(1), [tmp_path], weights="a.keras")

@@ -22,7 +22,7 @@ from melnb.evaluation.shortcuts import (
 from melnb.evaluation.units import unit_table
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW
 
-NO_MODEL = pd.DataFrame()
+NO_MODEL = NO_ERRORS = pd.DataFrame()
 
 
 def scored(shift: float, seed: int = 0, n: int = 400) -> pd.DataFrame:
@@ -43,17 +43,18 @@ def test_the_lower_limit_of_an_area_decides() -> None:
     given = {"file": scored(0.0), "patient": scored(0.8, 1), "border": scored(2.0, 2)}
     areas = shortcut_areas(given, positive="melanoma")
     assert areas["run"].tolist() == ["border", "patient", "file"]
-    severities = {f.code: f.severity for f in shortcut_findings(areas, NO_MODEL)}
+    severities = {f.code: f.severity for f in shortcut_findings(areas, NO_MODEL, NO_ERRORS)}
     verdicts = {"MEL011": PASS, "MEL012": REVIEW, "MEL013": FAIL, "MEL014": NOT_CHECKED}
+    verdicts |= {"MEL015": NOT_CHECKED}
     assert severities == verdicts
     whole = scored(0.0).assign(p_melanoma=lambda t: t["truth"].eq("melanoma") * 0.5 + 0.2)
     alone = shortcut_areas({"file": whole}, positive="melanoma")
-    (perfect, *_) = shortcut_findings(alone, NO_MODEL)
+    (perfect, *_) = shortcut_findings(alone, NO_MODEL, NO_ERRORS)
     assert perfect.severity == FAIL, "it has no interval"
     assert perfect.evidence == "out of fold, AUC 1.000 (wholly apart)"
     tied = shortcut_areas({"file": scored(0.0).assign(p_melanoma=0.5)}, positive="melanoma")
-    assert shortcut_findings(tied, NO_MODEL)[0].severity == NOT_CHECKED
-    none = shortcut_findings(shortcut_areas({}, positive="melanoma"), NO_MODEL)
+    assert shortcut_findings(tied, NO_MODEL, NO_ERRORS)[0].severity == NOT_CHECKED
+    none = shortcut_findings(shortcut_areas({}, positive="melanoma"), NO_MODEL, NO_ERRORS)
     assert {f.severity for f in none} == {NOT_CHECKED}
 
 
@@ -63,7 +64,7 @@ def test_a_model_is_set_against_the_best_shortcut() -> None:
     assert over["second"].tolist() == ["border", "file"]
     assert over_finding(over).severity == PASS
     areas = shortcut_areas(blind, positive="melanoma")
-    assert shortcut_findings(areas, over)[-1] == over_finding(over)
+    assert shortcut_findings(areas, over, NO_ERRORS)[-2] == over_finding(over)
     no_better = over_best_shortcut({"m": scored(1.0, 3)}, blind, positive="melanoma")
     assert over_finding(no_better).severity == FAIL
     few = no_better.assign(difference=0.01)  # above, and its interval reaches 0

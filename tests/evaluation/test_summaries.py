@@ -89,9 +89,9 @@ def test_the_mean_of_all_comes_first_where_there_are_several() -> None:
     assert list(summaries.out_of_fold({"one": one}, mean=mean)) == ["one"]
 
 
-def test_rivals_are_of_the_very_same_images() -> None:
-    one = two = predictions().assign(run="r")
-    first, *others = summaries.rivals({"one": one, "two": two, "few": two.head(10)})
-    assert first["run"].eq("r").all()
-    assert [table["run"].iloc[0] for table in others] == ["two"]
-    assert len(summaries.rivals({"one": one})) == 1
+def test_a_rival_is_of_the_very_same_images() -> None:
+    one = predictions()
+    second = summaries.rival(one, {"few": one.head(10), "two": one, "three": one})
+    assert second is not None
+    assert second["run"].eq("two").all()
+    assert summaries.rival(one, {"few": one.head(10)}) is None

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from melnb.data.audit.duplicates import find_identical
 from melnb.tables.checks import TEST, TableError
 from melnb.tables.delimited import read_delimited
 from melnb.tables.findings import FAIL, NOT_CHECKED, PASS, REVIEW, Finding
@@ -255,6 +256,19 @@ def _listed(values: pd.Series, most: int = 4) -> str:
 
 SAME_AS = "same_as.csv"
 SAME_COLUMNS = ("image_id", "same_as", "kind", "similarity")
+
+
+def identical_pictures(images: pd.DataFrame, *files: str | Path) -> pd.DataFrame:
+    """Return sets of equal pictures: equal byte for byte, or settled to be so in files.
+
+    Args:
+        images: The images table.
+        files: As `join_same` reads them; none: bytes alone say so.
+
+    Returns:
+        As `duplicates.find_identical`.
+    """
+    return join_same(find_identical(images), images, *files)
 
 
 def join_same(identical: pd.DataFrame, images: pd.DataFrame, file: str | Path = "") -> pd.DataFrame:

@@ -66,14 +66,19 @@ def known_features(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def leaky_splits(
-    images: pd.DataFrame, folds: pd.DataFrame, features: pd.DataFrame, *, seed: int = 0
+    images: pd.DataFrame,
+    folds: pd.DataFrame,
+    features: pd.DataFrame | Embeddings | None = None,
+    *,
+    seed: int = 0,
 ) -> dict[str, Split]:
     """Return rows for one honest and two leaky cross-validations of the same images.
 
     Args:
         images: The images table; those without a target and test images are left out.
         folds: Honest folds.
-        features: `image_id` and columns to learn from.
+        features: `image_id` and columns to learn from; of vectors their `principal_features`; None:
+            the images' `known_features`.
         seed: Of the leaky folds.
 
     Returns:
@@ -82,6 +87,10 @@ def leaky_splits(
         Nothing where no image has features, or there is none, or there are not two classes and
         two folds.
     """
+    if features is None:
+        features = known_features(images)
+    elif isinstance(features, Embeddings):
+        features = principal_features(features)
     fold = images["image_id"].map(folds.set_index("image_id")["fold"])
     kept = images["target"].notna() & fold.notna() & fold.ne(TEST)
     kept &= images["image_id"].isin(features["image_id"])

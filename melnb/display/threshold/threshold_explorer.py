@@ -39,7 +39,7 @@ from melnb.evaluation.decisions.locked_threshold import KIND
 from melnb.evaluation.decisions.operating_point import OUT_OF_FOLD, TEST_ROWS
 from melnb.evaluation.rows import binary_rows, threshold_counts
 from melnb.evaluation.subgroups.subgroup_metrics import Arrays, check_limits, row_arrays
-from melnb.evaluation.summaries import cluster_column, of_intervals, unit_of
+from melnb.evaluation.summaries import cluster_column, of_intervals, rival, unit_of
 from melnb.tables import checks, diagnoses
 
 # Parts of one ECMAScript module, in the order in which they build on each other.
@@ -71,7 +71,8 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         title: Shown above the sliders; empty: the run's name.
         groups: `image_id` and columns of a few levels each (`subgroup_levels.subgroup_columns`),
             whose sensitivity and specificity are shown; None: none.
-        other: Predictions table of a second run, compared on the images that both have.
+        other: Predictions table of a second run, compared on the images that both have; or several
+            by name, of which the first of the very same images is.
         pictures: From an image's id to its picture, asked for the worst errors alone; None: the
             errors are a table (`panels.pictures_of`).
         kept: Worst images of each kind that are sent; more errors than these are counted only.
@@ -109,7 +110,7 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         prevalence: float | None = None,
         title: str = "",
         groups: pd.DataFrame | None = None,
-        other: pd.DataFrame | None = None,
+        other: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
         pictures: Pictures | None = None,
         kept: int = 60,
         confidence: float = 0.95,
@@ -131,6 +132,8 @@ class ThresholdExplorer(traitlets.HasTraits):  # type: ignore[misc]
         self._positives, self._others = int(self._tp[-1]), int(self._fp[-1])
         self._which = TEST_ROWS if (rows["fold"] == checks.TEST).all() else OUT_OF_FOLD
         self._groups = groupings(rows, groups)
+        if isinstance(other, Mapping):
+            other = rival(predictions, other)
         self._pair = None if other is None else paired(rows, other, positive=positive)
         self._replacement = Replacement()
         self.recorder: Callable[[Mapping[str, Any]], object] | None = None

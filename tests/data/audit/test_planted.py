@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from melnb import data, evaluation, models
+from melnb.data.audit.duplicates import find_identical
 from melnb.data.embeddings import Embeddings
 from melnb.data.folds import FoldError
 from melnb.data.sources.catalogue import read_source
@@ -99,9 +100,8 @@ def findings(table: pd.DataFrame, *, blind_model: bool) -> dict[str, str]:
         *data.leak_findings(rows, copies=copies), *data.order_findings(rows, vectors, images),
         data.duplicate_finding(pairs, rows, copies=copies),
         *evaluation.shortcut_findings(
-            areas, evaluation.over_best_shortcut({"m": model}, blind, **how)
+            areas, evaluation.over_best_shortcut({"m": model}, blind, **how), errors
         ),
-        evaluation.label_error_finding(errors),
     ]  # fmt: skip
     return {f.code: f.severity for f in told if f.severity != PASS}
 
@@ -150,7 +150,7 @@ def test_a_fault_that_is_asked_of_the_source_comes_through_02_prepare(
     source: dict[str, Any] = {"rows": 60, "task": "melanoma", "faults": faults}
     images = read_source("synthetic", tmp_path / "drawn", **source)
     assert (len(images) > 60, "fold" in images) == (bool(faults), bool(faults))
-    copies = data.find_identical(images)
+    copies = find_identical(images)
     rows = data.audit_rows(images, data.make_folds(images, n_folds=2, seed=0, identical=copies))
     findings = data.leak_findings(rows, copies=copies)
     assert {f.code: f.severity for f in findings if f.severity != PASS} == told
