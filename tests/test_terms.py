@@ -87,8 +87,7 @@ TERMS = {
         shortcuts: spurious features
         mask_scores: Dice
         patient_context: ugly duckling
-        shift/areas: external validation
-        shift/random_effects: meta-analysis
+        shift/areas: external validation, meta-analysis
         statistics/bootstrap: bootstrap
         statistics/intervals: DeLong, confidence intervals
         statistics/sample_size: sample size

@@ -72,13 +72,13 @@ from .ensembles.candidates import member_frequency as member_frequency
 from .ensembles.candidates import search_table as search_table
 from .ensembles.candidates import selected_members as selected_members
 from .ensembles.candidates import weights_by_fold as weights_by_fold
-from .ensembles.optimism import optimism_table as optimism_table
-from .ensembles.optimism import path_table as path_table
 from .ensembles.patient_moves import shift_scores as shift_scores
 from .ensembles.patient_moves import standing_weights as standing_weights
 from .ensembles.recipes import apply_to_networks as apply_to_networks
 from .ensembles.recipes import given_recipe as given_recipe
 from .ensembles.recipes import write_recipe as write_recipe
+from .ensembles.search import optimism_table as optimism_table
+from .ensembles.search import path_table as path_table
 from .ensembles.search import select_members as select_members
 from .mask_failures import failure_prediction as failure_prediction
 from .mask_failures import failure_roc as failure_roc
@@ -99,6 +99,7 @@ from .robustness import robustness_table as robustness_table
 from .robustness import worst_groups as worst_groups
 from .shift.areas import external_classes as external_classes
 from .shift.areas import external_metrics as external_metrics
+from .shift.areas import external_summary as external_summary
 from .shift.at_threshold import external_decisions as external_decisions
 from .shift.at_threshold import external_points as external_points
 from .shift.at_threshold import external_results as external_results
@@ -111,7 +112,6 @@ from .shift.other_sources import meeting_counts as meeting_counts
 from .shift.other_sources import source_meetings as source_meetings
 from .shift.other_sources import source_tables as source_tables
 from .shift.other_sources import strangers as strangers
-from .shift.random_effects import external_summary as external_summary
 from .shift.score_shift import external_calibration as external_calibration
 from .shift.score_shift import score_shift as score_shift
 from .shift.score_shift import source_histogram as source_histogram

@@ -44,7 +44,7 @@ from melnb.evaluation.decisions import (
     thresholds,
 )
 from melnb.evaluation.discrimination import classes, comparisons, ranking, within_folds
-from melnb.evaluation.shift import areas, at_threshold, other_sources, random_effects, score_shift
+from melnb.evaluation.shift import areas, at_threshold, other_sources, score_shift
 from melnb.evaluation.shift import at_threshold as elsewhere
 from melnb.evaluation.subgroups import gaps, subgroup_metrics
 from melnb.tables import schema
@@ -241,7 +241,7 @@ def _shift() -> dict[str, Work]:
         "external_classes": lambda c: areas.external_classes(
             {"internal": c.three, "there": c.elsewhere.three}
         ),
-        "external_summary": lambda c: random_effects.external_summary(_sources(c), **ONE),
+        "external_summary": lambda c: areas.external_summary(_sources(c), **ONE),
         "score_histogram": lambda c: score_shift.source_histogram(_sources(c), **ONE),
         "score_shift": lambda c: score_shift.score_shift(_sources(c), **ONE),
         "external_calibration": lambda c: score_shift.external_calibration(

@@ -254,7 +254,6 @@ def _listed(values: pd.Series, most: int = 4) -> str:
 
 # Pairs that a person has settled: same_as.csv.
 
-SAME_AS = "same_as.csv"
 SAME_COLUMNS = ("image_id", "same_as", "kind", "similarity")
 
 

@@ -81,7 +81,7 @@ _OPEN = {"symbol": "circle-open", "size": 12, "color": theme.VERMILLION, "line":
 
 
 def path_table(table: pd.DataFrame, *, title: str = "") -> go.Figure | None:
-    """Draw `optimism.path_table`: the apparent area of each size over the honest one with its band.
+    """Draw `search.path_table`: the apparent area of each size over the honest one with its band.
 
     Args:
         table: Of an exhaustive search, or of a greedy one, whose added members stand below.
@@ -161,7 +161,7 @@ def member_frequency(table: pd.DataFrame, *, title: str = "") -> go.Figure | Non
 def optimism_table(
     table: pd.DataFrame, *, title: str = "What does selecting bring?"
 ) -> go.Figure | None:
-    """Draw the gains of `optimism.optimism_table`: apparent ones open, honest ones with limits.
+    """Draw the gains of `search.optimism_table`: apparent ones open, honest ones with limits.
 
     Left of 0, or with limits that span it, nothing was gained.
     """

@@ -40,7 +40,7 @@ def external_metrics(table: pd.DataFrame, *, metric: str = "AUC", title: str = "
 
 
 def external_summary(table: pd.DataFrame, *, title: str = "AUC over all sources") -> go.Figure:
-    """Draw `random_effects.external_summary`: the last row is where another source may lie."""
+    """Draw `areas.external_summary`: the last row is where another source may lie."""
     figure = strokes.interval_figure(table, "source", "value", title=title, axis="AUC")
     for _, row in table.tail(2).head(1).iterrows():
         _add_reference(figure, row["value"], row["low"], row["high"])

@@ -10,8 +10,8 @@ and no patient teaches and is judged.
     blends         all of these: weigh and blend; what each member brings
     patient_moves  a score moved by its standing among the patient's
     candidates     members as whole numbers; pair counts by fold; what was selected
-    search         every subset (exhaustive), or one member at a time (greedy)
-    optimism       how much of the gain is luck
+    search         every subset (exhaustive), or one member at a time (greedy); optimism: how much
+                   of the gain is luck
 
 A search is judged on rows that it has not seen: what was chosen for a fold was chosen on the
 others, and the gain that a search seems to bring stands beside the one it brings.

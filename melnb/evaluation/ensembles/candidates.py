@@ -114,7 +114,7 @@ def _with_and_without(by_fold: np.ndarray) -> np.ndarray:
 # Which members were selected: for the rows of each fold by the others, and for test rows by all.
 #
 # `search.exhaustive_search` and `search.greedy_search` both return a `Selection`; the tables here
-# and in `optimism` are read off it, and nothing is searched twice.
+# and of optimism are read off it, and nothing is searched twice.
 
 
 SEARCH_COLUMNS = ("place", "members", "size", "auc", "behind", "n", "positives")

@@ -8,8 +8,8 @@ import pytest
 
 from melnb.display.plots import shift
 from melnb.evaluation.decisions import locked_threshold, operating_point
+from melnb.evaluation.shift import areas, at_threshold, score_shift
 from melnb.evaluation.shift import areas as discrimination
-from melnb.evaluation.shift import at_threshold, random_effects, score_shift
 from melnb.evaluation.shift import at_threshold as elsewhere
 from melnb.evaluation.shift.other_sources import source_tables
 
@@ -126,10 +126,10 @@ def test_the_summary_is_a_line_and_the_next_source_the_last_row(judged: Tables, 
     more = {f"s{k}": make(300, seed=k, digits=4).assign(fold=-1) for k in (3, 4)}
     more = {n: t.assign(image_id=n + t["image_id"]) for n, t in more.items()}
     tables = judged | source_tables(make(digits=4), more, positive="melanoma")
-    table = random_effects.external_summary(tables, positive="melanoma", draws=500)
+    table = areas.external_summary(tables, positive="melanoma", draws=500)
     figure = shift.external_summary(table)
     assert list(figure.data[0].y) == table["source"].tolist()
     assert list(figure.data[0].x) == table["value"].tolist()
     assert lines(figure) == [table["value"].iloc[-2]]
-    few = random_effects.external_summary(judged, positive="melanoma")
+    few = areas.external_summary(judged, positive="melanoma")
     assert lines(shift.external_summary(few)) == [few["value"].iloc[-2]]

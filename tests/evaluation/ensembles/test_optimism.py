@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from melnb.evaluation.discrimination import ranking
-from melnb.evaluation.ensembles import blends, candidates, optimism, search
+from melnb.evaluation.ensembles import blends, candidates, search
 
 Make = Callable[..., pd.DataFrame]
 
@@ -37,12 +37,12 @@ def test_noise_gains_apparently_and_not_honestly(binary: Make, greedy: bool) -> 
     tables = members_of(binary, {f"noise {k}": 0.0 for k in range(10)}, n=900)
     made = candidates.make_candidates(tables, positive="melanoma")
     one = search.greedy_search(made, steps=20) if greedy else search.exhaustive_search(made)
-    table = optimism.optimism_table(one, cluster="patient_id").set_index(["what", "pairs"])
-    selected = table.loc[optimism.SELECTED]
+    table = search.optimism_table(one, cluster="patient_id").set_index(["what", "pairs"])
+    selected = table.loc[search.SELECTED]
     assert (selected["apparent"] > 0.54).all()
     assert (selected["low"] < 0.5).all()
     assert (selected["optimism"] > 0.03).all()
-    for what in (optimism.OVER_MEAN, optimism.OVER_BEST):
+    for what in (search.OVER_MEAN, search.OVER_BEST):
         gain = table.loc[what]
         assert (gain["apparent"] > 0).all()
         assert (gain["low"] < 0).all()
@@ -52,7 +52,7 @@ def test_noise_gains_apparently_and_not_honestly(binary: Make, greedy: bool) -> 
 
 def test_numbers_are_those_of_the_blends(binary: Make, found: candidates.Selection) -> None:
     names, rows = found.candidates.names, found.candidates.rows
-    table = optimism.optimism_table(found, cluster="patient_id").set_index(["what", "pairs"])
+    table = search.optimism_table(found, cluster="patient_id").set_index(["what", "pairs"])
     scored = {
         "apparent": candidates.blended_scores(found.candidates, found.chosen()),
         "honest": candidates.cross_fitted_scores(found, {k: found.chosen(k) for k in range(4)}),
@@ -69,17 +69,17 @@ def test_numbers_are_those_of_the_blends(binary: Make, found: candidates.Selecti
         return ranking.auc_comparison(both, positive="melanoma", cluster="patient_id").iloc[0]
 
     luck = compared("apparent", "honest")
-    row = table.loc[(optimism.SELECTED, "all")]
+    row = table.loc[(search.SELECTED, "all")]
     assert row["apparent"] == pytest.approx(found.aucs[-1].max())
     assert row["apparent"] == pytest.approx(luck["auc_first"])
     assert row["honest"] == pytest.approx(luck["auc_second"])
     for column, theirs in (("", "difference"), ("_low", "low"), ("_high", "high")):
         assert row[f"optimism{column}"] == pytest.approx(luck[theirs])
-    gain, row = compared("honest", "mean"), table.loc[(optimism.OVER_MEAN, "all")]
+    gain, row = compared("honest", "mean"), table.loc[(search.OVER_MEAN, "all")]
     for column, theirs in (("honest", "difference"), ("low", "low"), ("high", "high")):
         assert row[column] == pytest.approx(gain[theirs])
     alone = ranking.auc(runs["honest"], positive="melanoma", cluster="patient_id").iloc[0]
-    row = table.loc[(optimism.SELECTED, "all")]
+    row = table.loc[(search.SELECTED, "all")]
     assert row[["low", "high"]].tolist() == pytest.approx(alone[["low", "high"]].tolist())
     assert row["n"] == 600
 
@@ -93,8 +93,8 @@ def test_pairs_of_one_fold_are_the_weighed_mean_of_folds(found: candidates.Selec
         truth = rows["truth"].to_numpy()[own]
         gap = score[own][truth][:, None] - score[own][~truth]
         won, pairs = won + ((np.sign(gap) + 1) / 2).sum(), pairs + gap.size
-    table = optimism.optimism_table(found).set_index(["what", "pairs"])
-    assert table.loc[(optimism.SELECTED, "of one fold"), "honest"] == pytest.approx(won / pairs)
+    table = search.optimism_table(found).set_index(["what", "pairs"])
+    assert table.loc[(search.SELECTED, "of one fold"), "honest"] == pytest.approx(won / pairs)
 
 
 def test_a_blend_by_the_weights_has_the_honest_area(
@@ -108,13 +108,13 @@ def test_a_blend_by_the_weights_has_the_honest_area(
     fold = tables["good"]["fold"]
     score = sum(weights[n].reindex(fold).to_numpy() * t["p_melanoma"] for n, t in tables.items())
     area = ranking.auc(binary(tables["good"]["truth"] == "melanoma", score), positive="melanoma")
-    honest = optimism.optimism_table(found)["honest"].iloc[0]
+    honest = search.optimism_table(found)["honest"].iloc[0]
     assert area["value"].iloc[0] == pytest.approx(honest, abs=1e-12)
 
 
 def test_the_path_is_apparent_and_honest(found: candidates.Selection) -> None:
-    table = optimism.path_table(found, cluster="patient_id")
-    assert list(table.columns) == list(optimism.PATH_COLUMNS)
+    table = search.path_table(found, cluster="patient_id")
+    assert list(table.columns) == list(search.PATH_COLUMNS)
     assert table["size"].tolist() == list(range(1, 9))
     assert table["chosen"].sum() == 1
     assert table["apparent"].idxmax() == table["chosen"].idxmax()
@@ -126,24 +126,24 @@ def test_the_path_is_apparent_and_honest(found: candidates.Selection) -> None:
     assert (table["optimism"].iloc[1:-1] >= 0).all()
     assert table["low"].lt(table["honest"]).all()
     greedy = search.greedy_search(found.candidates, steps=6)
-    steps = optimism.path_table(greedy)
+    steps = search.path_table(greedy)
     assert (steps["added"] != "").all()
     assert steps["added"].iloc[0] == "good"
 
 
 def test_what_has_no_interval_says_so(binary: Make) -> None:
     alone = candidates.make_candidates(members_of(binary, {"a": 1.0}), positive="melanoma")
-    table = optimism.optimism_table(search.exhaustive_search(alone), cluster="patient_id")
+    table = search.optimism_table(search.exhaustive_search(alone), cluster="patient_id")
     assert table["optimism"].eq(0).all()
     assert table["optimism_low"].isna().all()
     gains = table[table["what"].str.startswith("gain")]
     assert gains["note"].str.startswith("interval not estimable: both rank the rows alike").all()
-    selected = table[table["what"] == optimism.SELECTED]
+    selected = table[table["what"] == search.SELECTED]
     assert selected["note"].str.startswith("no error of the optimism").all()
     assert selected["low"].notna().all()
     apart = binary([True, True, False, False] * 3, np.linspace(0.1, 0.9, 12), fold=[0, 0, 1, 1] * 3)
     apart["fold"] = [0, 2, 1, 3] * 3  # no fold holds both classes
     made = candidates.make_candidates({"a": apart}, positive="melanoma")
-    within = optimism.optimism_table(search.exhaustive_search(made)).iloc[3:]
+    within = search.optimism_table(search.exhaustive_search(made)).iloc[3:]
     assert within["honest"].isna().all()
     assert within["note"].str.startswith("not estimable: no fold holds both classes").all()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melnb.evaluation.ensembles import alignment, blends, candidates, optimism, search
+from melnb.evaluation.ensembles import alignment, blends, candidates, search
 from melnb.tables.checks import TableError
 
 Make = Callable[..., pd.DataFrame]
@@ -175,14 +175,14 @@ def test_without_a_search_tables_are_empty_or_say_so_and_everybody_stays(
     assert list(candidates.selected_members(four, none)) == list(four)
     some = search.select_members(four, positive="melanoma", select="greedy", steps=3)
     assert some is not None
-    for make in (candidates.search_table, candidates.member_frequency, optimism.path_table):
+    for make in (candidates.search_table, candidates.member_frequency, search.path_table):
         assert make(none).empty
         assert list(make(none).columns) == list(make(some).columns)
-    luck = optimism.optimism_table(none)
+    luck = search.optimism_table(none)
     assert luck["note"].tolist() == [
         "not estimable: all members are blended, and none was selected"
     ]
-    assert list(luck.columns) == list(optimism.optimism_table(some).columns)
+    assert list(luck.columns) == list(search.optimism_table(some).columns)
 
 
 @pytest.mark.parametrize("select", ["greedy", "exhaustive"])

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from statsmodels.stats.meta_analysis import combine_effects
 
 from melnb.evaluation.discrimination import ranking
-from melnb.evaluation.shift import random_effects as effects
+from melnb.evaluation.shift import areas as effects
 from melnb.evaluation.shift.other_sources import source_tables
 
 Make = Callable[..., pd.DataFrame]
