@@ -108,7 +108,9 @@ def test_what_stands_beside_test_rows_alone_is_not_said_to_be_apart(tmp_path: Pa
     one = tmp_path / "one.csv"
     one.write_text("image_id,patient_id,split\na,1,train\nb,2,\nc,1,Test\nd,3,valid\n")
     assert "1 of 1 test rows stand among the others: 1 by patient" in call(str(one)).output
-    assert "2 patients, each in one part; 1 rows of no part are left out" in call(str(one)).output
+    assert "2 patients, each in one part; 1 rows without patient_id or part were not asked" in (
+        call(str(one)).output
+    )
 
 
 def test_a_workbook_is_named_for_what_it_is(tmp_path: Path) -> None:

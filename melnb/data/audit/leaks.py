@@ -141,8 +141,7 @@ def _parted(rows: pd.DataFrame, code: str, of: str) -> Finding:
     ids = keys(rows[f"{of}_id"], of=of) if f"{of}_id" in rows else pd.Series(dtype=object)
     if ids.isna().all():
         return Finding(code, NOT_CHECKED, 0, f"no {of}_id is known", f"give {of}_id")
-    lost = int(rows["part"].isna().sum())
-    if lost == len(rows):
+    if rows["part"].isna().all():
         words = "no parts are known: no column fold or split, and one table"
         return Finding(code, NOT_CHECKED, 0, words, "give a column of parts, or several files")
     if rows["part"].nunique() == 1:
@@ -153,7 +152,8 @@ def _parted(rows: pd.DataFrame, code: str, of: str) -> Finding:
     counts = rows.loc[asked, "part"].groupby(ids[asked]).nunique()
     parted = counts[counts > 1].index
     if not len(parted):
-        without = f"; {lost:,} rows of no part are left out" if lost else ""
+        silent = len(rows) - int(asked.sum())
+        without = f"; {silent:,} rows without {of}_id or part were not asked" if silent else ""
         return Finding(code, PASS, 0, f"{len(counts):,} {of}s, each in one part{without}")
     first = rows.loc[ids == parted[0]]
     share = len(parted) / len(counts)

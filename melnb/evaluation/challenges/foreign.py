@@ -190,6 +190,7 @@ _BARE_ID = re.compile(r"ISIC_\d+(\.jpe?g)?")
 _ARCHIVE_ID = re.compile(r"isic_\d", re.IGNORECASE)
 _FOLD = re.compile(r"(?:fold[ _-]?)?(-?\d+)(?:\.0*)?", re.IGNORECASE)
 LABEL = "positive_label"  # among columns it is no column, but a cell of the truths
+_MOST_WORDS = 8  # of labels that are said
 _FEWEST_RANKS = 20  # rows in which equal steps are no chance
 
 
@@ -284,8 +285,9 @@ def _predictions(
     if not roles.fold and (predictions["fold"] != TEST).any():
         trusted = "no folds: one fold, taken for images that were not learnt from"
         note = "; ".join(filter(None, (note, trusted)))
-    if label and roles.truth:
-        note = "; ".join(filter(None, (note, f"{label!r} of {roles.truth[0]} is {positive}")))
+    note = "; ".join(
+        filter(None, (note, _words_read(table, roles, predictions["truth"], positive)))
+    )
     predictions.attrs["read_as"] = _read_as(path, roles, settled.values(), note)
     return predictions
 
@@ -302,6 +304,22 @@ def _read_as(path: Path, roles: Roles, settled: Iterable[str], note: str = "") -
         "note": note,
         "settled": "\n".join(settled),
     }
+
+
+def _words_read(table: pd.DataFrame, roles: Roles, truths: pd.Series, positive: str) -> str:
+    """Return which class each label was read as (`cancer: no is other, yes is melanoma`).
+
+    Names of classes, and 0 and 1 in their usual sense, go without saying.
+    """
+    if not roles.truth:
+        return ""
+    words = table[roles.truth[0]].map(_plain_label)
+    pairs = pd.DataFrame({"word": words.to_numpy(), "read": truths.to_numpy()}).dropna()
+    usual = {"0": negative_class(positive), "1": positive}
+    if (pairs["word"].map(usual).fillna(pairs["word"]) == pairs["read"]).all():
+        return ""
+    named = [f"{word} is {read}" for word, read in sorted({*pairs.itertuples(index=False)})]
+    return f"{roles.truth[0]}: {', '.join(named[:_MOST_WORDS])}" if named else ""
 
 
 def _bare_id(text: str) -> str:

@@ -67,6 +67,13 @@ def test_a_column_of_benign_says_no(tmp_path: Path, column: str, cells: tuple[st
     assert read_foreign(both)["truth"].tolist() == ["melanoma", "other"]
 
 
+def test_0_and_1_go_without_saying_unless_they_mean_the_reverse(tmp_path: Path) -> None:
+    usual = read_foreign(write(tmp_path, "image,label,p\na,1.0,0.8\nb,0,0.3\n"))
+    assert "label: " not in usual.attrs["read_as"]["note"]
+    reverse = read_foreign(write(tmp_path, "image,benign,p\na,1,0.2\nb,0,0.3\n"))
+    assert "benign: 0 is melanoma, 1 is other" in reverse.attrs["read_as"]["note"]
+
+
 def test_the_truth_of_another_class_is_no_truth_of_ours(tmp_path: Path) -> None:
     path = write(tmp_path, "id,nevus,p_melanoma\na,0,0.25\nb,1,0.5\n")
     with pytest.raises(TableError, match="'nevus' says which rows are nevus, not which are melano"):
@@ -115,7 +122,9 @@ def test_labels_of_any_words_once_it_is_said_which_is_positive(
     assert table["truth"].tolist()[:3] == ["melanoma", "other", "other"]
     assert table["fold"].tolist() == [0, 0, 0, -1]
     assert table["p_melanoma"].tolist() == [0.8, 0.3, 0.2, 0.1]
-    assert (f"'{label}' of class is melanoma" in table.attrs["read_as"]["note"]) == bool(label)
+    note = table.attrs["read_as"]["note"]
+    assert f"{yes.lower()} is melanoma" in note
+    assert f"{no.lower()} is other" in note
 
 
 def test_a_positive_label_that_is_none_is_refused_with_those_there_are(tmp_path: Path) -> None:
