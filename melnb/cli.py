@@ -268,13 +268,20 @@ def compare(first: str, second: str, positive: str, outputs: str) -> None:
     """Say in what two runs differ, and whether one ranks better, on the images that both have.
 
     For example: melnb compare 04_predict/demo 05_ensemble/demo. A CSV of anyone's may stand for a
-    run. The difference of AUC is paired (DeLong), patients counted as one, with its interval.
+    run. The difference of AUC is paired (DeLong), patients counted as one, with its interval. Of
+    two segmenters (02c_segment_train, 02d_segment_apply) every measure is compared, paired.
     """
     from melnb import evaluation
-    from melnb.running.side_by_side import difference, differing
+    from melnb.running.side_by_side import difference, differing, mask_differences, masks_of
     from melnb.runs.lookup import find_tables
 
     say("\n".join(differing(first, second, outputs)))
+    masks = masks_of((first, second), outputs)
+    if masks:
+        from melnb.evaluation.mask_scores import segmenter_comparison
+
+        say("\n".join(mask_differences(segmenter_comparison(*masks))))
+        return
     members = evaluation.read_members(find_tables([first, second], outputs), positive=positive)
     cluster = evaluation.cluster_column(next(iter(members.values())))
     row = evaluation.auc_comparison(members, positive=positive, cluster=cluster).iloc[0]

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -188,6 +189,24 @@ def test_runs_stand_side_by_side_and_two_are_compared(
     (run.folder / "curves.html").write_text("<p>")
     call("open", "03_train/b/fold0")
     assert opened[1:] == [str(run.folder / "curves.html")]
+
+
+def test_two_segmenters_are_compared_image_by_image(project: Path) -> None:
+    scores = pd.DataFrame({"image_id": [f"0{k}" for k in range(40)], "tp": 90, "fn": 10})
+    draw = np.random.default_rng(0)
+    for name, gain in (("new", 0.05), ("old", 0.0), ("blind", 0.0)):
+        run = store.open_run("02d_segment_apply", name, parameters={"run": name, "views": name})
+        if name != "blind":
+            judged = 0.7 + gain + 0.001 * draw.normal(size=40)
+            scores.assign(jaccard=judged).to_csv(run.folder / "scores.csv", index=False)
+        run.finish({})
+    lines = call("compare", "02d_segment_apply/new", "02d_segment_apply/old").output.splitlines()
+    line = next(line for line in lines if line.startswith("jaccard"))
+    assert re.search(r"0.7\d+ less 0.7\d* is \+0.0[45]\d+ \(\+0.0\d+ to \+0.0\d+\), on 40", line)
+    assert any(line.startswith("views ") for line in lines)
+    refused = call("compare", "02d_segment_apply/new", "02d_segment_apply/blind")
+    assert refused.exit_code == 1
+    assert "02d_segment_apply/blind has judged no mask" in refused.output
 
 
 def test_doctor_prints_findings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

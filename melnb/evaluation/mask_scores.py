@@ -158,6 +158,9 @@ def outline_pixels(mask: np.ndarray) -> np.ndarray:
 SUMMARY_COLUMNS = (
     "rows", "metric", "value", "se", "low", "high", "n", "left_out", "method", "note",
 )  # fmt: skip
+COMPARISON_COLUMNS = (
+    "metric", "value_first", "value_second", "difference", "se", "low", "high", "n", "note",
+)  # fmt: skip
 _MEANT = (*MEASURES, "failed", "hd95", "hd95_share")
 _ALIKE = "interval not estimable: all images score alike"
 
@@ -218,6 +221,67 @@ def segmentation_results(summary: pd.DataFrame) -> dict[str, object]:
         for name in names
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
+
+
+def segmenter_comparison(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    *,
+    cluster: str = "",
+    confidence: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the means of one segmenter less those of another, on the images that both have.
+
+    The difference is paired: each image's scores are subtracted, and the differences resampled.
+
+    Args:
+        first: Of `segmentation_scores`.
+        second: The other's.
+        cluster: A column of the first, such as `patient_id`, that is resampled whole.
+        confidence: Of the intervals.
+        draws: Number of resamples.
+        seed: Of the resampling.
+
+    Returns:
+        A row per measure: `metric, value_first, value_second, difference, se, low, high, n, note`.
+        Of `failed` and the distances less is better.
+
+    Raises:
+        TableError: They share no image, their truths differ in size, or there is no column
+            `cluster`.
+    """
+    one, two = _paired(first, second)
+    columns = [name for name in _MEANT if name in one and name in two]
+    both = (~one[columns].isna() & ~two[columns].isna()).to_numpy()
+    means = [t[columns].where(both).mean().to_numpy() for t in (one, two)]
+    apart = one.assign(**{name: 1.0 * one[name] - two[name] for name in columns})
+    table = grouped_means(
+        apart, columns, cluster=cluster, confidence=confidence, draws=draws, seed=seed
+    )
+    table = table.rename(columns={"value": "difference"})
+    table = table.assign(
+        metric=table["metric"].str.replace("_", " "), value_first=means[0], value_second=means[1]
+    )
+    return _without_flat(table)[list(COMPARISON_COLUMNS)]
+
+
+def _paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the images that both tables have, in the first one's order."""
+    one = first[first["image_id"].isin(second["image_id"])].reset_index(drop=True)
+    if one.empty:
+        raise TableError("scores: the two segmenters have no image in common")
+    two = second.set_index("image_id").loc[one["image_id"]].reset_index()
+    pixels = [t["tp"] + t["fn"] for t in (one, two)]
+    wrong = pixels[0] != pixels[1]
+    if wrong.any():
+        raise TableError(
+            f"scores: the true mask of {one.loc[wrong, 'image_id'].iloc[0]} has "
+            f"{pixels[0][wrong].iloc[0]} pixels by one and {pixels[1][wrong].iloc[0]} by the other "
+            f"({int(wrong.sum())} such images): score both at one size, on the same truths"
+        )
+    return one, two
 
 
 def _without_flat(table: pd.DataFrame) -> pd.DataFrame:

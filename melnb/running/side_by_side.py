@@ -6,16 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from melnb.params.catalogue import stage_class
 from melnb.running.status import main_result, result_name, result_text, time_text
 from melnb.runs.folders import RECORD, RESERVED
 from melnb.runs.store import find_run, outputs_root
+from melnb.tables.checks import TableError
 from melnb.tables.documents import read_run
 from melnb.tables.files import is_table
 from melnb.tables.nearest import did_you_mean
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OF_MASKS = ("02c_segment_train", "02d_segment_apply")
 _NEVER = ("run", "fold", "outputs")  # in the run's name, or no part of what it learnt
 _OWN = ("run", "result", "time", "when")
 _MOST = 28  # characters of a value
@@ -131,6 +136,40 @@ def difference(row: Any, positive: str) -> str:
         f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), p {row['p']:.2g}, on "
         f"the {row['n']:,} images of both, {row['positives']:,} positive: {verdict}"
     )
+
+
+def masks_of(names: Sequence[str], outputs: str | Path = "") -> list[pd.DataFrame]:
+    """Return the scores of masks of each run; none unless all are of a stage that judges masks.
+
+    Raises:
+        TableError: A run has judged no mask.
+    """
+    import pandas as pd  # half a second, which `melnb runs` need not pay
+
+    runs = [name.partition("/") for name in names]
+    if any(stage not in _OF_MASKS for stage, _, _ in runs):
+        return []
+    folders = [find_run(stage, run, outputs) for stage, _, run in runs]
+    for name, folder in zip(names, folders, strict=True):
+        if not (folder / "scores.csv").is_file():
+            raise TableError(f"{name} has judged no mask: prepare its dataset with true masks")
+    return [pd.read_csv(folder / "scores.csv", dtype={"image_id": str}) for folder in folders]
+
+
+def mask_differences(table: pd.DataFrame) -> list[str]:
+    """Return paired differences of two segmenters as lines.
+
+    Args:
+        table: Of `mask_scores.segmenter_comparison`.
+    """
+    lines = []
+    for row in table.to_dict("records"):
+        limits = row["note"] or f"({row['low']:+.4g} to {row['high']:+.4g})"
+        lines.append(
+            f"{row['metric']:18} {row['value_first']:.4g} less {row['value_second']:.4g} is "
+            f"{row['difference']:+.4g} {limits}, on {row['n']:,} images"
+        )
+    return lines
 
 
 def _is_number(results: Sequence[Mapping[str, Any]], name: str) -> bool:
