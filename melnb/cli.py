@@ -262,9 +262,10 @@ def runs(stage: str, sort: str, reverse: bool, as_json: bool, outputs: str) -> N
 @click.argument("first", metavar="STAGE/RUN", shell_complete=_RUNS)
 @click.argument("second", metavar="STAGE/RUN", shell_complete=_RUNS)
 @click.option("--positive", default="melanoma", show_default=True, help="The class looked for.")
+@click.option("--page", is_flag=True, help="Report the first against the second, as a page.")
 @click.option("--outputs", default="", help="The folder of all runs.")
 @errors_told
-def compare(first: str, second: str, positive: str, outputs: str) -> None:
+def compare(first: str, second: str, positive: str, page: bool, outputs: str) -> None:
     """Say in what two runs differ, and whether one ranks better, on the images that both have.
 
     For example: melnb compare 04_predict/demo 05_ensemble/demo. A CSV of anyone's may stand for a
@@ -272,21 +273,27 @@ def compare(first: str, second: str, positive: str, outputs: str) -> None:
     two segmenters (02c_segment_train, 02d_segment_apply) every measure is compared, paired.
     """
     from melnb import evaluation
-    from melnb.running.side_by_side import difference, differing, mask_differences, masks_of
+    from melnb.running import side_by_side
     from melnb.runs.lookup import find_tables
 
-    say("\n".join(differing(first, second, outputs)))
-    masks = masks_of((first, second), outputs)
+    say("\n".join(side_by_side.differing(first, second, outputs)))
+    masks = side_by_side.masks_of((first, second), outputs)
     if masks:
         from melnb.evaluation.mask_scores import segmenter_comparison
 
-        say("\n".join(mask_differences(segmenter_comparison(*masks))))
+        say("\n".join(side_by_side.mask_differences(segmenter_comparison(*masks))))
         return
     members = evaluation.read_members(find_tables([first, second], outputs), positive=positive)
     cluster = evaluation.cluster_column(next(iter(members.values())))
     row = evaluation.auc_comparison(members, positive=positive, cluster=cluster).iloc[0]
-    say(difference(row, positive))
-    click.echo(f"curves over each other: melnb run 06_report predictions='[{first}, {second}]'")
+    say(side_by_side.difference(row, positive))
+    if page:
+        from melnb.running.stage import launch
+
+        parameters = side_by_side.page_parameters(first, second, positive, outputs)
+        _show(launch(parameters.stage, parameters=parameters))
+    else:
+        say(f"curves over each other: melnb compare {first} {second} --page")
 
 
 @main.command("open")

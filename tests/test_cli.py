@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -176,6 +177,18 @@ def test_runs_stand_side_by_side_and_two_are_compared(
     positives = (truth == "melanoma").sum()
     assert f"on the 200 images of both, {positives} positive: more than chance" in told
     assert "views" in told
+    asked: list[tuple[str, Any]] = []
+    store.open_run("06_report", "both", parameters={}).finish({})
+
+    def launch(stage: str, *, parameters: Any) -> Path:
+        asked.append((stage, parameters.plain()))
+        return project / "outputs/06_report/both"
+
+    monkeypatch.setattr("melnb.running.stage.launch", launch)
+    assert call("compare", "04_predict/good", "04_predict/bad", "--page").exit_code == 0
+    ((stage, given),) = asked
+    assert (stage, given["run"]) == ("06_report", "04_predict-good-against-04_predict-bad")
+    assert given["predictions"] == ["04_predict/good", "04_predict/bad"]
     again = call("compare", "04_predict/good", "04_predict/good/../good").output
     assert "is +0.000" in again
     assert "no difference is shown" in again

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from melnb.params.base import Parameters
 from melnb.params.catalogue import stage_class
 from melnb.running.status import main_result, result_name, result_text, time_text
 from melnb.runs.folders import RECORD, RESERVED
@@ -136,6 +138,14 @@ def difference(row: Any, positive: str) -> str:
         f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), p {row['p']:.2g}, on "
         f"the {row['n']:,} images of both, {row['positives']:,} positive: {verdict}"
     )
+
+
+def page_parameters(first: str, second: str, positive: str, outputs: str | Path = "") -> Parameters:
+    """Return what 06_report is asked for the page of two runs or files, the first reported."""
+    names = (Path(name).stem if is_table(name) else name for name in (first, second))
+    run = "-against-".join(re.sub(r"[^A-Za-z0-9_.+-]+", "-", name).strip("-.") for name in names)
+    asked = {"run": run, "predictions": [first, second], "positive": positive}
+    return stage_class("06_report").check({**asked, "outputs": str(outputs)})
 
 
 def masks_of(names: Sequence[str], outputs: str | Path = "") -> list[pd.DataFrame]:

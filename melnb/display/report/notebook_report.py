@@ -142,6 +142,15 @@ class Report:
         return by_fold(self.predictions)
 
     @property
+    def members(self) -> dict[str, pd.DataFrame]:
+        """The out-of-fold rows of each of several runs, of the images that all have, by label."""
+        every = self._shared["members"]
+        ids = set.intersection(*(set(rows["image_id"]) for rows in every.values()))
+        if len(every) < 2 or not ids:
+            return {}
+        return {name: rows[rows["image_id"].isin(ids)] for name, rows in every.items()}
+
+    @property
     def known_patients(self) -> pd.DataFrame:
         """The rows whose patient is known."""
         return of_known_patients(self.predictions)
@@ -217,7 +226,8 @@ class Report:
                 stands in the appendix. The cell shows the picture, and the table where the page
                 has it.
             csv: The name of the table's file; empty: it is not written.
-            over: Predictions by label, to make one number of each and one picture of all.
+            over: Predictions by label, to make one number of each and one picture of all; of none
+                nothing is shown.
             of: The number that a function of `display` draws.
             name: By which both are kept, and of the figure's file; empty: the function's. What was
                 kept by it is replaced.
@@ -230,6 +240,9 @@ class Report:
             TypeError: Neither takes an option.
         """
         kept = name or function.__name__
+        if over is not None and not over:
+            self._shown.pop(kept, None)
+            return cells.cell(())
         drawn, tables, lack = self._seen(function, kept, over, csv, of, options)
         folded = folded or (self.judged and function.__name__ in _UNJUDGED)
         page = page or ("both" if folded else "figure")
@@ -245,6 +258,23 @@ class Report:
             section, (*texts, *onto), tuple(below if texts else [*above, *below]), figure, always
         )
         return cells.cell([*above, *([drawn] if page == "table" else []), *parts])
+
+    def by_run(self, section: str, *functions: Callable[..., Any]) -> Any:
+        """Draw curves of several runs over each other, in the appendix; of one run, nothing.
+
+        Args:
+            section: Of the page.
+            functions: Of `evaluation`, drawn by functions of their names in `display`.
+        """
+        # The operating point is of the first run alone, on all its images.
+        how: dict[str, Any] = {
+            "over": self.members, "page": "figure", "folded": True, "point": None,
+        }  # fmt: skip
+        drawn = [self.show(f, section, name=f"{f.__name__}_by_run", **how) for f in functions]
+        figures = [figure for figure in drawn if isinstance(figure, go.Figure)]
+        for figure in figures:
+            figure.update_layout(title_text=f"{figure.layout.title.text} of each run")
+        return cells.cell(figures)
 
     def include(
         self, section: str, *parts: Part, always: bool = False, folded: bool = False
@@ -289,8 +319,8 @@ class Report:
             facts |= gain_results(self["class_gain"])
         return facts | unjudged_results(self["unjudged_facts"])
 
-    def lock(self, folder: str | Path) -> None:
-        """Write what was chosen here, to be applied elsewhere as it is.
+    def lock(self, folder: str | Path) -> dict[str, object]:
+        """Write what was chosen here, to be applied elsewhere as it is; return `results`.
 
         Args:
             folder: Of `operating_point.json`, and where a decision of many classes was fitted, of
@@ -299,6 +329,7 @@ class Report:
         write_threshold(lock_threshold(self["operating_point"]), Path(folder) / CHOICE_FILE)
         if "fit_class_decision" in self._numbers:
             write_class_decision(self["fit_class_decision"], Path(folder) / "class_decision.json")
+        return self.results()
 
     def write(
         self,

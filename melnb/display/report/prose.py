@@ -21,6 +21,7 @@ from melnb.display.report.report_page import Block, Part, Prose, Section, holds,
 
 _SHOWN = re.compile(r"report\.show\(\s*\w+\.(\w+)")
 _TITLED = re.compile(r"report\.(?:explore|include)\(\s*\"([^\"]+)\"")
+_BY_RUN = re.compile(r"report\.by_run\(\s*\"[^\"]+\",\s*\w+\.(\w+)")
 _NAMED = re.compile(r"\bname=\"(\w+)\"")
 
 
@@ -61,6 +62,8 @@ def shown_name(source: str) -> str:
     shown, titled, named = (pattern.search(source) for pattern in (_SHOWN, _TITLED, _NAMED))
     if shown:
         return named[1] if named else shown[1]
+    if by_run := _BY_RUN.search(source):
+        return f"{by_run[1]}_by_run"
     return titled[1] if titled else ""
 
 

@@ -230,19 +230,48 @@ def test_what_a_clinic_asks_of_locked_rows_is_seen_and_the_rest_folded(
 
 
 def test_what_was_chosen_is_locked(predictions: pd.DataFrame, tmp_path: Path) -> None:
+    recorded = (
+        evaluation.operating_point, evaluation.metrics_by_fold, evaluation.class_scores,
+        evaluation.unjudged_facts,
+    )  # fmt: skip
     made = report(predictions)
-    made.number(evaluation.operating_point)
-    made.lock(tmp_path)
+    point, *_ = [made.number(function) for function in recorded]
+    assert made.lock(tmp_path)["threshold"] == point["threshold"].iloc[0]
     assert evaluation.read_threshold(tmp_path / "operating_point.json")["choose"] == "youden"
     for decide, files in (
         ("argmax", {"operating_point.json"}),
         ("balanced_accuracy", {"operating_point.json", "class_decision.json"}),
     ):
         made = report(predictions, decide=decide)
-        made.number(evaluation.operating_point)
+        for function in recorded:
+            made.number(function)
         decision = made.number(evaluation.fit_class_decision)
         gains = made.number(evaluation.class_gain)
         assert gains["chosen"].any() == (decide != "argmax")
         made.lock(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == files
     assert evaluation.read_class_decision(tmp_path / "class_decision.json") == decision
+
+
+def test_runs_are_drawn_over_each_other_on_the_images_that_all_have(
+    predictions: pd.DataFrame,
+) -> None:
+    kept: dict[str, Any] = {}
+    table = predictions.rename_axis(None)
+    other = table.iloc[::-1].head(len(table) - 5)
+    made = Report(kept, {"a": table, "b": other}, **SHARED)
+    assert {name: set(rows["image_id"]) for name, rows in made.members.items()} == {
+        "a": {*other["image_id"]}, "b": {*other["image_id"]},
+    }  # fmt: skip
+    made.number(evaluation.operating_point)
+    roc, precision = made.by_run(
+        "Comparison", evaluation.roc_curve, evaluation.precision_recall_curve
+    )
+    for figure in (roc, precision):
+        assert [trace.name for trace in figure.data if "chance" not in trace.name] == ["a", "b"]
+    assert roc.layout.title.text == "ROC curve of each run"
+    onto, below = (s.parts for s in made.sections if s.title == "Comparison")
+    assert (onto, below) == ((), (roc, precision)), "in the appendix alone"
+    alone = Report(kept, {"a": table}, **SHARED)
+    alone.by_run("Comparison", evaluation.roc_curve, evaluation.precision_recall_curve)
+    assert not any(section.title == "Comparison" for section in alone.sections)
