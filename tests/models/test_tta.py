@@ -118,7 +118,7 @@ def test_metadata_goes_with_its_picture_into_every_view(
     other = looks(informed, blobs, **strong, metadata=words[::-1].copy())
     assert np.abs(other - random).max(axis=(1, 2)).min() > 1e-4  # every row hangs on its own
     _, mean = predict_images(informed, blobs[:2], image_size=SIDE, batch_size=20, metadata=words)
-    np.testing.assert_array_equal(mean, found[:, 0])
+    np.testing.assert_allclose(mean, found[:, 0], atol=1e-6)  # batches of another size
 
 
 def test_metadata_that_does_not_fit_the_network_is_refused(
