@@ -139,6 +139,14 @@ def by_fold(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return parts
 
 
+def of_shared_images(members: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the rows of each of several runs, of the images that all have; of one run, nothing."""
+    ids = set.intersection(*(set(rows["image_id"]) for rows in members.values()))
+    if len(members) < 2 or not ids:
+        return {}
+    return {name: rows[rows["image_id"].isin(ids)] for name, rows in members.items()}
+
+
 _READ: dict[str, Callable[[pd.DataFrame], Sequence[pd.DataFrame | cells.Folded]]] = {
     "gap_tests": lambda gaps: [gap_facts(gaps)],
     "subgroup_metrics": lambda table: [subgroup_facts(table)],

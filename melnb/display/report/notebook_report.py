@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +19,9 @@ from melnb import display
 from melnb.display import cells
 from melnb.display.report import answers, card
 from melnb.display.report.answer import Answer, answer
-from melnb.display.report.facts import as_read, by_fold, rival
+from melnb.display.report.facts import as_read, by_fold, of_shared_images, rival
 from melnb.display.report.ledger import licence_answer
-from melnb.display.report.prose import Around, Shown, page_sections, read_prose
+from melnb.display.report.prose import Around, Number, Shown, page_sections, read_prose
 from melnb.display.report.report_page import Part, Section, write_figures, write_report
 from melnb.display.threshold.panels import CHOICE_FILE, pictures_of
 from melnb.display.threshold.threshold_explorer import (
@@ -73,21 +72,6 @@ _OF_LEADS = (
     "lead over it that is smaller than the least lead is within the noise, the more so the less "
     "alike the two err (correlation)."
 )
-
-
-@dataclass(frozen=True)
-class Number:
-    """What a function returned.
-
-    Attributes:
-        value: A table, or tables by label.
-        csv: The file's name, without the suffix; empty: it is not written.
-        lack: Why it could not be made; empty: it could.
-    """
-
-    value: Any
-    csv: str = ""
-    lack: str = ""
 
 
 class Report:
@@ -144,11 +128,7 @@ class Report:
     @property
     def members(self) -> dict[str, pd.DataFrame]:
         """The out-of-fold rows of each of several runs, of the images that all have, by label."""
-        every = self._shared["members"]
-        ids = set.intersection(*(set(rows["image_id"]) for rows in every.values()))
-        if len(every) < 2 or not ids:
-            return {}
-        return {name: rows[rows["image_id"].isin(ids)] for name, rows in every.items()}
+        return of_shared_images(self._shared["members"])
 
     @property
     def known_patients(self) -> pd.DataFrame:
@@ -260,16 +240,13 @@ class Report:
         return cells.cell([*above, *([drawn] if page == "table" else []), *parts])
 
     def by_run(self, section: str, *functions: Callable[..., Any]) -> Any:
-        """Draw curves of several runs over each other, in the appendix; of one run, nothing.
+        """Draw curves of several runs over each other, in the appendix, without the first's point.
 
         Args:
             section: Of the page.
             functions: Of `evaluation`, drawn by functions of their names in `display`.
         """
-        # The operating point is of the first run alone, on all its images.
-        how: dict[str, Any] = {
-            "over": self.members, "page": "figure", "folded": True, "point": None,
-        }  # fmt: skip
+        how: dict[str, Any] = {"over": self.members, "folded": True, "point": None}
         drawn = [self.show(f, section, name=f"{f.__name__}_by_run", **how) for f in functions]
         figures = [figure for figure in drawn if isinstance(figure, go.Figure)]
         for figure in figures:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -79,6 +80,21 @@ def _parted(text: str) -> tuple[list[str], list[str]]:
 
 
 # What cells gave to the page, between those sentences.
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a function returned.
+
+    Attributes:
+        value: A table, or tables by label.
+        csv: The file's name, without the suffix; empty: it is not written.
+        lack: Why it could not be made; empty: it could.
+    """
+
+    value: Any
+    csv: str = ""
+    lack: str = ""
 
 
 @dataclass(frozen=True)
